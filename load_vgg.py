@@ -1,0 +1,194 @@
+"""VGG-19 as a graph of constants, and where its weights come from.
+
+    python load_vgg.py                   fetch the public weights, keep their 16 convolutions in weights/
+    python load_vgg.py --source keras    the same from tf.keras.applications, when that host is down
+"""
+
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import scipy.io
+import tensorflow.compat.v1 as tf
+
+import utils
+
+ROOT = Path(__file__).resolve().parent
+VGG_DOWNLOAD_LINK = 'https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-19.mat'
+VGG_FILENAME = 'imagenet-vgg-verydeep-19.mat'
+EXPECTED_BYTES = 534904783
+EXPECTED_SHA256 = 'abdb57167f82a2a1fbab1e1c16ad9373411883f262a1a37ee5db2e6fb0044695'
+SEARCHED = (ROOT / VGG_FILENAME, ROOT / 'weights' / VGG_FILENAME, ROOT / 'weights' / 'vgg19-thin.mat')
+
+# Configuration E of Simonyan and Zisserman (2014) up to its last pooling; a layer's place here is its index in the .mat
+LAYERS = tuple(name for block, depth in enumerate((2, 2, 4, 4, 4), start=1)
+               for name in (*(f'{kind}{block}_{i}' for i in range(1, depth + 1) for kind in ('conv', 'relu')),
+                            f'pool{block}'))
+
+
+class MissingLayer(utils.UserError, AttributeError):
+    """A layer was asked for that the weights file does not have."""
+
+
+class Weights(NamedTuple):
+    """What a weights file holds.
+
+    convolutions: name -> (filters [height, width, in, out], biases [out]), float32, shallowest first
+    mean_pixels: [3], the RGB mean, 0-255, that the network expects to be subtracted
+    description: one line that says what the file is
+    """
+    path: Path
+    convolutions: dict
+    mean_pixels: np.ndarray
+    description: str
+
+
+class VGG:
+    """The convolutions and poolings of VGG-19 over `input_img`, an NHWC tensor of RGB 0-255 less `mean_pixels`.
+
+    After `load()` each layer is an attribute: `vgg.conv4_2` is the map after its ReLU, `vgg.avgpool1` the pooled one.
+    A layer that the weights file lacks raises `MissingLayer`, which lists those it has.
+    """
+
+    def __init__(self, input_img, weights, pooling='avg'):
+        """weights: from `read_weights`; pooling: 'avg' (Gatys et al. found it better) or 'max' (as VGG was trained)."""
+        self.input_img = input_img
+        self.weights = weights
+        self.pooling = pooling
+        self.mean_pixels = weights.mean_pixels.reshape(1, 1, 1, 3)
+
+    def _weights(self, layer_idx, expected_layer_name):
+        """Return (filters, biases) of the layer at `layer_idx` of VGG-19, which must be the expected one."""
+        assert LAYERS[layer_idx] == expected_layer_name, f'layer {layer_idx} is {LAYERS[layer_idx]}'
+        return self.weights.convolutions[expected_layer_name]
+
+    def conv2d_relu(self, prev_layer, layer_idx, layer_name):
+        """Convolve with zero padding, add the bias, rectify: [1, H, W, in] -> [1, H, W, out].
+
+        The weights are constants: it is the image that is trained, not VGG.
+        """
+        with tf.variable_scope(layer_name):
+            W, b = self._weights(layer_idx, layer_name)
+            W = tf.constant(W, name='weights')
+            b = tf.constant(b, name='biases')
+            conv2d = tf.nn.conv2d(prev_layer, W, strides=[1, 1, 1, 1], padding='SAME')
+            out = tf.nn.relu(tf.nn.bias_add(conv2d, b))
+        setattr(self, layer_name, out)
+
+    def avgpool(self, prev_layer, layer_name):
+        """Average over 2×2 with stride 2: [1, H, W, C] -> [1, ⌈H/2⌉, ⌈W/2⌉, C]."""
+        with tf.variable_scope(layer_name):
+            out = tf.nn.avg_pool2d(prev_layer, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding='SAME')
+        setattr(self, layer_name, out)
+
+    def maxpool(self, prev_layer, layer_name):
+        """The maximum of 2×2 with stride 2: [1, H, W, C] -> [1, ⌈H/2⌉, ⌈W/2⌉, C]."""
+        with tf.variable_scope(layer_name):
+            out = tf.nn.max_pool2d(prev_layer, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding='SAME')
+        setattr(self, layer_name, out)
+
+    def load(self):
+        """Stack the layers, conv1_1 first, as deep as the weights file goes."""
+        pool = {'avg': self.avgpool, 'max': self.maxpool}[self.pooling]
+        prev_layer = self.input_img
+        for layer_idx, name in enumerate(LAYERS):
+            if name.startswith('conv'):
+                if name not in self.weights.convolutions:
+                    break
+                self.conv2d_relu(prev_layer, layer_idx, name)
+                prev_layer = getattr(self, name)
+            elif name.startswith('pool'):
+                pool(prev_layer, self.pooling + name)
+                prev_layer = getattr(self, self.pooling + name)
+
+    def __getattr__(self, name):
+        if name.startswith('_'):  # copy and pickle probe for their own
+            raise AttributeError(name)
+        raise MissingLayer(f'{self.weights.path} has no layer {name}; it has {", ".join(self.weights.convolutions)}')
+
+
+def find_weights(path=None):
+    """Return the path of the weights to use: `path` if given, else the first of `SEARCHED` that exists.
+
+    Raises `utils.UserError` when there are none.
+    """
+    for candidate in [Path(path)] if path else SEARCHED:
+        if candidate.is_file():
+            return candidate
+    if path:
+        raise utils.UserError(f'{path}: no such weights file; python load_vgg.py fetches the public one')
+    raise utils.UserError(f'no VGG-19 weights in {ROOT} or its weights/: python load_vgg.py fetches them (535 MB), '
+                          '--vgg PATH names a file you have')
+
+
+def read_weights(path):
+    """Read a MatConvNet file (today's or the beta16 layout, any width, any depth) as `Weights`.
+
+    Fields are taken by name. Raises `utils.UserError` for a file that is no such thing.
+    """
+    try:
+        mat = scipy.io.loadmat(path, variable_names=('layers', 'meta', 'normalization'))
+        convolutions = {}
+        for layer in mat['layers'].ravel():
+            name = str(_field(layer, 'name')[0])
+            if name in LAYERS and name.startswith('conv'):
+                W, b = _field(layer, 'weights').ravel()
+                # MATLAB drops a last dimension of 1
+                convolutions[name] = (np.float32(W).reshape(*W.shape[:3], b.size), np.float32(b).reshape(b.size))
+        normalization = mat['normalization'] if 'normalization' in mat else _field(mat['meta'], 'normalization')
+        mean_pixels = np.float32(_field(normalization, 'averageImage')).reshape(-1, 3).mean(axis=0)
+        description = str(_field(mat['meta'], 'description')[0]) if 'description' in _fields(mat.get('meta')) else None
+    except Exception as error:  # SciPy raises a dozen kinds for a damaged file
+        raise utils.UserError(f'{path}: not a MatConvNet VGG-19 file ({error})') from error
+    _check_chain(path, convolutions)
+    return Weights(Path(path), convolutions, mean_pixels, description or _describe(convolutions))
+
+
+def _fields(struct):
+    return getattr(getattr(struct, 'dtype', None), 'names', None) or ()
+
+
+def _field(struct, name):
+    """One field of a 1×1 MATLAB struct, however deep loadmat has wrapped it in object cells."""
+    while struct.dtype == object:
+        struct = struct.ravel()[0]
+    return struct[name].ravel()[0]
+
+
+def _check_chain(path, convolutions):
+    """Each convolution must take what the one before it gives, and none may be missing between two others."""
+    channels = 3
+    for expected, (name, (W, b)) in zip((x for x in LAYERS if x.startswith('conv')), convolutions.items()):
+        if name != expected or W.shape[2] != channels:
+            raise utils.UserError(f'{path}: {name} {W.shape} cannot follow a layer of {channels} channels; '
+                                  f'{expected} was expected')
+        channels = b.size
+    if not convolutions:
+        raise utils.UserError(f'{path}: holds no convolution of VGG-19')
+
+
+def _describe(convolutions):
+    width = next(iter(convolutions.values()))[1].size / 64
+    size = 'full-width' if width == 1 else f'{width:g}-width'
+    return f'{size} VGG-19, {next(iter(convolutions))} to {list(convolutions)[-1]}'
+
+
+def write_weights(path, weights):
+    """Write `weights` in MatConvNet's layout, ReLUs and poolings between, so that any reader of the public file takes it."""
+    last = LAYERS.index(list(weights.convolutions)[-1])
+    layers = np.empty((1, last + 2), dtype=object)
+    for i, name in enumerate(LAYERS[:last + 2]):
+        layer = {'name': name, 'type': name.rstrip('_0123456789')}
+        if name in weights.convolutions:
+            W, b = weights.convolutions[name]
+            pair = np.empty((1, 2), dtype=object)
+            pair[0, :] = np.float32(W), np.float32(b).reshape(1, -1)
+            layer.update(weights=pair, size=np.float64([W.shape]), pad=np.float64([[1, 1, 1, 1]]), stride=np.float64([[1, 1]]))
+        elif layer['type'] == 'pool':
+            layer.update(pool=np.float64([[2, 2]]), stride=np.float64([[2, 2]]))
+        layers[0, i] = layer
+    normalization = {'averageImage': np.float32(weights.mean_pixels).reshape(1, 1, 3)}
+    with utils.whole_file(path) as part:
+        scipy.io.savemat(part, {'layers': layers, 'meta': {'normalization': normalization,
+                                                           'description': weights.description}}, appendmat=False)

@@ -1,0 +1,187 @@
+"""What a run keeps on disk: its folders, its identity, checkpoints and loss history, so that it resumes exactly."""
+
+import contextlib
+import csv
+import hashlib
+import json
+import re
+import shutil
+import signal
+import sqlite3
+import threading
+from pathlib import Path
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+import utils
+
+CHECKPOINT_EVERY = 20
+
+
+def file_hash(path):
+    """SHA-256 of a file, as hexadecimal text."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class Run:
+    """One run: outputs/<name>/ for people, checkpoints/<name>/ to resume from, graphs/<name>/ for TensorBoard.
+
+    identity: what decides the result, as a dict that JSON can hold; it is kept in checkpoints/<name>/run.json
+    history: list of tuples of losses, one an iteration, from iteration 0 (the starting image) on
+    """
+
+    def __init__(self, name, identity, columns):
+        """columns: the names of the losses in a row of the history."""
+        if not re.fullmatch(r'[^./\\:\s][^/\\:]{0,99}', name):
+            raise utils.UserError(f'--name {name!r}: must be 1 to 100 characters, none of / \\ : and no leading dot or space')
+        self.name = name
+        self.identity = json.loads(json.dumps(identity))  # as it comes back: tuples are lists
+        self.columns = columns
+        self.outputs, self.checkpoints, self.graphs = (Path(room, name) for room in ('outputs', 'checkpoints', 'graphs'))
+        self.history = []
+
+    def pictures(self):
+        """The paths of the numbered pictures written so far, in order."""
+        return sorted(self.outputs.glob('[0-9]*.jpg'))
+
+    @contextlib.contextmanager
+    def claimed(self, restart=False):
+        """Hold the run alone, as the same run as before; with `restart`, as a new one.
+
+        Raises `utils.UserError` when another process holds it or what is on disk has another identity.
+        """
+        for folder in (self.outputs, self.checkpoints, self.graphs):
+            folder.mkdir(parents=True, exist_ok=True)
+        # SQLite's file lock works alike on every system, and a killed process leaves none behind
+        with contextlib.closing(sqlite3.connect(self.checkpoints / 'lock', timeout=0, isolation_level=None)) as lock:
+            try:
+                lock.execute('BEGIN EXCLUSIVE')
+            except sqlite3.OperationalError as error:
+                raise utils.UserError(f'{self.checkpoints}: another process is at work on this run ({error}); '
+                                      'wait for it, or choose another --name') from error
+            if restart:
+                self._clear()
+            self._check_identity()
+            yield self
+
+    def _clear(self):
+        """Remove what a run writes, and nothing that somebody else put there."""
+        for folder, patterns in ((self.outputs, ('[0-9]*.jpg', 'final.png', 'losses.png', 'sheet.png', 'progress.gif')),
+                                 (self.checkpoints, ('model-*', 'checkpoint', 'losses.csv', 'run.json')),
+                                 (self.graphs, ('events.out.tfevents.*',))):
+            for path in (path for pattern in patterns for path in folder.glob(pattern)):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _check_identity(self):
+        path = self.checkpoints / 'run.json'
+        if path.exists() and self._steps_saved():
+            try:
+                saved = json.loads(path.read_text())
+            except ValueError as error:
+                raise utils.UserError(f'{path}: damaged; --restart begins again, --name starts another run') from error
+            differ = [f'{key} (now {_short(self.identity.get(key))}, was {_short(saved.get(key))})'
+                      for key in self.identity | saved if self.identity.get(key) != saved.get(key)]
+            if differ:
+                raise utils.UserError(f'{self.checkpoints} is a run with other settings: {", ".join(differ)}; '
+                                      '--restart begins again, --name NEW keeps both')
+        with utils.whole_file(path) as part:
+            part.write_text(json.dumps(self.identity, indent=1) + '\n')
+
+    def _steps_saved(self):
+        """The iterations that have a checkpoint, newest first. The .index of one is written last."""
+        found = (re.fullmatch(r'model-(\d+)', path.stem) for path in self.checkpoints.glob('model-*.index'))
+        return sorted((int(match[1]) for match in found if match), reverse=True)
+
+    def restore(self, saver, sess):
+        """Load the newest checkpoint that can be read, and the history up to it; return its iteration, 0 if none."""
+        for leftover in self.checkpoints.glob('model-*_temp'):  # a save that was killed
+            shutil.rmtree(leftover)
+        saved = [str(self.checkpoints / f'model-{step}') for step in self._steps_saved()]
+        while saved:
+            step = int(saved[0].rpartition('-')[2])
+            try:
+                saver.restore(sess, saved[0])
+                self.history = self._read_history(step)
+            except (tf.errors.OpError, ValueError, OSError) as error:
+                print(f'{saved.pop(0)}: damaged, going back to the one before ({type(error).__name__})')
+                continue
+            saver.recover_last_checkpoints(saved[::-1])
+            print(f'{self.name}: resuming at iteration {step}')
+            return step
+        return 0
+
+    def save(self, saver, sess, step, losses):
+        """Write the checkpoint of iteration `step`, whose losses are `losses`.
+
+        The history goes first, so that it never lacks a row. Raises `utils.UserError` when the disk is full.
+        """
+        with utils.whole_file(self.checkpoints / 'losses.csv') as part, open(part, 'w', newline='') as file:
+            csv.writer(file).writerows([('iteration', *self.columns),
+                                        *((i, *(f'{x:.9g}' for x in row)) for i, row in enumerate([*self.history, losses]))])
+        try:
+            saver.save(sess, str(self.checkpoints / 'model'), global_step=step, write_meta_graph=False)
+        except (tf.errors.OpError, SystemError, ValueError) as error:
+            raise utils.UserError(f'{self.checkpoints}: the checkpoint of iteration {step} could not be written '
+                                  f'({error.message if isinstance(error, tf.errors.OpError) else error})') from error
+
+    def _read_history(self, step):
+        """The first `step` rows; nine digits give a float32 back bit by bit."""
+        rows = np.loadtxt(self.checkpoints / 'losses.csv', delimiter=',', skiprows=1, dtype=np.float32, ndmin=2)
+        if len(rows) < step or rows.shape[1] != 1 + len(self.columns):
+            raise ValueError('losses.csv is too short')
+        return [tuple(row[1:]) for row in rows[:step]]
+
+    def log(self, writer, step, summary, jpeg):
+        """Write the summary and the encoded picture of iteration `step` to TensorBoard, the picture also as a file."""
+        image = tf.Summary.Image(colorspace=3, encoded_image_string=jpeg)
+        writer.add_summary(summary, step)
+        writer.add_summary(tf.Summary(value=[tf.Summary.Value(tag='picture', image=image)]), step)
+        with utils.whole_file(self.outputs / f'{step:05d}.jpg') as part:
+            part.write_bytes(jpeg)
+
+    def event_writer(self, graph, step):
+        """A writer of the summaries after `step`: a session log START makes TensorBoard drop those it has seen of them."""
+        writer = tf.summary.FileWriter(str(self.graphs))
+        writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), global_step=step + 1)
+        writer.add_graph(None, graph_def=without_weights(graph))
+        return writer
+
+
+def _short(value):
+    text = json.dumps(value, ensure_ascii=False).strip('"')
+    return text[:8] if re.fullmatch('[0-9a-f]{64}', text) else text
+
+
+def without_weights(graph):
+    """The GraphDef of `graph` with the values of its large constants left out: their shapes are all TensorBoard shows."""
+    graph_def = graph.as_graph_def()
+    for node in graph_def.node:
+        if node.op == 'Const' and node.attr['value'].tensor.ByteSize() > 1024:
+            node.attr['value'].tensor.ClearField('tensor_content')
+    return graph_def
+
+
+class StopSignal:
+    """Within `with StopSignal() as stop`, the first Ctrl-C (or SIGTERM) sets `stop.requested`; the second interrupts."""
+
+    requested = False
+
+    def __enter__(self):
+        self._previous = {}
+        if threading.current_thread() is threading.main_thread():  # Python allows handlers nowhere else
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._request)
+        return self
+
+    def _request(self, number, frame):
+        self.requested = True
+        signal.signal(number, self._previous[number])
+
+    def __exit__(self, *exception):
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)

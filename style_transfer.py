@@ -1,0 +1,279 @@
+"""Neural style transfer (Gatys, Ecker and Bethge 2015) the way Stanford's CS20 taught it, assignment 2.
+
+    python style_transfer.py --content photo.jpg --style painting.jpg
+
+The five steps: a trainable image goes through VGG-19, losses, optimizer, summaries, training.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+import utils
+import tensorflow.compat.v1 as tf
+
+import figures
+import load_vgg
+import recipes
+import runs
+
+
+CONTENT = load_vgg.ROOT / 'content' / 'astronaut.png'
+STYLE = load_vgg.ROOT / 'styles' / 'starry_night.jpg'
+SIZES = (16, 4096)  # of a side of the picture
+
+
+class StyleTransfer:
+    """A picture with the content of one image and the style of another, found by training its pixels.
+
+    content_img, style_img: paths of images; both are fitted into img_width × img_height, the size of the result
+    recipe: the hyperparameters; vgg: path of the weights, None for the best ones at hand
+    seed: of the noise in the starting image; precision: 'float32' or 'bfloat16'; threads: 0 for one a core
+    name: of the run's folders, None for content-style-recipe
+
+    It owns its graph; a session lives only inside `losses` and `train`.
+    Raises `utils.UserError` for what the user can mend.
+    """
+
+    def __init__(self, content_img, style_img, img_width, img_height, recipe=recipes.CS20, vgg=None, seed=0,
+                 precision='float32', threads=0, name=None):
+        self.img_width, self.img_height = img_width, img_height
+        self.recipe = recipe
+        self.content_img = utils.get_resized_image(content_img, img_width, img_height)
+        self.style_img = utils.get_resized_image(style_img, img_width, img_height)
+        self.weights = load_vgg.read_weights(load_vgg.find_weights(vgg))
+        self.rng = np.random.default_rng(seed)
+        self.graph = tf.Graph()
+        self.config = tf.ConfigProto(intra_op_parallelism_threads=threads)
+        if precision == 'bfloat16':
+            self.config.graph_options.rewrite_options.auto_mixed_precision_onednn_bfloat16 = 1  # RewriterConfig.ON
+        identity = dict(content=runs.file_hash(content_img), style=runs.file_hash(style_img),
+                        vgg=runs.file_hash(self.weights.path), width=img_width, height=img_height, seed=seed,
+                        precision=precision, **recipe.identity())
+        self.run = runs.Run(name or f'{Path(content_img).stem}-{Path(style_img).stem}-{recipe.name}', identity,
+                            columns=('content_loss', 'style_loss', 'total_loss'))
+
+    def create_input(self):
+        """One variable [1, H, W, 3] that is the content image, the style image and the generated one in turn.
+
+        All three are of one size and go through the same network, so the graph is built once, and assigned to.
+        """
+        with tf.variable_scope('input'):
+            self.input_img = tf.get_variable('in_img', shape=[1, self.img_height, self.img_width, 3], dtype=tf.float32,
+                                             initializer=tf.zeros_initializer())
+            self.new_img = tf.placeholder(tf.float32, self.input_img.shape, name='new_img')
+            self.assign_img = self.input_img.assign(self.new_img)
+            self.gstep = tf.train.get_or_create_global_step()
+
+    def load_vgg(self):
+        """Step 1, inference: stack VGG-19 on the input; from here on every image is centred by its mean."""
+        with tf.variable_scope('vgg'):
+            self.vgg = load_vgg.VGG(self.input_img, self.weights)
+            self.vgg.load()
+        self.content_img = self.content_img - self.vgg.mean_pixels
+        self.style_img = self.style_img - self.vgg.mean_pixels
+        self.initial_img = utils.generate_noise_image(self.content_img, self.recipe.noise_ratio,
+                                                      self.recipe.noise_amplitude, self.rng)
+
+    def _content_loss(self, P, F):
+        """The loss of one content layer: Σ (F − P)² / (4s), s the number of elements of P (handout, step 2).
+
+        P: features of the content image, an array [1, H, W, N]; F: those of the generated image, a tensor.
+        The paper has 1/2 in place of 1/(4s) (equation 1).
+        """
+        return self.recipe.content_factor(P.size) * tf.reduce_sum(tf.square(F - P))
+
+    def _gram_matrix(self, F, N, M):
+        """G = FᵀF, [N, N], of features F [1, H, W, N] with M = H·W: G_ij = Σ_k F_ki F_kj (equation 3)."""
+        F = tf.reshape(F, [M, N])
+        return tf.matmul(F, F, transpose_a=True)
+
+    def _single_style_loss(self, a, g):
+        """The loss of one style layer, E = Σ (G − A)² / (4 N² M²) (equation 4).
+
+        a: features of the style image [1, H, W, N], an array; g: those of the generated image, a tensor.
+        """
+        _, H, W, N = a.shape
+        M = H * W
+        A = self._gram_matrix(a, N, M)
+        G = self._gram_matrix(g, N, M)
+        return self.recipe.style_factor(N, M) * tf.reduce_sum(tf.square(G - A))
+
+    def _style_loss(self, A):
+        """The weighted sum of E over the style layers (equation 5). A: the style image's features, one array a layer."""
+        E = [self._single_style_loss(a, getattr(self.vgg, layer)) for a, layer in zip(A, self.recipe.style_layers)]
+        return sum(w * e for w, e in zip(self.recipe.style_layer_weights, E))
+
+    def losses(self):
+        """Step 2, loss: α · content + β · style, against the features of the two fixed images."""
+        with tf.variable_scope('losses'):
+            F = [getattr(self.vgg, layer) for layer in self.recipe.content_layers]
+            g = [getattr(self.vgg, layer) for layer in self.recipe.style_layers]
+            with self._session() as sess:
+                sess.run(self.assign_img, {self.new_img: self.content_img})
+                P = sess.run(F)
+                sess.run(self.assign_img, {self.new_img: self.style_img})
+                A = sess.run(g)
+            self.content_loss = sum(w * self._content_loss(p, f) for w, p, f in
+                                    zip(self.recipe.content_layer_weights, P, F))
+            self.style_loss = self._style_loss(A)
+            self.total_loss = (self.recipe.content_weight * self.content_loss +
+                               self.recipe.style_weight * self.style_loss)
+            self.loss_terms = [self.content_loss, self.style_loss, self.total_loss]
+
+    def optimize(self):
+        """Step 3, optimizer: Adam on the pixels; nothing else in the graph is trainable."""
+        with tf.variable_scope('optimizer'):
+            optimizer = tf.train.AdamOptimizer(self.recipe.learning_rate)
+            self.opt = optimizer.minimize(self.total_loss, global_step=self.gstep)
+
+    def create_summary(self):
+        """Step 4, summaries: the three losses, and the picture with its mean added back, uint8 [H, W, 3]."""
+        with tf.name_scope('summaries'):
+            tf.summary.scalar('content_loss', self.content_loss)
+            tf.summary.scalar('style_loss', self.style_loss)
+            tf.summary.scalar('total_loss', self.total_loss)
+            self.summary_op = tf.summary.merge_all()
+            self.picture = tf.saturate_cast(tf.round(self.input_img + self.vgg.mean_pixels)[0], tf.uint8)
+            # encoded once, for the numbered file and for TensorBoard: as PNGs these would be most of a run's bytes
+            self.jpeg = tf.io.encode_jpeg(self.picture, quality=92)
+
+    def build(self):
+        """Assemble the graph: steps 1 to 4."""
+        with self.graph.as_default():
+            self.create_input()
+            self.load_vgg()
+            self.losses()
+            self.optimize()
+            self.create_summary()
+            self.init = tf.global_variables_initializer()
+            self.saver = tf.train.Saver(max_to_keep=2)
+        self.graph.finalize()
+
+    def _session(self):
+        return tf.Session(graph=self.graph, config=self.config)
+
+    def train(self, n_iters, restart=False, verbose=False):
+        """Step 5, training: up to iteration `n_iters` in all, from the newest checkpoint of this run if it has one.
+
+        restart: begin again; verbose: CS20's lines in place of the bar.
+        Returns the iteration reached; after Ctrl-C that is less than n_iters, and a checkpoint holds it.
+        Raises `utils.UserError` for a loss that is not finite, and for a run that has other settings or is in use.
+        """
+        with self.run.claimed(restart) as run, self._session() as sess, runs.StopSignal() as stop:
+            sess.run(self.init)
+            sess.run(self.assign_img, {self.new_img: self.initial_img})
+            initial_step = step = run.restore(self.saver, sess)
+            if initial_step >= n_iters:
+                print(f'{run.name} is finished at iteration {initial_step}: --iterations N goes on, --restart begins again')
+            start_time = time.time()
+            with run.event_writer(self.graph, initial_step) as writer, self._bar(initial_step, n_iters, verbose) as bar:
+                for step in range(initial_step + 1, n_iters + 1):
+                    # the pass that moves the image also gives the losses it had before the move
+                    losses, _ = sess.run([self.loss_terms, self.opt])
+                    run.history.append(self._finite(losses, step - 1))
+                    bar.set_postfix(loss=f'{losses[-1]:.4g}', refresh=False)
+                    bar.update()
+
+                    last = step == n_iters or stop.requested
+                    logs = step == n_iters or self.recipe.logs(step)
+                    saves = last or step % runs.CHECKPOINT_EVERY == 0
+                    if logs or saves:  # a pass of its own, so that what is kept has been checked
+                        losses, summary, jpeg = sess.run([self.loss_terms, self.summary_op, self.jpeg])
+                        self._finite(losses, step)
+                    if logs:
+                        run.log(writer, step, summary, jpeg)
+                        if verbose:
+                            self._report(step, losses, time.time() - start_time)
+                    if saves:
+                        writer.flush()
+                        run.save(self.saver, sess, step, losses)
+                    if last:
+                        break
+            if step >= n_iters:
+                self._hand_in(sess)
+        return step
+
+    def _bar(self, initial_step, n_iters, verbose):
+        return tqdm(total=n_iters, initial=initial_step, unit='it', disable=verbose or None)  # None: a terminal has one
+
+    def _finite(self, losses, step):
+        for name, loss in zip(self.run.columns, losses):
+            if not np.isfinite(loss):
+                raise utils.UserError(f'{name} is {loss} at iteration {step}; checkpoints of this run hold what came '
+                                      'before: try a lower --learning-rate under another --name')
+        return losses
+
+    def _report(self, step, losses, seconds):
+        tqdm.write(f'Step {step}\n   Loss: {losses[-1]:.5g}\n   Took: {seconds:.1f} seconds')
+
+    def _hand_in(self, sess):
+        """Write what the handout asks for: the final picture, the loss curves; and a sheet and an animation."""
+        picture, losses = sess.run([self.picture, self.loss_terms])
+        folder = self.run.outputs
+        originals = [image[0] + self.vgg.mean_pixels[0] for image in (self.content_img, self.style_img)]
+        utils.save_image(folder / 'final.png', picture)
+        figures.loss_curves(folder / 'losses.png', self.run.columns, self.run.history + [losses])
+        figures.sheet(folder / 'sheet.png', [*originals, picture])
+        figures.progress(folder / 'progress.gif', self.run.pictures())
+
+
+def _flags(argv):
+    parser = utils.Parser(description=__doc__.split('\n')[0])
+    parser.add_argument('--content', type=Path, default=CONTENT, metavar='IMAGE', help='the image whose content is kept '
+                        f'(default: content/{CONTENT.name})')
+    parser.add_argument('--style', type=Path, default=STYLE, metavar='IMAGE', help='the image whose style is taken '
+                        f'(default: styles/{STYLE.name})')
+    size = utils.whole_number(*SIZES)
+    parser.add_argument('--width', type=size, metavar='W', help=f'of the picture, in pixels, {SIZES[0]} to {SIZES[1]}; '
+                        'one of the two given, the other follows the content (default: 333)')
+    parser.add_argument('--height', type=size, metavar='H', help='likewise (default: 250)')
+    recipes.add_flags(parser)
+    parser.add_argument('--vgg', type=Path, metavar='FILE', help='VGG-19 weights in MatConvNet\'s layout (default: '
+                        f'{load_vgg.VGG_FILENAME} if it is there, else the bundled weights/vgg19-thin.mat)')
+    parser.add_argument('--seed', type=utils.whole_number(0, 2**31 - 1), default=0, metavar='N',
+                        help='of the noise in the starting image, 0 to 2147483647 (default: %(default)s)')
+    parser.add_argument('--precision', choices=('float32', 'bfloat16'), default='float32', help='bfloat16 is faster on '
+                        'processors that have it, and a little less exact (default: %(default)s)')
+    parser.add_argument('--threads', type=utils.whole_number(0, 1024), default=0, metavar='N',
+                        help='threads to compute with, 0 to 1024; 0 is one a core (default: %(default)s)')
+    parser.add_argument('--name', help='of the run\'s folders in outputs, checkpoints and graphs '
+                        '(default: content-style-recipe)')
+    parser.add_argument('--restart', action='store_true', help='begin the run again instead of resuming it')
+    parser.add_argument('--verbose', action='store_true', help='print step, loss and time in place of a bar')
+    return parser.parse_args(argv)
+
+
+def _size(content, width, height):
+    """The size of the picture: what is missing follows the content's aspect; CS20's 333×250 if both are."""
+    if width is None and height is None:
+        return 333, 250
+    H, W = utils.read_image(content).shape[:2]
+    return tuple(min(max(side, SIZES[0]), SIZES[1])
+                 for side in (width or round(height * W / H), height or round(width * H / W)))
+
+
+@utils.command_line
+def main(argv=None):
+    """Run style transfer as the flags say; return the exit status."""
+    args = _flags(argv)
+    recipe = recipes.from_flags(args)
+    width, height = _size(args.content, args.width, args.height)
+    machine = StyleTransfer(args.content, args.style, width, height, recipe, args.vgg, args.seed, args.precision,
+                            args.threads, args.name)
+    print(f'{args.content} in the style of {args.style}, {width}×{height}\n'
+          f'weights {machine.weights.path}: {machine.weights.description}')
+    machine.build()
+    start_time = time.time()
+    reached = machine.train(recipe.iterations, args.restart, args.verbose)
+    if reached < recipe.iterations:
+        print(f'stopped at iteration {reached}; the same command goes on from there')
+        return 130
+    print(f'{machine.run.outputs / "final.png"}: {reached} iterations, {time.time() - start_time:.1f} s')
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""Images in and out, resizing, noise, files that appear whole, errors in one line, the download."""
+
+import argparse
+import contextlib
+import functools
+import os
+import sys
+import warnings
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import skimage.transform
+
+
+@contextlib.contextmanager
+def _no_stderr():
+    sys.stderr.flush()
+    stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(null)
+
+
+# TensorFlow greets with a page about GPUs that no log level stops. Every program imports this module before it.
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+with _no_stderr():
+    import tensorflow
+    tensorflow.config.list_physical_devices('GPU')
+tensorflow.get_logger().setLevel('ERROR')  # deprecations: compat.v1 is what this project is about
+
+
+class UserError(Exception):
+    """Something the user can mend: shown as one line, exit status 2, no traceback."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line and that takes no abbreviated flags."""
+
+    def __init__(self, description):
+        super().__init__(description=description, allow_abbrev=False)
+
+    def error(self, message):
+        raise UserError(f'{message}; --help lists the flags')
+
+
+def whole_number(low, high):
+    """A type for argparse: a whole number from low to high."""
+    def parse(text):
+        if not (text.lstrip('-').isdecimal() and low <= int(text) <= high):
+            raise argparse.ArgumentTypeError(f'{text!r}: must be a whole number from {low} to {high}')
+        return int(text)
+    return parse
+
+
+def command_line(main):
+    """Decorate `main(argv)`: what the user can mend ends in one line on stderr and status 2."""
+    @functools.wraps(main)
+    def run(argv=None):
+        try:
+            return main(argv) or 0
+        except UserError as error:
+            message = str(error)
+        except OSError as error:  # a full disk, a folder that may not be written
+            message = f'{error.filename or "file"}: {error.strerror or error}'
+        print('error: ' + ' '.join(message.split()), file=sys.stderr)
+        return 2
+    return run
+
+
+# ---------------------------------------------------------------------------------------------------------------- files
+
+@contextlib.contextmanager
+def whole_file(path):
+    """Yield a path beside `path` to write to; it becomes `path` if the block succeeds and vanishes if it does not."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name('.part-' + path.name)  # the same suffix: writers choose the format by it
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+# --------------------------------------------------------------------------------------------------------------- images
+
+def read_image(path):
+    """Read the first frame of any image that imageio reads as float32 [H, W, 3], RGB 0-255, upright, over white.
+
+    Raises `UserError` for what is missing, empty, a folder, damaged, too large or no image.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f'{path}: {"is a folder, not an image" if path.is_dir() else "no such image"}')
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('error')  # Pillow only warns of an image of 90 to 180 million pixels
+            return _to_rgb(*_decode(path))
+    except Exception as error:  # every format's reader raises its own kinds
+        raise UserError(f'{path}: cannot be read as an image ({error or type(error).__name__})') from error
+
+
+def _decode(path):
+    """Return (pixels, mode) of the first frame; the mode is Pillow's name, '' where another reader was needed."""
+    try:
+        with iio.imopen(path, 'r', plugin='pillow') as file:
+            mode = file.metadata(index=0, exclude_applied=False).get('mode', '')
+            target = {'1': 'L', 'P': 'RGBA', 'PA': 'RGBA', 'La': 'LA', 'RGBa': 'RGBA', 'CMYK': 'RGB', 'YCbCr': 'RGB',
+                      'LAB': 'RGB', 'HSV': 'RGB'}.get(mode)
+            return file.read(index=0, mode=target, rotate=True), mode
+    except Exception:
+        return iio.imread(path, index=0), ''  # a 16-bit colour TIFF, say, which Pillow does not know
+
+
+def _to_rgb(pixels, mode):
+    """Grey, grey + alpha, RGB or RGBA of any depth -> float32 [H, W, 3] of 0-255, transparency over white."""
+    scale = {'u': lambda dtype: 255 / np.iinfo(dtype).max, 'i': lambda dtype: 255 / 65535, 'f': lambda dtype: 255}
+    if pixels.dtype == bool:
+        pixels = pixels.astype(np.uint8) * 255
+    pixels = pixels.astype(np.float32) * np.float32(scale[pixels.dtype.kind](pixels.dtype))
+    if pixels.ndim == 2:
+        pixels = pixels[:, :, None]
+    height, width, channels = pixels.shape
+    if channels in (2, 4):
+        alpha = pixels[:, :, -1:] / 255
+        pixels = pixels[:, :, :-1] * alpha + 255 * (1 - alpha)
+    return np.broadcast_to(pixels, (height, width, 3)).clip(0, 255)
+
+
+def get_resized_image(path, width, height):
+    """Read an image and fit it into [1, height, width, 3], float32, RGB 0-255.
+
+    The largest centred part of the wanted shape is kept, then resized with antialiasing, as CS20's ImageOps.fit did.
+    """
+    return fit(read_image(path), width, height)[None]
+
+
+def fit(image, width, height):
+    """Crop [H, W, 3] centrally to width : height, then resize it to [height, width, 3]."""
+    H, W = image.shape[:2]
+    crop_w, crop_h = min(W, max(1, round(H * width / height))), min(H, max(1, round(W * height / width)))
+    top, left = (H - crop_h) // 2, (W - crop_w) // 2
+    crop = image[top:top + crop_h, left:left + crop_w]
+    return skimage.transform.resize(crop, (height, width), order=1, mode='edge', anti_aliasing=True,
+                                    preserve_range=True).astype(np.float32)
+
+
+def generate_noise_image(content_image, noise_ratio, amplitude, rng):
+    """noise_ratio · uniform(−amplitude, amplitude) + (1 − noise_ratio) · content_image, of the same shape and centring."""
+    noise = rng.uniform(-amplitude, amplitude, content_image.shape).astype(np.float32)
+    return noise_ratio * noise + (1 - noise_ratio) * content_image
+
+
+def to_uint8(image):
+    """Round [..., H, W, 3] of 0-255 to uint8, clipped, not wrapped."""
+    return np.rint(image).clip(0, 255).astype(np.uint8)
+
+
+def save_image(path, image):
+    """Write [H, W, 3] or [1, H, W, 3] of 0-255 as the format that the suffix names, whole or not at all."""
+    with whole_file(path) as part:
+        iio.imwrite(part, to_uint8(image).reshape(image.shape[-3:]))
