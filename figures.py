@@ -33,6 +33,6 @@ def progress(path, pictures):
     frames = [iio.imread(picture) for picture in pictures]
     scale = min(1, GIF_SIDE / max(frames[-1].shape))
     height, width = (round(scale * side) for side in frames[-1].shape[:2])
-    duration = [200] * (len(frames) - 1) + [3000]  # ms
+    duration = [200] * (len(frames) - 1) + [3000] if len(frames) > 1 else 3000  # ms; one frame takes no list
     with utils.whole_file(path) as part:
         iio.imwrite(part, [utils.to_uint8(utils.fit(frame, width, height)) for frame in frames], duration=duration, loop=0)

@@ -98,21 +98,25 @@ class Run:
         return sorted((int(match[1]) for match in found if match), reverse=True)
 
     def restore(self, saver, sess):
-        """Load the newest checkpoint that can be read, and the history up to it; return its iteration, 0 if none."""
+        """Load the newest checkpoint that can be read, and the history up to it; return its iteration.
+
+        0 if there is none: then the variables still have to be initialised.
+        """
         for leftover in self.checkpoints.glob('model-*_temp'):  # a save that was killed
             shutil.rmtree(leftover)
         saved = [str(self.checkpoints / f'model-{step}') for step in self._steps_saved()]
         while saved:
             step = int(saved[0].rpartition('-')[2])
             try:
-                saver.restore(sess, saved[0])
                 self.history = self._read_history(step)
+                saver.restore(sess, saved[0])
             except (tf.errors.OpError, ValueError, OSError) as error:
                 print(f'{saved.pop(0)}: damaged, going back to the one before ({type(error).__name__})')
                 continue
             saver.recover_last_checkpoints(saved[::-1])
             print(f'{self.name}: resuming at iteration {step}')
             return step
+        self.history = []
         return 0
 
     def save(self, saver, sess, step, losses):

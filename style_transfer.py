@@ -42,6 +42,7 @@ class StyleTransfer:
                  precision='float32', threads=0, name=None):
         self.img_width, self.img_height = img_width, img_height
         self.recipe = recipe
+        self.content_path, self.style_path = Path(content_img), Path(style_img)
         self.content_img = utils.get_resized_image(content_img, img_width, img_height)
         self.style_img = utils.get_resized_image(style_img, img_width, img_height)
         self.weights = load_vgg.read_weights(load_vgg.find_weights(vgg))
@@ -164,9 +165,10 @@ class StyleTransfer:
         Raises `utils.UserError` for a loss that is not finite, and for a run that has other settings or is in use.
         """
         with self.run.claimed(restart) as run, self._session() as sess, runs.StopSignal() as stop:
-            sess.run(self.init)
-            sess.run(self.assign_img, {self.new_img: self.initial_img})
             initial_step = step = run.restore(self.saver, sess)
+            if not initial_step:
+                sess.run(self.init)
+                sess.run(self.assign_img, {self.new_img: self.initial_img})
             if initial_step >= n_iters:
                 print(f'{run.name} is finished at iteration {initial_step}: --iterations N goes on, --restart begins again')
             start_time = time.time()

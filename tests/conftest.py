@@ -1,0 +1,49 @@
+"""What most tests need: a tiny VGG-19, two small images, a folder of their own to run in."""
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+import load_vgg
+import recipes
+
+WIDTHS = {1: 4, 2: 5, 3: 6, 4: 7, 5: 8}  # channels of the tiny VGG's five blocks, all different
+
+
+def he_weights(widths=WIDTHS, seed=0, last='conv5_4'):
+    """A `Weights` of He noise: name -> (filters, biases) down to layer `last`, with the public file's mean."""
+    rng = np.random.default_rng(seed)
+    convolutions, n = {}, 3
+    for name in recipes.CONVOLUTIONS[:recipes.CONVOLUTIONS.index(last) + 1]:
+        out = widths[int(name[4])]
+        convolutions[name] = (rng.normal(0, np.sqrt(2 / (9 * n)), (3, 3, n, out)).astype(np.float32),
+                              rng.normal(0, 1, out).astype(np.float32))
+        n = out
+    return load_vgg.Weights('he.mat', convolutions, np.float32([123.68, 116.779, 103.939]), 'He noise')
+
+
+@pytest.fixture(scope='session')
+def tiny_vgg(tmp_path_factory):
+    """The path of a .mat with a tiny VGG-19."""
+    path = tmp_path_factory.mktemp('weights') / 'tiny.mat'
+    load_vgg.write_weights(path, he_weights())
+    return path
+
+
+@pytest.fixture(scope='session')
+def images(tmp_path_factory):
+    """The paths of a content and a style image, 48×32."""
+    rng = np.random.default_rng(1)
+    folder = tmp_path_factory.mktemp('images')
+    paths = folder / 'content.png', folder / 'style.png'
+    for path in paths:
+        blocks = rng.integers(0, 256, (8, 12, 3), dtype=np.uint8)
+        iio.imwrite(path, blocks.repeat(4, axis=0).repeat(4, axis=1))
+    return paths
+
+
+@pytest.fixture
+def workdir(tmp_path, monkeypatch):
+    """An empty current directory: runs write below it."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

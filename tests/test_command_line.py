@@ -1,0 +1,136 @@
+"""What a user types: every flag, every mistake in one line with status 2, nothing written."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import load_vgg
+import recipes
+import style_transfer
+
+PROGRAM = load_vgg.ROOT / 'style_transfer.py'
+
+
+@pytest.fixture
+def call(images, tiny_vgg, workdir, capsys):
+    """A function that runs the command line in this process: (status, stdout, stderr)."""
+    def run(*flags):
+        status = style_transfer.main(['--content', str(images[0]), '--style', str(images[1]), '--vgg', str(tiny_vgg),
+                                      '--width', '48', *map(str, flags)])
+        return status, *capsys.readouterr()
+    return run
+
+
+@pytest.mark.parametrize('flags, says', [
+    ('--content nowhere.png', 'nowhere.png: no such image'),
+    ('--style .', 'is a folder, not an image'),
+    ('--content empty.png', 'empty.png: cannot be read as an image'),
+    ('--style text.jpg', 'text.jpg: cannot be read as an image'),
+    ('--vgg nowhere.mat', 'nowhere.mat: no such weights file'),
+    ('--vgg text.jpg', 'text.jpg: not a MatConvNet VGG-19 file'),
+    ('--width 15', "'15': must be a whole number from 16 to 4096"),
+    ('--width 1e3', 'from 16 to 4096'),
+    ('--height 5000', 'from 16 to 4096'),
+    ('--recipe cs21', 'cs20'),
+    ('--iterations 0', 'a whole number from 1 to 100000'),
+    ('--iterations 2.5', 'a whole number from 1 to 100000'),
+    ('--content-weight -1', 'a number from 0 to 1e+09'),
+    ('--style-weight nan', 'a number from 0 to 1e+09'),
+    ('--style-weight inf', 'a number from 0 to 1e+09'),
+    ('--learning-rate 0', 'a number from 0.0001 to 1000'),
+    ('--learning-rate fast', 'a number from 0.0001 to 1000'),
+    ('--noise-ratio 1.1', 'a number from 0 to 1'),
+    ('--noise-amplitude 256', 'a number from 0 to 255'),
+    ('--content-layers conv6_1', 'conv1_1 … conv5_4'),
+    ('--style-layers conv1_1,,conv2_1', 'conv1_1 … conv5_4'),
+    ('--style-layers conv1_1,conv2_1', '5 weights for 2 layers'),
+    ('--style-layer-weights 1,2,3,4,x', 'each from 0 to 1e+06'),
+    ('--content-layer-weights 1,2', '2 weights for 1 layers'),
+    ('--seed -1', 'from 0 to 2147483647'),
+    ('--precision float16', 'bfloat16'),
+    ('--threads 2000', 'from 0 to 1024'),
+    ('--name a/b', '--name'),
+    ('--nonsense', '--help lists the flags'),
+    ('--width', 'expected one argument')])
+def test_mistakes_end_in_one_line(call, workdir, flags, says):
+    (workdir / 'empty.png').write_bytes(b'')
+    (workdir / 'text.jpg').write_text('no picture')
+    before = sorted(workdir.rglob('*'))
+    status, out, err = call('--iterations', 1, *flags.split())
+    assert (status, err.count('\n'), err.startswith('error: ')) == (2, 1, True), err
+    assert says in err
+    assert sorted(workdir.rglob('*')) == before
+
+
+def test_every_flag_reaches_the_run(call):
+    status, out, err = call('--height', 32, '--content-layers', 'conv3_1,conv4_1', '--content-layer-weights', '1,0.5',
+                            '--content-weight', 3, '--style-layers', 'conv1_2', '--style-layer-weights', 2,
+                            '--style-weight', 4, '--noise-ratio', 0.5, '--noise-amplitude', 30, '--learning-rate', 5,
+                            '--seed', 9, '--precision', 'bfloat16', '--threads', 1, '--name', 'mine', '--iterations', 2)
+    assert (status, err) == (0, '')
+    import json
+    saved = json.loads(Path('checkpoints/mine/run.json').read_text())
+    expected = dict(width=48, height=32, seed=9, precision='bfloat16', content_layers=['conv3_1', 'conv4_1'],
+                    content_layer_weights=[1, 0.5], content_weight=3, style_layers=['conv1_2'], style_layer_weights=[2],
+                    style_weight=4, noise_ratio=0.5, noise_amplitude=30, learning_rate=5)
+    assert {key: saved[key] for key in expected} == expected
+    assert 'outputs/mine/final.png: 2 iterations' in out
+
+
+def test_one_side_given_the_other_follows_the_content(call):
+    import imageio.v3 as iio
+    assert call('--iterations', 1, '--name', 'r')[0] == 0  # the content is 48×32
+    assert iio.imread('outputs/r/final.png').shape == (32, 48, 3)
+
+
+def test_default_name_and_verbose_lines(call):
+    status, out, err = call('--iterations', 3, '--verbose')
+    assert status == 0 and Path('outputs/content-style-cs20/final.png').exists()
+    assert out.count('Step ') == out.count('Loss: ') == out.count('Took: ') == 3
+
+
+def test_other_settings_under_the_same_name_are_refused(call):
+    assert call('--iterations', 1)[0] == 0
+    status, out, err = call('--iterations', 2, '--seed', 1)
+    assert status == 2 and 'seed (now 1, was 0); --restart begins again, --name NEW keeps both' in err
+    assert call('--iterations', 2, '--seed', 1, '--restart')[0] == 0
+
+
+def test_help_shows_every_setting_with_its_default(capsys):
+    with pytest.raises(SystemExit) as stop:
+        style_transfer.main(['--help'])
+    text = ' '.join(capsys.readouterr().out.split())
+    assert stop.value.code == 0
+    for said in ('--content-layers LAYER,...', 'conv1_1,conv2_1,conv3_1,conv4_1,conv5_1 in cs20', '0.5,1,1.5,3,4 in cs20',
+                 '2 in cs20', '300 in cs20', '0.6 in cs20', '--restart', '--precision {float32,bfloat16}', '(default: 333)'):
+        assert said in text
+
+
+def test_no_weights_at_all_says_how_to_get_them(images, workdir, monkeypatch, capsys):
+    monkeypatch.setattr(load_vgg, 'SEARCHED', (workdir / 'none.mat',))
+    assert style_transfer.main(['--content', str(images[0]), '--style', str(images[1])]) == 2
+    err = capsys.readouterr().err
+    assert 'python load_vgg.py' in err and '--vgg' in err and err.count('\n') == 1
+
+
+def test_a_full_disk_ends_in_one_line(call, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, os.strerror(28), 'outputs/r/final.png')
+    monkeypatch.setattr('utils.iio.imwrite', full)
+    status, out, err = call('--iterations', 2, '--name', 'r')
+    assert (status, err) == (2, 'error: outputs/r/final.png: No space left on device\n')
+    assert not [path for path in Path('outputs/r').iterdir() if path.name.startswith('.')]
+
+
+def test_as_a_program_from_another_folder(images, tiny_vgg, workdir):
+    """A new process: no greeting of TensorFlow's in the way of the one line, and runs are written where it is called."""
+    flags = ['--content', images[0], '--style', images[1], '--vgg', tiny_vgg, '--width', '48', '--iterations', '2']
+    done = subprocess.run([sys.executable, PROGRAM, *flags], capture_output=True, text=True)
+    assert done.returncode == 0 and Path('outputs/content-style-cs20/final.png').exists()
+    assert done.stderr == ''
+    assert f'weights {tiny_vgg}: He noise' in done.stdout
+    done = subprocess.run([sys.executable, PROGRAM, '--content', 'nowhere.png'], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (2, 'error: nowhere.png: no such image\n')

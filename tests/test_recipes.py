@@ -1,0 +1,44 @@
+"""The published numbers, the ranges, the cadence."""
+
+import argparse
+import dataclasses
+
+import pytest
+
+import recipes
+import utils
+
+
+def test_cs20_has_the_handouts_numbers():
+    cs20 = recipes.CS20
+    assert cs20.content_layers == ('conv4_2',) and cs20.content_coefficient == '1/(4s)'
+    assert cs20.style_layers == ('conv1_1', 'conv2_1', 'conv3_1', 'conv4_1', 'conv5_1')
+    assert cs20.style_layer_weights == (0.5, 1, 1.5, 3, 4) and cs20.style_coefficient == '1/(4N²M²)'
+    assert cs20.content_weight / cs20.style_weight == pytest.approx(1 / 20)
+    assert (cs20.noise_ratio, cs20.noise_amplitude, cs20.learning_rate, cs20.iterations) == (0.6, 20, 2, 300)
+
+
+def test_cadence():
+    logged = [step for step in range(1, 101) if recipes.CS20.logs(step)]
+    assert logged == [1, 2, 3, 4, 5, 10, 20, 40, 60, 80, 100]
+
+
+def test_a_recipe_cannot_be_changed_and_checks_its_values():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        recipes.CS20.style_weight = 2
+    for wrong in (dict(style_weight=-1), dict(style_weight=float('nan')), dict(content_layers=()),
+                  dict(content_layers=('conv9_9',)), dict(style_layer_weights=(1.,)), dict(iterations=0)):
+        with pytest.raises(utils.UserError):
+            dataclasses.replace(recipes.CS20, **wrong)
+
+
+def test_flags_change_only_what_they_name():
+    parser = argparse.ArgumentParser()
+    recipes.add_flags(parser)
+    changed = recipes.from_flags(parser.parse_args(['--style-weight', '7', '--style-layer-weights', '1,2,3,4,5']))
+    assert changed == dataclasses.replace(recipes.CS20, style_weight=7., style_layer_weights=(1., 2., 3., 4., 5.))
+
+
+def test_identity_leaves_out_only_the_length():
+    identity = recipes.CS20.identity()
+    assert set(identity) == {field.name for field in dataclasses.fields(recipes.Recipe)} - {'iterations'}

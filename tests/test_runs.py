@@ -1,0 +1,228 @@
+"""Cadence, resume, identity, damage, two at once: what a run leaves on disk, bit by bit."""
+
+import csv
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import load_vgg
+import recipes
+import runs
+import utils
+from style_transfer import StyleTransfer
+
+PROGRAM = load_vgg.ROOT / 'style_transfer.py'
+N = 60
+
+
+@pytest.fixture
+def transfer(images, tiny_vgg, workdir):
+    """A function that trains the run 'r' to `n_iters` and returns the iteration reached."""
+    def run(n_iters, *args, recipe=recipes.CS20, seed=0, name='r', **kwargs):
+        machine = StyleTransfer(*images, 48, 32, recipe, tiny_vgg, seed, name=name)
+        machine.build()
+        return machine.train(n_iters, *args, **kwargs)
+    return run
+
+
+def final(name='r'):
+    return Path('outputs', name, 'final.png').read_bytes()
+
+
+def history(name='r'):
+    return Path('checkpoints', name, 'losses.csv').read_text()
+
+
+def saved(name='r'):
+    return sorted(int(path.stem[6:]) for path in Path('checkpoints', name).glob('model-*.index'))
+
+
+def test_cadence_is_that_of_cs20(transfer):
+    """Pictures at 1-5, then every 10 to 20, then every 20; checkpoints every 20 and at the end; both of the end."""
+    transfer(67)
+    assert [int(path.stem) for path in sorted(Path('outputs/r').glob('0*.jpg'))] == [1, 2, 3, 4, 5, 10, 20, 40, 60, 67]
+    assert saved() == [60, 67]
+    rows = list(csv.reader(history().splitlines()))
+    assert rows[0] == ['iteration', 'content_loss', 'style_loss', 'total_loss']
+    assert [int(row[0]) for row in rows[1:]] == list(range(68))
+    losses = np.array(rows[1:], float)
+    np.testing.assert_allclose(losses[:, 3], losses[:, 1] / 20 + losses[:, 2], rtol=1e-5)
+    assert losses[-1, 3] < losses[0, 3] / 2
+    for name in ('final.png', 'losses.png', 'sheet.png', 'progress.gif'):
+        assert Path('outputs/r', name).stat().st_size > 100
+
+
+def test_a_longer_run_equals_one_never_stopped(transfer):
+    transfer(N, name='straight')
+    for n_iters in (20, 33, N):
+        assert transfer(n_iters) == n_iters
+    assert final() == final('straight') and history() == history('straight')
+
+
+def test_a_finished_run_says_so_and_stays_as_it_is(transfer, capsys):
+    transfer(20)
+    before = final(), history()
+    capsys.readouterr()
+    assert transfer(20) == 20
+    assert 'finished at iteration 20' in capsys.readouterr().out
+    assert (final(), history()) == before
+
+
+def test_restart_forgets_the_run_and_nothing_else(transfer):
+    transfer(20)
+    transfer(40, name='other')
+    Path('outputs/r/notes.txt').write_text('mine')
+    transfer(10, True, seed=1)
+    assert saved() == [10] and saved('other') == [20, 40]
+    assert [int(path.stem) for path in sorted(Path('outputs/r').glob('0*.jpg'))] == [1, 2, 3, 4, 5, 10]
+    assert Path('outputs/r/notes.txt').read_text() == 'mine'
+
+
+@pytest.mark.parametrize('change, says', [
+    (dict(seed=7), r'seed \(now 7, was 0\)'),
+    (dict(recipe=dataclasses.replace(recipes.CS20, style_weight=3.)), r'style_weight \(now 3.0, was 1.0\)'),
+    (dict(recipe=dataclasses.replace(recipes.CS20, style_layers=('conv1_1', 'conv2_1', 'conv3_1', 'conv4_1', 'conv5_2'))),
+     r'style_layers \(now .*conv5_2.*, was .*conv5_1')])
+def test_never_the_wrong_state(transfer, change, says):
+    transfer(20)
+    before = final(), history()
+    with pytest.raises(utils.UserError, match=says) as error:
+        transfer(40, **change)
+    assert '--restart' in str(error.value) and '--name' in str(error.value)
+    assert (final(), history()) == before
+
+
+def test_images_and_weights_belong_to_the_identity(images, tiny_vgg, workdir):
+    def identity(content, vgg):
+        return StyleTransfer(content, images[1], 48, 32, vgg=vgg).run.identity
+    (workdir / 'other.png').write_bytes(images[1].read_bytes())
+    weights = load_vgg.read_weights(tiny_vgg)
+    load_vgg.write_weights('other.mat', weights._replace(mean_pixels=weights.mean_pixels + 1))
+    base = identity(images[0], tiny_vgg)
+    assert {key for key, value in identity('other.png', tiny_vgg).items() if value != base[key]} == {'content'}
+    assert {key for key, value in identity(images[0], 'other.mat').items() if value != base[key]} == {'vgg'}
+    assert json.loads(json.dumps(base)) == base
+
+
+@pytest.mark.parametrize('suffix', ['.data-00000-of-00001', '.index'])
+@pytest.mark.parametrize('damage', [lambda data: data[:len(data) // 2], lambda data: b'',
+                                    lambda data: data[:100] + bytes([data[100] ^ 1]) + data[101:]])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(transfer, capsys, suffix, damage):
+    transfer(N, name='straight')
+    transfer(40)
+    path = Path('checkpoints/r/model-40' + suffix)
+    path.write_bytes(damage(path.read_bytes()))
+    capsys.readouterr()
+    transfer(N)
+    out = capsys.readouterr().out
+    assert 'model-40: damaged' in out and 'resuming at iteration 20' in out
+    assert final() == final('straight') and history() == history('straight')
+    assert saved() == [40, 60]
+
+
+def test_all_checkpoints_damaged_begins_again(transfer, capsys):
+    transfer(40)
+    before = final(), history()
+    for path in Path('checkpoints/r').glob('model-*'):
+        path.write_bytes(b'')
+    transfer(40)
+    assert (final(), history()) == before
+    assert capsys.readouterr().out.count('damaged') == 2
+
+
+def test_a_lost_history_is_a_damaged_checkpoint(transfer):
+    transfer(40)
+    before = final(), history()
+    Path('checkpoints/r/losses.csv').unlink()
+    transfer(40)
+    assert (final(), history()) == before
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_good_checkpoint(transfer, images, tiny_vgg):
+    transfer(20)
+    before = {path: path.read_bytes() for path in Path('checkpoints/r').glob('model-*')}
+    machine = StyleTransfer(*images, 48, 32, vgg=tiny_vgg, name='r')
+    machine.build()
+    good, calls = machine._finite, []
+
+    def broken(losses, step):
+        calls.append(step)
+        return good([losses[0], np.float32('nan'), losses[2]] if step >= 33 else losses, step)
+    machine._finite = broken
+    with pytest.raises(utils.UserError, match='style_loss is nan at iteration 33'):
+        machine.train(N)
+    assert {path: path.read_bytes() for path in Path('checkpoints/r').glob('model-*')} == before
+
+
+def test_a_real_overflow_names_the_term_and_the_step(images, tiny_vgg, workdir):
+    weights = load_vgg.read_weights(tiny_vgg)
+    convolutions = {name: (W * np.float32(1e6), b) for name, (W, b) in weights.convolutions.items()}
+    load_vgg.write_weights('large.mat', weights._replace(convolutions=convolutions))
+    machine = StyleTransfer(*images, 48, 32, vgg='large.mat', name='r')
+    machine.build()
+    with pytest.raises(utils.UserError, match='style_loss is (inf|nan) at iteration 0;'):
+        machine.train(N)
+    assert saved() == []
+
+
+@pytest.mark.parametrize('name', ['', '.', '..', 'a/b', '.hidden', 'x' * 101, 'a:b', 'a\\b'])
+def test_names_that_are_no_folder(transfer, name):
+    if name:  # '' means the default
+        with pytest.raises(utils.UserError, match='--name'):
+            transfer(1, name=name)
+    else:
+        with pytest.raises(utils.UserError, match='--name'):
+            runs.Run(name, {}, ())
+
+
+# --------------------------------------------------------------------------------------------------- in other processes
+
+def command(images, tiny_vgg, *flags):
+    content, style = images
+    return [sys.executable, str(PROGRAM), '--content', content, '--style', style, '--vgg', tiny_vgg, '--name', 'r',
+            '--width', '192', '--height', '128', '--iterations', '400', *flags]
+
+
+def start(images, tiny_vgg, *flags):
+    return subprocess.Popen(command(images, tiny_vgg, *flags), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def wait_for(path, process):
+    while not path.exists():
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.005)
+
+
+def test_killed_or_stopped_at_any_time_ends_as_if_never_interrupted(images, tiny_vgg, workdir):
+    (workdir / 'straight').mkdir()
+    subprocess.run(command(images, tiny_vgg), cwd=workdir / 'straight', check=True, capture_output=True)
+    for path, number, status in (('outputs/r/00003.jpg', signal.SIGKILL, -signal.SIGKILL),
+                                 ('checkpoints/r/model-60.index', signal.SIGKILL, -signal.SIGKILL),
+                                 ('checkpoints/r/model-120.index', signal.SIGINT, 130),
+                                 ('checkpoints/r/model-200.index', signal.SIGTERM, 130)):
+        process = start(images, tiny_vgg)
+        wait_for(workdir / path, process)
+        process.send_signal(number)
+        out, _ = process.communicate()
+        assert process.returncode == status, out
+        if status == 130:
+            assert f'stopped at iteration {saved()[-1]}' in out
+    assert not Path('outputs/r/final.png').exists()
+    subprocess.run(command(images, tiny_vgg), check=True, capture_output=True)
+    for path in ('outputs/r/final.png', 'checkpoints/r/losses.csv'):
+        assert Path(path).read_bytes() == Path('straight', path).read_bytes()
+
+
+def test_a_second_process_on_the_same_run_is_refused(images, tiny_vgg, workdir):
+    with runs.Run('r', {}, ()).claimed():
+        second = subprocess.run(command(images, tiny_vgg), capture_output=True, text=True)
+    assert second.returncode == 2 and 'another process' in second.stderr and second.stderr.count('\n') == 1
+    assert 'Traceback' not in second.stderr and not list(Path('outputs/r').iterdir())

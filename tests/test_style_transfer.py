@@ -1,0 +1,146 @@
+"""The graph against NumPy: losses, gradient, starting image, the five steps."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import load_vgg
+import recipes
+import reference
+import utils
+import tensorflow.compat.v1 as tf
+from style_transfer import StyleTransfer
+
+WIDTH, HEIGHT = 37, 26  # odd at most poolings
+
+
+@pytest.fixture
+def machine(images, tiny_vgg, workdir):
+    return StyleTransfer(*images, WIDTH, HEIGHT, vgg=tiny_vgg)
+
+
+@pytest.fixture
+def evaluate(machine):
+    """Build the machine and its gradient; return a function image [1, H, W, 3], centred -> (losses, gradient)."""
+    with machine.graph.as_default():
+        machine.create_input()
+        machine.load_vgg()
+        machine.losses()
+        gradient, = tf.gradients(machine.total_loss, machine.input_img)
+        with tf.Session() as sess:
+            def run(image):
+                sess.run(machine.assign_img, {machine.new_img: image})
+                return sess.run([machine.loss_terms, gradient])
+            yield run
+
+
+def cs20_losses(image, content, style, weights):
+    """Content, style and total loss of CS20, written out: conv4_2; conv1_1 … conv5_1 at 0.5, 1, 1.5, 3, 4; α 1/20 of β."""
+    F, P, A = (reference.vgg(x, weights) for x in (image, content, style))
+    content_loss = reference.cs20_content_loss(F['conv4_2'], P['conv4_2'])
+    style_loss = sum(w * reference.cs20_style_loss(F[layer], A[layer]) for w, layer in
+                     [(0.5, 'conv1_1'), (1, 'conv2_1'), (1.5, 'conv3_1'), (3, 'conv4_1'), (4, 'conv5_1')])
+    return content_loss, style_loss, content_loss / 20 + style_loss
+
+
+def test_losses_are_those_of_the_handout(machine, evaluate):
+    weights = load_vgg.read_weights(machine.weights.path)
+    losses, _ = evaluate(machine.initial_img)
+    expected = cs20_losses(machine.initial_img[0], machine.content_img[0], machine.style_img[0], weights)
+    np.testing.assert_allclose(losses, expected, rtol=1e-4)
+
+
+def test_losses_do_not_depend_on_what_was_evaluated_before(machine, evaluate):
+    first, _ = evaluate(machine.initial_img)
+    evaluate(machine.style_img)
+    again, _ = evaluate(machine.initial_img)
+    assert first == again
+
+
+def test_a_fixed_image_has_no_loss_of_its_own(machine, evaluate):
+    (content_loss, style_loss, total_loss), _ = evaluate(machine.content_img)
+    assert content_loss == 0 and style_loss > 0 and total_loss == pytest.approx(style_loss, rel=1e-6)
+    (content_loss, style_loss, _), _ = evaluate(machine.style_img)
+    assert content_loss > 0 and style_loss == pytest.approx(0, abs=1e-6)
+
+
+def test_gradient_agrees_with_central_differences(machine, evaluate):
+    weights = load_vgg.read_weights(machine.weights.path)
+    _, gradient = evaluate(machine.initial_img)
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        direction = rng.normal(size=gradient.shape)
+        step = 1e-5 * direction  # float64 has room for it; small, so that few ReLUs switch
+        up, down = (cs20_losses((machine.initial_img + sign * step)[0], machine.content_img[0], machine.style_img[0],
+                                weights)[2] for sign in (1, -1))
+        assert (gradient * direction).sum() == pytest.approx((up - down) / 2e-5, rel=1e-3)
+
+
+def test_gram_matrix_of_a_case_by_hand(machine):
+    F = np.float32([[[[1, 2], [3, 4]], [[5, 6], [0, 1]]]])  # four positions, two channels
+    with machine.graph.as_default(), tf.Session() as sess:
+        G = sess.run(machine._gram_matrix(F, 2, 4))
+    assert G.tolist() == [[1 + 9 + 25, 2 + 12 + 30], [2 + 12 + 30, 4 + 16 + 36 + 1]]
+
+
+@pytest.mark.parametrize('name, factor', [('1/(4s)', 1 / 24), ('1/s', 1 / 6), ('1/2', 1 / 2)])
+def test_content_coefficients(machine, name, factor):
+    machine.recipe = dataclasses.replace(machine.recipe, content_coefficient=name)
+    P, F = np.float32([[[[1, 2, 3], [4, 5, 6]]]]), np.float32([[[[2, 2, 3], [4, 5, 9]]]])
+    with machine.graph.as_default(), tf.Session() as sess:
+        assert sess.run(machine._content_loss(P, F)) == pytest.approx(10 * factor)
+
+
+@pytest.mark.parametrize('name', recipes.STYLE_COEFFICIENTS)
+def test_style_coefficients(machine, name):
+    machine.recipe = dataclasses.replace(machine.recipe, style_coefficient=name)
+    a, g = np.random.default_rng(0).normal(size=(2, 1, 3, 4, 5)).astype(np.float32)
+    N, M, A, G = 5, 12, reference.gram(a[0]), reference.gram(g[0])
+    expected = {'1/(4N²M²)': ((G - A) ** 2).sum() / (4 * N**2 * M**2),
+                '1/(N⁴M²)': ((G / (N * M) - A / (N * M)) ** 2).mean()}[name]
+    with machine.graph.as_default(), tf.Session() as sess:
+        assert sess.run(machine._single_style_loss(a, g)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_starting_image_is_blended_from_the_centred_content(machine):
+    machine.build()
+    content = utils.get_resized_image(machine.content_path, WIDTH, HEIGHT) - machine.weights.mean_pixels
+    noise = (machine.initial_img - 0.4 * content) / 0.6
+    assert np.abs(noise).max() <= 20.001 and np.abs(noise).max() > 19
+    assert abs(noise.mean()) < 1 and noise.std() == pytest.approx(20 / np.sqrt(3), rel=0.05)
+
+
+def test_only_the_image_is_trained(machine):
+    machine.build()
+    with machine.graph.as_default():
+        assert [v.op.name for v in tf.trainable_variables()] == ['input/in_img']
+
+
+def test_graph_is_finalised_and_not_shared(images, tiny_vgg, workdir):
+    machines = [StyleTransfer(*pair, WIDTH, HEIGHT, vgg=tiny_vgg, name=name)
+                for pair, name in ((images, 'one'), (images[::-1], 'two'))]
+    default_ops = len(tf.get_default_graph().get_operations())
+    for machine in machines:
+        machine.build()
+    assert all(machine.graph.finalized for machine in machines) and machines[0].graph is not machines[1].graph
+    assert len(tf.get_default_graph().get_operations()) == default_ops
+
+
+def test_a_layer_that_the_weights_lack(images, tmp_path, workdir):
+    from conftest import he_weights
+    load_vgg.write_weights(tmp_path / 'short.mat', he_weights(last='conv4_1'))
+    with pytest.raises(utils.UserError, match='no layer conv4_2; it has conv1_1, .*conv4_1$'):
+        StyleTransfer(*images, WIDTH, HEIGHT, vgg=tmp_path / 'short.mat').build()
+
+
+def test_more_content_layers_are_a_weighted_sum(images, tiny_vgg, workdir):
+    recipe = dataclasses.replace(recipes.CS20, content_layers=('conv1_2', 'conv5_2'), content_layer_weights=(0.5, 2.))
+    machine = StyleTransfer(*images, WIDTH, HEIGHT, recipe, tiny_vgg)
+    machine.build()
+    weights = load_vgg.read_weights(tiny_vgg)
+    F, P = (reference.vgg(image[0], weights) for image in (machine.initial_img, machine.content_img))
+    expected = sum(w * reference.cs20_content_loss(F[layer], P[layer]) for w, layer in [(0.5, 'conv1_2'), (2, 'conv5_2')])
+    with tf.Session(graph=machine.graph) as sess:
+        sess.run(machine.assign_img, {machine.new_img: machine.initial_img})
+        assert sess.run(machine.content_loss) == pytest.approx(expected, rel=1e-4)
