@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.io
-import tensorflow.compat.v1 as tf
 
 import utils
+import tensorflow.compat.v1 as tf
 
 ROOT = Path(__file__).resolve().parent
 VGG_DOWNLOAD_LINK = 'https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-19.mat'
@@ -37,11 +37,14 @@ class Weights(NamedTuple):
     convolutions: name -> (filters [height, width, in, out], biases [out]), float32, shallowest first
     mean_pixels: [3], the RGB mean, 0-255, that the network expects to be subtracted
     description: one line that says what the file is
+    embeddings: for an encoder that was distilled with them, layer -> 1×1 convolution (filters [1, 1, in, out], biases
+        [out]) that, rectified, gives that layer of the network it was distilled from
     """
     path: Path
     convolutions: dict
     mean_pixels: np.ndarray
     description: str
+    embeddings: dict = {}
 
 
 class VGG:
@@ -129,20 +132,21 @@ def read_weights(path):
     """
     try:
         mat = scipy.io.loadmat(path, variable_names=('layers', 'meta', 'normalization'))
-        convolutions = {}
+        convolutions, embeddings = {}, {}
         for layer in mat['layers'].ravel():
             name = str(_field(layer, 'name')[0])
-            if name in LAYERS and name.startswith('conv'):
+            kind = convolutions if name in LAYERS else embeddings
+            if name.startswith(('conv', 'embed')):
                 W, b = _field(layer, 'weights').ravel()
                 # MATLAB drops a last dimension of 1
-                convolutions[name] = (np.float32(W).reshape(*W.shape[:3], b.size), np.float32(b).reshape(b.size))
+                kind[name.removeprefix('embed_')] = np.float32(W).reshape(*W.shape[:3], b.size), np.float32(b).reshape(b.size)
         normalization = mat['normalization'] if 'normalization' in mat else _field(mat['meta'], 'normalization')
         mean_pixels = np.float32(_field(normalization, 'averageImage')).reshape(-1, 3).mean(axis=0)
         description = str(_field(mat['meta'], 'description')[0]) if 'description' in _fields(mat.get('meta')) else None
     except Exception as error:  # SciPy raises a dozen kinds for a damaged file
         raise utils.UserError(f'{path}: not a MatConvNet VGG-19 file ({error})') from error
     _check_chain(path, convolutions)
-    return Weights(Path(path), convolutions, mean_pixels, description or _describe(convolutions))
+    return Weights(Path(path), convolutions, mean_pixels, description or _describe(convolutions), embeddings)
 
 
 def _fields(struct):
@@ -177,18 +181,23 @@ def _describe(convolutions):
 def write_weights(path, weights):
     """Write `weights` in MatConvNet's layout, ReLUs and poolings between, so that any reader of the public file takes it."""
     last = LAYERS.index(list(weights.convolutions)[-1])
-    layers = np.empty((1, last + 2), dtype=object)
-    for i, name in enumerate(LAYERS[:last + 2]):
-        layer = {'name': name, 'type': name.rstrip('_0123456789')}
-        if name in weights.convolutions:
-            W, b = weights.convolutions[name]
-            pair = np.empty((1, 2), dtype=object)
-            pair[0, :] = np.float32(W), np.float32(b).reshape(1, -1)
-            layer.update(weights=pair, size=np.float64([W.shape]), pad=np.float64([[1, 1, 1, 1]]), stride=np.float64([[1, 1]]))
-        elif layer['type'] == 'pool':
-            layer.update(pool=np.float64([[2, 2]]), stride=np.float64([[2, 2]]))
-        layers[0, i] = layer
+    layers = [_layer(name, weights.convolutions.get(name)) for name in LAYERS[:last + 2]]
+    layers += [_layer(f'embed_{name}', embedding) for name, embedding in weights.embeddings.items()]
+    cells = np.empty((1, len(layers)), dtype=object)
+    cells[0, :] = layers
     normalization = {'averageImage': np.float32(weights.mean_pixels).reshape(1, 1, 3)}
     with utils.whole_file(path) as part:
-        scipy.io.savemat(part, {'layers': layers, 'meta': {'normalization': normalization,
-                                                           'description': weights.description}}, appendmat=False)
+        scipy.io.savemat(part, {'layers': cells, 'meta': {'normalization': normalization,
+                                                          'description': weights.description}}, appendmat=False)
+
+
+def _layer(name, filters_and_biases):
+    """One struct of the file's `layers`: a convolution if there are filters, else what the name says."""
+    if filters_and_biases is None:
+        return {'name': name, 'type': name.rstrip('_0123456789')}
+    W, b = filters_and_biases
+    pair = np.empty((1, 2), dtype=object)
+    pair[0, :] = np.float32(W), np.float32(b).reshape(1, -1)
+    pad = (W.shape[0] - 1) // 2
+    return {'name': name, 'type': 'conv', 'weights': pair, 'size': np.float64([W.shape]),
+            'pad': np.float64([[pad] * 4]), 'stride': np.float64([[1, 1]])}

@@ -28,6 +28,14 @@ def file_hash(path):
     return digest.hexdigest()
 
 
+def session_config(precision, threads=0):
+    """The configuration of a session: 'float32' or 'bfloat16' (by TensorFlow's graph rewriter), threads, 0 for one a core."""
+    config = tf.ConfigProto(intra_op_parallelism_threads=threads)
+    if precision == 'bfloat16':
+        config.graph_options.rewrite_options.auto_mixed_precision_onednn_bfloat16 = 1  # RewriterConfig.ON
+    return config
+
+
 class Run:
     """One run: outputs/<name>/ for people, checkpoints/<name>/ to resume from, graphs/<name>/ for TensorBoard.
 
@@ -139,6 +147,14 @@ class Run:
         if len(rows) < step or rows.shape[1] != 1 + len(self.columns):
             raise ValueError('losses.csv is too short')
         return [tuple(row[1:]) for row in rows[:step]]
+
+    def finite(self, losses, step):
+        """Return `losses`, those of `step`. Raises `utils.UserError` if one is NaN or infinite, saying which."""
+        for name, loss in zip(self.columns, losses):
+            if not np.isfinite(loss):
+                raise utils.UserError(f'{name} is {loss} at iteration {step}; checkpoints of this run hold what came '
+                                      'before: try a lower --learning-rate under another --name')
+        return losses
 
     def log(self, writer, step, summary, jpeg):
         """Write the summary and the encoded picture of iteration `step` to TensorBoard, the picture also as a file."""

@@ -48,9 +48,7 @@ class StyleTransfer:
         self.weights = load_vgg.read_weights(load_vgg.find_weights(vgg))
         self.rng = np.random.default_rng(seed)
         self.graph = tf.Graph()
-        self.config = tf.ConfigProto(intra_op_parallelism_threads=threads)
-        if precision == 'bfloat16':
-            self.config.graph_options.rewrite_options.auto_mixed_precision_onednn_bfloat16 = 1  # RewriterConfig.ON
+        self.config = runs.session_config(precision, threads)
         identity = dict(content=runs.file_hash(content_img), style=runs.file_hash(style_img),
                         vgg=runs.file_hash(self.weights.path), width=img_width, height=img_height, seed=seed,
                         precision=precision, **recipe.identity())
@@ -176,7 +174,7 @@ class StyleTransfer:
                 for step in range(initial_step + 1, n_iters + 1):
                     # the pass that moves the image also gives the losses it had before the move
                     losses, _ = sess.run([self.loss_terms, self.opt])
-                    run.history.append(self._finite(losses, step - 1))
+                    run.history.append(run.finite(losses, step - 1))
                     bar.set_postfix(loss=f'{losses[-1]:.4g}', refresh=False)
                     bar.update()
 
@@ -185,7 +183,7 @@ class StyleTransfer:
                     saves = last or step % runs.CHECKPOINT_EVERY == 0
                     if logs or saves:  # a pass of its own, so that what is kept has been checked
                         losses, summary, jpeg = sess.run([self.loss_terms, self.summary_op, self.jpeg])
-                        self._finite(losses, step)
+                        run.finite(losses, step)
                     if logs:
                         run.log(writer, step, summary, jpeg)
                         if verbose:
@@ -201,13 +199,6 @@ class StyleTransfer:
 
     def _bar(self, initial_step, n_iters, verbose):
         return tqdm(total=n_iters, initial=initial_step, unit='it', disable=verbose or None)  # None: a terminal has one
-
-    def _finite(self, losses, step):
-        for name, loss in zip(self.run.columns, losses):
-            if not np.isfinite(loss):
-                raise utils.UserError(f'{name} is {loss} at iteration {step}; checkpoints of this run hold what came '
-                                      'before: try a lower --learning-rate under another --name')
-        return losses
 
     def _report(self, step, losses, seconds):
         tqdm.write(f'Step {step}\n   Loss: {losses[-1]:.5g}\n   Took: {seconds:.1f} seconds')

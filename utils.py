@@ -99,7 +99,7 @@ def read_image(path):
         raise UserError(f'{path}: {"is a folder, not an image" if path.is_dir() else "no such image"}')
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter('error')  # Pillow only warns of an image of 90 to 180 million pixels
+            warnings.filterwarnings('error', 'Image size')  # Pillow only warns of an image of 90 to 180 million pixels
             return _to_rgb(*_decode(path))
     except Exception as error:  # every format's reader raises its own kinds
         raise UserError(f'{path}: cannot be read as an image ({error or type(error).__name__})') from error

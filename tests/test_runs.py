@@ -151,12 +151,12 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_good_checkpoint(transfer,
     before = {path: path.read_bytes() for path in Path('checkpoints/r').glob('model-*')}
     machine = StyleTransfer(*images, 48, 32, vgg=tiny_vgg, name='r')
     machine.build()
-    good, calls = machine._finite, []
+    good, calls = machine.run.finite, []
 
     def broken(losses, step):
         calls.append(step)
         return good([losses[0], np.float32('nan'), losses[2]] if step >= 33 else losses, step)
-    machine._finite = broken
+    machine.run.finite = broken
     with pytest.raises(utils.UserError, match='style_loss is nan at iteration 33'):
         machine.train(N)
     assert {path: path.read_bytes() for path in Path('checkpoints/r').glob('model-*')} == before
