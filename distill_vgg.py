@@ -50,7 +50,7 @@ class Crops:
 
     def __init__(self, folders, excluded, side):
         """side: of the largest crop; smaller images are left out."""
-        files = self._files(folders, {runs.file_hash(path) for path in excluded})
+        files = self._files(folders, {utils.file_hash(path) for path in excluded})
         self.hash = hashlib.sha256(''.join(files).encode()).hexdigest()
         with concurrent.futures.ThreadPoolExecutor() as pool:
             read = list(tqdm(pool.map(_scaled, files.values()), total=len(files), desc='reading', disable=None))
@@ -68,7 +68,7 @@ class Crops:
             if not Path(folder).is_dir():
                 raise utils.UserError(f'{folder}: no such folder of images')
         paths = sorted(path for folder in folders for path in Path(folder).rglob('*') if path.is_file())
-        files = {runs.file_hash(path): path for path in reversed(paths)}
+        files = {utils.file_hash(path): path for path in reversed(paths)}
         return {digest: files[digest] for digest in sorted(files) if digest not in excluded}
 
     def batch(self, seed, step, n, side):
@@ -349,7 +349,7 @@ def main(argv=None):
     sample = crops.batch(args.seed, 2 * args.steps, 16, side)
     teachers = [scaled(weights, sample, 1, 'max') for weights in teachers]  # else the linear maps grow for ever
     distillation = Distillation(teachers, args.width, args.steps)
-    identity = dict(teachers=[runs.file_hash(path) for path in args.teacher], images=crops.hash, width=args.width,
+    identity = dict(teachers=[utils.file_hash(path) for path in args.teacher], images=crops.hash, width=args.width,
                     steps=args.steps, seed=args.seed, precision=args.precision)
     with runs.Run(args.name, identity, TAPS).claimed(args.restart) as run:
         if not distillation.train(run, crops, args.seed, args.precision):

@@ -4,6 +4,7 @@
     python load_vgg.py --source keras    the same from tf.keras.applications, when that host is down
 """
 
+import re
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ import numpy as np
 import scipy.io
 
 import utils
+import tensorflow
 import tensorflow.compat.v1 as tf
 
 ROOT = Path(__file__).resolve().parent
@@ -19,7 +21,9 @@ VGG_DOWNLOAD_LINK = 'https://www.vlfeat.org/matconvnet/models/imagenet-vgg-veryd
 VGG_FILENAME = 'imagenet-vgg-verydeep-19.mat'
 EXPECTED_BYTES = 534904783
 EXPECTED_SHA256 = 'abdb57167f82a2a1fbab1e1c16ad9373411883f262a1a37ee5db2e6fb0044695'
-SEARCHED = (ROOT / VGG_FILENAME, ROOT / 'weights' / VGG_FILENAME, ROOT / 'weights' / 'vgg19-thin.mat')
+KERAS_MEAN = (123.68, 116.779, 103.939)  # what its preprocess_input subtracts, as RGB
+FULL_DESCRIPTION = 'full-width VGG-19 (Simonyan and Zisserman 2014), its 16 convolutions'
+SEARCHED = (ROOT / 'weights' / VGG_FILENAME, ROOT / VGG_FILENAME, ROOT / 'weights' / 'vgg19-thin.mat')
 
 # Configuration E of Simonyan and Zisserman (2014) up to its last pooling; a layer's place here is its index in the .mat
 LAYERS = tuple(name for block, depth in enumerate((2, 2, 4, 4, 4), start=1)
@@ -141,7 +145,7 @@ def read_weights(path):
                 # MATLAB drops a last dimension of 1
                 kind[name.removeprefix('embed_')] = np.float32(W).reshape(*W.shape[:3], b.size), np.float32(b).reshape(b.size)
         normalization = mat['normalization'] if 'normalization' in mat else _field(mat['meta'], 'normalization')
-        mean_pixels = np.float32(_field(normalization, 'averageImage')).reshape(-1, 3).mean(axis=0)
+        mean_pixels = np.float32(_field(normalization, 'averageImage').reshape(-1, 3).mean(axis=0, dtype=np.float64))
         description = str(_field(mat['meta'], 'description')[0]) if 'description' in _fields(mat.get('meta')) else None
     except Exception as error:  # SciPy raises a dozen kinds for a damaged file
         raise utils.UserError(f'{path}: not a MatConvNet VGG-19 file ({error})') from error
@@ -188,7 +192,7 @@ def write_weights(path, weights):
     normalization = {'averageImage': np.float32(weights.mean_pixels).reshape(1, 1, 3)}
     with utils.whole_file(path) as part:
         scipy.io.savemat(part, {'layers': cells, 'meta': {'normalization': normalization,
-                                                          'description': weights.description}}, appendmat=False)
+                                                          'description': weights.description or _describe(weights.convolutions)}}, appendmat=False)
 
 
 def _layer(name, filters_and_biases):
@@ -201,3 +205,56 @@ def _layer(name, filters_and_biases):
     pad = (W.shape[0] - 1) // 2
     return {'name': name, 'type': 'conv', 'weights': pair, 'size': np.float64([W.shape]),
             'pad': np.float64([[pad] * 4]), 'stride': np.float64([[1, 1]])}
+
+
+def fetch(path, url=VGG_DOWNLOAD_LINK):
+    """Write the 16 convolutions of the public file to `path` (80 MB of 535), downloading it unless it lies in the root.
+
+    Raises `utils.UserError` if it cannot be had whole.
+    """
+    public = ROOT / VGG_FILENAME
+    if not (public.is_file() and utils.file_hash(public) == EXPECTED_SHA256):
+        public = path.with_name('public-' + path.name)
+        utils.download(url, public, EXPECTED_BYTES, EXPECTED_SHA256)
+    write_weights(path, read_weights(public)._replace(description=FULL_DESCRIPTION))
+    if public.parent == path.parent:
+        public.unlink()
+
+
+def convert_keras(path, weights='imagenet'):
+    """Write the 16 convolutions that tf.keras.applications has to `path`; it fetches them (80 MB) unless it has them.
+
+    weights: 'imagenet', or a Keras weights file. Keras's network takes BGR, ours RGB. Raises `utils.UserError`.
+    """
+    try:
+        model = tensorflow.keras.applications.VGG19(include_top=False, weights=weights)
+    except Exception as error:  # a download that fails is a bare Exception there
+        raise utils.UserError(f'Keras has no VGG-19 weights to give: {error}') from error
+    convolutions = {}
+    for layer in model.layers:
+        if match := re.fullmatch(r'block(\d)_conv(\d)', layer.name):
+            convolutions['conv{}_{}'.format(*match.groups())] = tuple(layer.get_weights())
+    W, b = convolutions['conv1_1']
+    convolutions['conv1_1'] = W[:, :, ::-1], b
+    write_weights(path, Weights(path, convolutions, np.float32(KERAS_MEAN), FULL_DESCRIPTION + ', from Keras'))
+
+
+@utils.command_line
+def main(argv=None):
+    """Fetch the full-width weights as the flags say; return the exit status."""
+    parser = utils.Parser(description='Fetch the full-width VGG-19 and keep its convolutions in weights/.')
+    parser.add_argument('--source', choices=('vlfeat', 'keras'), default='vlfeat',
+                        help='the public file (535 MB), or what tf.keras.applications has (80 MB) (default: %(default)s)')
+    parser.add_argument('--url', default=VGG_DOWNLOAD_LINK, help='a mirror of the public file (default: %(default)s)')
+    args = parser.parse_args(argv)
+    path = SEARCHED[0]
+    if not path.exists():
+        if args.source == 'keras':
+            convert_keras(path)
+        else:
+            fetch(path, args.url)
+    print(f'{path}: {read_weights(path).description}, {path.stat().st_size / 1e6:.0f} MB')
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import hashlib
 import json
 import re
 import shutil
@@ -17,15 +16,6 @@ import tensorflow.compat.v1 as tf
 import utils
 
 CHECKPOINT_EVERY = 20
-
-
-def file_hash(path):
-    """SHA-256 of a file, as hexadecimal text."""
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def session_config(precision, threads=0):

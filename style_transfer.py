@@ -49,8 +49,8 @@ class StyleTransfer:
         self.rng = np.random.default_rng(seed)
         self.graph = tf.Graph()
         self.config = runs.session_config(precision, threads)
-        identity = dict(content=runs.file_hash(content_img), style=runs.file_hash(style_img),
-                        vgg=runs.file_hash(self.weights.path), width=img_width, height=img_height, seed=seed,
+        identity = dict(content=utils.file_hash(content_img), style=utils.file_hash(style_img),
+                        vgg=utils.file_hash(self.weights.path), width=img_width, height=img_height, seed=seed,
                         precision=precision, **recipe.identity())
         self.run = runs.Run(name or f'{Path(content_img).stem}-{Path(style_img).stem}-{recipe.name}', identity,
                             columns=('content_loss', 'style_loss', 'total_loss'))

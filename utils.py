@@ -2,15 +2,25 @@
 
 import argparse
 import contextlib
+import errno
 import functools
+import hashlib
+import http.client
 import os
+import re
 import sys
+import time
+import urllib.request
 import warnings
 from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
 import skimage.transform
+from tqdm import tqdm
+
+TRIES = 6  # of a download that does not get on
+RETRY_SECONDS = 1
 
 
 @contextlib.contextmanager
@@ -165,3 +175,61 @@ def save_image(path, image):
     """Write [H, W, 3] or [1, H, W, 3] of 0-255 as the format that the suffix names, whole or not at all."""
     with whole_file(path) as part:
         iio.imwrite(part, to_uint8(image).reshape(image.shape[-3:]))
+
+
+# ------------------------------------------------------------------------------------------------------------- download
+
+def download(url, path, size, sha256):
+    """Fetch the file at `url` to `path`, which appears only when it has `size` bytes and that hash (hexadecimal).
+
+    What has come is kept beside it as .part, and a later call goes on from there. An https address is also tried over
+    http: the hash protects. Raises `UserError`; a file with another hash is kept as .wrong.
+    """
+    path = Path(path)
+    part, wrong = path.with_name(path.name + '.part'), path.with_name(path.name + '.wrong')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part.touch()
+    urls, failures = [url, re.sub('^https:', 'http:', url)], []
+    with tqdm(total=size, initial=part.stat().st_size, unit='B', unit_scale=True, desc=path.name, disable=None) as bar:
+        while part.stat().st_size < size and len(failures) < TRIES:
+            before = part.stat().st_size
+            try:
+                _append(urls[len(failures) % 2], part, bar)
+            except (OSError, http.client.HTTPException) as error:
+                if getattr(error, 'errno', None) == errno.ENOSPC:
+                    raise
+                reason = error
+            else:
+                reason = 'the connection was closed'
+            if part.stat().st_size <= before:
+                failures.append(reason)
+                time.sleep(RETRY_SECONDS)
+    if part.stat().st_size < size:
+        raise UserError(f'{url}: {part.stat().st_size} of {size} bytes have come ({failures[-1]}); '
+                        'the same command goes on from there')
+    if part.stat().st_size != size or file_hash(part) != sha256:
+        os.replace(part, wrong)
+        raise UserError(f'{url}: not the expected file, its size or SHA-256 differs; kept as {wrong}, not used')
+    os.replace(part, path)
+
+
+def _append(url, part, bar):
+    """Add to the file `part` what it lacks of `url`; from the beginning if the server does not know ranges."""
+    have = part.stat().st_size
+    request = urllib.request.Request(url, headers={'Range': f'bytes={have}-'} if have else {})
+    with urllib.request.urlopen(request, timeout=30) as response:
+        resumes = response.headers.get('Content-Range', '').startswith(f'bytes {have}-')
+        with open(part, 'ab' if resumes else 'wb') as file:
+            bar.n = file.tell()
+            while block := response.read(1 << 16):
+                file.write(block)
+                bar.update(len(block))
+
+
+def file_hash(path):
+    """SHA-256 of a file, as hexadecimal text."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,208 @@
+"""VGG-19 against SciPy's convolution, the layouts of the weights files, what is no weights file, Keras's weights."""
+
+import numpy as np
+import pytest
+import scipy.io
+import scipy.signal
+
+import load_vgg
+import reference
+import utils
+import tensorflow
+import tensorflow.compat.v1 as tf
+from conftest import he_weights
+
+MEAN = [123.68, 116.779, 103.939]
+
+
+def cell(*items):
+    """A MATLAB cell row."""
+    array = np.empty((1, len(items)), dtype=object)
+    array[0, :] = items
+    return array
+
+
+def struct(**fields):
+    """A 1×1 MATLAB struct with its fields in the given order."""
+    array = np.empty((1, 1), dtype=[(name, object) for name in fields])
+    array[0, 0] = tuple(fields.values())
+    return array
+
+
+def layers(weights, order):
+    """The `layers` of a .mat: convolutions with fields in `order`, ReLUs, poolings, and two fully connected layers."""
+    found = []
+    for name in load_vgg.LAYERS:
+        if name in weights.convolutions:
+            W, b = weights.convolutions[name]
+            have = dict(name=name, type='conv', weights=cell(W, b.reshape(-1, 1)), pad=np.float64([[1, 1, 1, 1]]),
+                        stride=np.float64([[1, 1]]), size=np.float64([W.shape]))
+        elif name.startswith('conv'):
+            continue
+        else:
+            have = dict(name=name, type=name[:4], pad=0., stride=np.float64([[1, 1]]), weights=cell(), size=0.)
+        found.append(struct(**{field: have[field] for field in order}))
+    for name in ('fc6', 'prob'):
+        found.append(struct(**{field: dict(name=name, type='conv', weights=cell(np.ones((7, 7, 8, 9)), np.ones((9, 1))),
+                                           pad=0., stride=1., size=0.)[field] for field in order}))
+    return cell(*found)
+
+
+def write_today(path, weights):
+    normalization = struct(imageSize=np.float64([[224, 224, 3]]), averageImage=np.float64(MEAN).reshape(1, 1, 3))
+    scipy.io.savemat(path, {'layers': layers(weights, ('name', 'type', 'weights', 'size', 'pad', 'stride')),
+                            'meta': struct(inputs=struct(name='data'), normalization=normalization)})
+
+
+def write_beta16(path, weights):
+    normalization = struct(averageImage=np.broadcast_to(np.float64(MEAN), (224, 224, 3)), keepAspect=1.)
+    scipy.io.savemat(path, {'layers': layers(weights, ('weights', 'pad', 'type', 'name', 'stride')),
+                            'classes': struct(name='n0'), 'normalization': normalization})
+
+
+def write_shuffled(path, weights):
+    normalization = struct(averageImage=np.float64(MEAN).reshape(1, 1, 3), imageSize=0.)
+    scipy.io.savemat(path, {'layers': layers(weights, ('stride', 'size', 'name', 'pad', 'weights', 'type')),
+                            'meta': struct(normalization=normalization, inputs=0.)})
+
+
+@pytest.mark.parametrize('write', [write_today, write_beta16, write_shuffled])
+def test_layouts(tmp_path, write):
+    weights = he_weights()
+    write(tmp_path / 'vgg.mat', weights)
+    read = load_vgg.read_weights(tmp_path / 'vgg.mat')
+    assert list(read.convolutions) == list(weights.convolutions)
+    for name, (W, b) in weights.convolutions.items():
+        assert (read.convolutions[name][0] == W).all() and (read.convolutions[name][1] == b).all()
+    np.testing.assert_allclose(read.mean_pixels, MEAN, rtol=1e-6)
+    assert read.description == '0.0625-width VGG-19, conv1_1 to conv5_4'
+
+
+def test_a_single_channel_keeps_its_dimension(tmp_path):
+    weights = he_weights({1: 1, 2: 1, 3: 2, 4: 1, 5: 1})
+    load_vgg.write_weights(tmp_path / 'vgg.mat', weights)
+    read = load_vgg.read_weights(tmp_path / 'vgg.mat')
+    assert [W.shape for W, _ in read.convolutions.values()] == [W.shape for W, _ in weights.convolutions.values()]
+
+
+def load(image, weights, pooling='avg'):
+    """Every layer of a VGG over `image` [H, W, 3], as arrays."""
+    with tf.Graph().as_default(), tf.Session() as sess:
+        vgg = load_vgg.VGG(tf.constant(np.float32(image[None])), weights, pooling)
+        vgg.load()
+        assert tf.global_variables() == []
+        return sess.run({name: getattr(vgg, name)[0] for name in [*weights.convolutions, f'{pooling}pool1']})
+
+
+@pytest.mark.parametrize('size', [(17, 33), (16, 32), (3, 1)])
+def test_layers_agree_with_scipy(size):
+    image = np.random.default_rng(0).normal(0, 60, (*size, 3))
+    weights = he_weights()
+    expected = reference.vgg(image, weights)
+    features = load(image, weights)
+    for name in weights.convolutions:
+        np.testing.assert_allclose(features[name], expected[name], rtol=1e-4, atol=1e-3, err_msg=name)
+    np.testing.assert_allclose(features['avgpool1'], reference.average_pool(expected['conv1_2']), rtol=1e-4, atol=1e-3)
+
+
+def test_max_pooling():
+    image = np.random.default_rng(0).normal(0, 60, (5, 6, 3))
+    features = load(image, he_weights(), 'max')
+    x = features['conv1_2']
+    expected = [[x[i:i + 2, j:j + 2].max(axis=(0, 1)) for j in (0, 2, 4)] for i in (0, 2, 4)]
+    assert (features['maxpool1'] == expected).all()
+
+
+def test_batches_and_unknown_sizes():
+    images = np.random.default_rng(0).normal(0, 60, (2, 9, 7, 3)).astype(np.float32)
+    weights = he_weights()
+    with tf.Graph().as_default(), tf.Session() as sess:
+        fed = tf.placeholder(tf.float32, [None, None, None, 3])
+        vgg = load_vgg.VGG(fed, weights)
+        vgg.load()
+        both = sess.run(vgg.conv3_1, {fed: images})
+    for features, image in zip(both, images):
+        np.testing.assert_allclose(features, load(image, weights)['conv3_1'], rtol=1e-4, atol=1e-3)
+
+
+def test_full_width_on_he_noise(tmp_path):
+    load_vgg.write_weights(tmp_path / 'full.mat', he_weights({1: 64, 2: 128, 3: 256, 4: 512, 5: 512})._replace(description=''))
+    weights = load_vgg.read_weights(tmp_path / 'full.mat')
+    assert (tmp_path / 'full.mat').stat().st_size == pytest.approx(80.1e6, rel=0.01)
+    features = load(np.zeros((32, 48, 3)), weights)
+    assert features['conv4_2'].shape == (4, 6, 512) and features['conv5_4'].shape == (2, 3, 512)
+
+
+def test_a_layer_that_is_not_there(tmp_path):
+    load_vgg.write_weights(tmp_path / 'vgg.mat', he_weights(last='conv2_1'))
+    with tf.Graph().as_default():
+        vgg = load_vgg.VGG(tf.zeros([1, 8, 8, 3]), load_vgg.read_weights(tmp_path / 'vgg.mat'))
+        vgg.load()
+        with pytest.raises(load_vgg.MissingLayer, match='has no layer conv5_1; it has conv1_1, conv1_2, conv2_1$'):
+            vgg.conv5_1
+        assert not hasattr(vgg, 'conv2_2') and vgg.conv2_1.shape == [1, 4, 4, 5]
+
+
+def test_weights_checks_the_name_at_an_index():
+    vgg = load_vgg.VGG(None, he_weights())
+    W, b = vgg._weights(5, 'conv2_1')
+    assert W.shape == (3, 3, 4, 5) and b.shape == (5,)
+    with pytest.raises(AssertionError):
+        vgg._weights(7, 'conv2_1')
+
+
+@pytest.mark.parametrize('content', [b'', b'no weights', None])
+def test_what_is_no_weights_file(tmp_path, tiny_vgg, content):
+    path = tmp_path / 'bad.mat'
+    path.write_bytes(tiny_vgg.read_bytes()[:5000] if content is None else content)
+    with pytest.raises(utils.UserError, match='bad.mat: not a MatConvNet VGG-19 file'):
+        load_vgg.read_weights(path)
+
+
+def test_layers_that_do_not_follow_each_other(tmp_path):
+    weights = he_weights()
+    del weights.convolutions['conv2_2']
+    write_today(tmp_path / 'gap.mat', weights)
+    with pytest.raises(utils.UserError, match='gap.mat: conv3_1 .* conv2_2 was expected'):
+        load_vgg.read_weights(tmp_path / 'gap.mat')
+
+
+def test_search_order(tmp_path, monkeypatch, tiny_vgg):
+    searched = [tmp_path / name for name in ('first.mat', 'second.mat')]
+    monkeypatch.setattr(load_vgg, 'SEARCHED', searched)
+    with pytest.raises(utils.UserError, match='python load_vgg.py .*--vgg PATH'):
+        load_vgg.find_weights()
+    for path in searched[::-1]:
+        path.write_bytes(b'')
+        assert load_vgg.find_weights() == path
+    assert load_vgg.find_weights(tiny_vgg) == tiny_vgg
+    with pytest.raises(utils.UserError, match='nowhere.mat: no such weights file'):
+        load_vgg.find_weights('nowhere.mat')
+
+
+def test_keras_weights_give_the_same_features(tmp_path):
+    """Keras sees BGR less its mean, we see RGB less ours: the same network must give the same maps."""
+    tensorflow.keras.utils.set_random_seed(0)
+    model = tensorflow.keras.applications.VGG19(include_top=False, weights=None)
+    model.save_weights(tmp_path / 'keras.weights.h5')
+    load_vgg.convert_keras(tmp_path / 'vgg.mat', tmp_path / 'keras.weights.h5')
+    weights = load_vgg.read_weights(tmp_path / 'vgg.mat')
+    image = np.random.default_rng(0).uniform(0, 255, (32, 48, 3)).astype(np.float32)
+    ours = load(image - weights.mean_pixels, weights)
+    bgr = tensorflow.keras.applications.vgg19.preprocess_input(image[None].copy())
+    for keras_name, name in (('block1_conv1', 'conv1_1'), ('block1_conv2', 'conv1_2'), ('block2_conv1', None)):
+        theirs = tensorflow.keras.Model(model.input, model.get_layer(keras_name).output)(bgr).numpy()[0]
+        if name:  # before the first pooling, which is a maximum there
+            np.testing.assert_allclose(ours[name], theirs, rtol=1e-4, atol=1e-3)
+    with tf.Graph().as_default(), tf.Session() as sess:
+        vgg = load_vgg.VGG(tf.constant(image[None] - weights.mean_pixels), weights, 'max')
+        vgg.load()
+        deep = sess.run(vgg.conv5_4)
+    theirs = tensorflow.keras.Model(model.input, model.get_layer('block5_conv4').output)(bgr).numpy()
+    np.testing.assert_allclose(deep, theirs, rtol=1e-3, atol=1e-3 * np.abs(theirs).max())
+
+
+def test_keras_without_weights_says_so(tmp_path):
+    with pytest.raises(utils.UserError, match='Keras has no VGG-19 weights to give'):
+        load_vgg.convert_keras(tmp_path / 'vgg.mat', tmp_path / 'nowhere.weights.h5')
+    assert list(tmp_path.iterdir()) == []
