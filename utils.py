@@ -16,9 +16,11 @@ from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
+import skimage.filters
 import skimage.transform
 from tqdm import tqdm
 
+MAX_PIXELS = 90_000_000  # of an image read: a gigabyte, as float32
 TRIES = 6  # of a download that does not get on
 RETRY_SECONDS = 1
 
@@ -102,62 +104,98 @@ def whole_file(path):
 def read_image(path):
     """Read the first frame of any image that imageio reads as float32 [H, W, 3], RGB 0-255, upright, over white.
 
-    Raises `UserError` for what is missing, empty, a folder, damaged, too large or no image.
+    16-bit values go from 0 to 65535, floating-point ones from 0 to 1; what lies outside is clipped.
+    Raises `UserError` for what is missing, empty, a folder, damaged, cut short, of over MAX_PIXELS, or no image.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f'{path}: {"is a folder, not an image" if path.is_dir() else "no such image"}')
     try:
+        if not path.is_file():
+            raise UserError(f'{path}: {"is a folder, not an image" if path.is_dir() else "no such image"}')
         with warnings.catch_warnings():
-            warnings.filterwarnings('error', 'Image size')  # Pillow only warns of an image of 90 to 180 million pixels
-            return _to_rgb(*_decode(path))
+            warnings.simplefilter('ignore')  # odd metadata in a good picture; a bad picture is an exception
+            return _to_rgb(_decode(path))
+    except UserError:
+        raise
     except Exception as error:  # every format's reader raises its own kinds
-        raise UserError(f'{path}: cannot be read as an image ({error or type(error).__name__})') from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f'{path}: cannot be read as an image ({reason})') from error
 
 
 def _decode(path):
-    """Return (pixels, mode) of the first frame; the mode is Pillow's name, '' where another reader was needed."""
+    """The first frame, upright: [H, W] or [H, W, channels] of integers or floating-point numbers."""
     try:
-        with iio.imopen(path, 'r', plugin='pillow') as file:
-            mode = file.metadata(index=0, exclude_applied=False).get('mode', '')
-            target = {'1': 'L', 'P': 'RGBA', 'PA': 'RGBA', 'La': 'LA', 'RGBa': 'RGBA', 'CMYK': 'RGB', 'YCbCr': 'RGB',
-                      'LAB': 'RGB', 'HSV': 'RGB'}.get(mode)
-            return file.read(index=0, mode=target, rotate=True), mode
-    except Exception:
-        return iio.imread(path, index=0), ''  # a 16-bit colour TIFF, say, which Pillow does not know
+        file = iio.imopen(path, 'r', plugin='pillow')
+    except OSError:
+        with iio.imopen(path, 'r') as file:  # a colour TIFF of floating-point numbers, say
+            _check_size(file)
+            return file.read(index=0)
+    with file:
+        _check_size(file)
+        about = file.metadata(index=0)
+        mode, transparent = about['mode'], 'transparency' in about
+        if mode[0] in 'IF':  # grey of more than 8 bits
+            target = None
+        else:  # palettes, CMYK, a colour that stands for transparency, and so on
+            target = 'RGBA' if transparent or mode[0] == 'P' or mode[-1] in 'Aa' else 'RGB'
+        pixels = file.read(index=0, mode=target)
+        # read's own rotate=True mirrors the channels where the mode changes; TIFF is upright, and says so, once read
+        orientation = file.metadata(index=0, exclude_applied=False).get('Orientation', 1)
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels
 
 
-def _to_rgb(pixels, mode):
+def _check_size(file):
+    height, width = file.properties(index=0).shape[:2]
+    if height * width > MAX_PIXELS:
+        raise ValueError(f'{width}×{height} is more than {MAX_PIXELS} pixels')
+
+
+def _to_rgb(pixels):
     """Grey, grey + alpha, RGB or RGBA of any depth -> float32 [H, W, 3] of 0-255, transparency over white."""
-    scale = {'u': lambda dtype: 255 / np.iinfo(dtype).max, 'i': lambda dtype: 255 / 65535, 'f': lambda dtype: 255}
-    if pixels.dtype == bool:
-        pixels = pixels.astype(np.uint8) * 255
-    pixels = pixels.astype(np.float32) * np.float32(scale[pixels.dtype.kind](pixels.dtype))
-    if pixels.ndim == 2:
-        pixels = pixels[:, :, None]
-    height, width, channels = pixels.shape
+    kind = pixels.dtype.kind
+    if kind == 'f' and np.isnan(pixels).any():
+        raise ValueError('it has pixels that are not numbers')
+    pixels = np.atleast_3d(pixels)
+    channels = pixels.shape[2]
+    if pixels.ndim > 3 or channels > 4:
+        raise ValueError(f'its shape is {pixels.shape}, neither grey nor RGB')
+    white = np.iinfo(pixels.dtype).max if kind == 'u' else 65535 if kind == 'i' else 1
+    pixels = pixels.astype(np.float32)
+    pixels *= 255 / white
+    pixels.clip(0, 255, out=pixels)
     if channels in (2, 4):
         alpha = pixels[:, :, -1:] / 255
         pixels = pixels[:, :, :-1] * alpha + 255 * (1 - alpha)
-    return np.broadcast_to(pixels, (height, width, 3)).clip(0, 255)
+    return pixels if pixels.shape[2] == 3 else pixels.repeat(3, axis=2)
 
 
 def get_resized_image(path, width, height):
     """Read an image and fit it into [1, height, width, 3], float32, RGB 0-255.
 
-    The largest centred part of the wanted shape is kept, then resized with antialiasing, as CS20's ImageOps.fit did.
+    The largest centred part of the wanted shape is kept, and resized with antialiasing, as CS20's ImageOps.fit did.
     """
     return fit(read_image(path), width, height)[None]
 
 
 def fit(image, width, height):
-    """Crop [H, W, 3] centrally to width : height, then resize it to [height, width, 3]."""
+    """Resize the largest centred part of [H, W, 3] that has the shape width : height to float32 [height, width, 3].
+
+    A Gaussian against aliasing, then linear interpolation; the part is cut to fractions of a pixel, so its centre stays
+    the centre. Values stay within the range that they had, constant pictures stay what they are.
+    """
     H, W = image.shape[:2]
-    crop_w, crop_h = min(W, max(1, round(H * width / height))), min(H, max(1, round(W * height / width)))
-    top, left = (H - crop_h) // 2, (W - crop_w) // 2
-    crop = image[top:top + crop_h, left:left + crop_w]
-    return skimage.transform.resize(crop, (height, width), order=1, mode='edge', anti_aliasing=True,
-                                    preserve_range=True).astype(np.float32)
+    scale = min(H / height, W / width)  # input pixels an output pixel
+    smooth = skimage.filters.gaussian(image, max(0, (scale - 1) / 2), mode='nearest', preserve_range=True, channel_axis=-1)
+    # centres of pixels lie at .5: output x is taken from (x + .5 − width / 2) · scale + W / 2 − .5
+    corner = [(side - scale * new + scale - 1) / 2 for side, new in ((W, width), (H, height))]
+    to_input = skimage.transform.AffineTransform(scale=scale, translation=corner)
+    return skimage.transform.warp(smooth, to_input, output_shape=(height, width), order=1, mode='edge',
+                                  preserve_range=True).astype(np.float32)
 
 
 def generate_noise_image(content_image, noise_ratio, amplitude, rng):
