@@ -32,6 +32,7 @@ LEARNING_RATES = (3e-3, 2e-5)  # from, to, by a cosine
 FLOAT32_FROM = 0.9  # share of the steps after which bfloat16 is no longer exact enough to gain by
 FROZEN_FROM = 0.7  # share of the steps after which the BatchNorms no longer follow each batch
 CALIBRATION = 200  # batches whose statistics they then keep
+RARE = 0.02  # a channel that is active at a smaller share of positions is brought back then
 CHECKPOINT_EVERY = 500
 MEAN_ACTIVATION = 4.5  # of every layer of the written file on photos: the recipes' weights then balance as published
 EPSILON = 1e-3  # of the BatchNorms
@@ -117,7 +118,8 @@ class Distillation:
         self.steps = steps
         self.mean_pixels = teachers[0].mean_pixels
         self.channels = {block: max(1, round(width * full)) for block, full in WIDTHS.items()}
-        self.convolutions, self.embeddings, self.statistics = {}, {}, []  # variables; of the last with each batch's values
+        self.convolutions, self.embeddings = {}, {}  # layer -> variables
+        self.statistics, self.activity = [], []  # (variable, its value in the batch); share of active positions a channel
         self.graph = tf.Graph()
         with self.graph.as_default(), tf.variable_scope('', reuse=tf.AUTO_REUSE):
             self.crops = tf.placeholder(tf.float32, [None, None, None, 3], name='crops')
@@ -157,6 +159,7 @@ class Distillation:
             return tf.nn.relu(tf.nn.batch_normalization(conv2d, mean, variance, beta, gamma, EPSILON))
         normalised, *of_batch = tf.nn.fused_batch_norm(conv2d, gamma, beta, epsilon=EPSILON, is_training=True)
         self.statistics += zip((mean, variance), of_batch)
+        self.activity.append(tf.reduce_mean(tf.cast(normalised > 0, tf.float32), axis=[0, 1, 2]))
         return tf.nn.relu(normalised)
 
     def _residuals(self, features, targets):
@@ -209,11 +212,27 @@ class Distillation:
         return step >= end
 
     def _freeze(self, sess, crops, seed, step):
-        """Keep the mean statistics of the batches up to `step`."""
-        now = [value for _, value in self.statistics]
-        batches = [sess.run(now, {self.crops: self._batch(crops, seed, past)}) for past in range(step)[-CALIBRATION:]]
-        for (variable, _), values in zip(self.statistics, zip(*batches)):
-            variable.load(np.mean(values, axis=0), sess)
+        """Keep the mean statistics of the batches up to `step`, after bringing back channels that these hardly activate."""
+        batches = [{self.crops: self._batch(crops, seed, past)} for past in range(step)[-CALIBRATION:]]
+
+        def mean(tensors):
+            return [np.mean(values, axis=0) for values in zip(*(sess.run(tensors, batch) for batch in batches))]
+        self._revive(sess, mean(self.activity))
+        variables, now = zip(*self.statistics)
+        for variable, value in zip(variables, mean(now)):
+            variable.load(value, sess)
+
+    def _revive(self, sess, activity):
+        """Let channels that are hardly ever active be so half of the time, with no say in the next layer to begin with."""
+        layers = list(self.convolutions.values())
+        for (_, gamma, beta, *_), after, active in zip(layers, [*layers[1:], None], activity):
+            rare = active < RARE
+            gamma.load(np.where(rare, 1, sess.run(gamma)), sess)
+            beta.load(np.where(rare, 0, sess.run(beta)), sess)
+            if after:
+                W = sess.run(after[0])
+                W[:, :, rare] = 0
+                after[0].load(W, sess)
 
     def _batch(self, crops, seed, step):
         n, side = next(((n, side) for share, n, side in STAGES if step < share * self.steps), STAGES[-1][1:])

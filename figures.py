@@ -8,13 +8,14 @@ import utils
 
 GIF_SIDE = 200  # pixels; a GIF of noisy pictures at full size is larger than all of them together
 
+
 def loss_curves(path, columns, history):
-    """Plot the losses of every iteration, one curve a column, on a log axis."""
+    """Plot the losses of every iteration, [iterations, columns], one curve a column, on a log axis."""
     figure = Figure(figsize=(7, 4.5), layout='constrained')
     axes = figure.subplots()
     for name, values in zip(columns, np.transpose(history)):
-        axes.plot(values, label=name.replace('_', ' '))
-    axes.set(xlabel='iteration', ylabel='loss', yscale='log')
+        axes.plot(values, label=name.replace('_', ' '), marker='.' if len(values) == 1 else None)
+    axes.set(xlabel='iteration', ylabel='loss', yscale='log' if np.any(history) else 'linear')  # zeros have no logarithm
     axes.grid(alpha=0.3)
     axes.legend()
     with utils.whole_file(path) as part:
@@ -22,7 +23,7 @@ def loss_curves(path, columns, history):
 
 
 def sheet(path, images, gap=8):
-    """Put images [H, W, 3] of one height side by side on white."""
+    """Put images [H, W, 3] of 0-255 and one height side by side on white, `gap` pixels around and between them."""
     white = np.full((images[0].shape[0], gap, 3), 255)
     row = [part for image in images for part in (image, white)][:-1]
     utils.save_image(path, np.pad(np.concatenate(row, axis=1), ((gap, gap), (gap, gap), (0, 0)), constant_values=255))
@@ -30,9 +31,10 @@ def sheet(path, images, gap=8):
 
 def progress(path, pictures):
     """Make an animation of the picture files, in that order and in small; the last one stays for a while."""
-    frames = [iio.imread(picture) for picture in pictures]
-    scale = min(1, GIF_SIDE / max(frames[-1].shape))
-    height, width = (round(scale * side) for side in frames[-1].shape[:2])
+    height, width = iio.improps(pictures[-1]).shape[:2]
+    scale = min(1, GIF_SIDE / max(height, width))
+    small = round(scale * width), round(scale * height)
+    frames = [utils.to_uint8(utils.get_resized_image(picture, *small)[0]) for picture in pictures]
     duration = [200] * (len(frames) - 1) + [3000] if len(frames) > 1 else 3000  # ms; one frame takes no list
     with utils.whole_file(path) as part:
-        iio.imwrite(part, [utils.to_uint8(utils.fit(frame, width, height)) for frame in frames], duration=duration, loop=0)
+        iio.imwrite(part, frames, duration=duration, loop=0)

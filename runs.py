@@ -20,7 +20,7 @@ CHECKPOINT_EVERY = 20
 
 def session_config(precision, threads=0):
     """The configuration of a session: 'float32' or 'bfloat16' (by TensorFlow's graph rewriter), threads, 0 for one a core."""
-    config = tf.ConfigProto(intra_op_parallelism_threads=threads)
+    config = tf.ConfigProto(intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads)
     if precision == 'bfloat16':
         config.graph_options.rewrite_options.auto_mixed_precision_onednn_bfloat16 = 1  # RewriterConfig.ON
     return config
@@ -127,9 +127,10 @@ class Run:
                                         *((i, *(f'{x:.9g}' for x in row)) for i, row in enumerate([*self.history, losses]))])
         try:
             saver.save(sess, str(self.checkpoints / 'model'), global_step=step, write_meta_graph=False)
-        except (tf.errors.OpError, SystemError, ValueError) as error:
-            raise utils.UserError(f'{self.checkpoints}: the checkpoint of iteration {step} could not be written '
-                                  f'({error.message if isinstance(error, tf.errors.OpError) else error})') from error
+        except tf.errors.OpError as error:  # a page about graph nodes, with the reason in its last line
+            reason = error.message.partition('[[')[0].strip().splitlines()[-1].rpartition('; ')[2]
+            raise utils.UserError(f'{self.checkpoints}: the checkpoint of iteration {step} could not be written: {reason}; '
+                                  'earlier ones are kept, the same command goes on from there') from error
 
     def _read_history(self, step):
         """The first `step` rows; nine digits give a float32 back bit by bit."""

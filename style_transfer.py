@@ -20,7 +20,6 @@ import load_vgg
 import recipes
 import runs
 
-
 CONTENT = load_vgg.ROOT / 'content' / 'astronaut.png'
 STYLE = load_vgg.ROOT / 'styles' / 'starry_night.jpg'
 SIZES = (16, 4096)  # of a side of the picture
@@ -43,16 +42,16 @@ class StyleTransfer:
         self.img_width, self.img_height = img_width, img_height
         self.recipe = recipe
         self.content_path, self.style_path = Path(content_img), Path(style_img)
-        self.content_img = utils.get_resized_image(content_img, img_width, img_height)
-        self.style_img = utils.get_resized_image(style_img, img_width, img_height)
+        self.content_img = utils.get_resized_image(self.content_path, img_width, img_height)
+        self.style_img = utils.get_resized_image(self.style_path, img_width, img_height)
         self.weights = load_vgg.read_weights(load_vgg.find_weights(vgg))
         self.rng = np.random.default_rng(seed)
         self.graph = tf.Graph()
         self.config = runs.session_config(precision, threads)
-        identity = dict(content=utils.file_hash(content_img), style=utils.file_hash(style_img),
+        identity = dict(content=utils.file_hash(self.content_path), style=utils.file_hash(self.style_path),
                         vgg=utils.file_hash(self.weights.path), width=img_width, height=img_height, seed=seed,
                         precision=precision, **recipe.identity())
-        self.run = runs.Run(name or f'{Path(content_img).stem}-{Path(style_img).stem}-{recipe.name}', identity,
+        self.run = runs.Run(name or f'{self.content_path.stem}-{self.style_path.stem}-{recipe.name}', identity,
                             columns=('content_loss', 'style_loss', 'total_loss'))
 
     def create_input(self):

@@ -6,6 +6,7 @@ import errno
 import functools
 import hashlib
 import http.client
+import logging
 import os
 import re
 import sys
@@ -44,6 +45,8 @@ with _no_stderr():
     import tensorflow
     tensorflow.config.list_physical_devices('GPU')
 tensorflow.get_logger().setLevel('ERROR')  # deprecations: compat.v1 is what this project is about
+for _reader in ('PIL', 'tifffile'):  # they log what they then raise
+    logging.getLogger(_reader).addHandler(logging.NullHandler())
 
 
 class UserError(Exception):
@@ -78,7 +81,11 @@ def command_line(main):
         except UserError as error:
             message = str(error)
         except OSError as error:  # a full disk, a folder that may not be written
-            message = f'{error.filename or "file"}: {error.strerror or error}'
+            message = f'{error.filename or "a file"}: {error.strerror or error}'
+        except (MemoryError, tensorflow.errors.ResourceExhaustedError):
+            message = 'the memory is too small for this: make --width smaller'
+        except KeyboardInterrupt:
+            return 130
         print('error: ' + ' '.join(message.split()), file=sys.stderr)
         return 2
     return run
@@ -136,7 +143,7 @@ def _decode(path):
         if mode[0] in 'IF':  # grey of more than 8 bits
             target = None
         else:  # palettes, CMYK, a colour that stands for transparency, and so on
-            target = 'RGBA' if transparent or mode[0] == 'P' or mode[-1] in 'Aa' else 'RGB'
+            target = 'RGBA' if transparent or mode[-1] in 'Aa' else 'RGB'
         pixels = file.read(index=0, mode=target)
         # read's own rotate=True mirrors the channels where the mode changes; TIFF is upright, and says so, once read
         orientation = file.metadata(index=0, exclude_applied=False).get('Orientation', 1)
@@ -212,7 +219,7 @@ def to_uint8(image):
 def save_image(path, image):
     """Write [H, W, 3] or [1, H, W, 3] of 0-255 as the format that the suffix names, whole or not at all."""
     with whole_file(path) as part:
-        iio.imwrite(part, to_uint8(image).reshape(image.shape[-3:]))
+        iio.imwrite(part, to_uint8(image))
 
 
 # ------------------------------------------------------------------------------------------------------------- download

@@ -1,14 +1,15 @@
 """What a user types: every flag, every mistake in one line with status 2, nothing written."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import imageio.v3 as iio
 import pytest
 
 import load_vgg
-import recipes
 import style_transfer
 
 PROGRAM = load_vgg.ROOT / 'style_transfer.py'
@@ -71,7 +72,6 @@ def test_every_flag_reaches_the_run(call):
                             '--style-weight', 4, '--noise-ratio', 0.5, '--noise-amplitude', 30, '--learning-rate', 5,
                             '--seed', 9, '--precision', 'bfloat16', '--threads', 1, '--name', 'mine', '--iterations', 2)
     assert (status, err) == (0, '')
-    import json
     saved = json.loads(Path('checkpoints/mine/run.json').read_text())
     expected = dict(width=48, height=32, seed=9, precision='bfloat16', content_layers=['conv3_1', 'conv4_1'],
                     content_layer_weights=[1, 0.5], content_weight=3, style_layers=['conv1_2'], style_layer_weights=[2],
@@ -81,7 +81,6 @@ def test_every_flag_reaches_the_run(call):
 
 
 def test_one_side_given_the_other_follows_the_content(call):
-    import imageio.v3 as iio
     assert call('--iterations', 1, '--name', 'r')[0] == 0  # the content is 48×32
     assert iio.imread('outputs/r/final.png').shape == (32, 48, 3)
 

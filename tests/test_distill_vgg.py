@@ -8,6 +8,7 @@ import distill_vgg
 import load_vgg
 import reference
 import runs
+import tensorflow.compat.v1 as tf
 from conftest import he_weights
 
 STEPS = 400
@@ -93,7 +94,6 @@ def test_untrained_layers_follow_and_every_layer_has_the_scale(workdir):
 
 
 def test_residual_by_hand(workdir):
-    import tensorflow.compat.v1 as tf
     features, target = np.random.default_rng(0).normal(size=(2, 1, 3, 4, 2)).astype(np.float32)
     W, b = np.float32([[1, -2], [3, 1]]), np.float32([0.5, 0])
     expected = ((np.maximum(features @ W + b, 0) - target) ** 2).mean() / ((target - target.mean((0, 1, 2))) ** 2).mean()
@@ -102,7 +102,6 @@ def test_residual_by_hand(workdir):
 
 
 def test_embedded_teacher_counts_through_its_map(tmp_path):
-    import tensorflow.compat.v1 as tf
     weights = he_weights(last='conv5_1')
     rng = np.random.default_rng(3)
     embedding = rng.normal(size=(1, 1, 8, 11)).astype(np.float32), rng.normal(size=11).astype(np.float32)
@@ -132,3 +131,21 @@ def test_mistakes_end_in_one_line(teacher, folder, workdir, capsys, change, says
     err = capsys.readouterr().err
     assert says in err and 'Traceback' not in err
     assert not (workdir / 'student.mat').exists()
+
+
+def test_channels_that_are_hardly_active_come_back(workdir):
+    distillation = distill_vgg.Distillation([he_weights(last='conv5_1')], 0.125, 100)
+    image = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
+    with tf.Session(graph=distillation.graph) as sess:
+        sess.run(distillation.init)
+        _, _, beta, *_ = distillation.convolutions['conv3_1']
+        values = sess.run(beta)
+        values[[1, 4]] = -20
+        beta.load(values, sess)
+        activity = sess.run(distillation.activity, {distillation.crops: image})
+        assert np.flatnonzero(activity[4] < distill_vgg.RARE).tolist() == [1, 4]
+        distillation._revive(sess, activity)
+        activity = sess.run(distillation.activity, {distillation.crops: image})
+        assert 0.3 < activity[4][1] < 0.7 and 0.3 < activity[4][4] < 0.7
+        W = sess.run(distillation.convolutions['conv3_2'][0])
+        assert (W[:, :, [1, 4]] == 0).all() and (W[:, :, [0, 2, 3]] != 0).any()

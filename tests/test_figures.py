@@ -1,4 +1,4 @@
-"""The pictures that a run is handed in with."""
+"""The pictures of a finished run: what is on them, where, and for how long."""
 
 import imageio.v3 as iio
 import numpy as np
@@ -6,32 +6,138 @@ import pytest
 
 import figures
 
-
-@pytest.mark.parametrize('history', [[(3., 200., 20.), (2., 20., 2.), (1., 2., 1.)], [(1., 2., 3.)], [(0., 1., 1.)] * 3])
-def test_loss_curves_are_drawn(tmp_path, history):
-    figures.loss_curves(tmp_path / 'losses.png', ('content_loss', 'style_loss', 'total_loss'), history)
-    image = iio.imread(tmp_path / 'losses.png')
-    assert image.shape[0] > 300 and image.shape[1] > 500
-    assert len(np.unique(image.reshape(-1, image.shape[-1]), axis=0)) > 20
+COLUMNS = ('content_loss', 'style_loss', 'total_loss')
+HISTORY = np.exp(-np.arange(300) / 60)[:, None] * [3, 400, 8003.] + 0.1
 
 
-def test_sheet_puts_images_side_by_side(tmp_path):
-    images = [np.full((10, 20, 3), value) for value in (0, 100, 200)]
-    figures.sheet(tmp_path / 'sheet.png', images, gap=4)
+@pytest.fixture
+def axes(monkeypatch):
+    """A list that gets the axes of every figure drawn."""
+    drawn = []
+
+    class Figure(figures.Figure):
+        def subplots(self):
+            drawn.append(super().subplots())
+            return drawn[-1]
+    monkeypatch.setattr(figures, 'Figure', Figure)
+    return drawn
+
+
+def ink(path, curve):
+    """How many pixels have the colour of the curve of that number."""
+    colour = [(0x1f, 0x77, 0xb4), (0xff, 0x7f, 0x0e), (0x2c, 0xa0, 0x2c)][curve]
+    image = iio.imread(path)
+    assert image.shape[:2] == (450, 700)
+    return (image[:, :, :3] == colour).all(axis=2).sum()
+
+
+def test_loss_curves_show_every_loss_on_a_log_axis(tmp_path, axes):
+    figures.loss_curves(tmp_path / 'losses.png', COLUMNS, list(HISTORY))
+    assert [axes[0].get_xscale(), axes[0].get_yscale()] == ['linear', 'log']
+    for line, values in zip(axes[0].lines, HISTORY.T, strict=True):
+        assert (line.get_xdata() == np.arange(300)).all() and (line.get_ydata() == values).all()
+    assert [text.get_text() for text in axes[0].get_legend().get_texts()] == ['content loss', 'style loss', 'total loss']
+    low, high = axes[0].get_ylim()
+    assert low < HISTORY.min() and HISTORY.max() < high
+    assert all(ink(tmp_path / 'losses.png', curve) > 300 for curve in range(3))
+
+
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('zeros, scale, shown', [
+    ((slice(None), 0), 'log', [1, 2]), ((0, 0), 'log', [0, 1, 2]), ((slice(None), slice(None)), 'linear', [2])])
+def test_loss_curves_with_zeros(tmp_path, axes, zeros, scale, shown):
+    """A loss may be nothing at the start or throughout; three lines at zero hide each other."""
+    history = HISTORY.copy()
+    history[zeros] = 0
+    figures.loss_curves(tmp_path / 'losses.png', COLUMNS, history)
+    assert axes[0].get_yscale() == scale and np.isfinite(axes[0].get_ylim()).all()
+    assert all(ink(tmp_path / 'losses.png', curve) > 300 for curve in shown)
+
+
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('length', [1, 2])
+def test_loss_curves_of_very_few_iterations(tmp_path, length):
+    figures.loss_curves(tmp_path / 'losses.png', COLUMNS, HISTORY[:length])
+    assert all(ink(tmp_path / 'losses.png', curve) > 60 for curve in range(3))  # the legend alone has fewer
+
+
+def test_the_sheet_has_every_picture_in_its_place(tmp_path):
+    rng = np.random.default_rng(0)
+    content, style = rng.uniform(-0.4, 255.4, (2, 20, 30, 3))
+    result = rng.integers(0, 256, (20, 25, 3), dtype=np.uint8)
+    figures.sheet(tmp_path / 'sheet.png', [content, style, result], gap=4)
     sheet = iio.imread(tmp_path / 'sheet.png')
-    assert sheet.shape == (18, 4 * 4 + 3 * 20, 3)
-    for i, value in enumerate((0, 100, 200)):
-        left = 4 + i * 24
-        assert (sheet[4:14, left:left + 20] == value).all() and (sheet[:, left - 1] == 255).all()
+    assert sheet.shape == (4 + 20 + 4, 4 + 30 + 4 + 30 + 4 + 25 + 4, 3)
+    for left, image in (4, content), (38, style), (72, result):
+        place = sheet[4:24, left:left + image.shape[1]]
+        assert (place == np.rint(image)).all()
+        place[:] = 255
+    assert (sheet == 255).all()  # nothing else is on it
 
 
-@pytest.mark.parametrize('count', [1, 4])
-def test_progress_keeps_order_and_lingers_at_the_end(tmp_path, count):
-    paths = [tmp_path / f'{i}.png' for i in range(count)]
-    for i, path in enumerate(paths):
-        iio.imwrite(path, np.full((300, 400, 3), 60 * i, np.uint8))
+def pictures(folder, count, height, width):
+    """The paths of `count` pictures that grow brighter, as a run writes them."""
+    paths = [folder / f'{number:05}.jpg' for number in range(count)]
+    for number, path in enumerate(paths):
+        iio.imwrite(path, np.full((height, width, 3), 40 + 20 * number, np.uint8))
+    return paths
+
+
+def durations(path):
+    """Milliseconds of each frame, as the file says."""
+    with iio.imopen(path, 'r') as file:
+        return [file.metadata(index=index)['duration'] for index in range(file.properties(index=...).shape[0])]
+
+
+@pytest.mark.parametrize('height, width, size', [(250, 400, (125, 200)), (400, 100, (200, 50)), (32, 48, (32, 48)),
+                                                 (16, 4096, (1, 200))])
+def test_the_animation_has_every_picture_in_order_and_in_small(tmp_path, height, width, size):
+    figures.progress(tmp_path / 'progress.gif', pictures(tmp_path, 6, height, width))
+    frames = iio.imread(tmp_path / 'progress.gif')
+    assert frames.shape == (6, *size, 3)
+    for number, frame in enumerate(frames):
+        assert np.abs(frame.astype(int) - (40 + 20 * number)).max() <= 2
+    assert durations(tmp_path / 'progress.gif') == [200] * 5 + [3000]
+    with iio.imopen(tmp_path / 'progress.gif', 'r') as file:
+        assert file.metadata(index=0)['loop'] == 0  # for ever
+
+
+def test_the_animation_of_one_picture(tmp_path):
+    figures.progress(tmp_path / 'progress.gif', pictures(tmp_path, 1, 50, 60))
+    assert iio.imread(tmp_path / 'progress.gif').shape == (1, 50, 60, 3)
+
+
+def test_pictures_that_are_alike_keep_their_time(tmp_path):
+    """The writer joins frames that are the same."""
+    first, second = pictures(tmp_path, 2, 50, 60)
+    figures.progress(tmp_path / 'progress.gif', [first, first, first, second])
+    assert durations(tmp_path / 'progress.gif') == [600, 3000]
+
+
+def test_the_animation_of_noise_stays_small(tmp_path):
+    """Noise is the worst for GIF: 21 pictures of 333×250, as of 300 iterations, stay below a megabyte and a half."""
+    rng = np.random.default_rng(0)
+    paths = [tmp_path / f'{number}.png' for number in range(21)]
+    for path in paths:
+        iio.imwrite(path, rng.integers(0, 256, (250, 333, 3), dtype=np.uint8))
     figures.progress(tmp_path / 'progress.gif', paths)
-    frames = iio.imread(tmp_path / 'progress.gif', index=None)
-    assert frames.shape[1:] == (150, 200, 3) and [frame.mean() for frame in frames] == pytest.approx([60 * i for i in range(count)], abs=3)
-    durations = [iio.immeta(tmp_path / 'progress.gif', index=i)['duration'] for i in range(count)]
-    assert durations == [200] * (count - 1) + [3000]
+    assert (tmp_path / 'progress.gif').stat().st_size < 1.5e6
+
+
+@pytest.mark.parametrize('draw', [
+    lambda path, picture: figures.loss_curves(path, COLUMNS, HISTORY),
+    lambda path, picture: figures.sheet(path, [np.zeros((4, 4, 3))]),
+    lambda path, picture: figures.progress(path, [picture])], ids=['loss_curves', 'sheet', 'progress'])
+def test_figures_are_written_whole_or_not_at_all(tmp_path, monkeypatch, draw):
+    picture, path = tmp_path / 'picture.png', tmp_path / 'figure.gif'
+    iio.imwrite(picture, np.zeros((4, 4, 3), np.uint8))
+    path.write_bytes(b'the one before')
+
+    def full_disk(part, *args, **kwargs):
+        part.write_bytes(b'half')
+        raise OSError(28, 'No space left on device')
+    monkeypatch.setattr('imageio.v3.imwrite', full_disk)
+    monkeypatch.setattr(figures.Figure, 'savefig', lambda figure, part, **kwargs: full_disk(part))
+    with pytest.raises(OSError):
+        draw(path, picture)
+    assert path.read_bytes() == b'the one before' and sorted(tmp_path.iterdir()) == [path, picture]

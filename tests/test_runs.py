@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import load_vgg
 import recipes
 import runs
 import utils
+import tensorflow.compat.v1 as tf
 from style_transfer import StyleTransfer
 
 PROGRAM = load_vgg.ROOT / 'style_transfer.py'
@@ -151,10 +151,9 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_good_checkpoint(transfer,
     before = {path: path.read_bytes() for path in Path('checkpoints/r').glob('model-*')}
     machine = StyleTransfer(*images, 48, 32, vgg=tiny_vgg, name='r')
     machine.build()
-    good, calls = machine.run.finite, []
+    good = machine.run.finite
 
     def broken(losses, step):
-        calls.append(step)
         return good([losses[0], np.float32('nan'), losses[2]] if step >= 33 else losses, step)
     machine.run.finite = broken
     with pytest.raises(utils.UserError, match='style_loss is nan at iteration 33'):
@@ -171,6 +170,23 @@ def test_a_real_overflow_names_the_term_and_the_step(images, tiny_vgg, workdir):
     with pytest.raises(utils.UserError, match='style_loss is (inf|nan) at iteration 0;'):
         machine.train(N)
     assert saved() == []
+
+
+def test_a_disk_that_is_full_at_a_checkpoint(transfer, images, tiny_vgg):
+    transfer(20)
+    machine = StyleTransfer(*images, 48, 32, vgg=tiny_vgg, name='r')
+    machine.build()
+
+    class Full:
+        restore, recover_last_checkpoints = machine.saver.restore, machine.saver.recover_last_checkpoints
+
+        def save(self, *args, **kwargs):
+            raise tf.errors.UnknownError(None, None, 'Graph execution error:\n\nDetected at node ...\n'
+                                         'model-40.tempstate1; No space left on device\n\t [[{{node save/SaveV2}}]]')
+    machine.saver = Full()
+    with pytest.raises(utils.UserError, match='checkpoint of iteration 40 could not be written: No space left on device; earl'):
+        machine.train(40)
+    assert transfer(40) == 40
 
 
 @pytest.mark.parametrize('name', ['', '.', '..', 'a/b', '.hidden', 'x' * 101, 'a:b', 'a\\b'])

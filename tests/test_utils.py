@@ -1,192 +1,394 @@
-"""Images of every kind in, resizing against independent computations, files that appear whole."""
+"""Images in and out: every kind of file against its numbers, resizing against SciPy and Pillow, files that stay whole."""
 
+import contextlib
+import os
 import struct
+import tempfile
+import time
+import tracemalloc
 import zlib
+from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
 import scipy.ndimage
+import tifffile
 from PIL import Image, ImageOps
 
+import load_vgg
 import utils
 
-# Four plain areas, so that chroma subsampling and palettes leave the middle of each as it is
-PICTURE = np.zeros((32, 48, 3), np.uint8)
-PICTURE[:16, :24], PICTURE[:16, 24:], PICTURE[16:, :24], PICTURE[16:, 24:] = (255, 0, 0), (0, 255, 0), (0, 0, 255), (204, 153, 51)
-GREY = np.arange(32 * 48).reshape(32, 48) * 42  # up to 64,470: 16 bits
+RNG = np.random.default_rng(0)
+COLOUR = RNG.integers(0, 256, (4, 6, 3), dtype=np.uint8)
+GREY, ALPHA = COLOUR[:, :, 0], RNG.integers(0, 256, (4, 6), dtype=np.uint8)
+DEEP = RNG.integers(0, 65536, (4, 6, 3), dtype=np.uint16)
+FLOAT = RNG.uniform(-0.2, 1.2, (4, 6, 3)).astype(np.float32)
+CMYK = RNG.integers(0, 256, (2, 3, 4), dtype=np.uint8)
+
+FRAMES = [COLOUR, 255 - COLOUR, COLOUR // 2]
+INDICES = np.arange(24, dtype=np.uint8).reshape(4, 6) % 16
+PALETTE = RNG.integers(0, 256, (16, 3), dtype=np.uint8)
+OPACITY = np.r_[RNG.integers(0, 256, 10), [255] * 6].astype(np.uint8)  # tRNS may be shorter than the palette
+KEY = COLOUR[1, 2]  # the colour that stands for transparency
+ONLY_KEY = (COLOUR == KEY).all(axis=2, keepdims=True)
+BITS = GREY > 128
+
+# -------------------------------------------------------------------------------------------------------- kinds of files
+
+def png(pixels, depth, colour_type, chunks=(), size=None):
+    """The bytes of a PNG of the rows `pixels` as they are stored; `size` is declared, whatever is there."""
+    def chunk(name, data):
+        return struct.pack('>I', len(data)) + name + data + struct.pack('>I', zlib.crc32(name + data))
+    width, height = size or (len(pixels[0]) * 8 // depth // {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour_type], len(pixels))
+    rows = b''.join(b'\0' + bytes(row) for row in pixels)
+    return b'\x89PNG\r\n\x1a\n' + b''.join(chunk(name, data) for name, data in [
+        (b'IHDR', struct.pack('>IIBBBBB', width, height, depth, colour_type, 0, 0, 0)), *chunks,
+        (b'IDAT', zlib.compress(rows)), (b'IEND', b'')])
 
 
-def middles(image):
-    """The colours in the middle of the four areas."""
-    H, W = image.shape[:2]
-    return image[[H // 4, H // 4, 3 * H // 4, 3 * H // 4], [W // 4, 3 * W // 4, W // 4, 3 * W // 4]]
+def over_white(pixels, alpha):
+    return alpha[:, :, None] / 255. * pixels + 255 - alpha[:, :, None]
 
 
-def png16(path, pixels, colour_type):
-    """A PNG of 16 bits a channel, which neither imageio nor Pillow writes in colour."""
-    def chunk(kind, data):
-        return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
-    rows = b''.join(b'\0' + row.astype('>u2').tobytes() for row in pixels)
-    header = struct.pack('>IIBBBBB', pixels.shape[1], pixels.shape[0], 16, colour_type, 0, 0, 0)
-    path.write_bytes(b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header) + chunk(b'IDAT', zlib.compress(rows)) + chunk(b'IEND', b''))
+def grey(pixels):
+    return np.dstack([pixels] * 3)
 
 
-@pytest.mark.parametrize('name, mode, options', [
-    ('rgb.png', 'RGB', {}), ('rgb.bmp', 'RGB', {}), ('rgb.jpg', 'RGB', dict(quality=98)), ('rgb.webp', 'RGB', dict(lossless=True)),
-    ('palette.png', 'P', {}), ('palette.gif', 'P', {}), ('opaque.png', 'RGBA', {}), ('cmyk.jpg', 'CMYK', dict(quality=98)),
-    ('cmyk.tiff', 'CMYK', {}), ('ycbcr.tiff', 'YCbCr', {}), ('lab.tiff', 'LAB', {})])
-def test_colour(tmp_path, name, mode, options):
-    Image.fromarray(PICTURE).convert(mode).save(tmp_path / name, **options)
+def from_cmyk(cmyk):
+    cmyk = cmyk.astype(float)
+    return (255 - cmyk[:, :, :3]) * (255 - cmyk[:, :, 3:]) / 255
+
+
+def blocks(pixels):
+    """Every pixel as 16×16 of them, which JPEG keeps."""
+    return pixels.repeat(16, axis=0).repeat(16, axis=1)
+
+
+def in_palette():
+    image = Image.fromarray(INDICES, 'P')
+    image.putpalette(PALETTE.tobytes())
+    return image
+
+
+# name of the file: (how it is written, what is to be read, how far it may be from that)
+KINDS = {
+    'grey.png': (lambda path: iio.imwrite(path, GREY), grey(GREY), 0),
+    'grey.jpg': (lambda path: iio.imwrite(path, blocks(GREY), quality=100), blocks(grey(GREY)), 2),
+    '1 bit.png': (lambda path: path.write_bytes(png(np.packbits(BITS, axis=1), 1, 0, size=(6, 4))), grey(BITS * 255), 0),
+    '4 bits.png': (lambda path: path.write_bytes(png(INDICES[:, ::2] * 16 + INDICES[:, 1::2], 4, 0)), grey(INDICES * 17.), 0),
+    'grey and alpha.png': (lambda path: iio.imwrite(path, np.dstack([GREY, ALPHA])), over_white(grey(GREY), ALPHA), 1e-3),
+    'grey key.png': (lambda path: path.write_bytes(png(GREY, 8, 0, [(b'tRNS', bytes([0, KEY[0]]))])),
+                     np.where(grey(GREY) == KEY[0], 255, grey(GREY)), 0),
+    'colour.png': (lambda path: iio.imwrite(path, COLOUR), COLOUR, 0),
+    'colour key.png': (lambda path: path.write_bytes(png(COLOUR.reshape(4, -1), 8, 2, [
+        (b'tRNS', struct.pack('>HHH', *KEY))])), np.where(ONLY_KEY, 255, COLOUR), 0),
+    'alpha.png': (lambda path: iio.imwrite(path, np.dstack([COLOUR, ALPHA])), over_white(COLOUR, ALPHA), 1e-3),
+    'alpha.webp': (lambda path: iio.imwrite(path, np.dstack([COLOUR, ALPHA]), lossless=True, exact=True),
+                   over_white(COLOUR, ALPHA), 1e-3),
+    'palette.png': (lambda path: path.write_bytes(png(INDICES, 8, 3, [(b'PLTE', PALETTE.tobytes())])), PALETTE[INDICES], 0),
+    'palette and alpha.png': (lambda path: path.write_bytes(png(INDICES, 8, 3, [
+        (b'PLTE', PALETTE.tobytes()), (b'tRNS', OPACITY[:10].tobytes())])),
+        over_white(PALETTE[INDICES], OPACITY[INDICES]), 1e-3),
+    'palette and hole.gif': (lambda path: in_palette().save(path, transparency=3),
+                             np.where(INDICES[:, :, None] == 3, 255, PALETTE[INDICES]), 0),
+    '16 bits.png': (lambda path: iio.imwrite(path, DEEP[:, :, 0]), grey(DEEP[:, :, 0] / 257), 1e-3),
+    '16 bits.tif': (lambda path: iio.imwrite(path, DEEP[:, :, 0]), grey(DEEP[:, :, 0] / 257), 1e-3),
+    '16 bits colour.png': (lambda path: path.write_bytes(png(DEEP.astype('>u2').view(np.uint8).reshape(4, -1), 16, 2)),
+                           DEEP / 257, 1),
+    '16 bits colour.tif': (lambda path: iio.imwrite(path, DEEP), DEEP / 257, 1),
+    'float.tif': (lambda path: iio.imwrite(path, FLOAT[:, :, 0]), grey(FLOAT[:, :, 0].clip(0, 1) * 255), 1e-3),
+    'float colour.tif': (lambda path: iio.imwrite(path, FLOAT), FLOAT.clip(0, 1) * 255, 1e-3),
+    'float and alpha.tif': (lambda path: iio.imwrite(path, FLOAT[:, :, :2], photometric='minisblack', planarconfig='contig',
+                                                     extrasamples=['unassalpha']),
+                            over_white(grey(FLOAT[:, :, 0].clip(0, 1) * 255), FLOAT[:, :, 1].clip(0, 1) * 255), 1e-3),
+    'CMYK.tif': (lambda path: Image.fromarray(CMYK, 'CMYK').save(path), from_cmyk(CMYK), 1),
+    # Pillow, as Photoshop, stores inverted values and a marker that says so
+    'CMYK.jpg': (lambda path: Image.fromarray(blocks(CMYK), 'CMYK').save(path, quality=100), blocks(from_cmyk(CMYK)), 4),
+    'colour.bmp': (lambda path: iio.imwrite(path, COLOUR), COLOUR, 0),
+    'colour.jpg': (lambda path: iio.imwrite(path, blocks(COLOUR), quality=100, subsampling=0), blocks(COLOUR), 3),
+    'animated.gif': (lambda path: iio.imwrite(path, FRAMES, duration=100), COLOUR, 0),
+    'animated.png': (lambda path: iio.imwrite(path, FRAMES, duration=100), COLOUR, 0),
+    'animated.webp': (lambda path: iio.imwrite(path, FRAMES, duration=100, lossless=True), COLOUR, 0),
+    'pages.tif': (lambda path: iio.imwrite(path, FRAMES, is_batch=True), COLOUR, 0),
+    'a PNG.jpg': (lambda path: iio.imwrite(path, COLOUR, extension='.png'), COLOUR, 0),
+    'a float TIFF.png': (lambda path: iio.imwrite(path, FLOAT, extension='.tif'), FLOAT.clip(0, 1) * 255, 1e-3),
+    'no suffix': (lambda path: iio.imwrite(path, COLOUR, extension='.png'), COLOUR, 0),
+    'Übermalung, 空 (1).png': (lambda path: iio.imwrite(path, COLOUR), COLOUR, 0),
+    '1×1.png': (lambda path: iio.imwrite(path, COLOUR[:1, :1]), COLOUR[:1, :1], 0),
+    '1×6.png': (lambda path: iio.imwrite(path, COLOUR[:1]), COLOUR[:1], 0),
+    '4×1.bmp': (lambda path: iio.imwrite(path, COLOUR[:, :1]), COLOUR[:, :1], 0),
+}
+
+
+@pytest.mark.parametrize('name', KINDS)
+def test_every_kind_of_file_is_read_as_rgb_over_white(tmp_path, name):
+    write, expected, tolerance = KINDS[name]
+    write(tmp_path / name)
     image = utils.read_image(tmp_path / name)
-    assert image.dtype == np.float32 and image.shape == PICTURE.shape
-    np.testing.assert_allclose(middles(image), middles(PICTURE), atol={'LAB': 25, 'P': 9}.get(mode, 3))
+    assert image.dtype == np.float32 and image.shape == expected.shape
+    assert np.abs(image - expected).max() <= tolerance
+    assert image.min() >= 0 and image.max() <= 255
 
 
-@pytest.mark.parametrize('frames', ['frames.gif', 'frames.png', 'frames.webp'])
-def test_the_first_of_several_frames(tmp_path, frames):
-    first = Image.fromarray(PICTURE)
-    first.save(tmp_path / frames, save_all=True, append_images=[first.rotate(180)], lossless=True)
-    np.testing.assert_allclose(middles(utils.read_image(tmp_path / frames)), middles(PICTURE), atol=3)
+# the side of the picture at which the stored row 0 and the stored column 0 lie (EXIF 2.3, tag 274)
+ORIENTATIONS = {1: ('top', 'left'), 2: ('top', 'right'), 3: ('bottom', 'right'), 4: ('bottom', 'left'),
+                5: ('left', 'top'), 6: ('right', 'top'), 7: ('right', 'bottom'), 8: ('left', 'bottom')}
 
 
-@pytest.mark.parametrize('suffix', ['png', 'tiff'])
-def test_grey_of_16_bits(tmp_path, suffix):
-    iio.imwrite(tmp_path / f'grey.{suffix}', GREY.astype(np.uint16))
-    expected = np.repeat(GREY[:, :, None] * 255 / 65535, 3, axis=2)
-    np.testing.assert_allclose(utils.read_image(tmp_path / f'grey.{suffix}'), expected, atol=1e-3)
+def stored(upright, orientation):
+    """The rows of a file whose picture is `upright` [H, W, ...] when it is turned as EXIF says."""
+    H, W = upright.shape[:2]
+    away_from = {'top': lambda i: (i, 0), 'bottom': lambda i: (H - 1 - i, 0),
+                 'left': lambda i: (0, i), 'right': lambda i: (0, W - 1 - i)}
+    row_0, column_0 = ORIENTATIONS[orientation]
+    rows, columns = (H, W) if row_0 in ('top', 'bottom') else (W, H)
+    return np.array([[upright[tuple(np.add(away_from[row_0](r), away_from[column_0](c)))] for c in range(columns)]
+                     for r in range(rows)])
 
 
-def test_colour_of_16_bits(tmp_path):
-    png16(tmp_path / 'rgb.png', PICTURE.astype(np.uint16) * 257, 2)
-    iio.imwrite(tmp_path / 'rgb.tiff', PICTURE.astype(np.uint16) * 257)
-    for name in ('rgb.png', 'rgb.tiff'):
-        assert (utils.read_image(tmp_path / name) == PICTURE).all()
-
-
-@pytest.mark.parametrize('white', [1, 255])
-def test_floats(tmp_path, white):
-    iio.imwrite(tmp_path / 'float.tiff', (PICTURE / 255 * white).astype(np.float32))
-    np.testing.assert_allclose(utils.read_image(tmp_path / 'float.tiff'), PICTURE, atol=1e-3)
-
-
-def test_grey_and_one_bit(tmp_path):
-    grey = (GREY % 256).astype(np.uint8)
-    iio.imwrite(tmp_path / 'grey.png', grey)
-    assert (utils.read_image(tmp_path / 'grey.png') == grey[:, :, None]).all()
-    Image.fromarray(grey > 99).save(tmp_path / 'bit.png')
-    assert (utils.read_image(tmp_path / 'bit.png') == np.where(grey > 99, 255, 0)[:, :, None]).all()
-
-
-def test_transparency_lies_over_white(tmp_path):
-    alpha = np.full((32, 48, 1), 51, np.uint8)  # a fifth
-    expected = PICTURE * 0.2 + 255 * 0.8
-    iio.imwrite(tmp_path / 'rgba.png', np.concatenate([PICTURE, alpha], axis=2))
-    png16(tmp_path / 'rgba16.png', np.concatenate([PICTURE, alpha], axis=2).astype(np.uint16) * 257, 6)
-    for name in ('rgba.png', 'rgba16.png'):
-        np.testing.assert_allclose(utils.read_image(tmp_path / name), expected, atol=0.01)
-    Image.fromarray(np.concatenate([PICTURE[:, :, :1], alpha], axis=2)).save(tmp_path / 'la.png')
-    np.testing.assert_allclose(utils.read_image(tmp_path / 'la.png'), np.repeat(expected[:, :, :1], 3, axis=2), atol=0.01)
-    palette = Image.fromarray(PICTURE).convert('P', palette=Image.Palette.ADAPTIVE)
-    palette.save(tmp_path / 'hole.png', transparency=palette.getpixel((0, 0)))
-    assert (middles(utils.read_image(tmp_path / 'hole.png'))[0] == 255).all()
-
-
-@pytest.mark.parametrize('orientation', range(1, 9))
-def test_exif_orientation(tmp_path, orientation):
+@pytest.mark.parametrize('orientation', ORIENTATIONS)
+@pytest.mark.parametrize('suffix, mode', [('.jpg', 'RGB'), ('.jpg', 'L'), ('.png', 'RGB'), ('.png', 'L'), ('.png', 'LA'),
+                                          ('.png', 'P'), ('.tif', 'RGB'), ('.tif', 'L'), ('.tif', 'P'), ('.webp', 'RGB')])
+def test_exif_orientation(tmp_path, suffix, mode, orientation):
+    image, expected = {'RGB': (COLOUR, COLOUR), 'L': (GREY, grey(GREY)), 'P': (INDICES, PALETTE[INDICES]),
+                       'LA': (np.dstack([GREY, ALPHA]), over_white(grey(GREY), ALPHA))}[mode]
+    if suffix == '.jpg':
+        image, expected = blocks(image), blocks(expected)
+    image = Image.fromarray(stored(image, orientation), mode)
+    if mode == 'P':
+        image.putpalette(PALETTE.tobytes())
     exif = Image.Exif()
-    exif[0x112] = orientation
-    Image.fromarray(PICTURE).save(tmp_path / 'turned.jpg', exif=exif, quality=98)
-    upright = {1: PICTURE, 2: PICTURE[:, ::-1], 3: PICTURE[::-1, ::-1], 4: PICTURE[::-1], 5: PICTURE.transpose(1, 0, 2),
-               6: np.rot90(PICTURE, -1), 7: np.rot90(PICTURE, 2).transpose(1, 0, 2), 8: np.rot90(PICTURE)}[orientation]
-    image = utils.read_image(tmp_path / 'turned.jpg')
-    assert image.shape == upright.shape
-    np.testing.assert_allclose(middles(image), middles(upright), atol=4)
+    exif[274] = orientation
+    image.save(tmp_path / f'image{suffix}', exif=exif, lossless=True, exact=True, quality=100,
+               subsampling=0)
+    read = utils.read_image(tmp_path / f'image{suffix}')
+    assert read.shape == expected.shape
+    assert np.abs(read - expected).max() <= (4 if suffix == '.jpg' else 1e-3)
 
 
-def test_a_name_with_spaces_and_a_wrong_suffix(tmp_path):
-    path = tmp_path / 'my ünïcode picture.jpg'
-    path.write_bytes(iio.imwrite('<bytes>', PICTURE, extension='.png'))
-    assert (utils.read_image(path) == PICTURE).all()
+# ------------------------------------------------------------------------------------------------- what cannot be read
+
+def cut(path, kept):
+    path.write_bytes(path.read_bytes()[:int(path.stat().st_size * kept)])
 
 
-@pytest.mark.parametrize('shape', [(1, 1), (1, 9), (9, 1)])
-def test_the_smallest_images(tmp_path, shape):
-    iio.imwrite(tmp_path / 'small.png', np.full((*shape, 3), (10, 20, 30), np.uint8))
-    image = utils.get_resized_image(tmp_path / 'small.png', 33, 25)
-    assert image.shape == (1, 25, 33, 3) and image.dtype == np.float32
-    np.testing.assert_allclose(image, np.broadcast_to([10, 20, 30], image.shape), atol=1e-3)
+def noise(path, **kwargs):
+    iio.imwrite(path, RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8), **kwargs)
 
 
-def test_what_is_no_image(tmp_path):
-    whole = iio.imwrite('<bytes>', np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8), extension='.png')
-    cases = {'missing.png': (None, 'no such image'), 'empty.png': (b'', 'cannot be read'), 'text.jpg': (b'words', 'cannot be read'),
-             'cut.png': (whole[:len(whole) // 2], 'cannot be read')}
-    for name, (content, says) in cases.items():
-        if content is not None:
-            (tmp_path / name).write_bytes(content)
-        with pytest.raises(utils.UserError, match=f'{name}: .*{says}'):
-            utils.read_image(tmp_path / name)
-    with pytest.raises(utils.UserError, match='is a folder'):
-        utils.read_image(tmp_path)
+def flipped_byte(path):
+    noise(path)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 255
+    path.write_bytes(data)
 
 
-def test_an_absurd_size_is_refused_before_it_is_decoded(tmp_path):
-    def chunk(kind, data):
-        return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
-    header = struct.pack('>IIBBBBB', 60_000, 60_000, 8, 2, 0, 0, 0)
-    (tmp_path / 'bomb.png').write_bytes(b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header) + chunk(b'IDAT', b'') + chunk(b'IEND', b''))
-    with pytest.raises(utils.UserError, match='bomb.png: cannot be read'):
-        utils.read_image(tmp_path / 'bomb.png')
+def huge_float_tiff(path):
+    """Pillow does not know colour TIFFs of floats: the limit must hold for the other reader too."""
+    iio.imwrite(path, FLOAT)
+    with tifffile.TiffFile(path, mode='r+') as file:
+        file.pages[0].tags['ImageWidth'].overwrite(50_000_000)
 
 
-def test_resizing_agrees_with_a_gaussian_and_interpolation():
-    """Antialiasing by a Gaussian of σ = (factor − 1) / 2, then linear interpolation at the pixels' centres."""
-    image = np.random.default_rng(0).uniform(0, 255, (60, 90, 3)).astype(np.float32)
-    factor = 3
-    expected = np.empty((20, 30, 3))
-    y, x = np.meshgrid((np.arange(20) + 0.5) * factor - 0.5, (np.arange(30) + 0.5) * factor - 0.5, indexing='ij')
-    for c in range(3):
-        smooth = scipy.ndimage.gaussian_filter(np.float64(image[:, :, c]), (factor - 1) / 2, mode='nearest')
-        expected[:, :, c] = scipy.ndimage.map_coordinates(smooth, [y, x], order=1, mode='nearest')
-    np.testing.assert_allclose(utils.fit(image, 30, 20), expected, atol=0.01)
+# name of the file: (how it is made, what the error says)
+BAD = {
+    'missing.png': (lambda path: None, 'no such image'),
+    'folder.png': (lambda path: path.mkdir(), 'is a folder, not an image'),
+    'empty.png': (lambda path: path.touch(), 'Could not find a backend'),
+    'text.jpg': (lambda path: path.write_text('no picture'), 'Could not find a backend'),
+    'cut.jpg': (lambda path: (noise(path), cut(path, 0.9)), 'truncated'),
+    'cut.png': (lambda path: (noise(path), cut(path, 0.9)), 'truncated'),
+    'cut.tif': (lambda path: (noise(path), cut(path, 0.5)), ''),
+    'cut.webp': (lambda path: (noise(path), cut(path, 0.5)), ''),
+    'only a head.png': (lambda path: (noise(path), path.write_bytes(path.read_bytes()[:33])), ''),
+    'flipped.png': (flipped_byte, 'broken'),
+    'million by million.png': (lambda path: path.write_bytes(png([], 8, 2, size=(10**6, 10**6))), '1000000000000 pixels'),
+    '120 megapixels.png': (lambda path: path.write_bytes(png([], 8, 2, size=(12000, 10000))),
+                           '12000×10000 is more than 90000000 pixels'),
+    'huge floats.tif': (huge_float_tiff, '50000000×4 is more than 90000000 pixels'),
+    'not a number.tif': (lambda path: iio.imwrite(path, FLOAT * np.float32('nan')), 'pixels that are not numbers'),
+    'seven channels.tif': (lambda path: iio.imwrite(path, DEEP.repeat(7, axis=2)[:, :, ::3], photometric='minisblack',
+                                                            planarconfig='contig'),
+                           'neither grey nor RGB'),
+}
 
 
-@pytest.mark.parametrize('size', [(33, 25), (20, 60), (60, 20), (150, 100)])
-def test_fit_crops_as_imageops_fit_does(size):
-    y, x = np.mgrid[0:80, 0:100]
-    image = np.stack([2 * x, 3 * y, np.full_like(x, 99)], axis=2).astype(np.uint8)  # colour tells where a pixel was
-    expected = np.asarray(ImageOps.fit(Image.fromarray(image), size, Image.Resampling.BILINEAR), float)
-    fitted = utils.fit(image.astype(np.float32), *size)
-    assert fitted.shape == (size[1], size[0], 3)
-    assert np.abs(fitted - expected).mean() < 1.5 and (np.abs(fitted[:, :, 2] - 99) < 1e-3).all()
-    assert fitted[0, :, 0] + fitted[0, ::-1, 0] == pytest.approx(np.full(size[0], 2 * 99.), abs=3)  # the crop is centred
+@pytest.mark.filterwarnings('error::UserWarning', 'error::RuntimeWarning')  # they would be further lines
+@pytest.mark.parametrize('name', BAD)
+def test_what_cannot_be_read_is_one_line_with_its_name(tmp_path, name):
+    make, says = BAD[name]
+    make(tmp_path / name)
+    with pytest.raises(utils.UserError) as error:
+        utils.read_image(tmp_path / name)
+    line = str(error.value)
+    assert line.startswith(f'{tmp_path / name}: ') and says in line and '\n' not in line
 
 
-def test_noise_image():
-    content = np.random.default_rng(0).normal(0, 60, (1, 20, 30, 3)).astype(np.float32)
-    image, again = (utils.generate_noise_image(content, 0.6, 20, np.random.default_rng(5)) for _ in range(2))
+@contextlib.contextmanager
+def ordinary_user():
+    """The superuser may read everything."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_file_that_may_not_be_read():
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        path = Path(folder, 'mine.png')
+        iio.imwrite(path, COLOUR)
+        path.chmod(0)
+        with ordinary_user(), pytest.raises(utils.UserError, match='mine.png: .*Permission denied'):
+            utils.read_image(path)
+
+
+# ------------------------------------------------------------------------------------------------------------- resizing
+
+def photo(name='chelsea.png'):
+    return utils.read_image(load_vgg.ROOT / 'content' / name)
+
+
+SIZES = [((40, 60), (30, 20)), ((41, 60), (30, 20)), ((60, 41), (33, 25)), ((97, 31), (16, 16)), ((20, 31), (100, 90)),
+         ((20, 30), (30, 20)), ((1, 1), (5, 4)), ((1, 9), (4, 4)), ((200, 3), (16, 32))]  # (H, W) to (width, height)
+
+
+@pytest.mark.parametrize('old, new', SIZES)
+def test_fit_against_scipy(old, new):
+    """The pixel at (row, column) lies at (row + ½, column + ½); the centres of both pictures coincide."""
+    image = RNG.uniform(0, 255, (*old, 3)).astype(np.float32)
+    width, height = new
+    step = min(old[0] / height, old[1] / width)
+    sigma = max(0, (step - 1) / 2)
+    smooth = scipy.ndimage.gaussian_filter(image.astype(float), (sigma, sigma, 0), mode='nearest')
+    at = [(np.arange(n) + 0.5 - n / 2) * step + side / 2 - 0.5 for n, side in zip((height, width), old)]
+    expected = np.dstack([scipy.ndimage.map_coordinates(smooth[:, :, channel], np.meshgrid(*at, indexing='ij'), order=1,
+                                                        mode='nearest') for channel in range(3)])
+    fitted = utils.fit(image, width, height)
+    assert fitted.dtype == np.float32 and fitted.shape == (height, width, 3)
+    assert np.abs(fitted - expected).max() < 0.01
+
+
+@pytest.mark.parametrize('old, new', SIZES)
+def test_fit_keeps_the_aspect_and_the_centre(old, new):
+    """On a picture whose red is the column and whose green is the row."""
+    H, W = old
+    width, height = new
+    row, column = np.mgrid[:H, :W].astype(np.float32)
+    fitted = utils.fit(np.dstack([column, row, column]), width, height)
+    columns, rows = fitted[:, :, 0], fitted[:, :, 1]
+    assert np.allclose(columns + columns[:, ::-1], W - 1, atol=1e-3)  # as much cut off at the left as at the right
+    assert np.allclose(rows + rows[::-1], H - 1, atol=1e-3)
+    step = min(H / height, W / width)
+    inner_columns, inner_rows = np.diff(columns[height // 2]), np.diff(rows[:, width // 2])
+    for inner, side in (inner_columns, W), (inner_rows, H):
+        if side > 8 * step:  # the blur does not see the border from the middle
+            assert inner[len(inner) // 2] == pytest.approx(step, rel=1e-3)
+
+
+@pytest.mark.parametrize('factor, limit', [(2, 1.5), (4, 3), (8, 4)])
+def test_fit_is_near_the_mean_of_the_area(factor, limit):
+    """Of a photograph; a Gaussian is no box, so a little is left between pixels, and nothing in the whole."""
+    image = photo('astronaut.png')[:, 64:448]
+    means = image.reshape(512 // factor, factor, 384 // factor, factor, 3).mean(axis=(1, 3))
+    fitted = utils.fit(image, 384 // factor, 512 // factor)
+    assert np.abs(fitted - means).mean() < limit
+    assert np.abs(fitted.mean(axis=(0, 1)) - image.mean(axis=(0, 1))).max() < 0.2
+
+
+@pytest.mark.parametrize('size, limit', [((333, 250), 1.2), ((100, 80), 2), ((900, 675), 1.3), ((451, 300), 0)])
+def test_fit_is_near_image_ops_fit(size, limit):
+    """The filter that CS20 used is Lanczos; off by half a pixel, 333×250 would differ by 2.9."""
+    with Image.open(load_vgg.ROOT / 'content' / 'chelsea.png') as image:
+        lanczos = np.asarray(ImageOps.fit(image, size, Image.Resampling.LANCZOS), dtype=float)
+    assert np.abs(utils.fit(photo(), *size) - lanczos).mean() <= limit
+
+
+def test_fit_does_not_alias():
+    checkerboard = np.indices((240, 240)).sum(axis=0) % 2 * 255.
+    fitted = utils.fit(grey(checkerboard), 31, 31)
+    assert np.abs(fitted[1:-1, 1:-1] - 127.5).max() < 0.1
+    assert np.abs(fitted - 127.5).max() < 4  # the border's pixels count twice
+
+
+@pytest.mark.parametrize('value', [0, 77.3, 254.99998, 255])
+@pytest.mark.parametrize('size', [(33, 25), (217, 123), (500, 300)])
+def test_a_constant_picture_stays_constant(value, size):
+    """To the bit, so no border is darkened either."""
+    image = np.full((123, 217, 3), value, np.float32)
+    assert (utils.fit(image, *size) == np.float32(value)).all()
+
+
+def test_fit_invents_no_values():
+    image = RNG.choice(np.float32([0, 255]), (50, 70, 3))
+    for size in (20, 20), (150, 120), (69, 50):
+        fitted = utils.fit(image, *size)
+        assert fitted.min() >= 0 and fitted.max() <= 255
+
+
+def test_a_large_photograph(tmp_path):
+    """24 megapixels: seconds, and less than a gigabyte."""
+    tiles = RNG.integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    iio.imwrite(tmp_path / 'large.jpg', tiles.repeat(100, axis=0).repeat(100, axis=1))
+    tracemalloc.start()
+    start = time.time()
+    try:
+        image = utils.get_resized_image(tmp_path / 'large.jpg', 300, 200)
+        seconds, peak = time.time() - start, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert image.shape == (1, 200, 300, 3) and np.abs(image[0, 2::5, 2::5] - tiles).max() < 8  # in the middle of each
+    assert peak < 1e9 and seconds < 30  # 0.7 GB and 4 s; the machine may be busy
+
+
+# --------------------------------------------------------------------------------------------------- noise, and writing
+
+def test_the_starting_image():
+    content = RNG.uniform(-120, 150, (1, 40, 60, 3)).astype(np.float32)
+    image = utils.generate_noise_image(content, 0.6, 20, np.random.default_rng(5))
     noise = np.random.default_rng(5).uniform(-20, 20, content.shape)
-    np.testing.assert_allclose(image, 0.6 * noise + 0.4 * content, atol=1e-4)
-    assert (image == again).all() and image.dtype == np.float32
+    assert image.dtype == np.float32 and np.abs(image - (0.6 * noise + 0.4 * content)).max() < 1e-4
+    again, other = (utils.generate_noise_image(content, 0.6, 20, np.random.default_rng(seed)) for seed in (5, 6))
+    assert image.tobytes() == again.tobytes() != other.tobytes()
+
+
+def test_the_ends_of_the_noise_ratio():
+    content = RNG.uniform(-120, 150, (1, 40, 60, 3)).astype(np.float32)
+    noise = utils.generate_noise_image(content, 1, 20, np.random.default_rng(5))
+    assert -20 <= noise.min() < -19.9 and 19.9 < noise.max() <= 20 and abs(noise.mean()) < 0.5
     assert (utils.generate_noise_image(content, 0, 20, np.random.default_rng(5)) == content).all()
 
 
-def test_save_clips_and_does_not_wrap(tmp_path):
-    image = np.zeros((1, 4, 5, 3), np.float32)
-    image[..., 0], image[..., 1], image[..., 2] = -30, 300, 127.6
-    utils.save_image(tmp_path / 'new' / 'image.png', image)
-    assert (iio.imread(tmp_path / 'new' / 'image.png') == [0, 255, 128]).all()
+def test_saving_rounds_and_clips(tmp_path):
+    values = np.float32([[-1e6, -1, -0.4, 0.4], [0.6, 127.4, 127.6, 254.6], [255.4, 256, 300, 1e6]])
+    expected = [[0, 0, 0, 0], [1, 127, 128, 255], [255, 255, 255, 255]]
+    for image in grey(values), grey(values)[None]:
+        utils.save_image(tmp_path / 'image.png', image)
+        assert (iio.imread(tmp_path / 'image.png') == grey(np.array(expected))).all()
 
 
-def test_a_file_is_whole_or_not_there(tmp_path, monkeypatch):
+def test_saving_takes_the_format_from_the_suffix_and_makes_the_folder(tmp_path):
+    for suffix, head in ('.png', b'\x89PNG'), ('.jpg', b'\xff\xd8'), ('.bmp', b'BM'):
+        utils.save_image(tmp_path / 'new' / f'image{suffix}', COLOUR)
+        assert (tmp_path / 'new' / f'image{suffix}').read_bytes().startswith(head)
+
+
+@pytest.mark.parametrize('existing', [True, False])
+def test_a_picture_is_written_whole_or_not_at_all(tmp_path, monkeypatch, existing):
     path = tmp_path / 'image.png'
-    path.write_bytes(b'old')
+    if existing:
+        utils.save_image(path, COLOUR)
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
 
-    def half(part, image):
-        part.write_bytes(b'ha')
+    def full_disk(part, image):
+        Path(part).write_bytes(b'half a picture')
         raise OSError(28, 'No space left on device')
-    monkeypatch.setattr(utils.iio, 'imwrite', half)
+    monkeypatch.setattr(utils.iio, 'imwrite', full_disk)
     with pytest.raises(OSError):
-        utils.save_image(path, np.zeros((4, 5, 3)))
-    assert path.read_bytes() == b'old' and list(tmp_path.iterdir()) == [path]
+        utils.save_image(path, 255 - COLOUR)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before

@@ -1,0 +1,187 @@
+"""Seconds an iteration, as ratios to a bare loop of the train op and to CS20's loop as its solutions list it.
+
+    python benchmarks/iteration.py
+
+For full width (He noise: speed does not depend on the values) and the bundled quarter width, in float32 and bfloat16. Each
+case has a process of its own; in it the three loops take turns, so that a machine that slows down slows all of them.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import imageio
+import numpy as np
+
+import load_vgg
+import recipes
+import style_transfer
+import tensorflow.compat.v1 as tf
+
+WIDTH, HEIGHT = 333, 250
+ROUNDS = 3
+CASES = [(width, precision) for width in ('full', 'quarter') for precision in ('float32', 'bfloat16')]
+ITERATIONS = {'full': 40, 'quarter': 150}  # a round: about half a minute
+
+
+def he_noise(path):
+    """Write full-width weights of He noise."""
+    rng, convolutions, n = np.random.default_rng(0), {}, 3
+    for name in recipes.CONVOLUTIONS:
+        out = min(512, 64 * 2 ** (int(name[4]) - 1))
+        convolutions[name] = rng.normal(0, np.sqrt(2 / (9 * n)), (3, 3, n, out)), np.zeros(out)
+        n = out
+    load_vgg.write_weights(path, load_vgg.Weights(path, convolutions, np.float32([123.68, 116.779, 103.939]), 'He noise'))
+
+
+class Timed(style_transfer.StyleTransfer):
+    """Notes the time at every iteration where others have a progress bar, and hands nothing in."""
+
+    def _bar(self, *args):
+        self.times = []
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        pass
+
+    def update(self):
+        self.times.append(time.perf_counter())
+
+    def set_postfix(self, **kwargs):
+        pass
+
+    def _hand_in(self, sess):
+        pass
+
+
+def ours(machine, n):
+    """Seconds an iteration of `train`, with its pictures, summaries and checkpoints."""
+    machine.train(n, restart=True)
+    return (machine.times[-1] - machine.times[0]) / (n - 1)
+
+
+def bare(machine, n):
+    """Seconds an iteration of nothing but the train op of the same graph."""
+    with tf.Session(graph=machine.graph, config=machine.config) as sess:
+        sess.run(machine.init)
+        sess.run(machine.assign_img, {machine.new_img: machine.initial_img})
+        sess.run(machine.opt)
+        start = time.perf_counter()
+        for _ in range(n - 1):
+            sess.run(machine.opt)
+        return (time.perf_counter() - start) / (n - 1)
+
+
+def listed(machine, n):
+    """Seconds an iteration of the loop that CS20's solutions list, on a float32 graph built as they build it.
+
+    A pass for the step, another for image, loss and summary; a checkpoint with its meta graph; the graph in the event file.
+    """
+    with tf.Graph().as_default():
+        other = style_transfer.StyleTransfer(machine.content_path, machine.style_path, WIDTH, HEIGHT, vgg=machine.weights.path)
+        other.create_input()
+        other.load_vgg()
+        other.graph = tf.get_default_graph()
+        other.config = None
+        other.losses()
+        other.optimize()
+        for name, loss in zip(other.run.columns, other.loss_terms):
+            tf.summary.scalar(name, loss)
+        summary_op = tf.summary.merge_all()
+        with tf.Session() as sess:
+            sess.run(tf.global_variables_initializer())
+            writer = tf.summary.FileWriter('listed/graphs', sess.graph)
+            sess.run(other.input_img.assign(other.initial_img))
+            saver = tf.train.Saver()
+            sess.run(other.opt)
+            start, skip_step = time.perf_counter(), 1
+            for index in range(1, n):
+                if index >= 5:
+                    skip_step = 10 if index < 20 else 20
+                sess.run(other.opt)
+                if (index + 1) % skip_step == 0:
+                    image, loss, summary = sess.run([other.input_img, other.total_loss, summary_op])
+                    writer.add_summary(summary, index)
+                    imageio.imwrite(f'listed/{index}.png', np.clip(image[0] + other.vgg.mean_pixels[0], 0, 255).astype('uint8'))
+                if (index + 1) % 20 == 0:
+                    saver.save(sess, 'listed/style_transfer', index)
+            return (time.perf_counter() - start) / (n - 1)
+
+
+def case(width, precision, vgg):
+    """Run one case in this process; print the rounds of the three loops as JSON."""
+    Path('listed').mkdir()
+    machine = Timed(style_transfer.CONTENT, style_transfer.STYLE, WIDTH, HEIGHT, vgg=vgg, precision=precision, name='timed')
+    machine.build()
+    rounds = [[loop(machine, ITERATIONS[width]) for loop in (ours, bare, listed)] for _ in range(ROUNDS)]
+    print('\n' + json.dumps(rounds))
+
+
+def memory(precision, vgg):
+    """Train a little in this process, as a user would; print the peak of its memory in bytes."""
+    machine = style_transfer.StyleTransfer(style_transfer.CONTENT, style_transfer.STYLE, WIDTH, HEIGHT, vgg=vgg,
+                                           precision=precision, name='memory')
+    machine.build()
+    machine.train(21)
+    print('\n' + json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
+
+
+def in_a_process(*args):
+    """What this file prints last when it is called with `args` in a folder of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run([sys.executable, __file__, *map(str, args)], cwd=folder, text=True, stdout=subprocess.PIPE, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def default_command(precision):
+    """(seconds from start to end, bytes on disk, final total loss) of the program called without a flag but --precision."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        subprocess.run([sys.executable, ROOT / 'style_transfer.py', '--precision', precision], cwd=folder, check=True,
+                       stdout=subprocess.DEVNULL)
+        seconds = time.perf_counter() - start
+        size = sum(path.stat().st_size for path in Path(folder).rglob('*') if path.is_file())
+        history = next(Path(folder).glob('checkpoints/*/losses.csv')).read_text()
+    return seconds, size, float(history.split(',')[-1])
+
+
+def main():
+    """Print the tables."""
+    print(f'{WIDTH}×{HEIGHT}, {os.cpu_count()} cores, medians of {ROUNDS} rounds\n')
+    print(f'{"width":8} {"precision":10} {"s/iteration":>11} {"/ bare loop":>12} {"/ listed loop":>14} {"peak MB":>8}')
+    with tempfile.TemporaryDirectory() as folder:
+        files = {'full': Path(folder) / 'he.mat', 'quarter': load_vgg.ROOT / 'weights' / 'vgg19-thin.mat'}
+        he_noise(files['full'])
+        for width, precision in CASES:
+            rounds = np.array(in_a_process('case', width, precision, files[width]))
+            peak = in_a_process('memory', precision, files[width])
+            seconds, to_bare, to_listed = (statistics.median(x) for x in
+                                           (rounds[:, 0], rounds[:, 0] / rounds[:, 1], rounds[:, 0] / rounds[:, 2]))
+            print(f'{width:8} {precision:10} {seconds:11.4f} {to_bare:12.3f} {to_listed:14.3f} {peak / 1e6:8.0f}', flush=True)
+    print(f'\n{"default command":15} {"s to the end":>13} {"MB on disk":>11} {"final loss":>11}')
+    for precision in ('float32', 'bfloat16'):
+        seconds, size, loss = default_command(precision)
+        print(f'{precision:15} {seconds:13.1f} {size / 1e6:11.2f} {loss:11.4f}', flush=True)
+
+
+if __name__ == '__main__':
+    if sys.argv[1:2] == ['case']:
+        case(*sys.argv[2:])
+    elif sys.argv[1:2] == ['memory']:
+        memory(*sys.argv[2:])
+    else:
+        argparse.ArgumentParser(description=__doc__.split('\n')[0]).parse_args()
+        main()
