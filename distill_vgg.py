@@ -22,8 +22,9 @@ import load_vgg
 import recipes
 import runs
 
-TAPS = ('conv1_1', 'conv2_1', 'conv3_1', 'conv4_1', 'conv4_2', 'conv5_1')  # the style layers and the content layer
-TAP_WEIGHTS = (1., 1., 1., 1., 0.5, 1.2)
+# The style layers, the content layer, and the last layer, for those before it, where a teacher has it: weights in the loss
+TAPS = {'conv1_1': 1., 'conv2_1': 1., 'conv3_1': 1., 'conv4_1': 1., 'conv4_2': 0.5, 'conv5_1': 1.2, 'conv5_4': 0.5}
+OPTIONAL = 'conv5_4'
 WIDTHS = {1: 64, 2: 128, 3: 256, 4: 512, 5: 512}
 
 # Larger crops later: conv5_1 sees 100 pixels, and the zero padding weighs less. (up to this share, crops, side)
@@ -124,7 +125,8 @@ class Distillation:
         with self.graph.as_default(), tf.variable_scope('', reuse=tf.AUTO_REUSE):
             self.crops = tf.placeholder(tf.float32, [None, None, None, 3], name='crops')
             centred = self.crops - self.mean_pixels
-            targets = [tf.stop_gradient(target) for target in teacher_features(centred, teachers)]
+            targets = {tap: tf.stop_gradient(target) for tap, target in teacher_features(centred, teachers).items()}
+            self.taps = list(targets)
             self.residuals = [self._residuals(self._student(centred, frozen), targets) for frozen in (False, True)]
             self._optimize()
             self.init = tf.global_variables_initializer()
@@ -134,7 +136,7 @@ class Distillation:
     def _student(self, prev_layer, frozen):
         """The features of every convolution; average pooling and zero padding, as the CS20 recipe has them."""
         features = {}
-        for i, name in enumerate(load_vgg.LAYERS[:load_vgg.LAYERS.index(TAPS[-1]) + 1]):
+        for i, name in enumerate(load_vgg.LAYERS[:load_vgg.LAYERS.index(self.taps[-1]) + 1]):
             if name.startswith('conv'):
                 with tf.variable_scope(f'student/{name}'):
                     prev_layer = features[name] = self._convolution(prev_layer, name, frozen, seed=i)
@@ -163,13 +165,13 @@ class Distillation:
         return tf.nn.relu(normalised)
 
     def _residuals(self, features, targets):
-        """The residual of every tap, [6], each through a linear map from the student's channels to the teacher's."""
-        for tap, target in zip(TAPS, targets):
+        """The residual of every tap, [taps], each through a linear map from the student's channels to the teacher's."""
+        for tap, target in targets.items():
             shape = [1, 1, features[tap].shape[-1], target.shape[-1]]
             with tf.variable_scope(f'embeddings/{tap}'):
                 self.embeddings[tap] = (tf.get_variable('W', shape, initializer=he_normal(seed=7)),
                                         tf.get_variable('b', shape[-1:], initializer=tf.zeros_initializer()))
-        return tf.stack([residual(features[tap], self.embeddings[tap], target) for tap, target in zip(TAPS, targets)])
+        return tf.stack([residual(features[tap], self.embeddings[tap], target) for tap, target in targets.items()])
 
     def _optimize(self):
         """Adam on the weighted residuals, its rate falling by a cosine after a short rise."""
@@ -178,7 +180,8 @@ class Distillation:
         cosine = (1 + tf.cos(np.pi * tf.minimum(1., step / self.steps))) / 2
         rate = (last + (first - last) * cosine) * tf.minimum(1., 0.05 + step / 200)
         optimizer = tf.train.AdamOptimizer(rate, beta2=0.99)
-        self.opt = [optimizer.minimize(tf.tensordot(tf.constant(TAP_WEIGHTS), residuals, 1), global_step=gstep)
+        weights = tf.constant([TAPS[tap] for tap in self.taps])
+        self.opt = [optimizer.minimize(tf.tensordot(weights, residuals, 1), global_step=gstep)
                     for residuals in self.residuals]
 
     def train(self, run, crops, seed, precision):
@@ -256,18 +259,21 @@ def he_normal(seed):
 
 
 def teacher_features(centred, teachers):
-    """The features [B, H, W, C] to reproduce, one tensor a layer of TAPS; max pooling, as VGG-19 was trained."""
-    networks = []
+    """The features to reproduce, layer of TAPS -> [B, H, W, C]; max pooling, as VGG-19 was trained.
+
+    Raises `utils.UserError` for a layer that no teacher has, unless it is OPTIONAL.
+    """
+    networks, features = [], {}
     for i, weights in enumerate(teachers):
         with tf.variable_scope(f'teacher{i}'):
             networks.append(load_vgg.VGG(centred, weights, pooling='max'))
             networks[-1].load()
-    features = []
     for tap in TAPS:
         vgg = next((vgg for vgg in networks if tap in vgg.weights.convolutions), None)
-        if vgg is None:
+        if vgg:
+            features[tap] = embedded(getattr(vgg, tap), vgg.weights.embeddings.get(tap))
+        elif tap != OPTIONAL:
             raise utils.UserError(f'--teacher: none of {", ".join(str(w.path) for w in teachers)} has {tap}')
-        features.append(embedded(getattr(vgg, tap), vgg.weights.embeddings.get(tap)))
     return features
 
 
@@ -292,7 +298,7 @@ def held_out_residuals(student, teachers, photos):
         targets = teacher_features(photo - student.mean_pixels, teachers)
         vgg = load_vgg.VGG(photo - student.mean_pixels, student)
         vgg.load()
-        residuals = [residual(getattr(vgg, tap), student.embeddings[tap], target) for tap, target in zip(TAPS, targets)]
+        residuals = [residual(getattr(vgg, tap), student.embeddings[tap], target) for tap, target in targets.items()]
         return np.array([sess.run(residuals, {photo: image}) for image in photos])
 
 
@@ -327,9 +333,9 @@ def scaled(weights, photos, mean_activation, pooling):
     return weights._replace(convolutions=convolutions, embeddings=embeddings)
 
 
-def table(residuals, photos):
+def table(residuals, taps, photos):
     """The residuals [photos, taps] as lines of text, a column a layer, with their mean."""
-    rows = [('residual / variance', *TAPS)]
+    rows = [('residual / variance', *taps)]
     rows += [(Path(photo).name, *(f'{x:.3f}' for x in row)) for photo, row in zip(photos, residuals)]
     rows += [('mean', *(f'{x:.3f}' for x in residuals.mean(axis=0)))]
     return '\n'.join(f'{row[0]:20}' + ''.join(f'{cell:>9}' for cell in row[1:]) for row in rows)
@@ -370,15 +376,17 @@ def main(argv=None):
     distillation = Distillation(teachers, args.width, args.steps)
     identity = dict(teachers=[utils.file_hash(path) for path in args.teacher], images=crops.hash, width=args.width,
                     steps=args.steps, seed=args.seed, precision=args.precision)
-    with runs.Run(args.name, identity, TAPS).claimed(args.restart) as run:
+    with runs.Run(args.name, identity, distillation.taps).claimed(args.restart) as run:
         if not distillation.train(run, crops, args.seed, args.precision):
             print('stopped; the same command goes on from there')
             return 130
         student = distillation.export(run)
-        figures.loss_curves(run.outputs / 'residuals.png', TAPS, run.history)
-    print(table(held_out_residuals(student, teachers, photos), args.held_out))
+        figures.loss_curves(run.outputs / 'residuals.png', distillation.taps, run.history)
+    print(table(held_out_residuals(student, teachers, photos), distillation.taps, args.held_out))
     student = scaled(with_untrained_layers(student, args.seed), sample, MEAN_ACTIVATION, 'avg')
-    description = f'distilled {FRACTIONS[args.width]}-width VGG-19, trained to {TAPS[-1]}, random after'
+    description = f'distilled {FRACTIONS[args.width]}-width VGG-19'
+    if distillation.taps[-1] != OPTIONAL:
+        description += f', trained to {distillation.taps[-1]}, random after'
     load_vgg.write_weights(args.out, student._replace(description=description, embeddings={}))
     print(f'{args.out}: {description}')
 

@@ -111,7 +111,8 @@ def whole_file(path):
 def read_image(path):
     """Read the first frame of any image that imageio reads as float32 [H, W, 3], RGB 0-255, upright, over white.
 
-    16-bit values go from 0 to 65535, floating-point ones from 0 to 1; what lies outside is clipped.
+    16-bit values go from 0 to 65535; floating-point ones from 0 to 1, or to 255 if any is above 2, which is more than
+    resampling a picture of 0 to 1 overshoots; what lies outside is clipped.
     Raises `UserError` for what is missing, empty, a folder, damaged, cut short, of over MAX_PIXELS, or no image.
     """
     path = Path(path)
@@ -164,14 +165,17 @@ def _check_size(file):
 
 def _to_rgb(pixels):
     """Grey, grey + alpha, RGB or RGBA of any depth -> float32 [H, W, 3] of 0-255, transparency over white."""
-    kind = pixels.dtype.kind
-    if kind == 'f' and np.isnan(pixels).any():
-        raise ValueError('it has pixels that are not numbers')
     pixels = np.atleast_3d(pixels)
     channels = pixels.shape[2]
     if pixels.ndim > 3 or channels > 4:
         raise ValueError(f'its shape is {pixels.shape}, neither grey nor RGB')
-    white = np.iinfo(pixels.dtype).max if kind == 'u' else 65535 if kind == 'i' else 1
+    if pixels.dtype.kind == 'f':
+        brightest = pixels.max()
+        if np.isnan(brightest):
+            raise ValueError('it has pixels that are not numbers')
+        white = 1 if brightest <= 2 else 255
+    else:  # signed ones are 16 bits in Pillow's mode I
+        white = 65535 if pixels.dtype.kind == 'i' else np.iinfo(pixels.dtype).max
     pixels = pixels.astype(np.float32)
     pixels *= 255 / white
     pixels.clip(0, 255, out=pixels)

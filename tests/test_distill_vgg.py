@@ -113,8 +113,8 @@ def test_embedded_teacher_counts_through_its_map(tmp_path):
         vgg = load_vgg.VGG(tf.constant(image), weights, 'max')
         vgg.load()
         plain = sess.run(vgg.conv5_1)
-    np.testing.assert_allclose(features[-1], np.maximum(plain @ embedding[0][0, 0] + embedding[1], 0), rtol=1e-4, atol=1e-3)
-    assert features[0].shape[-1] == 4
+    np.testing.assert_allclose(features['conv5_1'], np.maximum(plain @ embedding[0][0, 0] + embedding[1], 0), rtol=1e-4, atol=1e-3)
+    assert list(features) == list(distill_vgg.TAPS)[:-1] and features['conv1_1'].shape[-1] == 4
 
 
 @pytest.mark.parametrize('change, says', [
@@ -131,6 +131,12 @@ def test_mistakes_end_in_one_line(teacher, folder, workdir, capsys, change, says
     err = capsys.readouterr().err
     assert says in err and 'Traceback' not in err
     assert not (workdir / 'student.mat').exists()
+
+
+def test_a_whole_teacher_trains_all_sixteen_layers(workdir):
+    distillation = distill_vgg.Distillation([he_weights(last='conv2_2'), he_weights()], 0.125, 100)
+    assert distillation.taps == list(distill_vgg.TAPS)
+    assert list(distillation.convolutions) == list(he_weights().convolutions)
 
 
 def test_channels_that_are_hardly_active_come_back(workdir):

@@ -33,6 +33,7 @@ OPACITY = np.r_[RNG.integers(0, 256, 10), [255] * 6].astype(np.uint8)  # tRNS ma
 KEY = COLOUR[1, 2]  # the colour that stands for transparency
 ONLY_KEY = (COLOUR == KEY).all(axis=2, keepdims=True)
 BITS = GREY > 128
+PALE = COLOUR // 4 + 96  # all of it has a place in Lab
 
 # -------------------------------------------------------------------------------------------------------- kinds of files
 
@@ -97,12 +98,18 @@ KINDS = {
     '16 bits colour.png': (lambda path: path.write_bytes(png(DEEP.astype('>u2').view(np.uint8).reshape(4, -1), 16, 2)),
                            DEEP / 257, 1),
     '16 bits colour.tif': (lambda path: iio.imwrite(path, DEEP), DEEP / 257, 1),
+    '16 bits and alpha.png': (lambda path: path.write_bytes(png(
+        np.dstack([DEEP, ALPHA.astype(np.uint16) * 257]).astype('>u2').view(np.uint8).reshape(4, -1), 16, 6)),
+        over_white(DEEP / 257, ALPHA), 1),
     'float.tif': (lambda path: iio.imwrite(path, FLOAT[:, :, 0]), grey(FLOAT[:, :, 0].clip(0, 1) * 255), 1e-3),
     'float colour.tif': (lambda path: iio.imwrite(path, FLOAT), FLOAT.clip(0, 1) * 255, 1e-3),
+    'float to 255.tif': (lambda path: iio.imwrite(path, COLOUR.astype(np.float32) + 0.25), (COLOUR + 0.25).clip(0, 255), 1e-3),
     'float and alpha.tif': (lambda path: iio.imwrite(path, FLOAT[:, :, :2], photometric='minisblack', planarconfig='contig',
                                                      extrasamples=['unassalpha']),
                             over_white(grey(FLOAT[:, :, 0].clip(0, 1) * 255), FLOAT[:, :, 1].clip(0, 1) * 255), 1e-3),
     'CMYK.tif': (lambda path: Image.fromarray(CMYK, 'CMYK').save(path), from_cmyk(CMYK), 1),
+    'YCbCr.tif': (lambda path: Image.fromarray(COLOUR).convert('YCbCr').save(path), COLOUR, 3),
+    'Lab.tif': (lambda path: Image.fromarray(PALE).convert('LAB').save(path), PALE, 4),
     # Pillow, as Photoshop, stores inverted values and a marker that says so
     'CMYK.jpg': (lambda path: Image.fromarray(blocks(CMYK), 'CMYK').save(path, quality=100), blocks(from_cmyk(CMYK)), 4),
     'colour.bmp': (lambda path: iio.imwrite(path, COLOUR), COLOUR, 0),
