@@ -95,6 +95,8 @@ KINDS = {
                              np.where(INDICES[:, :, None] == 3, 255, PALETTE[INDICES]), 0),
     '16 bits.png': (lambda path: iio.imwrite(path, DEEP[:, :, 0]), grey(DEEP[:, :, 0] / 257), 1e-3),
     '16 bits.tif': (lambda path: iio.imwrite(path, DEEP[:, :, 0]), grey(DEEP[:, :, 0] / 257), 1e-3),
+    '16 bits.pgm': (lambda path: path.write_bytes(b'P5 6 4 65535\n' + DEEP[:, :, 0].astype('>u2').tobytes()),
+                    grey(DEEP[:, :, 0] / 257), 1e-3),
     '16 bits colour.png': (lambda path: path.write_bytes(png(DEEP.astype('>u2').view(np.uint8).reshape(4, -1), 16, 2)),
                            DEEP / 257, 1),
     '16 bits colour.tif': (lambda path: iio.imwrite(path, DEEP), DEEP / 257, 1),
