@@ -85,7 +85,13 @@ class StyleTransfer:
         return self.recipe.content_factor(P.size) * tf.reduce_sum(tf.square(F - P))
 
     def _gram_matrix(self, F, N, M):
-        """G = FᵀF, [N, N], of features F [1, H, W, N] with M = H·W: G_ij = Σ_k F_ki F_kj (equation 3)."""
+        """G = FᵀF, [N, N], of features F [1, H, W, N] with M = H·W: G_ij = Σ_k F_ki F_kj (equation 3).
+
+        Of a tensor it is a tensor, of an array an array: the style image's features would fill the graph as constants.
+        """
+        if isinstance(F, np.ndarray):
+            F = F.reshape(M, N)
+            return F.T @ F
         F = tf.reshape(F, [M, N])
         return tf.matmul(F, F, transpose_a=True)
 

@@ -9,6 +9,7 @@ import load_vgg
 import recipes
 import reference
 import utils
+from conftest import he_weights
 import tensorflow.compat.v1 as tf
 from style_transfer import StyleTransfer
 
@@ -80,8 +81,9 @@ def test_gradient_agrees_with_central_differences(machine, evaluate):
 def test_gram_matrix_of_a_case_by_hand(machine):
     F = np.float32([[[[1, 2], [3, 4]], [[5, 6], [0, 1]]]])  # four positions, two channels
     with machine.graph.as_default(), tf.Session() as sess:
-        G = sess.run(machine._gram_matrix(F, 2, 4))
-    assert G.tolist() == [[1 + 9 + 25, 2 + 12 + 30], [2 + 12 + 30, 4 + 16 + 36 + 1]]
+        G = sess.run(machine._gram_matrix(tf.constant(F), 2, 4))
+    for matrix in (G, machine._gram_matrix(F, 2, 4)):
+        assert matrix.tolist() == [[1 + 9 + 25, 2 + 12 + 30], [2 + 12 + 30, 4 + 16 + 36 + 1]]
 
 
 @pytest.mark.parametrize('name, factor', [('1/(4s)', 1 / 24), ('1/s', 1 / 6), ('1/2', 1 / 2)])
@@ -100,7 +102,7 @@ def test_style_coefficients(machine, name):
     expected = {'1/(4N²M²)': ((G - A) ** 2).sum() / (4 * N**2 * M**2),
                 '1/(N⁴M²)': ((G / (N * M) - A / (N * M)) ** 2).mean()}[name]
     with machine.graph.as_default(), tf.Session() as sess:
-        assert sess.run(machine._single_style_loss(a, g)) == pytest.approx(expected, rel=1e-5)
+        assert sess.run(machine._single_style_loss(a, tf.constant(g))) == pytest.approx(expected, rel=1e-5)
 
 
 def test_starting_image_is_blended_from_the_centred_content(machine):
@@ -117,6 +119,13 @@ def test_only_the_image_is_trained(machine):
         assert [v.op.name for v in tf.trainable_variables()] == ['input/in_img']
 
 
+def test_the_graph_holds_no_features_of_the_style_image(machine):
+    machine.build()
+    largest = max((node.attr['value'].tensor.ByteSize() for node in machine.graph.as_graph_def().node if node.op == 'Const'))
+    features = 4 * WIDTH * HEIGHT * 4  # bytes of conv1_1
+    assert largest < features
+
+
 def test_graph_is_finalised_and_not_shared(images, tiny_vgg, workdir):
     machines = [StyleTransfer(*pair, WIDTH, HEIGHT, vgg=tiny_vgg, name=name)
                 for pair, name in ((images, 'one'), (images[::-1], 'two'))]
@@ -128,7 +137,6 @@ def test_graph_is_finalised_and_not_shared(images, tiny_vgg, workdir):
 
 
 def test_a_layer_that_the_weights_lack(images, tmp_path, workdir):
-    from conftest import he_weights
     load_vgg.write_weights(tmp_path / 'short.mat', he_weights(last='conv4_1'))
     with pytest.raises(utils.UserError, match='no layer conv4_2; it has conv1_1, .*conv4_1$'):
         StyleTransfer(*images, WIDTH, HEIGHT, vgg=tmp_path / 'short.mat').build()
