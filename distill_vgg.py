@@ -19,7 +19,6 @@ import tensorflow.compat.v1 as tf
 
 import figures
 import load_vgg
-import recipes
 import runs
 
 # The style layers, the content layer, and the last layer, for those before it, where a teacher has it: weights in the loss
@@ -310,7 +309,7 @@ def with_untrained_layers(student, seed):
     rng = np.random.default_rng(seed)
     convolutions = dict(student.convolutions)
     n = list(convolutions.values())[-1][1].size
-    for name in recipes.CONVOLUTIONS[len(convolutions):]:
+    for name in load_vgg.CONVOLUTIONS[len(convolutions):]:
         W = rng.normal(0, np.sqrt(2 / (9 * n)), (3, 3, n, n))
         convolutions[name] = np.float32(W - W.mean(axis=(0, 1, 2))), np.zeros(n, np.float32)
     return student._replace(convolutions=convolutions)

@@ -29,6 +29,7 @@ SEARCHED = (ROOT / 'weights' / VGG_FILENAME, ROOT / VGG_FILENAME, ROOT / 'weight
 LAYERS = tuple(name for block, depth in enumerate((2, 2, 4, 4, 4), start=1)
                for name in (*(f'{kind}{block}_{i}' for i in range(1, depth + 1) for kind in ('conv', 'relu')),
                             f'pool{block}'))
+CONVOLUTIONS = tuple(name for name in LAYERS if name.startswith('conv'))
 
 
 class MissingLayer(utils.UserError, AttributeError):
@@ -100,7 +101,7 @@ class VGG:
         pool = {'avg': self.avgpool, 'max': self.maxpool}[self.pooling]
         prev_layer = self.input_img
         for layer_idx, name in enumerate(LAYERS):
-            if name.startswith('conv'):
+            if name in CONVOLUTIONS:
                 if name not in self.weights.convolutions:
                     break
                 self.conv2d_relu(prev_layer, layer_idx, name)
@@ -167,7 +168,7 @@ def _field(struct, name):
 def _check_chain(path, convolutions):
     """Each convolution must take what the one before it gives, and none may be missing between two others."""
     channels = 3
-    for expected, (name, (W, b)) in zip((x for x in LAYERS if x.startswith('conv')), convolutions.items()):
+    for expected, (name, (W, b)) in zip(CONVOLUTIONS, convolutions.items()):
         if name != expected or W.shape[2] != channels:
             raise utils.UserError(f'{path}: {name} {W.shape} cannot follow a layer of {channels} channels; '
                                   f'{expected} was expected')
@@ -189,10 +190,10 @@ def write_weights(path, weights):
     layers += [_layer(f'embed_{name}', embedding) for name, embedding in weights.embeddings.items()]
     cells = np.empty((1, len(layers)), dtype=object)
     cells[0, :] = layers
-    normalization = {'averageImage': np.float32(weights.mean_pixels).reshape(1, 1, 3)}
+    meta = {'normalization': {'averageImage': np.float32(weights.mean_pixels).reshape(1, 1, 3)},
+            'description': weights.description or _describe(weights.convolutions)}
     with utils.whole_file(path) as part:
-        scipy.io.savemat(part, {'layers': cells, 'meta': {'normalization': normalization,
-                                                          'description': weights.description or _describe(weights.convolutions)}}, appendmat=False)
+        scipy.io.savemat(part, {'layers': cells, 'meta': meta}, appendmat=False)
 
 
 def _layer(name, filters_and_biases):

@@ -4,10 +4,8 @@ import argparse
 import dataclasses
 import math
 
-from load_vgg import LAYERS
+from load_vgg import CONVOLUTIONS
 from utils import UserError
-
-CONVOLUTIONS = tuple(name for name in LAYERS if name.startswith('conv'))
 
 # The coefficients before the sums of squares. s: size of P; N: channels; M: height × width
 CONTENT_COEFFICIENTS = {

@@ -24,7 +24,6 @@ import imageio
 import numpy as np
 
 import load_vgg
-import recipes
 import style_transfer
 import tensorflow.compat.v1 as tf
 
@@ -37,7 +36,7 @@ ITERATIONS = {'full': 40, 'quarter': 150}  # a round: about half a minute
 def he_noise(path):
     """Write full-width weights of He noise."""
     rng, convolutions, n = np.random.default_rng(0), {}, 3
-    for name in recipes.CONVOLUTIONS:
+    for name in load_vgg.CONVOLUTIONS:
         out = min(512, 64 * 2 ** (int(name[4]) - 1))
         convolutions[name] = rng.normal(0, np.sqrt(2 / (9 * n)), (3, 3, n, out)), np.zeros(out)
         n = out

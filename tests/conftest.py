@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 import load_vgg
-import recipes
 
 WIDTHS = {1: 4, 2: 5, 3: 6, 4: 7, 5: 8}  # channels of the tiny VGG's five blocks, all different
 
@@ -14,7 +13,7 @@ def he_weights(widths=WIDTHS, seed=0, last='conv5_4'):
     """A `Weights` of He noise: name -> (filters, biases) down to layer `last`, with the public file's mean."""
     rng = np.random.default_rng(seed)
     convolutions, n = {}, 3
-    for name in recipes.CONVOLUTIONS[:recipes.CONVOLUTIONS.index(last) + 1]:
+    for name in load_vgg.CONVOLUTIONS[:load_vgg.CONVOLUTIONS.index(last) + 1]:
         out = widths[int(name[4])]
         convolutions[name] = (rng.normal(0, np.sqrt(2 / (9 * n)), (3, 3, n, out)).astype(np.float32),
                               rng.normal(0, 1, out).astype(np.float32))

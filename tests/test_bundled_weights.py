@@ -32,7 +32,7 @@ def features(weights):
 
 
 def test_all_sixteen_convolutions_at_a_quarter_of_the_channels(weights):
-    assert list(weights.convolutions) == [name for name in load_vgg.LAYERS if name.startswith('conv')]
+    assert list(weights.convolutions) == list(load_vgg.CONVOLUTIONS)
     n = 3
     for name, (W, b) in weights.convolutions.items():
         out = CHANNELS[int(name[4])]
