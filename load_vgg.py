@@ -22,7 +22,7 @@ VGG_FILENAME = 'imagenet-vgg-verydeep-19.mat'
 EXPECTED_BYTES = 534904783
 EXPECTED_SHA256 = 'abdb57167f82a2a1fbab1e1c16ad9373411883f262a1a37ee5db2e6fb0044695'
 KERAS_MEAN = (123.68, 116.779, 103.939)  # what its preprocess_input subtracts, as RGB
-FULL_DESCRIPTION = 'full-width VGG-19 (Simonyan and Zisserman 2014), its 16 convolutions'
+FULL_DESCRIPTION = 'full-width VGG-19 (Simonyan and Zisserman 2014, CC BY 4.0), its 16 convolutions'
 SEARCHED = (ROOT / 'weights' / VGG_FILENAME, ROOT / VGG_FILENAME, ROOT / 'weights' / 'vgg19-thin.mat')
 
 # Configuration E of Simonyan and Zisserman (2014) up to its last pooling; a layer's place here is its index in the .mat
@@ -213,13 +213,21 @@ def fetch(path, url=VGG_DOWNLOAD_LINK):
 
     Raises `utils.UserError` if it cannot be had whole.
     """
-    public = ROOT / VGG_FILENAME
-    if not (public.is_file() and utils.file_hash(public) == EXPECTED_SHA256):
-        public = path.with_name('public-' + path.name)
-        utils.download(url, public, EXPECTED_BYTES, EXPECTED_SHA256)
-    write_weights(path, read_weights(public)._replace(description=FULL_DESCRIPTION))
-    if public.parent == path.parent:
-        public.unlink()
+    own, download = ROOT / VGG_FILENAME, path.with_name('public-' + path.name)
+    public = next((file for file in (own, download) if _is_public(file)), None)
+    if own.is_file() and public != own:
+        print(f'{own}: its size or SHA-256 is not that of the public file, which is fetched instead')
+    if public is None:
+        try:
+            utils.download(url, download, EXPECTED_BYTES, EXPECTED_SHA256)
+        except utils.UserError as error:
+            raise utils.UserError(f'{error}; --url takes a mirror, --source keras the copy that Keras has') from error
+    write_weights(path, read_weights(public or download)._replace(description=FULL_DESCRIPTION))
+    download.unlink(missing_ok=True)
+
+
+def _is_public(path):
+    return path.is_file() and path.stat().st_size == EXPECTED_BYTES and utils.file_hash(path) == EXPECTED_SHA256
 
 
 def convert_keras(path, weights='imagenet'):
@@ -230,7 +238,8 @@ def convert_keras(path, weights='imagenet'):
     try:
         model = tensorflow.keras.applications.VGG19(include_top=False, weights=weights)
     except Exception as error:  # a download that fails is a bare Exception there
-        raise utils.UserError(f'Keras has no VGG-19 weights to give: {error}') from error
+        raise utils.UserError(f'Keras has no VGG-19 weights to give: {error}; the same command tries again, '
+                              '--source vlfeat takes the public file') from error
     convolutions = {}
     for layer in model.layers:
         if match := re.fullmatch(r'block(\d)_conv(\d)', layer.name):
@@ -249,11 +258,12 @@ def main(argv=None):
     parser.add_argument('--url', default=VGG_DOWNLOAD_LINK, help='a mirror of the public file (default: %(default)s)')
     args = parser.parse_args(argv)
     path = SEARCHED[0]
-    if not path.exists():
-        if args.source == 'keras':
-            convert_keras(path)
-        else:
-            fetch(path, args.url)
+    if path.exists():
+        print(f'{path} is there already; remove it to have it made again')
+    elif args.source == 'keras':
+        convert_keras(path)
+    else:
+        fetch(path, args.url)
     print(f'{path}: {read_weights(path).description}, {path.stat().st_size / 1e6:.0f} MB')
 
 

@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import time
+import urllib.error
 import urllib.request
 import warnings
 from pathlib import Path
@@ -24,6 +25,7 @@ from tqdm import tqdm
 MAX_PIXELS = 90_000_000  # of an image read: a gigabyte, as float32
 TRIES = 6  # of a download that does not get on
 RETRY_SECONDS = 1
+TIMEOUT = 30  # seconds without a byte
 
 
 @contextlib.contextmanager
@@ -232,7 +234,7 @@ def download(url, path, size, sha256):
     """Fetch the file at `url` to `path`, which appears only when it has `size` bytes and that hash (hexadecimal).
 
     What has come is kept beside it as .part, and a later call goes on from there. An https address is also tried over
-    http: the hash protects. Raises `UserError`; a file with another hash is kept as .wrong.
+    http: the hash protects. Raises `UserError` when it cannot be had or written; a file with another hash is kept as .wrong.
     """
     path = Path(path)
     part, wrong = path.with_name(path.name + '.part'), path.with_name(path.name + '.wrong')
@@ -243,36 +245,61 @@ def download(url, path, size, sha256):
         while part.stat().st_size < size and len(failures) < TRIES:
             before = part.stat().st_size
             try:
-                _append(urls[len(failures) % 2], part, bar)
-            except (OSError, http.client.HTTPException) as error:
-                if getattr(error, 'errno', None) == errno.ENOSPC:
-                    raise
+                _append(urls[len(failures) % 2], part, size, bar)
+            except (OSError, ValueError, http.client.HTTPException) as error:
+                if getattr(error, 'errno', None) in (errno.ENOSPC, errno.EDQUOT):
+                    raise UserError(f'{part}: {error.strerror}, {size} bytes are needed; with that much room the same '
+                                    'command goes on') from error
                 reason = error
             else:
                 reason = 'the connection was closed'
             if part.stat().st_size <= before:
-                failures.append(reason)
+                failures.append(str(reason))
                 time.sleep(RETRY_SECONDS)
-    if part.stat().st_size < size:
-        raise UserError(f'{url}: {part.stat().st_size} of {size} bytes have come ({failures[-1]}); '
+    have = part.stat().st_size
+    if have < size:
+        if not have:
+            part.unlink()
+        raise UserError(f'{url}: {have} of {size} bytes have come ({"; ".join(dict.fromkeys(failures))}); '
                         'the same command goes on from there')
-    if part.stat().st_size != size or file_hash(part) != sha256:
+    if have != size or file_hash(part) != sha256:
         os.replace(part, wrong)
         raise UserError(f'{url}: not the expected file, its size or SHA-256 differs; kept as {wrong}, not used')
     os.replace(part, path)
 
 
-def _append(url, part, bar):
-    """Add to the file `part` what it lacks of `url`; from the beginning if the server does not know ranges."""
-    have = part.stat().st_size
-    request = urllib.request.Request(url, headers={'Range': f'bytes={have}-'} if have else {})
-    with urllib.request.urlopen(request, timeout=30) as response:
-        resumes = response.headers.get('Content-Range', '').startswith(f'bytes {have}-')
-        with open(part, 'ab' if resumes else 'wb') as file:
-            bar.n = file.tell()
-            while block := response.read(1 << 16):
+def _append(url, part, size, bar):
+    """Add to the file `part` what it lacks of `url`; from the beginning if the server does not know ranges.
+
+    Raises ValueError, `part` untouched, when the server's file is not of `size` bytes: a page that asks to log in, say.
+    """
+    response, start = _open(url, part.stat().st_size)
+    with response:
+        told = response.headers.get('Content-Range' if start else 'Content-Length', '*').rpartition('/')[2]
+        if told not in ('*', str(size)):
+            raise ValueError(f'the file there has {told} bytes')
+        with open(part, 'ab' if start else 'wb') as file:
+            bar.n = start
+            while file.tell() <= size and (block := response.read(1 << 16)):  # a stream may have no end
                 file.write(block)
                 bar.update(len(block))
+
+
+def _open(url, start):
+    """Ask for `url` from byte `start` on; return the response and the byte that it does start from, `start` or 0."""
+    request = urllib.request.Request(url, headers={'Range': f'bytes={start}-'} if start else {})
+    try:
+        response = urllib.request.urlopen(request, timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if start and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return _open(url, 0)
+        raise
+    if start and response.status == http.HTTPStatus.PARTIAL_CONTENT:
+        if response.headers.get('Content-Range', '').startswith(f'bytes {start}-'):
+            return response, start
+        response.close()  # some other range
+        return _open(url, 0)
+    return response, 0
 
 
 def file_hash(path):

@@ -85,11 +85,12 @@ def test_untrained_layers_follow_and_every_layer_has_the_scale(workdir):
     photos = np.random.default_rng(0).uniform(0, 255, (1, 24, 24, 3)).astype(np.float32)
     student = distill_vgg.with_untrained_layers(he_weights(last='conv5_1'), seed=0)
     assert list(student.convolutions) == list(he_weights().convolutions)
-    scaled = distill_vgg.scaled(student, photos, 4.5, 'avg')
+    scaled = distill_vgg.scaled(student, photos, distill_vgg.MEAN_ACTIVATIONS, 'avg')
     before, after = (reference.vgg(photos[0] - student.mean_pixels, weights) for weights in (student, scaled))
     for name in before:
-        assert after[name].mean() == pytest.approx(4.5, rel=1e-3)
-        factor = 4.5 / before[name].mean()
+        wanted = 13.5 if name == 'conv1_1' else 4.5
+        assert after[name].mean() == pytest.approx(wanted, rel=1e-3)
+        factor = wanted / before[name].mean()
         np.testing.assert_allclose(after[name], before[name] * factor, rtol=1e-2, atol=1e-3)
 
 
