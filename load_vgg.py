@@ -211,7 +211,7 @@ def _layer(name, filters_and_biases):
 def fetch(path, url=VGG_DOWNLOAD_LINK):
     """Write the 16 convolutions of the public file to `path` (80 MB of 535), downloading it unless it lies in the root.
 
-    Raises `utils.UserError` if it cannot be had whole.
+    The download is removed once they are written. Raises `utils.UserError` if it cannot be had whole.
     """
     own, download = ROOT / VGG_FILENAME, path.with_name('public-' + path.name)
     public = next((file for file in (own, download) if _is_public(file)), None)
@@ -257,6 +257,8 @@ def main(argv=None):
                         help='the public file (535 MB), or what tf.keras.applications has (80 MB) (default: %(default)s)')
     parser.add_argument('--url', default=VGG_DOWNLOAD_LINK, help='a mirror of the public file (default: %(default)s)')
     args = parser.parse_args(argv)
+    if args.source == 'keras' and args.url != VGG_DOWNLOAD_LINK:
+        parser.error('--url is for --source vlfeat: Keras has its own address')
     path = SEARCHED[0]
     if path.exists():
         print(f'{path} is there already; remove it to have it made again')

@@ -280,7 +280,8 @@ def _append(url, part, size, bar):
             raise ValueError(f'the file there has {told} bytes')
         with open(part, 'ab' if start else 'wb') as file:
             bar.n = start
-            while file.tell() <= size and (block := response.read(1 << 16)):  # a stream may have no end
+            # read1 gives what has come, of which a break would lose up to a block; and a stream may have no end
+            while file.tell() < size and (block := response.read1(1 << 16)):
                 file.write(block)
                 bar.update(len(block))
 
