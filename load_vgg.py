@@ -30,6 +30,8 @@ LAYERS = tuple(name for block, depth in enumerate((2, 2, 4, 4, 4), start=1)
                for name in (*(f'{kind}{block}_{i}' for i in range(1, depth + 1) for kind in ('conv', 'relu')),
                             f'pool{block}'))
 CONVOLUTIONS = tuple(name for name in LAYERS if name.startswith('conv'))
+BEFORE_RELU = '_pre'  # conv4_2 is the map after its ReLU, as in CS20; conv4_2_pre the one before
+FEATURES = CONVOLUTIONS + tuple(name + BEFORE_RELU for name in CONVOLUTIONS)
 
 
 class MissingLayer(utils.UserError, AttributeError):
@@ -55,7 +57,8 @@ class Weights(NamedTuple):
 class VGG:
     """The convolutions and poolings of VGG-19 over `input_img`, an NHWC tensor of RGB 0-255 less `mean_pixels`.
 
-    After `load()` each layer is an attribute: `vgg.conv4_2` is the map after its ReLU, `vgg.avgpool1` the pooled one.
+    After `load()` each layer is an attribute: `vgg.conv4_2` is the map after its ReLU, `vgg.conv4_2_pre` the one before,
+    `vgg.avgpool1` (or `vgg.maxpool1`) the pooled one.
     A layer that the weights file lacks raises `MissingLayer`, which lists those it has.
     """
 
@@ -80,8 +83,9 @@ class VGG:
             W, b = self._weights(layer_idx, layer_name)
             W = tf.constant(W, name='weights')
             b = tf.constant(b, name='biases')
-            conv2d = tf.nn.conv2d(prev_layer, W, strides=[1, 1, 1, 1], padding='SAME')
-            out = tf.nn.relu(tf.nn.bias_add(conv2d, b))
+            conv2d = tf.nn.bias_add(tf.nn.conv2d(prev_layer, W, strides=[1, 1, 1, 1], padding='SAME'), b)
+            out = tf.nn.relu(conv2d)
+        setattr(self, layer_name + BEFORE_RELU, conv2d)
         setattr(self, layer_name, out)
 
     def avgpool(self, prev_layer, layer_name):

@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import math
 
-from load_vgg import CONVOLUTIONS
+from load_vgg import FEATURES
 from utils import UserError
 
 # The coefficients before the sums of squares. s: size of P; N: channels; M: height × width
@@ -19,9 +19,13 @@ STYLE_COEFFICIENTS = {
 }
 
 
-def setting(default, help, choices=None, low=None, high=None):
-    """A field of `Recipe` that the command line sets too: either from `choices`, or a number from `low` to `high`."""
-    return dataclasses.field(default=default, metadata={'help': help, 'choices': choices, 'low': low, 'high': high})
+def setting(default, help, choices=None, low=None, high=None, only=None):
+    """A field of `Recipe` that the command line sets too: either from `choices`, or a number from `low` to `high`.
+
+    only: (another field, the values of it with which this one does something), None for always
+    """
+    return dataclasses.field(default=default, metadata={'help': help, 'choices': choices, 'low': low, 'high': high,
+                                                        'only': only})
 
 
 def _flag(field):
@@ -33,13 +37,15 @@ def _text(value):
 
 
 def _metavar(field):
-    item = 'LAYER' if field.metadata['choices'] else 'X'
-    return f'{item},...' if isinstance(field.default, tuple) else item
+    listed = isinstance(field.default, tuple)
+    if not field.metadata['choices']:
+        return 'X,...' if listed else 'X'
+    return 'LAYER,...' if listed else 'NAME'
 
 
 def _allowed(field):
-    if field.metadata['choices']:
-        return f'of {field.metadata["choices"][0]} … {field.metadata["choices"][-1]}'
+    if choices := field.metadata['choices']:
+        return f'of {choices[0]} … {choices[-1]}' if len(choices) > 3 else ' or '.join(choices)
     kind = 'a whole number' if isinstance(field.default, int) else 'each' if isinstance(field.default, tuple) else 'a number'
     return f'{kind} from {field.metadata["low"]:g} to {field.metadata["high"]:g}'
 
@@ -56,28 +62,46 @@ class Recipe:
     name: str
 
     # content: what is kept of the content image, and how much it counts (α)
-    content_layers: tuple = setting(('conv4_2',), 'layers whose features the picture keeps', choices=CONVOLUTIONS)
+    content_layers: tuple = setting(('conv4_2',), 'layers whose features the picture keeps', choices=FEATURES)
     content_layer_weights: tuple = setting((1.,), 'weight of each content layer', low=0, high=1e6)
     content_weight: float = setting(0.05, 'α, the weight of the content loss', low=0, high=1e9)
     content_coefficient: str = '1/(4s)'
 
     # style: whose Gram matrices are matched, and how much that counts (β)
     style_layers: tuple = setting(('conv1_1', 'conv2_1', 'conv3_1', 'conv4_1', 'conv5_1'),
-                                  'layers whose Gram matrices the picture takes from the style', choices=CONVOLUTIONS)
+                                  'layers whose Gram matrices the picture takes from the style', choices=FEATURES)
     style_layer_weights: tuple = setting((0.5, 1., 1.5, 3., 4.), 'weight of each style layer', low=0, high=1e6)
     style_weight: float = setting(1., 'β, the weight of the style loss', low=0, high=1e9)
     style_coefficient: str = '1/(4N²M²)'
 
-    # start: noise_ratio · uniform(−noise_amplitude, noise_amplitude) + (1 − noise_ratio) · content
-    noise_ratio: float = setting(0.6, 'share of noise in the starting image', low=0, high=1)
-    noise_amplitude: float = setting(20., 'largest value of that noise, of 255', low=0, high=255)
+    # smoothness: the mean squared difference of vertical neighbours, plus that of horizontal ones
+    tv_weight: float = setting(0., 'weight of the total variation loss', low=0, high=1e9)
 
-    # optimiser: Adam
-    learning_rate: float = setting(2., 'step of Adam, in units of a pixel value', low=1e-4, high=1000)
+    # network
+    pooling: str = setting('avg', 'how VGG-19 pools: the average of 2×2, as the paper, or the maximum, as it was trained',
+                           choices=('avg', 'max'))
+
+    # start: uniform noise blended with the content image; normal noise; or the content image
+    init: str = setting('uniform', 'the starting image: content blended with uniform noise, normal noise alone, or content',
+                        choices=('uniform', 'normal', 'content'))
+    noise_ratio: float = setting(0.6, 'share of noise in the blend', low=0, high=1, only=('init', ('uniform',)))
+    noise_amplitude: float = setting(20., 'of 255: largest value of the uniform noise, deviation of the normal one',
+                                     low=0, high=255, only=('init', ('uniform', 'normal')))
+
+    # optimiser
+    optimizer: str = setting('adam', 'Adam, or SciPy\'s L-BFGS-B with pixels kept in 0-255', choices=('adam', 'lbfgs'))
+    learning_rate: float = setting(2., 'step of Adam, in units of a pixel value', low=1e-4, high=1000,
+                                   only=('optimizer', ('adam',)))
+    beta1: float = setting(0.9, 'decay of Adam\'s mean of the gradients', low=0, high=0.9999, only=('optimizer', ('adam',)))
+    beta2: float = setting(0.999, 'decay of Adam\'s mean of their squares', low=0, high=0.999999,
+                           only=('optimizer', ('adam',)))
 
     # length, and when a picture and summaries are written: (up to this iteration, every so many)
-    iterations: int = setting(300, 'steps of the optimiser', low=1, high=100_000)
+    iterations: int = setting(300, 'steps of Adam, evaluations of L-BFGS', low=1, high=100_000)
     cadence: tuple = ((5, 1), (20, 10), (math.inf, 20))
+
+    # (setting, value) where a VGG-19 of fewer channels, such as the bundled one, has features of another size
+    thin: tuple = ()
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -90,6 +114,18 @@ class Recipe:
             if len(layers) != len(weights) or not layers:
                 raise UserError(f'--{kind}-layer-weights: {len(weights)} weights for {len(layers)} layers; '
                                 f'--{kind}-layers needs at least one layer and as many weights')
+        if not self.content_weight and not self.style_weight:
+            raise UserError('--content-weight and --style-weight are both 0: nothing is left to look for')
+
+    def at_width(self, channels):
+        """The recipe for a VGG-19 with so many channels in conv1_1, 64 in the published one."""
+        return dataclasses.replace(self, thin=(), **(dict(self.thin) if channels < 64 else {}))
+
+    def ignores(self, name):
+        """Why the setting `name` does nothing in this recipe, or None if it counts."""
+        only = self.__dataclass_fields__[name].metadata['only']
+        if only and getattr(self, only[0]) not in only[1]:
+            return f'--{only[0]} {getattr(self, only[0])}'
 
     def content_factor(self, s):
         """What stands before Σ (F − P)²; s: the number of elements of P."""
@@ -111,7 +147,26 @@ class Recipe:
 
 CS20 = Recipe(name='cs20')
 
-RECIPES = {recipe.name: recipe for recipe in (CS20,)}
+# TensorFlow Machine Learning Cookbook's StyleNet, after anishathalye/neural-style
+STYLENET = Recipe(
+    name='stylenet',
+    content_layers=('conv4_2', 'conv5_2'), content_layer_weights=(0.5, 0.5), content_weight=5., content_coefficient='1/s',
+    style_layer_weights=(0.2,) * 5, style_weight=500., style_coefficient='1/(N⁴M²)',
+    tv_weight=100., pooling='max', init='normal', noise_amplitude=0.256, learning_rate=10., iterations=100,
+    cadence=((math.inf, 25),), thin=(('tv_weight', 2.),),
+)
+
+# PyTorch's tutorial. Its 10⁶ goes with inputs that are 57 times smaller, (0-1 less a mean) / 0.225: content losses grow with
+# the square of the features and Gram matrices' with the fourth power, so 10⁶ / 57² does the same for the public .mat.
+LBFGS_TUTORIAL = Recipe(
+    name='lbfgs',
+    content_layers=('conv2_2_pre',), content_layer_weights=(1.,), content_weight=1., content_coefficient='1/s',
+    style_layers=('conv1_1_pre', 'conv1_2_pre', 'conv2_1_pre', 'conv2_2_pre', 'conv3_1_pre'), style_layer_weights=(1.,) * 5,
+    style_weight=300., style_coefficient='1/(N⁴M²)',
+    pooling='max', init='content', optimizer='lbfgs', cadence=((math.inf, 50),), thin=(('style_weight', 1e4),),
+)
+
+RECIPES = {recipe.name: recipe for recipe in (CS20, STYLENET, LBFGS_TUTORIAL)}
 
 
 def add_flags(parser):
@@ -120,7 +175,8 @@ def add_flags(parser):
                         help='the published system whose settings are the defaults (default: %(default)s)')
     for field in dataclasses.fields(Recipe):
         if field.metadata:
-            defaults = ', '.join(f'{_text(getattr(recipe, field.name))} in {name}' for name, recipe in RECIPES.items())
+            defaults = ', '.join(f'{_text(getattr(recipe, field.name))} in {name}' for name, recipe in RECIPES.items()
+                                 if not recipe.ignores(field.name))
             parser.add_argument(_flag(field), type=_parser(field), metavar=_metavar(field),
                                 help=f'{field.metadata["help"]}; {_allowed(field)} (default: {defaults})')
 
@@ -129,7 +185,12 @@ def from_flags(args):
     """The recipe that --recipe names, with what the other flags change in it."""
     changed = {field.name: getattr(args, field.name) for field in dataclasses.fields(Recipe)
                if field.metadata and getattr(args, field.name) is not None}
-    return dataclasses.replace(RECIPES[args.recipe], **changed)
+    recipe = RECIPES[args.recipe]
+    recipe = dataclasses.replace(recipe, thin=tuple(pair for pair in recipe.thin if pair[0] not in changed), **changed)
+    for name in changed:
+        if why := recipe.ignores(name):
+            raise UserError(f'{_flag(recipe.__dataclass_fields__[name])} does nothing with {why}')
+    return recipe
 
 
 def _parser(field):

@@ -5,6 +5,7 @@
 The five steps: a trainable image goes through VGG-19, losses, optimizer, summaries, training.
 """
 
+import contextlib
 import sys
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ import utils
 import tensorflow.compat.v1 as tf
 
 import figures
+import lbfgs
 import load_vgg
 import recipes
 import runs
@@ -40,11 +42,11 @@ class StyleTransfer:
     def __init__(self, content_img, style_img, img_width, img_height, recipe=recipes.CS20, vgg=None, seed=0,
                  precision='float32', threads=0, name=None):
         self.img_width, self.img_height = img_width, img_height
-        self.recipe = recipe
         self.content_path, self.style_path = Path(content_img), Path(style_img)
         self.content_img = utils.get_resized_image(self.content_path, img_width, img_height)
         self.style_img = utils.get_resized_image(self.style_path, img_width, img_height)
         self.weights = load_vgg.read_weights(load_vgg.find_weights(vgg))
+        self.recipe = recipe = recipe.at_width(self.weights.convolutions['conv1_1'][1].size)
         self.rng = np.random.default_rng(seed)
         self.graph = tf.Graph()
         self.config = runs.session_config(precision, threads)
@@ -52,7 +54,8 @@ class StyleTransfer:
                         vgg=utils.file_hash(self.weights.path), width=img_width, height=img_height, seed=seed,
                         precision=precision, **recipe.identity())
         self.run = runs.Run(name or f'{self.content_path.stem}-{self.style_path.stem}-{recipe.name}', identity,
-                            columns=('content_loss', 'style_loss', 'total_loss'))
+                            columns=('content_loss', 'style_loss', *(['tv_loss'] if recipe.tv_weight else []), 'total_loss'))
+        self.ended = False  # by an optimizer that finds nothing better
 
     def create_input(self):
         """One variable [1, H, W, 3] that is the content image, the style image and the generated one in turn.
@@ -69,77 +72,103 @@ class StyleTransfer:
     def load_vgg(self):
         """Step 1, inference: stack VGG-19 on the input; from here on every image is centred by its mean."""
         with tf.variable_scope('vgg'):
-            self.vgg = load_vgg.VGG(self.input_img, self.weights)
+            self.vgg = load_vgg.VGG(self.input_img, self.weights, self.recipe.pooling)
             self.vgg.load()
         self.content_img = self.content_img - self.vgg.mean_pixels
         self.style_img = self.style_img - self.vgg.mean_pixels
-        self.initial_img = utils.generate_noise_image(self.content_img, self.recipe.noise_ratio,
-                                                      self.recipe.noise_amplitude, self.rng)
+        self.initial_img = self._initial_img()
+
+    def _initial_img(self):
+        """Where training starts, [1, H, W, 3], centred."""
+        init, amplitude = self.recipe.init, self.recipe.noise_amplitude
+        if init == 'content':
+            return self.content_img
+        if init == 'normal':
+            return self.rng.normal(0, amplitude, self.content_img.shape).astype(np.float32)
+        return utils.generate_noise_image(self.content_img, self.recipe.noise_ratio, amplitude, self.rng)
 
     def _content_loss(self, P, F):
         """The loss of one content layer: Σ (F − P)² / (4s), s the number of elements of P (handout, step 2).
 
-        P: features of the content image, an array [1, H, W, N]; F: those of the generated image, a tensor.
+        P, F: features of the content image and of the generated one, [1, H, W, N]; of a batch it is the mean.
         The paper has 1/2 in place of 1/(4s) (equation 1).
         """
-        return self.recipe.content_factor(P.size) * tf.reduce_sum(tf.square(F - P))
+        s = np.prod(P.shape[1:])
+        return self.recipe.content_factor(s) * tf.reduce_mean(tf.reduce_sum(tf.square(F - P), axis=[1, 2, 3]))
 
     def _gram_matrix(self, F, N, M):
-        """G = FᵀF, [N, N], of features F [1, H, W, N] with M = H·W: G_ij = Σ_k F_ki F_kj (equation 3).
+        """G = FᵀF, [1, N, N], of features F [1, H, W, N] with M = H·W: G_ij = Σ_k F_ki F_kj (equation 3).
 
         Of a tensor it is a tensor, of an array an array: the style image's features would fill the graph as constants.
         """
         if isinstance(F, np.ndarray):
-            F = F.reshape(M, N)
-            return F.T @ F
-        F = tf.reshape(F, [M, N])
+            F = F.reshape(-1, M, N)
+            return F.swapaxes(1, 2) @ F
+        F = tf.reshape(F, [-1, M, N])
         return tf.matmul(F, F, transpose_a=True)
 
     def _single_style_loss(self, a, g):
         """The loss of one style layer, E = Σ (G − A)² / (4 N² M²) (equation 4).
 
-        a: features of the style image [1, H, W, N], an array; g: those of the generated image, a tensor.
+        a: features of the style image [1, H, W, N], an array; g: those of the generated image, a tensor; of a batch of
+        them it is the mean.
         """
         _, H, W, N = a.shape
         M = H * W
         A = self._gram_matrix(a, N, M)
         G = self._gram_matrix(g, N, M)
-        return self.recipe.style_factor(N, M) * tf.reduce_sum(tf.square(G - A))
+        return self.recipe.style_factor(N, M) * tf.reduce_mean(tf.reduce_sum(tf.square(G - A), axis=[1, 2]))
 
     def _style_loss(self, A):
         """The weighted sum of E over the style layers (equation 5). A: the style image's features, one array a layer."""
         E = [self._single_style_loss(a, getattr(self.vgg, layer)) for a, layer in zip(A, self.recipe.style_layers)]
         return sum(w * e for w, e in zip(self.recipe.style_layer_weights, E))
 
+    def _total_variation_loss(self):
+        """The mean squared difference of vertical neighbours, plus that of horizontal ones."""
+        image = self.input_img
+        return (tf.reduce_mean(tf.square(image[:, 1:] - image[:, :-1])) +
+                tf.reduce_mean(tf.square(image[:, :, 1:] - image[:, :, :-1])))
+
+    def _targets(self, content_features, style_features):
+        """The features P of the content image and A of the style image, one array a layer."""
+        with self._session() as sess:
+            sess.run(self.assign_img, {self.new_img: self.content_img})
+            P = sess.run(content_features)
+            sess.run(self.assign_img, {self.new_img: self.style_img})
+            A = sess.run(style_features)
+        return P, A
+
     def losses(self):
         """Step 2, loss: α · content + β · style, against the features of the two fixed images."""
+        recipe = self.recipe
         with tf.variable_scope('losses'):
-            F = [getattr(self.vgg, layer) for layer in self.recipe.content_layers]
-            g = [getattr(self.vgg, layer) for layer in self.recipe.style_layers]
-            with self._session() as sess:
-                sess.run(self.assign_img, {self.new_img: self.content_img})
-                P = sess.run(F)
-                sess.run(self.assign_img, {self.new_img: self.style_img})
-                A = sess.run(g)
-            self.content_loss = sum(w * self._content_loss(p, f) for w, p, f in
-                                    zip(self.recipe.content_layer_weights, P, F))
+            F = [getattr(self.vgg, layer) for layer in recipe.content_layers]
+            P, A = self._targets(F, [getattr(self.vgg, layer) for layer in recipe.style_layers])
+            self.content_loss = sum(w * self._content_loss(p, f) for w, p, f in zip(recipe.content_layer_weights, P, F))
             self.style_loss = self._style_loss(A)
-            self.total_loss = (self.recipe.content_weight * self.content_loss +
-                               self.recipe.style_weight * self.style_loss)
-            self.loss_terms = [self.content_loss, self.style_loss, self.total_loss]
+            self.tv_loss = self._total_variation_loss()
+            # without the terms of weight 0, whose gradients would be computed too
+            self.total_loss = sum(weight * loss for weight, loss in (
+                (recipe.content_weight, self.content_loss), (recipe.style_weight, self.style_loss),
+                (recipe.tv_weight, self.tv_loss)) if weight)
+            self.loss_terms = [getattr(self, name) for name in self.run.columns]
 
     def optimize(self):
-        """Step 3, optimizer: Adam on the pixels; nothing else in the graph is trainable."""
+        """Step 3, optimizer: Adam on the pixels, the only trainable variable; or the gradient, for SciPy's L-BFGS-B."""
+        recipe = self.recipe
         with tf.variable_scope('optimizer'):
-            optimizer = tf.train.AdamOptimizer(self.recipe.learning_rate)
-            self.opt = optimizer.minimize(self.total_loss, global_step=self.gstep)
+            if recipe.optimizer == 'adam':
+                optimizer = tf.train.AdamOptimizer(recipe.learning_rate, recipe.beta1, recipe.beta2)
+                self.opt = optimizer.minimize(self.total_loss, global_step=self.gstep)
+            else:
+                self.gradient, = tf.gradients(self.total_loss, self.input_img)
 
     def create_summary(self):
-        """Step 4, summaries: the three losses, and the picture with its mean added back, uint8 [H, W, 3]."""
+        """Step 4, summaries: the losses, and the picture with its mean added back, uint8 [H, W, 3]."""
         with tf.name_scope('summaries'):
-            tf.summary.scalar('content_loss', self.content_loss)
-            tf.summary.scalar('style_loss', self.style_loss)
-            tf.summary.scalar('total_loss', self.total_loss)
+            for name in self.run.columns:
+                tf.summary.scalar(name, getattr(self, name))
             self.summary_op = tf.summary.merge_all()
             self.picture = tf.saturate_cast(tf.round(self.input_img + self.vgg.mean_pixels)[0], tf.uint8)
             # encoded once, for the numbered file and for TensorBoard: as PNGs these would be most of a run's bytes
@@ -164,7 +193,8 @@ class StyleTransfer:
         """Step 5, training: up to iteration `n_iters` in all, from the newest checkpoint of this run if it has one.
 
         restart: begin again; verbose: CS20's lines in place of the bar.
-        Returns the iteration reached; after Ctrl-C that is less than n_iters, and a checkpoint holds it.
+        Returns the iteration reached; after Ctrl-C that is less than n_iters, and a checkpoint holds it; also where
+        the optimizer found nothing better, and then `ended` is True.
         Raises `utils.UserError` for a loss that is not finite, and for a run that has other settings or is in use.
         """
         with self.run.claimed(restart) as run, self._session() as sess, runs.StopSignal() as stop:
@@ -175,16 +205,17 @@ class StyleTransfer:
             if initial_step >= n_iters:
                 print(f'{run.name} is finished at iteration {initial_step}: --iterations N goes on, --restart begins again')
             start_time = time.time()
-            with run.event_writer(self.graph, initial_step) as writer, self._bar(initial_step, n_iters, verbose) as bar:
-                for step in range(initial_step + 1, n_iters + 1):
-                    # the pass that moves the image also gives the losses it had before the move
-                    losses, _ = sess.run([self.loss_terms, self.opt])
+            with (run.event_writer(self.graph, initial_step) as writer, self._bar(initial_step, n_iters, verbose) as bar,
+                  contextlib.closing(self._moves(sess)) as moves):
+                # a pass that moves the image also gives the losses it had before the move
+                for step, losses in zip(range(initial_step + 1, n_iters + 1), moves):
                     run.history.append(run.finite(losses, step - 1))
                     bar.set_postfix(loss=f'{losses[-1]:.4g}', refresh=False)
                     bar.update()
 
-                    last = step == n_iters or stop.requested
-                    logs = step == n_iters or self.recipe.logs(step)
+                    finished = step == n_iters or self.ended
+                    last = finished or stop.requested
+                    logs = finished or self.recipe.logs(step)
                     saves = last or step % runs.CHECKPOINT_EVERY == 0
                     if logs or saves:  # a pass of its own, so that what is kept has been checked
                         losses, summary, jpeg = sess.run([self.loss_terms, self.summary_op, self.jpeg])
@@ -198,9 +229,25 @@ class StyleTransfer:
                         run.save(self.saver, sess, step, losses)
                     if last:
                         break
-            if step >= n_iters:
+            if step >= n_iters or self.ended:
                 self._hand_in(sess)
         return step
+
+    def _moves(self, sess):
+        """Let the optimizer move the image, for ever or until it finds nothing better; yield the losses before each move."""
+        if self.recipe.optimizer == 'adam':
+            while True:
+                losses, _ = sess.run([self.loss_terms, self.opt])
+                yield losses
+        lower, upper = -self.vgg.mean_pixels, 255 - self.vgg.mean_pixels
+        with lbfgs.Search(sess.run(self.input_img), lower, upper) as search:
+            while not self.ended:
+                sess.run(self.assign_img, {self.new_img: search.point})
+                losses, gradient = sess.run([self.loss_terms, self.gradient])
+                search.tell(losses[-1], gradient)
+                sess.run(self.assign_img, {self.new_img: search.best})  # a line search may overshoot
+                self.ended = search.ended
+                yield losses
 
     def _bar(self, initial_step, n_iters, verbose):
         return tqdm(total=n_iters, initial=initial_step, unit='it', disable=verbose or None)  # None: a terminal has one
@@ -267,7 +314,9 @@ def main(argv=None):
     machine.build()
     start_time = time.time()
     reached = machine.train(recipe.iterations, args.restart, args.verbose)
-    if reached < recipe.iterations:
+    if machine.ended:
+        print(f'iteration {reached} is the last: L-BFGS finds nothing better, also with its memory cleared')
+    elif reached < recipe.iterations:
         print(f'stopped at iteration {reached}; the same command goes on from there')
         return 130
     print(f'{machine.run.outputs / "final.png"}: {reached} iterations, {time.time() - start_time:.1f} s')

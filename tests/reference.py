@@ -4,15 +4,15 @@ import numpy as np
 import scipy.signal
 
 
-def vgg(image, weights):
-    """The features of `image` [H, W, 3], centred, by direct convolution: name -> [H, W, N], after ReLU, average pooling."""
+def vgg(image, weights, pooling='avg'):
+    """The features of `image` [H, W, 3], centred, by direct convolution: name -> [H, W, N], after ReLU; name_pre before it."""
     features, x = {}, np.float64(image)
     block = '1'
     for name, (W, b) in weights.convolutions.items():
         if name[4] != block:
-            x, block = average_pool(x), name[4]
-        x = np.maximum(convolve(x, np.float64(W)) + b, 0)
-        features[name] = x
+            x, block = pool(x, {'avg': np.mean, 'max': np.max}[pooling]), name[4]
+        features[f'{name}_pre'] = convolve(x, np.float64(W)) + b
+        features[name] = x = np.maximum(features[f'{name}_pre'], 0)
     return features
 
 
@@ -22,10 +22,10 @@ def convolve(x, W):
                      for o in range(W.shape[3])], axis=-1)
 
 
-def average_pool(x):
-    """2×2 means of [H, W, C], stride 2; an odd edge is averaged over the cells there are."""
+def pool(x, kind):
+    """`kind` (np.mean, np.max) of each 2×2 of [H, W, C], stride 2; an odd edge has the cells there are."""
     H, W, _ = x.shape
-    return np.array([[x[i:i + 2, j:j + 2].mean(axis=(0, 1)) for j in range(0, W, 2)] for i in range(0, H, 2)])
+    return np.array([[kind(x[i:i + 2, j:j + 2], axis=(0, 1)) for j in range(0, W, 2)] for i in range(0, H, 2)])
 
 
 def gram(F):
@@ -42,3 +42,44 @@ def cs20_style_loss(g, a):
     """Handout, step 2: E = Σ (G − A)² / (4 N² M²) of one layer's features [H, W, N]."""
     H, W, N = a.shape
     return ((gram(g) - gram(a)) ** 2).sum() / (4 * N ** 2 * (H * W) ** 2)
+
+
+def cs20(image, content, style, weights):
+    """Content, style and total loss of the handout: conv4_2; conv1_1 … conv5_1 at 0.5, 1, 1.5, 3, 4; α 1/20 of β."""
+    F, P, A = (vgg(x, weights) for x in (image, content, style))
+    content_loss = cs20_content_loss(F['conv4_2'], P['conv4_2'])
+    style_loss = sum(w * cs20_style_loss(F[layer], A[layer]) for w, layer in
+                     [(0.5, 'conv1_1'), (1, 'conv2_1'), (1.5, 'conv3_1'), (3, 'conv4_1'), (4, 'conv5_1')])
+    return content_loss, style_loss, content_loss / 20 + style_loss
+
+
+def stylenet(image, content, style, weights):
+    """Content, style, total variation and total loss of StyleNet; 2 · l2_loss(x) is Σ x²."""
+    F, P, A = (vgg(x, weights, 'max') for x in (image, content, style))
+    content_loss = sum(0.5 * ((F[layer] - P[layer]) ** 2).sum() / P[layer].size for layer in ('conv4_2', 'conv5_2'))
+    style_loss = 0
+    for layer in ('conv1_1', 'conv2_1', 'conv3_1', 'conv4_1', 'conv5_1'):
+        G, expected = (gram(x[layer]) / x[layer].size for x in (F, A))
+        style_loss += ((G - expected) ** 2).sum() / expected.size / 5
+    x = np.float64(image)
+    vertical, horizontal = x[1:] - x[:-1], x[:, 1:] - x[:, :-1]
+    tv_loss = (vertical ** 2).sum() / vertical.size + (horizontal ** 2).sum() / horizontal.size
+    return content_loss, style_loss, tv_loss, 5 * content_loss + 500 * style_loss + 100 * tv_loss
+
+
+def lbfgs_tutorial(image, content, style, weights):
+    """Content, style and total loss of PyTorch's tutorial: the first five convolutions, before their ReLU; mean squares."""
+    F, P, A = (vgg(x, weights, 'max') for x in (image, content, style))
+    content_loss = ((F['conv2_2_pre'] - P['conv2_2_pre']) ** 2).mean()
+    style_loss = sum(((gram(F[layer]) / F[layer].size - gram(A[layer]) / A[layer].size) ** 2).mean()
+                     for layer in ('conv1_1_pre', 'conv1_2_pre', 'conv2_1_pre', 'conv2_2_pre', 'conv3_1_pre'))
+    return content_loss, style_loss, content_loss + 300 * style_loss
+
+
+def gatys(image, content, style, weights):
+    """Content, style and total loss of the paper: ½ Σ (F − P)² at conv4_2; a fifth of E_l each; β/α of the recipe."""
+    F, P, A = (vgg(x, weights) for x in (image, content, style))
+    content_loss = ((F['conv4_2'] - P['conv4_2']) ** 2).sum() / 2
+    style_loss = sum(cs20_style_loss(F[layer], A[layer]) / 5
+                     for layer in ('conv1_1', 'conv2_1', 'conv3_1', 'conv4_1', 'conv5_1'))
+    return content_loss, style_loss, content_loss + 3e5 * style_loss

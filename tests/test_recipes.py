@@ -18,6 +18,37 @@ def test_cs20_has_the_handouts_numbers():
     assert (cs20.noise_ratio, cs20.noise_amplitude, cs20.learning_rate, cs20.iterations) == (0.6, 20, 2, 300)
 
 
+def test_the_other_recipes_have_their_sources_numbers():
+    stylenet, tutorial = recipes.STYLENET, recipes.LBFGS_TUTORIAL
+    assert (stylenet.content_weight, stylenet.style_weight, stylenet.tv_weight) == (5, 500, 100)
+    assert (stylenet.learning_rate, stylenet.beta1, stylenet.beta2, stylenet.iterations) == (10, 0.9, 0.999, 100)
+    assert [step for step in range(1, 101) if stylenet.logs(step)] == [25, 50, 75, 100]
+    assert (tutorial.init, tutorial.optimizer, tutorial.pooling, tutorial.iterations) == ('content', 'lbfgs', 'max', 300)
+    assert tutorial.style_weight == pytest.approx(1e6 / (255 * 0.225) ** 2, rel=0.02)
+
+
+@pytest.mark.parametrize('flags, why', [
+    (['--init', 'content', '--noise-ratio', '0.5'], '--noise-ratio does nothing with --init content'),
+    (['--optimizer', 'lbfgs', '--beta1', '0.5'], '--beta1 does nothing with --optimizer lbfgs'),
+    (['--recipe', 'lbfgs', '--learning-rate', '1'], '--learning-rate does nothing with --optimizer lbfgs'),
+    (['--recipe', 'stylenet', '--noise-ratio', '1'], '--noise-ratio does nothing with --init normal'),
+    (['--content-weight', '0', '--style-weight', '0'], 'both 0')])
+def test_flags_that_would_do_nothing_are_refused(flags, why):
+    parser = argparse.ArgumentParser()
+    recipes.add_flags(parser)
+    with pytest.raises(utils.UserError, match=why):
+        recipes.from_flags(parser.parse_args(flags))
+
+
+def test_thin_weights_change_what_the_user_did_not_set():
+    parser = argparse.ArgumentParser()
+    recipes.add_flags(parser)
+    stylenet = recipes.from_flags(parser.parse_args(['--recipe', 'stylenet']))
+    assert stylenet.at_width(64).tv_weight == 100 and stylenet.at_width(16).tv_weight == 2
+    changed = recipes.from_flags(parser.parse_args(['--recipe', 'stylenet', '--tv-weight', '7']))
+    assert changed.at_width(16).tv_weight == 7
+
+
 def test_cadence():
     logged = [step for step in range(1, 101) if recipes.CS20.logs(step)]
     assert logged == [1, 2, 3, 4, 5, 10, 20, 40, 60, 80, 100]

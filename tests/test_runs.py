@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 
@@ -17,7 +18,7 @@ import recipes
 import runs
 import utils
 import tensorflow.compat.v1 as tf
-from style_transfer import StyleTransfer
+from style_transfer import StyleTransfer, main
 
 PROGRAM = load_vgg.ROOT / 'style_transfer.py'
 N = 60
@@ -74,6 +75,31 @@ def test_a_finished_run_says_so_and_stays_as_it_is(transfer, capsys):
     assert transfer(20) == 20
     assert 'finished at iteration 20' in capsys.readouterr().out
     assert (final(), history()) == before
+
+
+def losses_of(name='r'):
+    return np.loadtxt(Path('checkpoints', name, 'losses.csv'), delimiter=',', skiprows=1)[:, -1]
+
+
+def test_lbfgs_keeps_the_best_picture_also_over_a_resume(transfer):
+    for n_iters in (30, 60):
+        assert transfer(n_iters, recipe=recipes.LBFGS_TUTORIAL) == n_iters
+        losses = losses_of()
+        assert len(losses) == n_iters + 1 and losses[-1] == losses.min()
+    assert losses[30] == losses[:31].min()  # a resume goes on from the best
+    assert losses[60] < losses[30]
+    picture = iio.imread('outputs/r/final.png')
+    assert (picture == iio.imread('outputs/r/sheet.png')[8:40, -56:-8]).all() and picture.std() > 10
+
+
+def test_an_optimizer_that_finds_nothing_better_ends_the_run(images, tiny_vgg, workdir, capsys):
+    style = ['--content', str(images[0]), '--style', str(images[1]), '--width', '48', '--vgg', str(tiny_vgg)]
+    # the content image is the best picture where style does not count
+    assert main([*style, '--recipe', 'lbfgs', '--style-weight', '0', '--name', 'r']) == 0
+    assert 'is the last: L-BFGS finds nothing better' in capsys.readouterr().out
+    content = utils.get_resized_image(images[0], 48, 32)[0]
+    assert np.abs(iio.imread('outputs/r/final.png') - content).max() <= 1
+    assert 1 <= len(losses_of()) < 301
 
 
 def test_restart_forgets_the_run_and_nothing_else(transfer):

@@ -1,5 +1,6 @@
 """The graph against NumPy: losses, gradient, starting image, the five steps."""
 
+import contextlib
 import dataclasses
 
 import numpy as np
@@ -21,9 +22,9 @@ def machine(images, tiny_vgg, workdir):
     return StyleTransfer(*images, WIDTH, HEIGHT, vgg=tiny_vgg)
 
 
-@pytest.fixture
-def evaluate(machine):
-    """Build the machine and its gradient; return a function image [1, H, W, 3], centred -> (losses, gradient)."""
+@contextlib.contextmanager
+def evaluation(machine):
+    """Build the machine and its gradient; give a function image [1, H, W, 3], centred -> (losses, gradient)."""
     with machine.graph.as_default():
         machine.create_input()
         machine.load_vgg()
@@ -36,20 +37,32 @@ def evaluate(machine):
             yield run
 
 
-def cs20_losses(image, content, style, weights):
-    """Content, style and total loss of CS20, written out: conv4_2; conv1_1 … conv5_1 at 0.5, 1, 1.5, 3, 4; α 1/20 of β."""
-    F, P, A = (reference.vgg(x, weights) for x in (image, content, style))
-    content_loss = reference.cs20_content_loss(F['conv4_2'], P['conv4_2'])
-    style_loss = sum(w * reference.cs20_style_loss(F[layer], A[layer]) for w, layer in
-                     [(0.5, 'conv1_1'), (1, 'conv2_1'), (1.5, 'conv3_1'), (3, 'conv4_1'), (4, 'conv5_1')])
-    return content_loss, style_loss, content_loss / 20 + style_loss
+@pytest.fixture
+def evaluate(machine):
+    with evaluation(machine) as run:
+        yield run
 
 
-def test_losses_are_those_of_the_handout(machine, evaluate):
-    weights = load_vgg.read_weights(machine.weights.path)
-    losses, _ = evaluate(machine.initial_img)
-    expected = cs20_losses(machine.initial_img[0], machine.content_img[0], machine.style_img[0], weights)
-    np.testing.assert_allclose(losses, expected, rtol=1e-4)
+@pytest.mark.parametrize('recipe, reference_losses', [
+    (recipes.CS20, reference.cs20), (recipes.STYLENET, reference.stylenet),
+    (recipes.LBFGS_TUTORIAL, reference.lbfgs_tutorial)], ids=lambda x: getattr(x, 'name', ''))
+def test_losses_and_gradient_are_those_of_the_formulas(images, tiny_vgg, workdir, recipe, reference_losses):
+    machine = StyleTransfer(*images, WIDTH, HEIGHT, dataclasses.replace(recipe, thin=()), tiny_vgg)
+    weights = load_vgg.read_weights(tiny_vgg)
+    rng = np.random.default_rng(0)
+    with evaluation(machine) as run:
+        # between content and noise, so that no term is small beside the others
+        image = machine.content_img / 2 + rng.normal(0, 20, machine.content_img.shape).astype(np.float32)
+        losses, gradient = run(image)
+
+        def by_formula(image):
+            return reference_losses(image[0], machine.content_img[0], machine.style_img[0], weights)
+        np.testing.assert_allclose(losses, by_formula(image), rtol=1e-4)
+        for _ in range(3):
+            direction = rng.normal(size=gradient.shape)
+            step = 1e-5 * direction  # float64 has room for it; small, so that few ReLUs switch
+            up, down = (by_formula(image + sign * step)[-1] for sign in (1, -1))
+            assert (gradient * direction).sum() == pytest.approx((up - down) / 2e-5, rel=1e-3)
 
 
 def test_losses_do_not_depend_on_what_was_evaluated_before(machine, evaluate):
@@ -66,24 +79,12 @@ def test_a_fixed_image_has_no_loss_of_its_own(machine, evaluate):
     assert content_loss > 0 and style_loss == pytest.approx(0, abs=1e-6)
 
 
-def test_gradient_agrees_with_central_differences(machine, evaluate):
-    weights = load_vgg.read_weights(machine.weights.path)
-    _, gradient = evaluate(machine.initial_img)
-    rng = np.random.default_rng(0)
-    for _ in range(3):
-        direction = rng.normal(size=gradient.shape)
-        step = 1e-5 * direction  # float64 has room for it; small, so that few ReLUs switch
-        up, down = (cs20_losses((machine.initial_img + sign * step)[0], machine.content_img[0], machine.style_img[0],
-                                weights)[2] for sign in (1, -1))
-        assert (gradient * direction).sum() == pytest.approx((up - down) / 2e-5, rel=1e-3)
-
-
 def test_gram_matrix_of_a_case_by_hand(machine):
     F = np.float32([[[[1, 2], [3, 4]], [[5, 6], [0, 1]]]])  # four positions, two channels
     with machine.graph.as_default(), tf.Session() as sess:
         G = sess.run(machine._gram_matrix(tf.constant(F), 2, 4))
     for matrix in (G, machine._gram_matrix(F, 2, 4)):
-        assert matrix.tolist() == [[1 + 9 + 25, 2 + 12 + 30], [2 + 12 + 30, 4 + 16 + 36 + 1]]
+        assert matrix[0].tolist() == [[1 + 9 + 25, 2 + 12 + 30], [2 + 12 + 30, 4 + 16 + 36 + 1]]
 
 
 @pytest.mark.parametrize('name, factor', [('1/(4s)', 1 / 24), ('1/s', 1 / 6), ('1/2', 1 / 2)])
@@ -111,6 +112,14 @@ def test_starting_image_is_blended_from_the_centred_content(machine):
     noise = (machine.initial_img - 0.4 * content) / 0.6
     assert np.abs(noise).max() <= 20.001 and np.abs(noise).max() > 19
     assert abs(noise.mean()) < 1 and noise.std() == pytest.approx(20 / np.sqrt(3), rel=0.05)
+
+
+def test_starting_images_of_the_other_recipes(images, tiny_vgg, workdir):
+    normal = StyleTransfer(*images, WIDTH, HEIGHT, recipes.STYLENET, tiny_vgg)
+    content = StyleTransfer(*images, WIDTH, HEIGHT, recipes.LBFGS_TUTORIAL, tiny_vgg)
+    normal.build(), content.build()
+    assert normal.initial_img.std() == pytest.approx(0.256, rel=0.05) and abs(normal.initial_img.mean()) < 0.02
+    assert (content.initial_img == content.content_img).all()
 
 
 def test_only_the_image_is_trained(machine):

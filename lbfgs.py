@@ -1,0 +1,77 @@
+"""SciPy's L-BFGS-B turned around: it is asked for points and told their values, so that the caller keeps the loop."""
+
+import queue
+import threading
+
+import numpy as np
+import scipy.optimize
+
+PAIRS = 10  # of steps and gradient changes that it remembers
+NO_LIMIT = 2**31 - 1
+
+
+class Search:
+    """The minimum of a function between bounds, by L-BFGS-B (Byrd, Lu, Nocedal and Zhu 1995).
+
+    best: the point of the smallest value told so far, an array of the shape of the start, float32; first the start
+    value: that smallest value
+    ended: True once neither a line search nor a second one with its memory cleared found anything better
+
+        with Search(start, lower, upper) as search:
+            while not search.ended:
+                search.tell(*value_and_gradient(search.point))
+    """
+
+    def __init__(self, start, lower, upper):
+        """start: any shape; lower, upper: what broadcasts to it."""
+        self.shape = start.shape
+        bounds = [np.broadcast_to(bound, start.shape).ravel() for bound in (lower, upper)]
+        self.best = self.point = np.clip(start, lower, upper).astype(np.float32)
+        self.value = np.inf
+        self.ended = False
+        # SciPy calls a function and returns at the end only: in a thread of its own it waits for each answer
+        self._points, self._answers = queue.SimpleQueue(), queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._minimize, args=(scipy.optimize.Bounds(*bounds),), daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        self._next()
+        return self
+
+    def __exit__(self, *exception):
+        self._answers.put(None)
+        self._thread.join()
+
+    def tell(self, value, gradient):
+        """The function's value and gradient at `point`; then `point` is the next one."""
+        if value < self.value:
+            self.best, self.value = self.point, value
+        self._answers.put((float(value), np.float64(gradient).ravel()))
+        self._next()
+
+    def _next(self):
+        point = self._points.get()
+        self.ended = point is None
+        if not self.ended:
+            self.point = point.reshape(self.shape).astype(np.float32)
+
+    def _minimize(self, bounds):
+        options = dict(maxcor=PAIRS, ftol=0, gtol=0, maxfun=NO_LIMIT, maxiter=NO_LIMIT)
+        try:
+            for _ in range(2):  # a line search that stalls is often helped by an empty memory
+                scipy.optimize.minimize(self._function, np.float64(self.best.ravel()), jac=True, method='L-BFGS-B',
+                                        bounds=bounds, options=options)
+            self._points.put(None)
+        except _Left:
+            pass
+
+    def _function(self, x):
+        self._points.put(x.copy())
+        answer = self._answers.get()
+        if answer is None:
+            raise _Left
+        return answer
+
+
+class _Left(Exception):
+    """The caller has left the search."""

@@ -1,0 +1,64 @@
+"""The search against SciPy called directly; stalls; leaving it."""
+
+import threading
+
+import numpy as np
+import scipy.optimize
+
+import lbfgs
+
+
+def rosenbrock(x):
+    """Value and gradient, float64, of points of any shape."""
+    return scipy.optimize.rosen(np.float64(x).ravel()), scipy.optimize.rosen_der(np.float64(x).ravel())
+
+
+def test_the_points_are_scipys():
+    start = np.float32([[-1.2, 1.], [0.5, 2.]])
+    expected = []
+
+    def record(x):
+        # what is told of a point is of its float32, as of an image's
+        expected.append(np.float32(x))
+        return rosenbrock(expected[-1])
+    scipy.optimize.minimize(record, np.float64(start.ravel()), jac=True, method='L-BFGS-B', bounds=[(-2, 1.5)] * 4,
+                            options=dict(maxcor=10, ftol=0, gtol=0, maxfun=40))
+    points = []
+    with lbfgs.Search(start, -2, 1.5) as search:
+        for _ in expected:
+            points.append(search.point.ravel())
+            search.tell(*rosenbrock(search.point))
+    np.testing.assert_array_equal(points, expected)
+    assert search.value == min(rosenbrock(point)[0] for point in points)
+    np.testing.assert_array_equal(search.best.ravel(), min(points, key=lambda point: rosenbrock(point)[0]))
+
+
+def test_points_stay_between_the_bounds():
+    with lbfgs.Search(np.float32([5, -5]), np.float32([-1, -2]), 3) as search:
+        for _ in range(20):
+            if search.ended:
+                break
+            assert (search.point >= [-1, -2]).all() and (search.point <= 3).all()
+            offset = search.point - [10, -10]
+            search.tell((offset ** 2).sum(), 2 * offset)
+    np.testing.assert_allclose(search.best, [3, -2])
+
+
+def test_a_search_that_stalls_begins_again_once_and_then_ends():
+    told = []
+    with lbfgs.Search(np.ones(3, np.float32), -10, 10) as search:
+        while not search.ended:
+            told.append(search.point.copy())
+            search.tell(1., np.ones(3))  # a slope that no step confirms
+            assert len(told) < 1000
+    starts = [i for i, point in enumerate(told) if (point == 1).all()]
+    assert starts[0] == 0 and len([i for i in starts if i > 1]) >= 1
+    assert (search.best == 1).all()
+
+
+def test_leaving_ends_its_thread():
+    before = threading.active_count()
+    with lbfgs.Search(np.ones(3, np.float32), -10, 10) as search:
+        search.tell(*rosenbrock(search.point))
+        assert threading.active_count() == before + 1
+    assert threading.active_count() == before
