@@ -166,7 +166,14 @@ LBFGS_TUTORIAL = Recipe(
     pooling='max', init='content', optimizer='lbfgs', cadence=((math.inf, 50),), thin=(('style_weight', 1e4),),
 )
 
-RECIPES = {recipe.name: recipe for recipe in (CS20, STYLENET, LBFGS_TUTORIAL)}
+# Gatys, Ecker and Bethge (2015), equations 1 to 7
+GATYS = Recipe(
+    name='gatys',
+    content_weight=1., content_coefficient='1/2', style_layer_weights=(0.2,) * 5, style_weight=3e5,
+    init='normal', noise_amplitude=5., optimizer='lbfgs', iterations=300, cadence=((math.inf, 50),),
+)
+
+RECIPES = {recipe.name: recipe for recipe in (CS20, STYLENET, LBFGS_TUTORIAL, GATYS)}
 
 
 def add_flags(parser):
