@@ -19,12 +19,13 @@ def test_cs20_has_the_handouts_numbers():
 
 
 def test_the_other_recipes_have_their_sources_numbers():
-    stylenet, tutorial = recipes.STYLENET, recipes.LBFGS_TUTORIAL
+    stylenet, tutorial, gatys = recipes.STYLENET, recipes.LBFGS_TUTORIAL, recipes.GATYS
     assert (stylenet.content_weight, stylenet.style_weight, stylenet.tv_weight) == (5, 500, 100)
     assert (stylenet.learning_rate, stylenet.beta1, stylenet.beta2, stylenet.iterations) == (10, 0.9, 0.999, 100)
     assert [step for step in range(1, 101) if stylenet.logs(step)] == [25, 50, 75, 100]
     assert (tutorial.init, tutorial.optimizer, tutorial.pooling, tutorial.iterations) == ('content', 'lbfgs', 'max', 300)
     assert tutorial.style_weight == pytest.approx(1e6 / (255 * 0.225) ** 2, rel=0.02)
+    assert gatys.style_layer_weights == (0.2,) * 5 and gatys.content_coefficient == '1/2' and gatys.pooling == 'avg'
 
 
 @pytest.mark.parametrize('flags, why', [
