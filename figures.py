@@ -29,6 +29,23 @@ def sheet(path, images, gap=8):
     utils.save_image(path, np.pad(np.concatenate(row, axis=1), ((gap, gap), (gap, gap), (0, 0)), constant_values=255))
 
 
+def grid(path, rows):
+    """Put rows of (label, image [H, W, 3] of 0-255) below each other, each label above its image."""
+    columns = max(map(len, rows))
+    height, width = rows[0][0][1].shape[:2]
+    side = 2.2  # inches of a column
+    figure = Figure(figsize=(side * columns, (side * height / width + 0.3) * len(rows)), layout='constrained')
+    for axes in figure.subplots(len(rows), columns, squeeze=False).flat:
+        axes.set_axis_off()
+    for i, row in enumerate(rows):
+        for j, (label, image) in enumerate(row):
+            axes = figure.axes[i * columns + j]
+            axes.imshow(utils.to_uint8(image))
+            axes.set_title(label, fontsize=9)
+    with utils.whole_file(path) as part:
+        figure.savefig(part, dpi=110)
+
+
 def progress(path, pictures):
     """Make an animation of the picture files, in that order and in small; the last one stays for a while."""
     height, width = iio.improps(pictures[-1]).shape[:2]

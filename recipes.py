@@ -7,6 +7,8 @@ import math
 from load_vgg import FEATURES
 from utils import UserError
 
+LONGEST = 100_000  # iterations
+
 # The coefficients before the sums of squares. s: size of P; N: channels; M: height × width
 CONTENT_COEFFICIENTS = {
     '1/(4s)': lambda s: 1 / (4 * s),  # CS20's handout
@@ -97,7 +99,7 @@ class Recipe:
                            only=('optimizer', ('adam',)))
 
     # length, and when a picture and summaries are written: (up to this iteration, every so many)
-    iterations: int = setting(300, 'steps of Adam, evaluations of L-BFGS', low=1, high=100_000)
+    iterations: int = setting(300, 'steps of Adam, evaluations of L-BFGS', low=1, high=LONGEST)
     cadence: tuple = ((5, 1), (20, 10), (math.inf, 20))
 
     # (setting, value) where a VGG-19 of fewer channels, such as the bundled one, has features of another size

@@ -24,7 +24,8 @@ import runs
 
 CONTENT = load_vgg.ROOT / 'content' / 'astronaut.png'
 STYLE = load_vgg.ROOT / 'styles' / 'starry_night.jpg'
-SIZES = (16, 4096)  # of a side of the picture
+SIZE = 333, 250  # of the picture, as in CS20
+SIZES = (16, 4096)  # of a side of it
 
 
 class StyleTransfer:
@@ -266,17 +267,19 @@ class StyleTransfer:
         figures.progress(folder / 'progress.gif', self.run.pictures())
 
 
-def _flags(argv):
-    parser = utils.Parser(description=__doc__.split('\n')[0])
+def add_flags(parser, width, height):
+    """Give `parser` the flags of whatever trains pictures: the two images, size, weights, seed, precision, threads.
+
+    width, height: the size if neither is given, as `size` has it
+    """
     parser.add_argument('--content', type=Path, default=CONTENT, metavar='IMAGE', help='the image whose content is kept '
                         f'(default: content/{CONTENT.name})')
     parser.add_argument('--style', type=Path, default=STYLE, metavar='IMAGE', help='the image whose style is taken '
                         f'(default: styles/{STYLE.name})')
-    size = utils.whole_number(*SIZES)
-    parser.add_argument('--width', type=size, metavar='W', help=f'of the picture, in pixels, {SIZES[0]} to {SIZES[1]}; '
-                        'one of the two given, the other follows the content (default: 333)')
-    parser.add_argument('--height', type=size, metavar='H', help='likewise (default: 250)')
-    recipes.add_flags(parser)
+    side = utils.whole_number(*SIZES)
+    parser.add_argument('--width', type=side, metavar='W', help=f'of the picture, in pixels, {SIZES[0]} to {SIZES[1]}; '
+                        'one of the two given, the other follows the content (default: {width})')
+    parser.add_argument('--height', type=side, metavar='H', help=f'likewise (default: {height})')
     parser.add_argument('--vgg', type=Path, metavar='FILE', help='VGG-19 weights in MatConvNet\'s layout (default: '
                         f'{load_vgg.VGG_FILENAME} if it is there, else the bundled weights/vgg19-thin.mat)')
     parser.add_argument('--seed', type=utils.whole_number(0, 2**31 - 1), default=0, metavar='N',
@@ -285,18 +288,25 @@ def _flags(argv):
                         'processors that have it, and a little less exact (default: %(default)s)')
     parser.add_argument('--threads', type=utils.whole_number(0, 1024), default=0, metavar='N',
                         help='threads to compute with, 0 to 1024; 0 is one a core (default: %(default)s)')
+    parser.add_argument('--restart', action='store_true', help='begin the run again instead of resuming it')
+
+
+def _flags(argv):
+    parser = utils.Parser(description=__doc__.split('\n')[0])
+    add_flags(parser, *SIZE)
+    recipes.add_flags(parser)
     parser.add_argument('--name', help='of the run\'s folders in outputs, checkpoints and graphs '
                         '(default: content-style-recipe)')
-    parser.add_argument('--restart', action='store_true', help='begin the run again instead of resuming it')
     parser.add_argument('--verbose', action='store_true', help='print step, loss and time in place of a bar')
     return parser.parse_args(argv)
 
 
-def _size(content, width, height):
-    """The size of the picture: what is missing follows the content's aspect; CS20's 333×250 if both are."""
+def size(args, *default):
+    """The width and height of the picture: what is missing follows the content's aspect; the default if both are."""
+    width, height = args.width, args.height
     if width is None and height is None:
-        return 333, 250
-    H, W = utils.read_image(content).shape[:2]
+        return default
+    H, W = utils.read_image(args.content).shape[:2]
     return tuple(min(max(side, SIZES[0]), SIZES[1])
                  for side in (width or round(height * W / H), height or round(width * H / W)))
 
@@ -306,7 +316,7 @@ def main(argv=None):
     """Run style transfer as the flags say; return the exit status."""
     args = _flags(argv)
     recipe = recipes.from_flags(args)
-    width, height = _size(args.content, args.width, args.height)
+    width, height = size(args, *SIZE)
     machine = StyleTransfer(args.content, args.style, width, height, recipe, args.vgg, args.seed, args.precision,
                             args.threads, args.name)
     print(f'{args.content} in the style of {args.style}, {width}×{height}\n'

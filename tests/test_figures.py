@@ -141,3 +141,16 @@ def test_figures_are_written_whole_or_not_at_all(tmp_path, monkeypatch, draw):
     with pytest.raises(OSError):
         draw(path, picture)
     assert path.read_bytes() == b'the one before' and sorted(tmp_path.iterdir()) == [path, picture]
+
+
+def test_grid_has_every_image_in_its_place(tmp_path):
+    colours = np.random.default_rng(0).integers(0, 256, (2, 3, 3))
+    rows = [[('label', np.broadcast_to(colour, (30, 40, 3))) for colour in row] for row in colours]
+    figures.grid(tmp_path / 'grid.png', [rows[0], rows[1][:2]])
+    picture = iio.imread(tmp_path / 'grid.png')[..., :3]
+    height, width = picture.shape[:2]
+    for i, j in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1)):
+        centre = picture[int(height * (i + 0.6) / 2), int(width * (j + 0.5) / 3)]
+        assert (centre == colours[i, j]).all()
+    assert (picture[int(height * 0.8), int(width * 5 / 6)] == 255).all()  # the row that is shorter
+    assert (picture == 0).all(axis=2).sum() > 50  # the labels
