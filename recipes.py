@@ -123,6 +123,12 @@ class Recipe:
         """The recipe for a VGG-19 with so many channels in conv1_1, 64 in the published one."""
         return dataclasses.replace(self, thin=(), **(dict(self.thin) if channels < 64 else {}))
 
+    def changes(self, other):
+        """What `other` has otherwise, as lines of text."""
+        return [f'{_flag(field)} {_text(getattr(other, field.name))} in place of {_text(getattr(self, field.name))}'
+                for field in dataclasses.fields(self)
+                if field.metadata and getattr(other, field.name) != getattr(self, field.name)]
+
     def ignores(self, name):
         """Why the setting `name` does nothing in this recipe, or None if it counts."""
         only = self.__dataclass_fields__[name].metadata['only']
@@ -155,7 +161,7 @@ STYLENET = Recipe(
     content_layers=('conv4_2', 'conv5_2'), content_layer_weights=(0.5, 0.5), content_weight=5., content_coefficient='1/s',
     style_layer_weights=(0.2,) * 5, style_weight=500., style_coefficient='1/(N⁴M²)',
     tv_weight=100., pooling='max', init='normal', noise_amplitude=0.256, learning_rate=10., iterations=100,
-    cadence=((math.inf, 25),), thin=(('tv_weight', 2.),),
+    cadence=((math.inf, 25),), thin=(('style_weight', 100.), ('tv_weight', 0.5)),
 )
 
 # PyTorch's tutorial. Its 10⁶ goes with inputs that are 57 times smaller, (0-1 less a mean) / 0.225: content losses grow with

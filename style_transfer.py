@@ -104,7 +104,8 @@ class StyleTransfer:
         """
         if isinstance(F, np.ndarray):
             F = F.reshape(-1, M, N)
-            return F.swapaxes(1, 2) @ F
+            with np.errstate(over='ignore'):  # a loss that is not finite is reported where it is met
+                return F.swapaxes(1, 2) @ F
         F = tf.reshape(F, [-1, M, N])
         return tf.matmul(F, F, transpose_a=True)
 
@@ -278,7 +279,7 @@ def add_flags(parser, width, height):
                         f'(default: styles/{STYLE.name})')
     side = utils.whole_number(*SIZES)
     parser.add_argument('--width', type=side, metavar='W', help=f'of the picture, in pixels, {SIZES[0]} to {SIZES[1]}; '
-                        'one of the two given, the other follows the content (default: {width})')
+                        f'one of the two given, the other follows the content (default: {width})')
     parser.add_argument('--height', type=side, metavar='H', help=f'likewise (default: {height})')
     parser.add_argument('--vgg', type=Path, metavar='FILE', help='VGG-19 weights in MatConvNet\'s layout (default: '
                         f'{load_vgg.VGG_FILENAME} if it is there, else the bundled weights/vgg19-thin.mat)')
@@ -321,6 +322,8 @@ def main(argv=None):
                             args.threads, args.name)
     print(f'{args.content} in the style of {args.style}, {width}×{height}\n'
           f'weights {machine.weights.path}: {machine.weights.description}')
+    for change in recipe.changes(machine.recipe):
+        print(f'with fewer channels than the published network: {change}')
     machine.build()
     start_time = time.time()
     reached = machine.train(recipe.iterations, args.restart, args.verbose)

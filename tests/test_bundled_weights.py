@@ -1,14 +1,17 @@
 """The file that every first user's picture is made with."""
 
 import csv
+import dataclasses
+import math
 
 import numpy as np
 import pytest
 
 import load_vgg
+import recipes
 import utils
 import tensorflow.compat.v1 as tf
-from style_transfer import CONTENT, STYLE, StyleTransfer
+from style_transfer import CONTENT, STYLE, StyleTransfer, main
 
 PATH = load_vgg.ROOT / 'weights' / 'vgg19-thin.mat'
 CHANNELS = {1: 16, 2: 32, 3: 64, 4: 128, 5: 128}
@@ -63,3 +66,22 @@ def test_sixty_iterations_lower_the_style_loss_by_nine_tenths(workdir):
     with open('checkpoints/r/losses.csv', newline='') as file:
         style_loss = [float(row['style_loss']) for row in csv.DictReader(file)]
     assert style_loss[60] <= 0.1 * style_loss[0]
+
+
+def test_lbfgs_needs_a_fifth_of_adams_evaluations(workdir):
+    """The CS20 recipe from the same start: Adam's loss after 300 iterations."""
+    for name, settings, n in (('adam', {}, 300), ('lbfgs', {'optimizer': 'lbfgs'}, 60)):
+        recipe = dataclasses.replace(recipes.CS20, cadence=((math.inf, 1000),), **settings)
+        machine = StyleTransfer(CONTENT, STYLE, 160, 120, recipe, PATH, name=name)
+        machine.build()
+        machine.train(n)
+    adam, lbfgs = (np.loadtxt(f'checkpoints/{name}/losses.csv', delimiter=',', skiprows=1) for name in ('adam', 'lbfgs'))
+    assert (adam[0] == lbfgs[0]).all()
+    assert lbfgs[60, 3] <= adam[300, 3]
+
+
+@pytest.mark.parametrize('recipe, line', [('stylenet', '--tv-weight 0.5 in place of 100'),
+                                          ('lbfgs', '--style-weight 10000 in place of 300')])
+def test_what_the_weights_change_in_a_recipe_is_said(workdir, capsys, recipe, line):
+    assert main(['--width', '48', '--recipe', recipe, '--iterations', '2', '--vgg', str(PATH)]) == 0
+    assert line in capsys.readouterr().out

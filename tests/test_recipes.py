@@ -45,7 +45,7 @@ def test_thin_weights_change_what_the_user_did_not_set():
     parser = argparse.ArgumentParser()
     recipes.add_flags(parser)
     stylenet = recipes.from_flags(parser.parse_args(['--recipe', 'stylenet']))
-    assert stylenet.at_width(64).tv_weight == 100 and stylenet.at_width(16).tv_weight == 2
+    assert stylenet.at_width(64).tv_weight == 100 and stylenet.at_width(16).tv_weight == 0.5
     changed = recipes.from_flags(parser.parse_args(['--recipe', 'stylenet', '--tv-weight', '7']))
     assert changed.at_width(16).tv_weight == 7
 
