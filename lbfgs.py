@@ -51,6 +51,8 @@ class Search:
 
     def _next(self):
         point = self._points.get()
+        if isinstance(point, Exception):
+            raise point
         self.ended = point is None
         if not self.ended:
             self.point = point.reshape(self.shape).astype(np.float32)
@@ -64,6 +66,8 @@ class Search:
             self._points.put(None)
         except _Left:
             pass
+        except Exception as error:  # too little memory, say; the caller must not wait for ever
+            self._points.put(error)
 
     def _function(self, x):
         self._points.put(x.copy())

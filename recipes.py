@@ -145,7 +145,7 @@ class Recipe:
 
     def identity(self):
         """What decides the result, as a dict: every setting but the length, since a run can go on."""
-        return {key: value for key, value in dataclasses.asdict(self).items() if key != 'iterations'}
+        return {key: value for key, value in dataclasses.asdict(self).items() if key not in ('iterations', 'thin')}
 
     def logs(self, step):
         """Whether the picture and the summaries of iteration `step` are written."""

@@ -3,6 +3,7 @@
 import threading
 
 import numpy as np
+import pytest
 import scipy.optimize
 
 import lbfgs
@@ -62,3 +63,12 @@ def test_leaving_ends_its_thread():
         search.tell(*rosenbrock(search.point))
         assert threading.active_count() == before + 1
     assert threading.active_count() == before
+
+
+def test_an_error_in_scipy_reaches_the_caller(monkeypatch):
+    def fails(*args, **kwargs):
+        raise MemoryError('no room for the pairs')
+    monkeypatch.setattr(scipy.optimize, 'minimize', fails)
+    with pytest.raises(MemoryError, match='no room'):
+        with lbfgs.Search(np.ones(3, np.float32), -10, 10):
+            pass

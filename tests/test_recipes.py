@@ -73,4 +73,4 @@ def test_flags_change_only_what_they_name():
 
 def test_identity_leaves_out_only_the_length():
     identity = recipes.CS20.identity()
-    assert set(identity) == {field.name for field in dataclasses.fields(recipes.Recipe)} - {'iterations'}
+    assert set(identity) == {field.name for field in dataclasses.fields(recipes.Recipe)} - {'iterations', 'thin'}
