@@ -72,3 +72,13 @@ def test_an_error_in_scipy_reaches_the_caller(monkeypatch):
     with pytest.raises(MemoryError, match='no room'):
         with lbfgs.Search(np.ones(3, np.float32), -10, 10):
             pass
+
+
+def test_the_best_point_is_kept_where_a_line_search_overshoots():
+    with lbfgs.Search(np.zeros(2, np.float32), -10, 10) as search:
+        search.tell(3., np.ones(2))
+        better = search.point.copy()
+        search.tell(1., np.ones(2))
+        assert (search.point != better).any()
+        search.tell(2., -np.ones(2))
+        assert search.value == 1 and (search.best == better).all()

@@ -122,6 +122,26 @@ def test_starting_images_of_the_other_recipes(images, tiny_vgg, workdir):
     assert (content.initial_img == content.content_img).all()
 
 
+def test_adam_has_the_recipes_settings(images, tiny_vgg, workdir):
+    """Three steps against Kingma and Ba's algorithm 1 in NumPy, at the same gradients."""
+    rate, beta1, beta2 = 3., 0.5, 0.8
+    recipe = dataclasses.replace(recipes.CS20, learning_rate=rate, beta1=beta1, beta2=beta2)
+    machine = StyleTransfer(*images, WIDTH, HEIGHT, recipe, tiny_vgg)
+    with evaluation(machine) as run, machine.graph.as_default():
+        machine.optimize()
+        with tf.Session() as sess:
+            sess.run(tf.global_variables_initializer())
+            sess.run(machine.assign_img, {machine.new_img: machine.initial_img})
+            x, mean, square = np.float64(machine.initial_img), 0., 0.
+            for t in range(1, 4):
+                gradient = np.float64(run(sess.run(machine.input_img))[1])
+                mean = beta1 * mean + (1 - beta1) * gradient
+                square = beta2 * square + (1 - beta2) * gradient ** 2
+                x -= rate * np.sqrt(1 - beta2 ** t) / (1 - beta1 ** t) * mean / (np.sqrt(square) + 1e-8)
+                sess.run(machine.opt)
+                np.testing.assert_allclose(sess.run(machine.input_img), x, atol=1e-2)
+
+
 def test_only_the_image_is_trained(machine):
     machine.build()
     with machine.graph.as_default():
