@@ -7,7 +7,6 @@ teacher's width that is thrown away after (Wang et al., Collaborative Distillati
 """
 
 import concurrent.futures
-import hashlib
 import sys
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import tensorflow.compat.v1 as tf
 import figures
 import load_vgg
 import runs
+import training_images
 
 # The style layers, the content layer, and the last layer, for those before it, where a teacher has it: weights in the loss
 TAPS = {'conv1_1': 1., 'conv2_1': 1., 'conv3_1': 1., 'conv4_1': 1., 'conv4_2': 0.5, 'conv5_1': 1.2, 'conv5_4': 0.5}
@@ -39,7 +39,6 @@ CHECKPOINT_EVERY = 500
 MEAN_ACTIVATIONS = dict.fromkeys(load_vgg.CONVOLUTIONS, 4.5) | {'conv1_1': 13.5}
 EPSILON = 1e-3  # of the BatchNorms
 FRACTIONS = {0.125: 'eighth', 0.25: 'quarter', 0.5: 'half'}
-HELD_OUT = [load_vgg.ROOT / 'content' / name for name in ('chelsea.png', 'coffee.png')]
 SCALES = (1, 2, 3)  # every image is kept at 1, 1/2 and 1/3 of its size
 LONGEST_SIDE = 1400
 
@@ -53,8 +52,8 @@ class Crops:
 
     def __init__(self, folders, excluded, side):
         """side: of the largest crop; smaller images are left out."""
-        files = self._files(folders, {utils.file_hash(path) for path in excluded})
-        self.hash = hashlib.sha256(''.join(files).encode()).hexdigest()
+        files = training_images.files(folders, excluded)
+        self.hash = training_images.digest(files)
         with concurrent.futures.ThreadPoolExecutor() as pool:
             read = list(tqdm(pool.map(_scaled, files.values()), total=len(files), desc='reading', disable=None))
         self.skipped = read.count(None)
@@ -64,15 +63,6 @@ class Crops:
             raise utils.UserError(f'{", ".join(map(str, folders))}: no image of {side} pixels or more on both sides')
         sizes = np.sqrt([np.prod(images[0].shape[:2]) for images in self.images])  # a wallpaper has more to show than an icon
         self.shares = sizes / sizes.sum()
-
-    def _files(self, folders, excluded):
-        """SHA-256 -> path of every file below `folders`, each content once."""
-        for folder in folders:
-            if not Path(folder).is_dir():
-                raise utils.UserError(f'{folder}: no such folder of images')
-        paths = sorted(path for folder in folders for path in Path(folder).rglob('*') if path.is_file())
-        files = {utils.file_hash(path): path for path in reversed(paths)}
-        return {digest: files[digest] for digest in sorted(files) if digest not in excluded}
 
     def batch(self, seed, step, n, side):
         """Crops of step `step`: float32 [n, side, side, 3], RGB 0-255; the same ones whenever they are asked for."""
@@ -347,7 +337,7 @@ def _flags(argv):
     parser.add_argument('--teacher', type=Path, action='append', required=True, metavar='FILE',
                         help='weights to learn from, in MatConvNet\'s layout; for each layer the first that has it counts')
     parser.add_argument('--images', type=Path, nargs='+', required=True, metavar='DIR', help='folders of images to learn on')
-    parser.add_argument('--held-out', type=Path, nargs='+', metavar='IMAGE', default=HELD_OUT,
+    parser.add_argument('--held-out', type=Path, nargs='+', metavar='IMAGE', default=training_images.HELD_OUT,
                         help='photos to measure on, left out of the training (default: chelsea.png, coffee.png)')
     parser.add_argument('--width', type=float, default=0.25, choices=FRACTIONS,
                         help='share of VGG-19\'s channels (default: %(default)s)')

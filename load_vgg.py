@@ -114,6 +114,10 @@ class VGG:
                 pool(prev_layer, self.pooling + name)
                 prev_layer = getattr(self, self.pooling + name)
 
+    def features(self, layers):
+        """The maps of `layers`, a list."""
+        return [getattr(self, layer) for layer in layers]
+
     def __getattr__(self, name):
         if name.startswith('_'):  # copy and pickle probe for their own
             raise AttributeError(name)

@@ -15,8 +15,6 @@ import tensorflow.compat.v1 as tf
 
 import utils
 
-CHECKPOINT_EVERY = 20
-
 
 def session_config(precision, threads=0):
     """The configuration of a session: 'float32' or 'bfloat16' (by TensorFlow's graph rewriter), threads, 0 for one a core."""
@@ -24,6 +22,14 @@ def session_config(precision, threads=0):
     if precision == 'bfloat16':
         config.graph_options.rewrite_options.auto_mixed_precision_onednn_bfloat16 = 1  # RewriterConfig.ON
     return config
+
+
+def add_session_flags(parser):
+    """Give `parser` what `session_config` takes."""
+    parser.add_argument('--precision', choices=('float32', 'bfloat16'), default='float32', help='bfloat16 is faster on '
+                        'processors that have it, and a little less exact (default: %(default)s)')
+    parser.add_argument('--threads', type=utils.whole_number(0, 1024), default=0, metavar='N',
+                        help='threads to compute with, 0 to 1024; 0 is one a core (default: %(default)s)')
 
 
 class Run:

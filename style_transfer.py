@@ -40,6 +40,8 @@ class StyleTransfer:
     Raises `utils.UserError` for what the user can mend.
     """
 
+    checkpoint_every = 20  # iterations
+
     def __init__(self, content_img, style_img, img_width, img_height, recipe=recipes.CS20, vgg=None, seed=0,
                  precision='float32', threads=0, name=None):
         self.img_width, self.img_height = img_width, img_height
@@ -57,6 +59,7 @@ class StyleTransfer:
         self.run = runs.Run(name or f'{self.content_path.stem}-{self.style_path.stem}-{recipe.name}', identity,
                             columns=('content_loss', 'style_loss', *(['tv_loss'] if recipe.tv_weight else []), 'total_loss'))
         self.ended = False  # by an optimizer that finds nothing better
+        self.shown = {}  # what a pass that shows and logs is fed
 
     def create_input(self):
         """One variable [1, H, W, 3] that is the content image, the style image and the generated one in turn.
@@ -123,7 +126,7 @@ class StyleTransfer:
 
     def _style_loss(self, A):
         """The weighted sum of E over the style layers (equation 5). A: the style image's features, one array a layer."""
-        E = [self._single_style_loss(a, getattr(self.vgg, layer)) for a, layer in zip(A, self.recipe.style_layers)]
+        E = [self._single_style_loss(a, g) for a, g in zip(A, self.vgg.features(self.recipe.style_layers))]
         return sum(w * e for w, e in zip(self.recipe.style_layer_weights, E))
 
     def _total_variation_loss(self):
@@ -132,21 +135,21 @@ class StyleTransfer:
         return (tf.reduce_mean(tf.square(image[:, 1:] - image[:, :-1])) +
                 tf.reduce_mean(tf.square(image[:, :, 1:] - image[:, :, :-1])))
 
-    def _targets(self, content_features, style_features):
+    def _targets(self):
         """The features P of the content image and A of the style image, one array a layer."""
         with self._session() as sess:
             sess.run(self.assign_img, {self.new_img: self.content_img})
-            P = sess.run(content_features)
+            P = sess.run(self.vgg.features(self.recipe.content_layers))
             sess.run(self.assign_img, {self.new_img: self.style_img})
-            A = sess.run(style_features)
+            A = sess.run(self.vgg.features(self.recipe.style_layers))
         return P, A
 
     def losses(self):
         """Step 2, loss: α · content + β · style, against the features of the two fixed images."""
         recipe = self.recipe
         with tf.variable_scope('losses'):
-            F = [getattr(self.vgg, layer) for layer in recipe.content_layers]
-            P, A = self._targets(F, [getattr(self.vgg, layer) for layer in recipe.style_layers])
+            P, A = self._targets()
+            F = self.vgg.features(recipe.content_layers)
             self.content_loss = sum(w * self._content_loss(p, f) for w, p, f in zip(recipe.content_layer_weights, P, F))
             self.style_loss = self._style_loss(A)
             self.tv_loss = self._total_variation_loss()
@@ -172,9 +175,13 @@ class StyleTransfer:
             for name in self.run.columns:
                 tf.summary.scalar(name, getattr(self, name))
             self.summary_op = tf.summary.merge_all()
-            self.picture = tf.saturate_cast(tf.round(self.input_img + self.vgg.mean_pixels)[0], tf.uint8)
+            self.picture = tf.saturate_cast(tf.round(self._image()), tf.uint8)
             # encoded once, for the numbered file and for TensorBoard: as PNGs these would be most of a run's bytes
             self.jpeg = tf.io.encode_jpeg(self.picture, quality=92)
+
+    def _image(self):
+        """What people are shown, [H, W, 3], 0-255."""
+        return (self.input_img + self.vgg.mean_pixels)[0]
 
     def build(self):
         """Assemble the graph: steps 1 to 4."""
@@ -202,13 +209,12 @@ class StyleTransfer:
         with self.run.claimed(restart) as run, self._session() as sess, runs.StopSignal() as stop:
             initial_step = step = run.restore(self.saver, sess)
             if not initial_step:
-                sess.run(self.init)
-                sess.run(self.assign_img, {self.new_img: self.initial_img})
+                self._initialise(sess)
             if initial_step >= n_iters:
                 print(f'{run.name} is finished at iteration {initial_step}: --iterations N goes on, --restart begins again')
             start_time = time.time()
             with (run.event_writer(self.graph, initial_step) as writer, self._bar(initial_step, n_iters, verbose) as bar,
-                  contextlib.closing(self._moves(sess)) as moves):
+                  contextlib.closing(self._moves(sess, initial_step)) as moves):
                 # a pass that moves the image also gives the losses it had before the move
                 for step, losses in zip(range(initial_step + 1, n_iters + 1), moves):
                     run.history.append(run.finite(losses, step - 1))
@@ -218,9 +224,9 @@ class StyleTransfer:
                     finished = step == n_iters or self.ended
                     last = finished or stop.requested
                     logs = finished or self.recipe.logs(step)
-                    saves = last or step % runs.CHECKPOINT_EVERY == 0
+                    saves = last or step % self.checkpoint_every == 0
                     if logs or saves:  # a pass of its own, so that what is kept has been checked
-                        losses, summary, jpeg = sess.run([self.loss_terms, self.summary_op, self.jpeg])
+                        losses, summary, jpeg = sess.run([self.loss_terms, self.summary_op, self.jpeg], self.shown)
                         run.finite(losses, step)
                     if logs:
                         run.log(writer, step, summary, jpeg)
@@ -235,8 +241,16 @@ class StyleTransfer:
                 self._hand_in(sess)
         return step
 
-    def _moves(self, sess):
-        """Let the optimizer move the image, for ever or until it finds nothing better; yield the losses before each move."""
+    def _initialise(self, sess):
+        """Give the variables their first values."""
+        sess.run(self.init)
+        sess.run(self.assign_img, {self.new_img: self.initial_img})
+
+    def _moves(self, sess, step):
+        """Let the optimizer move the image from `step` on, for ever or until it finds nothing better.
+
+        Yields the losses before each move.
+        """
         if self.recipe.optimizer == 'adam':
             while True:
                 losses, _ = sess.run([self.loss_terms, self.opt])
@@ -259,17 +273,20 @@ class StyleTransfer:
 
     def _hand_in(self, sess):
         """Write what the handout asks for: the final picture, the loss curves; and a sheet and an animation."""
-        picture, losses = sess.run([self.picture, self.loss_terms])
+        picture, losses = sess.run([self.picture, self.loss_terms], self.shown)
         folder = self.run.outputs
-        originals = [image[0] + self.vgg.mean_pixels[0] for image in (self.content_img, self.style_img)]
         utils.save_image(folder / 'final.png', picture)
         figures.loss_curves(folder / 'losses.png', self.run.columns, self.run.history + [losses])
-        figures.sheet(folder / 'sheet.png', [*originals, picture])
+        figures.sheet(folder / 'sheet.png', [*self._originals(), picture])
         figures.progress(folder / 'progress.gif', self.run.pictures())
+
+    def _originals(self):
+        """What the sheet shows beside the picture: [H, W, 3] of 0-255 each, of its height."""
+        return [image[0] + self.vgg.mean_pixels[0] for image in (self.content_img, self.style_img)]
 
 
 def add_flags(parser, width, height):
-    """Give `parser` the flags of whatever trains pictures: the two images, size, weights, seed, precision, threads.
+    """Give `parser` the flags of whatever trains pictures: the two images, their size, and `add_training_flags`.
 
     width, height: the size if neither is given, as `size` has it
     """
@@ -281,14 +298,16 @@ def add_flags(parser, width, height):
     parser.add_argument('--width', type=side, metavar='W', help=f'of the picture, in pixels, {SIZES[0]} to {SIZES[1]}; '
                         f'one of the two given, the other follows the content (default: {width})')
     parser.add_argument('--height', type=side, metavar='H', help=f'likewise (default: {height})')
+    add_training_flags(parser)
+
+
+def add_training_flags(parser):
+    """Give `parser` the flags of whatever trains: weights, seed, precision, threads, restart."""
     parser.add_argument('--vgg', type=Path, metavar='FILE', help='VGG-19 weights in MatConvNet\'s layout (default: '
                         f'{load_vgg.VGG_FILENAME} if it is there, else the bundled weights/vgg19-thin.mat)')
     parser.add_argument('--seed', type=utils.whole_number(0, 2**31 - 1), default=0, metavar='N',
-                        help='of the noise in the starting image, 0 to 2147483647 (default: %(default)s)')
-    parser.add_argument('--precision', choices=('float32', 'bfloat16'), default='float32', help='bfloat16 is faster on '
-                        'processors that have it, and a little less exact (default: %(default)s)')
-    parser.add_argument('--threads', type=utils.whole_number(0, 1024), default=0, metavar='N',
-                        help='threads to compute with, 0 to 1024; 0 is one a core (default: %(default)s)')
+                        help='of everything random, 0 to 2147483647 (default: %(default)s)')
+    runs.add_session_flags(parser)
     parser.add_argument('--restart', action='store_true', help='begin the run again instead of resuming it')
 
 

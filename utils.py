@@ -58,8 +58,8 @@ class UserError(Exception):
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose errors are one line and that takes no abbreviated flags."""
 
-    def __init__(self, description):
-        super().__init__(description=description, allow_abbrev=False)
+    def __init__(self, **settings):
+        super().__init__(allow_abbrev=False, **settings)
 
     def error(self, message):
         raise UserError(f'{message}; --help lists the flags')
@@ -74,6 +74,16 @@ def whole_number(low, high):
     return parse
 
 
+def number(low, high):
+    """A type for argparse: a number from low to high."""
+    def parse(text):
+        with contextlib.suppress(ValueError):
+            if low <= float(text) <= high:
+                return float(text)
+        raise argparse.ArgumentTypeError(f'{text!r}: must be a number from {low:g} to {high:g}')
+    return parse
+
+
 def command_line(main):
     """Decorate `main(argv)`: what the user can mend ends in one line on stderr and status 2."""
     @functools.wraps(main)
@@ -85,7 +95,7 @@ def command_line(main):
         except OSError as error:  # a full disk, a folder that may not be written
             message = f'{error.filename or "a file"}: {error.strerror or error}'
         except (MemoryError, tensorflow.errors.ResourceExhaustedError):
-            message = 'the memory is too small for this: make --width smaller'
+            message = 'the memory is too small for this: make the picture (--width) or its parts (--tile) smaller'
         except KeyboardInterrupt:
             return 130
         print('error: ' + ' '.join(message.split()), file=sys.stderr)
@@ -117,13 +127,41 @@ def read_image(path):
     resampling a picture of 0 to 1 overshoots; what lies outside is clipped.
     Raises `UserError` for what is missing, empty, a folder, damaged, cut short, of over MAX_PIXELS, or no image.
     """
-    path = Path(path)
+    with _reading(path):
+        return _to_rgb(_decode(path))
+
+
+def read_animation(path):
+    """The frames of an animated GIF, uint8 [H, W, 3] each, and how it plays: {'duration': ms of each, 'loop': times}.
+
+    None for a file that is no GIF or does not move. Raises `UserError` as `read_image`.
+    """
+    with _reading(path):
+        with open(path, 'rb') as file:
+            if file.read(4) != b'GIF8':
+                return None
+        with iio.imopen(path, 'r', plugin='pillow') as file:
+            _check_size(file)
+            length = file.properties(index=...).shape[0]
+            if length < 2:
+                return None
+            frames, about = [], []
+            for i in range(length):
+                frames.append(to_uint8(_to_rgb(file.read(index=i, mode='RGBA'))))
+                about.append(file.metadata(index=i))
+        plays = {'duration': [frame.get('duration', 0) for frame in about]}
+        return frames, plays | ({'loop': about[0]['loop']} if 'loop' in about[0] else {})
+
+
+@contextlib.contextmanager
+def _reading(path):
+    """What goes wrong with the image at `path` becomes a `UserError`."""
     try:
-        if not path.is_file():
-            raise UserError(f'{path}: {"is a folder, not an image" if path.is_dir() else "no such image"}')
+        if not Path(path).is_file():
+            raise UserError(f'{path}: {"is a folder, not an image" if Path(path).is_dir() else "no such image"}')
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # odd metadata in a good picture; a bad picture is an exception
-            return _to_rgb(_decode(path))
+            yield
     except UserError:
         raise
     except Exception as error:  # every format's reader raises its own kinds
@@ -219,13 +257,32 @@ def generate_noise_image(content_image, noise_ratio, amplitude, rng):
 
 def to_uint8(image):
     """Round [..., H, W, 3] of 0-255 to uint8, clipped, not wrapped."""
-    return np.rint(image).clip(0, 255).astype(np.uint8)
+    rounded = np.rint(image)
+    return rounded.clip(0, 255, out=rounded).astype(np.uint8)
 
 
 def save_image(path, image):
-    """Write [H, W, 3] or [1, H, W, 3] of 0-255 as the format that the suffix names, whole or not at all."""
+    """Write [H, W, 3] or [1, H, W, 3] of 0-255, whole or not at all, as the format that the suffix names, PNG without one."""
+    extension = Path(path).suffix.lower() or '.png'
     with whole_file(path) as part:
-        iio.imwrite(part, to_uint8(image))
+        iio.imwrite(part, to_uint8(image), extension=extension, **({'quality': 95} if extension in ('.jpg', '.jpeg') else {}))
+
+
+def save_animation(path, frames, plays):
+    """Write frames, uint8 [H, W, 3] each, as a GIF; plays: from `read_animation`."""
+    with whole_file(path) as part:
+        iio.imwrite(part, frames, extension='.gif', **plays)
+
+
+# --------------------------------------------------------------------------------------------------------------- memory
+
+def free_memory():
+    """Bytes that a program could use without swapping; 4 GB on a system that does not say."""
+    try:
+        about = dict(line.split(':') for line in Path('/proc/meminfo').read_text().splitlines())
+        return 1024 * int(about['MemAvailable'].split()[0])
+    except (OSError, KeyError):
+        return 4 << 30
 
 
 # ------------------------------------------------------------------------------------------------------------- download

@@ -83,3 +83,35 @@ def gatys(image, content, style, weights):
     style_loss = sum(cs20_style_loss(F[layer], A[layer]) / 5
                      for layer in ('conv1_1', 'conv2_1', 'conv3_1', 'conv4_1', 'conv5_1'))
     return content_loss, style_loss, content_loss + 3e5 * style_loss
+
+
+def transform_net(photo, parameters, stride, last_kernel, skips):
+    """The picture [H, W, 3] that the image transformation network makes of [H, W, 3], 0-255; H, W: multiples of 4·stride."""
+    def convolution(x, name, step=1):
+        W = np.float64(parameters[f'{name}/weights'])
+        side = W.shape[0] // 2
+        padded = np.pad(x, ((side, side), (side, side), (0, 0)), mode='reflect')
+        return np.stack([sum(scipy.signal.correlate2d(padded[..., i], W[..., i, o], mode='valid')
+                             for i in range(W.shape[2])) for o in range(W.shape[3])], axis=-1)[::step, ::step]
+
+    def layer(x, name, step=1):
+        x = convolution(x, name, step)
+        x = (x - x.mean(axis=(0, 1))) / np.sqrt(x.var(axis=(0, 1)) + 1e-3)
+        return x * parameters[f'{name}/gamma'] + parameters[f'{name}/beta']
+
+    def relu(x):
+        return np.maximum(x, 0)
+
+    def doubled(x):
+        return x.repeat(2, axis=0).repeat(2, axis=1)
+
+    conv1 = relu(layer(np.float64(photo) / 127.5 - 1, 'conv1', stride))
+    conv2 = relu(layer(conv1, 'conv2', 2))
+    x = relu(layer(conv2, 'conv3', 2))
+    for i in range(1, 6):
+        x = x + layer(relu(layer(x, f'residual{i}_1')), f'residual{i}_2')
+    x = relu(layer(doubled(x), 'conv4')) + skips * conv2
+    x = relu(layer(doubled(x), 'conv5')) + skips * conv1
+    x = convolution(doubled(x) if stride == 2 else x, 'conv6') + parameters['conv6/bias']
+    assert parameters['conv6/weights'].shape[0] == last_kernel
+    return 127.5 + 150 * np.tanh(x)

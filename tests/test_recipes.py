@@ -71,6 +71,6 @@ def test_flags_change_only_what_they_name():
     assert changed == dataclasses.replace(recipes.CS20, style_weight=7., style_layer_weights=(1., 2., 3., 4., 5.))
 
 
-def test_identity_leaves_out_only_the_length():
+def test_identity_leaves_out_what_does_not_decide_the_result():
     identity = recipes.CS20.identity()
-    assert set(identity) == {field.name for field in dataclasses.fields(recipes.Recipe)} - {'iterations', 'thin'}
+    assert set(identity) == {field.name for field in dataclasses.fields(recipes.Recipe)} - {'iterations', 'cadence', 'thin'}

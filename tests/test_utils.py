@@ -394,7 +394,7 @@ def test_a_picture_is_written_whole_or_not_at_all(tmp_path, monkeypatch, existin
         utils.save_image(path, COLOUR)
     before = {file: file.read_bytes() for file in tmp_path.iterdir()}
 
-    def full_disk(part, image):
+    def full_disk(part, image, **settings):
         Path(part).write_bytes(b'half a picture')
         raise OSError(28, 'No space left on device')
     monkeypatch.setattr(utils.iio, 'imwrite', full_disk)

@@ -1,0 +1,99 @@
+"""Photos to train on: found once, cropped the same way whenever they are asked for, bad ones skipped."""
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+import tensorflow.compat.v1 as tf
+import training_images
+import utils
+
+SIDE = 16
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Six photos, each of a red of its own and some noise, a copy of one, and three files that are none."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / 'photos'
+    (folder / 'below').mkdir(parents=True)
+    for i in range(6):
+        photo = rng.integers(0, 256, (30 + 20 * i, 70, 3), dtype=np.uint8)
+        photo[:, :, 0] = 40 * i
+        iio.imwrite(folder / 'below' / f'{i}.png', photo)
+    (folder / 'copy.png').write_bytes((folder / 'below/0.png').read_bytes())
+    (folder / 'notes.txt').write_text('no picture')
+    (folder / 'cut.jpg').write_bytes((folder / 'below/1.png').read_bytes()[:200])
+    (folder / 'empty.png').write_bytes(b'')
+    return folder
+
+
+def reds(photos, indices):
+    """The number of the photo that each crop is from."""
+    return [round(float(photos.crop(i)[..., 0].mean()) / 40) for i in indices]
+
+
+def test_contents_are_found_once_and_the_excluded_ones_nowhere(folder):
+    found = training_images.files([folder, folder / 'below'], [folder / 'below/3.png', folder / 'below/0.png'])
+    assert sorted(path.name for path in found.values()) == ['1.png', '2.png', '4.png', '5.png', 'cut.jpg', 'empty.png', 'notes.txt']
+    assert all(utils.file_hash(path) == digest for digest, path in found.items())
+
+
+def test_an_epoch_has_every_photo_and_files_that_are_none_are_counted(folder):
+    photos = training_images.Photos([folder], SIDE, 0)
+    n = len(photos.paths)
+    assert n == 9
+    for epoch in range(3):
+        assert set(reds(photos, range(n * epoch, n * epoch + n))) == set(range(6))
+    assert sorted(path.name for path in photos.skipped) == ['cut.jpg', 'empty.png', 'notes.txt']
+
+
+def test_a_crop_depends_on_its_number_and_the_seed_alone(folder):
+    one, other = (training_images.Photos([folder], SIDE, 3) for _ in range(2))
+    forwards = [one.crop(i) for i in range(20)]
+    backwards = [other.crop(i) for i in reversed(range(20))][::-1]
+    assert (np.array(forwards) == backwards).all() and forwards[0].shape == (SIDE, SIDE, 3)
+    assert len({crop.tobytes() for crop in forwards}) == 20
+    assert not (training_images.Photos([folder], SIDE, 4).crop(0) == forwards[0]).all()
+
+
+def test_batches_go_on_from_any_number(folder):
+    photos = training_images.Photos([folder], SIDE, 0)
+    with tf.Graph().as_default(), tf.Session() as sess:
+        first = tf.placeholder(tf.int64, [])
+        iterator = tf.data.make_initializable_iterator(photos.batches(3, first))
+        batch = iterator.get_next()
+        for start in (0, 5):
+            sess.run(iterator.initializer, {first: start})
+            for number in range(start, start + 4):
+                assert (sess.run(batch) == [photos.crop(3 * number + i) for i in range(3)]).all()
+
+
+def test_crops_are_half_a_photo_or_nearly_all_of_it(folder):
+    ramp = np.tile(np.linspace(0, 255, 400)[:, None, None], (1, 900, 3)).astype(np.uint8)  # reduced before it is resized
+    (folder / 'ramp').mkdir()
+    iio.imwrite(folder / 'ramp' / 'ramp.png', ramp)
+    photos = training_images.Photos([folder / 'ramp'], SIDE, 0)
+    spans = [np.ptp(photos.crop(i)[:, 0, 0].astype(float)) / 255 for i in range(40)]
+    shares = [(SIDE - 1) / (scale * SIDE) for scale in (2, 1.25)]  # of the photo's height, from first row to last
+    nearest = np.abs(np.subtract.outer(spans, shares)).min(axis=1)
+    assert nearest.max() < 0.05 and {bool(span > 0.6) for span in spans} == {True, False}
+
+
+def test_a_flat_crop_gives_way_to_the_next_photo_and_a_flat_folder_does_not_hang(folder):
+    flat = folder / 'flat'
+    flat.mkdir()
+    iio.imwrite(flat / 'orange.png', np.full((64, 64, 3), [255, 128, 0], np.uint8))
+    assert training_images.Photos([flat], SIDE, 0).crop(0).std(axis=(0, 1)).max() == 0
+    iio.imwrite(flat / 'noise.png', np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    photos = training_images.Photos([flat], SIDE, 0)
+    assert min(photos.crop(i).std(axis=(0, 1)).min() for i in range(20)) > 5
+
+
+def test_folders_without_photos_are_refused(folder, tmp_path):
+    with pytest.raises(utils.UserError, match='no such folder'):
+        training_images.Photos([tmp_path / 'nowhere'], SIDE, 0)
+    (tmp_path / 'none').mkdir()
+    (tmp_path / 'none/notes.txt').write_text('no picture')
+    with pytest.raises(utils.UserError, match='no image there can be read'):
+        training_images.Photos([tmp_path / 'none'], SIDE, 0)
