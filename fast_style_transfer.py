@@ -139,12 +139,13 @@ def train(args):
 
 def stylize(args):
     """Stylise photos as the flags say; return the exit status, 1 if some could not be."""
-    model = saved_models.Model(saved_models.find(args.model), args.precision, args.threads)
+    folder = saved_models.find(args.model)
+    model = saved_models.Model(folder, args.precision, args.threads)
     if args.tile and args.tile < model.smallest_tile():
         raise utils.UserError(f'--tile {args.tile}: at least {model.smallest_tile()} with this model, else tiles are mostly overlap')
     out = args.out or Path(PIPE if args.photos == [Path(PIPE)] else 'outputs')
     shard, shards = args.shard
-    tasks = list(outputs(args.photos, out, Path(args.model).name))[shard - 1::shards]
+    tasks = list(outputs(args.photos, out, folder.resolve().name))[shard - 1::shards]
     log, failed = sys.stderr if out == Path(PIPE) else sys.stdout, 0
     for source, target in tasks:
         start_time = time.time()

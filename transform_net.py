@@ -16,14 +16,16 @@ class Shape(NamedTuple):
     stride: of the first convolution, and of a resize before the last one
     last_kernel: side of the last convolution
     skips: whether the maps of the first two convolutions are added again on the way up
+    fine_blocks: residual blocks on the way up, at twice the resolution of the five
     """
     stride: int
     last_kernel: int
     skips: bool
+    fine_blocks: int
 
 
 # 'half' computes all but the first and the last layer at half the published resolution: a third of the time
-SHAPES = {'half': Shape(2, 5, True), 'johnson': Shape(1, 9, False)}
+SHAPES = {'half': Shape(2, 5, True, 2), 'johnson': Shape(1, 9, False, 0)}
 
 
 class TransformNet:
@@ -51,9 +53,9 @@ class TransformNet:
     @property
     def reach(self):
         """How many pixels away a pixel of the photo is still seen, the statistics of the instance norms apart."""
-        stride, last_kernel, _ = self.shape
+        stride, last_kernel, _, fine_blocks = self.shape
         down = 4 + stride + 2 * stride
-        blocks = 2 * RESIDUAL_BLOCKS * 4 * stride
+        blocks = 2 * RESIDUAL_BLOCKS * 4 * stride + 2 * fine_blocks * 2 * stride
         up = 4 * stride + 2 * stride + last_kernel // 2 + 7 * stride  # resizing rounds down
         return down + blocks + up
 
@@ -69,18 +71,25 @@ class TransformNet:
         return 127.5 + 150 * tf.tanh(pictures), tf.concat([tf.reshape(u, [-1, u.shape[-1]]) for u in self._used], axis=1)
 
     def _layers(self, photos):
-        base, (stride, last_kernel, skips) = self.base, self.shape
+        base, (stride, last_kernel, skips, fine_blocks) = self.base, self.shape
         conv1 = self._layer(photos, 'conv1', 9, base, stride)
         conv2 = self._layer(conv1, 'conv2', 3, 2 * base, stride=2)
         x = self._layer(conv2, 'conv3', 3, 4 * base, stride=2)
         for i in range(1, RESIDUAL_BLOCKS + 1):
-            y = self._layer(x, f'residual{i}_1', 3, 4 * base)
-            x = x + self._layer(y, f'residual{i}_2', 3, 4 * base, relu=False)
+            x = self._residual_block(x, f'residual{i}')
         x = self._layer(self._doubled(x), 'conv4', 3, 2 * base)
-        x = self._layer(self._doubled(x + conv2 if skips else x), 'conv5', 3, base)
+        x = x + conv2 if skips else x
+        for i in range(1, fine_blocks + 1):
+            x = self._residual_block(x, f'fine{i}')
+        x = self._layer(self._doubled(x), 'conv5', 3, base)
         x = x + conv1 if skips else x
         x = self._convolution(self._doubled(x) if stride == 2 else x, 'conv6', last_kernel, 3, deviation=FAINT)
         return x + self._parameter('conv6/bias', [3], tf.zeros_initializer())
+
+    def _residual_block(self, x, name):
+        channels = x.shape[-1]
+        y = self._layer(x, f'{name}_1', 3, channels)
+        return x + self._layer(y, f'{name}_2', 3, channels, relu=False)
 
     def _layer(self, x, name, kernel, channels, stride=1, relu=True):
         with tf.name_scope(name):

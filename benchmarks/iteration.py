@@ -138,10 +138,10 @@ def memory(precision, vgg):
     print('\n' + json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
 
 
-def in_a_process(*args):
-    """What this file prints last when it is called with `args` in a folder of its own."""
+def in_a_process(program, *args):
+    """What a program prints last when it is called with `args` in a folder of its own, read as JSON."""
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run([sys.executable, __file__, *map(str, args)], cwd=folder, text=True, stdout=subprocess.PIPE, check=True)
+        done = subprocess.run([sys.executable, program, *map(str, args)], cwd=folder, text=True, stdout=subprocess.PIPE, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -165,8 +165,8 @@ def main():
         files = {'full': Path(folder) / 'he.mat', 'quarter': load_vgg.ROOT / 'weights' / 'vgg19-thin.mat'}
         he_noise(files['full'])
         for width, precision in CASES:
-            rounds = np.array(in_a_process('case', width, precision, files[width]))
-            peak = in_a_process('memory', precision, files[width])
+            rounds = np.array(in_a_process(__file__, 'case', width, precision, files[width]))
+            peak = in_a_process(__file__, 'memory', precision, files[width])
             seconds, to_bare, to_listed = (statistics.median(x) for x in
                                            (rounds[:, 0], rounds[:, 0] / rounds[:, 1], rounds[:, 0] / rounds[:, 2]))
             print(f'{width:8} {precision:10} {seconds:11.4f} {to_bare:12.3f} {to_listed:14.3f} {peak / 1e6:8.0f}', flush=True)

@@ -85,7 +85,7 @@ def gatys(image, content, style, weights):
     return content_loss, style_loss, content_loss + 3e5 * style_loss
 
 
-def transform_net(photo, parameters, stride, last_kernel, skips):
+def transform_net(photo, parameters, stride, last_kernel, skips, fine_blocks):
     """The picture [H, W, 3] that the image transformation network makes of [H, W, 3], 0-255; H, W: multiples of 4·stride."""
     def convolution(x, name, step=1):
         W = np.float64(parameters[f'{name}/weights'])
@@ -111,6 +111,8 @@ def transform_net(photo, parameters, stride, last_kernel, skips):
     for i in range(1, 6):
         x = x + layer(relu(layer(x, f'residual{i}_1')), f'residual{i}_2')
     x = relu(layer(doubled(x), 'conv4')) + skips * conv2
+    for i in range(1, fine_blocks + 1):
+        x = x + layer(relu(layer(x, f'fine{i}_1')), f'fine{i}_2')
     x = relu(layer(doubled(x), 'conv5')) + skips * conv1
     x = convolution(doubled(x) if stride == 2 else x, 'conv6') + parameters['conv6/bias']
     assert parameters['conv6/weights'].shape[0] == last_kernel

@@ -246,7 +246,7 @@ def test_standard_input_and_output(model, workdir):
 
 def test_tiles_strength_and_colours(model, workdir):
     pixels = photo(workdir / 'a.png', 40, 700)
-    assert main(['stylize', 'a.png', '--model', model, '--strength', '0', '--tile', '576']) == 0
+    assert main(['stylize', 'a.png', '--model', model, '--strength', '0', '--tile', '640']) == 0
     assert (iio.imread('outputs/a-random.png') == pixels).all()
     assert main(['stylize', 'a.png', '--model', model, '--strength', '0.5']) == 0
     half = (expected(model, pixels).astype(float) + pixels) / 2
@@ -261,7 +261,7 @@ def test_tiles_strength_and_colours(model, workdir):
 
 @pytest.mark.parametrize('more, says', [
     (('--model', 'nothing'), 'there are '), (('--strength', '2'), '--strength'), (('--strength', 'nan'), '--strength'),
-    (('--tile', '10'), '--tile'), (('--tile', '300'), 'at least 560'), (('--shard', '0/3'), '--shard'),
+    (('--tile', '10'), '--tile'), (('--tile', '300'), 'at least 624'), (('--shard', '0/3'), '--shard'),
     (('--shard', '4/3'), '--shard'), (('--shard', 'x'), '--shard')])
 def test_bad_flags_end_in_one_line(model, workdir, capsys, more, says):
     photo(workdir / 'a.png')

@@ -4,13 +4,14 @@ import json
 import subprocess
 import sys
 
-import imageio.v3 as iio
 import numpy as np
 import pytest
-import skimage.color
 
 import load_vgg
+import reference
 import saved_models
+import tensorflow.compat.v1 as tf
+import training_images
 import utils
 from test_transform_net import random_parameters
 
@@ -155,3 +156,38 @@ def test_a_model_is_not_overwritten_by_another_run(folder, workdir):
     saved_models.check_free(workdir / 'nothing', ABOUT)
     with pytest.raises(utils.UserError, match=r'other settings \(base\); --restart'):
         saved_models.check_free(folder, ABOUT | {'base': 8})
+
+
+# -------------------------------------------------------------------------------------------------------- what is shipped
+
+SHIPPED = sorted(path.parent for path in saved_models.SHIPPED.glob('*/model.json'))
+
+
+def test_three_small_models_ship_for_three_bundled_styles():
+    assert len(SHIPPED) == 3
+    styles = {utils.file_hash(path) for path in (load_vgg.ROOT / 'styles').glob('*.jpg')}
+    abouts = [json.loads((folder / 'model.json').read_text()) for folder in SHIPPED]
+    assert len({about['style'] for about in abouts} & styles) == 3
+    for folder, about in zip(SHIPPED, abouts):
+        assert sum(path.stat().st_size for path in folder.iterdir()) < 2.5e6
+        assert about['vgg'] == utils.file_hash(load_vgg.ROOT / 'weights' / about['vgg_file'])
+
+
+@pytest.mark.parametrize('folder', SHIPPED, ids=lambda folder: folder.name)
+def test_a_shipped_model_brings_held_out_photos_near_its_style(folder):
+    model, weights = saved_models.Model(folder), load_vgg.read_weights(load_vgg.SEARCHED[-1])
+    photos = [utils.get_resized_image(path, 256, 256)[0] for path in training_images.HELD_OUT]
+    pictures = [np.float32(utils.to_uint8(model(photo, 256))) for photo in photos]
+    style = utils.get_resized_image(load_vgg.ROOT / 'styles' / model.about['style_file'], 256, 256)[0]
+    with tf.Graph().as_default(), tf.Session() as sess:
+        image = tf.placeholder(tf.float32, [1, 256, 256, 3])
+        vgg = load_vgg.VGG(image - weights.mean_pixels, weights)
+        vgg.load()
+        layers = [vgg.conv1_1, vgg.conv2_1, vgg.conv3_1, vgg.conv4_1, vgg.conv5_1]
+        features = [[layer[0] for layer in sess.run(layers, {image: x[None]})] for x in (style, *photos, *pictures)]
+    losses = [sum(w * reference.cs20_style_loss(g, a) for w, g, a in zip((0.5, 1, 1.5, 3, 4), layers, features[0]))
+              for layers in features[1:]]
+    for before, after, photo, picture in zip(losses, losses[2:], photos, pictures):
+        assert after < before / 10
+        luminance = [np.ravel(image.mean(axis=2)) for image in (photo, picture)]
+        assert abs(np.corrcoef(luminance)[0, 1]) > 0.2  # and the photo is still in it

@@ -7,7 +7,7 @@ import reference
 import tensorflow.compat.v1 as tf
 import transform_net
 
-SHAPES = {'half': (2, 5, True), 'johnson': (1, 9, False)}  # stride, last kernel, skips: of the reference
+SHAPES = {'half': (2, 5, True, 2), 'johnson': (1, 9, False, 0)}  # stride, last kernel, skips, fine blocks: for the reference
 
 
 def random_parameters(shape, base=4, seed=0):
