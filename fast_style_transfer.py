@@ -32,6 +32,7 @@ import transform_net
 
 SIDE, BATCH, NETWORK, BASE = 256, 4, 'half', 16
 OF_PIXELS = ('init', 'noise_ratio', 'noise_amplitude', 'optimizer')  # settings that mean nothing for a network
+MARGIN_STEP, MARGIN_STEPS = 8, 4  # pixels; margins in training are 8, 16, 24 or 32
 LISTED = 5  # files named in a message
 SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')  # taken from a folder
 WRITTEN = ('.gif', '.jpeg', '.jpg', '.png')  # a picture of another kind is written as PNG
@@ -56,7 +57,7 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
         super().__init__(held_out[0], style_img, side, side, recipe, vgg, seed, precision, threads, name)
         del self.run.identity['content']
         self.run.identity |= dict(images=photos.hash, batch=batch, network=shape, base=base)
-        self.training_photos, self.batch = photos, batch
+        self.training_photos, self.batch, self.seed = photos, batch, seed
         self.model_folder = Path('models', self.run.name)
         self.network = transform_net.TransformNet(shape, base, seed)
         self.held_out = np.concatenate([utils.get_resized_image(path, side, side) for path in held_out])
@@ -70,10 +71,14 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
             batch = tf.cast(self.batches.get_next(), tf.float32)
             self.photos = tf.placeholder_with_default(batch, [None, side, side, 3], name='photos')
             self.gstep = tf.train.get_or_create_global_step()
+            # a margin that varies hides from the network where the picture will end: at a border that it knows it paints an
+            # edge, which VGG's zero padding rewards
+            margin = MARGIN_STEP * tf.random.stateless_uniform([], [self.seed, self.gstep], 1, MARGIN_STEPS + 1, tf.int32)
+            self.margin = tf.placeholder_with_default(margin, [], name='margin')
         with tf.variable_scope('network'):
-            pictures, _ = self.network(self.photos)
+            pictures, _ = self.network(self.photos, margin=self.margin)
         self.input_img = tf.ensure_shape(pictures, [None, side, side, 3]) - self.weights.mean_pixels
-        self.shown = {self.photos: self.held_out}
+        self.shown = {self.photos: self.held_out, self.margin: transform_net.MARGIN}
 
     def load_vgg(self):
         """Step 1, inference: one VGG-19 on the network's pictures, and one on the photos themselves."""

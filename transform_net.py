@@ -7,6 +7,7 @@ import tensorflow.compat.v1 as tf
 
 EPSILON = 1e-3  # of the instance norms; with less, photos that show nothing have gradients without bounds
 RESIDUAL_BLOCKS = 5
+MARGIN = 16  # pixels of reflection that go around a photo, and off again
 FAINT = 0.2  # share of He's deviation in the last layer: from saturated pictures training takes several times as long
 
 
@@ -59,16 +60,18 @@ class TransformNet:
         up = 4 * stride + 2 * stride + last_kernel // 2 + 7 * stride  # resizing rounds down
         return down + blocks + up
 
-    def __call__(self, photos, statistics=None):
+    def __call__(self, photos, statistics=None, margin=MARGIN):
         """Stylise photos [B, H, W, 3] of 0-255, of any size.
 
         statistics: [B, S] or [1, S], the means and variances that the instance norms use; None for those of the photos
+        margin: how many pixels of reflection go around them, and off again, a multiple of `multiple`
         Returns the pictures, as the photos, and the statistics used.
         """
         _, H, W, _ = tf.unstack(tf.shape(photos))
         self._given, self._used = statistics, []
-        pictures = self._layers(reflected(photos / 127.5 - 1, self.multiple, 2 * self.multiple))[:, :H, :W]
-        return 127.5 + 150 * tf.tanh(pictures), tf.concat([tf.reshape(u, [-1, u.shape[-1]]) for u in self._used], axis=1)
+        pictures = self._layers(reflected(photos / 127.5 - 1, self.multiple, 2 * self.multiple, margin))
+        pictures = 127.5 + 150 * tf.tanh(pictures[:, margin:margin + H, margin:margin + W])
+        return pictures, tf.concat([tf.reshape(u, [-1, u.shape[-1]]) for u in self._used], axis=1)
 
     def _layers(self, photos):
         base, (stride, last_kernel, skips, fine_blocks) = self.base, self.shape
@@ -132,13 +135,16 @@ class TransformNet:
         return self.parameters[name]
 
 
-def reflected(photos, multiple, least):
-    """Photos [B, H, W, C] of any size, extended by reflection down and right to multiples, at least `least` each way."""
+def reflected(photos, multiple, least, margin):
+    """Photos [B, H, W, C] of any size, extended by reflection: by `margin` each way, then down and right to multiples.
+
+    least: height and width that there will be at least
+    """
     for axis in (1, 2):
         length = tf.shape(photos)[axis]
-        wanted = tf.maximum(least, -(-length // multiple) * multiple)
+        wanted = tf.maximum(least, -(-(length + 2 * margin) // multiple) * multiple)
         # 0 1 2 3 2 1 0 1 …, also for lengths that tf.pad cannot reflect
         period = tf.maximum(2 * (length - 1), 1)
-        i = tf.range(wanted) % period
+        i = tf.range(-margin, wanted - margin) % period
         photos = tf.gather(photos, tf.where(i < length, i, period - i), axis=axis)
     return photos

@@ -28,13 +28,13 @@ def network(request):
     with tf.Graph().as_default(), tf.Session() as sess:
         net = transform_net.TransformNet(request.param, 4, parameters=parameters)
         photos = tf.placeholder(tf.float32, [None, None, None, 3])
-        own = net(photos)
+        own, bare = net(photos), net(photos, margin=0)
         given = tf.placeholder(tf.float32, own[1].shape)
         with_given = net(photos, given)
 
-        def run(images, statistics=None):
+        def run(images, statistics=None, margin=True):
             feed = {photos: images} if statistics is None else {photos: images, given: statistics}
-            return sess.run(own if statistics is None else with_given, feed)
+            return sess.run((own if margin else bare) if statistics is None else with_given, feed)
         yield request.param, parameters, run
 
 
@@ -45,7 +45,7 @@ def photo(height, width, seed=0):
 def test_the_picture_is_that_of_numpy(network):
     shape, parameters, run = network
     images = np.stack([photo(24, 40), photo(24, 40, seed=1) / 3])
-    pictures, _ = run(images)
+    pictures, _ = run(images, margin=False)
     for image, picture in zip(images, pictures):
         expected = reference.transform_net(image, parameters, *SHAPES[shape])
         assert expected.std() > 5
@@ -63,11 +63,22 @@ def test_every_size_comes_back_as_it_went_in(network):
 @pytest.mark.parametrize('length', [1, 2, 3, 5, 8, 9, 16, 21])
 def test_photos_are_extended_by_reflection(length):
     image = photo(length, 7)
+    for margin in (0, 8):
+        with tf.Graph().as_default(), tf.Session() as sess:
+            extended = sess.run(transform_net.reflected(tf.constant(image[None]), 8, 16, margin))[0]
+        after = [max(16, -(-(side + 2 * margin) // 8) * 8) - side - margin for side in (length, 7)]
+        assert (extended == np.pad(image, [(margin, after[0]), (margin, after[1]), (0, 0)], mode='reflect')).all()
+
+
+def test_a_margin_goes_on_and_off_again():
+    image, parameters = photo(24, 40), random_parameters('half')
     with tf.Graph().as_default(), tf.Session() as sess:
-        extended = sess.run(transform_net.reflected(tf.constant(image[None]), 8, 16))[0]
-    wanted = [max(16, -(-side // 8) * 8) for side in (length, 7)]
-    expected = np.pad(image, [(0, wanted[0] - length), (0, wanted[1] - 7), (0, 0)], mode='reflect')
-    assert (extended == expected).all()
+        net = transform_net.TransformNet('half', 4, parameters=parameters)
+        extended = np.pad(image, [(16, 16), (16, 16), (0, 0)], mode='reflect')
+        with_margin, without = sess.run([net(tf.constant(image[None]), margin=16)[0],
+                                         net(tf.constant(extended[None]), margin=0)[0][:, 16:-16, 16:-16]])
+    assert with_margin.shape == (1, 24, 40, 3)
+    np.testing.assert_allclose(with_margin, without, atol=1e-3)
 
 
 def test_statistics_that_are_given_replace_those_of_the_photo(network):
