@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import tensorflow
 import tensorflow.compat.v1 as tf
 
 import utils
@@ -162,10 +163,15 @@ class Run:
             part.write_bytes(jpeg)
 
     def event_writer(self, graph, step):
-        """A writer of the summaries after `step`: a session log START makes TensorBoard drop those it has seen of them."""
+        """A writer of the summaries after `step`, which has graph and settings: a session log START makes TensorBoard drop those it has seen of them."""
         writer = tf.summary.FileWriter(str(self.graphs))
         writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), global_step=step + 1)
         writer.add_graph(None, graph_def=without_weights(graph))
+        rows = [f'| {name} | {_short(value)} |' for name, value in self.identity.items()]
+        text = '\n'.join(['| setting | value |', '| --- | --- |', *rows]).encode()
+        about = tf.SummaryMetadata(plugin_data=tf.SummaryMetadata.PluginData(plugin_name='text'))
+        tensor = tensorflow.make_tensor_proto([text])
+        writer.add_summary(tf.Summary(value=[tf.Summary.Value(tag='settings', metadata=about, tensor=tensor)]), step)
         return writer
 
 
