@@ -273,7 +273,7 @@ def as_lists(x):
     """What JSON can hold."""
     if hasattr(x, 'tolist'):
         return x.tolist()
-    return [as_lists(item) for item in x] if isinstance(x, (list, tuple)) else x
+    return [as_lists(item) for item in x] if isinstance(x, (list, tuple)) else repr(x) if isinstance(x, bytes) else x
 
 
 def told(error):
@@ -297,10 +297,10 @@ def main(step, folder, results):
     for item, run in ITEMS[step].items():
         try:
             with tf.Graph().as_default():
-                answer = {'values': {name: as_lists(x) for name, x in run(given).items()}}
+                line = json.dumps({'item': item, 'values': {name: as_lists(x) for name, x in run(given).items()}})
         except BaseException as error:  # SystemExit too
-            answer = told(error)
-        lines.write(json.dumps({'item': item} | answer) + '\n')
+            line = json.dumps({'item': item} | told(error))
+        lines.write(line + '\n')
 
 
 if __name__ == '__main__':

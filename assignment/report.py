@@ -2,9 +2,10 @@
 
     python -m assignment.report outputs/<run>
 
-Nothing but graphs/<run>/ is read, so a report is of what was trained.
+Nothing but graphs/<run>/ beside outputs/ is read, so a report is of what was trained.
 """
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -166,16 +167,16 @@ def draw_graph(path, graph):
         figure.savefig(part, dpi=110)
 
 
-def make(name, out):
-    """Write the report of the run `name` into the folder `out`."""
-    events = read(Path('graphs', name))
+def make(run, out):
+    """Write the report of a run, given as the path outputs/<run>, into the folder `out`."""
+    events = read(run.parent.parent / 'graphs' / run.name)
     steps = sorted(events.times)
     seconds = events.times[steps[-1]] - events.times[steps[0]]
     plot_losses(out / 'losses.png', events.curves)
     draw_graph(out / 'graph.png', events.graph)
     settings = '\n'.join(f'| {setting} | {value} |' for setting, value in events.settings.items())
     with utils.whole_file(out / 'report.md') as part:
-        part.write_text(TEMPLATE.format(name=name, iterations=steps[-1], seconds=seconds, settings=settings,
+        part.write_text(TEMPLATE.format(name=run.name, iterations=steps[-1], seconds=seconds, settings=settings,
                                         rate=seconds / max(1, steps[-1] - steps[0])), encoding='utf-8')
 
 
@@ -183,11 +184,13 @@ def make(name, out):
 def main(argv=None):
     """Report on the run that the command line names."""
     parser = utils.Parser(prog='python -m assignment.report', description=__doc__.split('\n')[0])
-    parser.add_argument('run', type=Path, help='outputs/<run>, or only its name')
-    parser.add_argument('--out', type=Path, default=Path('report'), metavar='DIR', help='folder to write (default: %(default)s)')
+    parser.add_argument('run', type=Path, metavar='outputs/RUN', help='the folder of the run\'s pictures')
+    parser.add_argument('--out', type=Path, metavar='DIR', help='folder to write (default: report, beside outputs)')
     args = parser.parse_args(argv)
-    make(args.run.name, args.out)
-    print(f'{args.out / "report.md"}: room for your three sentences is in it')
+    run = Path(os.path.abspath(args.run.expanduser()))
+    out = args.out or run.parent.parent / 'report'
+    make(run, out)
+    print(f'{out / "report.md"}: room for your three sentences is in it')
 
 
 if __name__ == '__main__':
