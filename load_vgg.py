@@ -79,6 +79,8 @@ class VGG:
 
         The weights are constants: it is the image that is trained, not VGG.
         """
+        # step 1: take the layer's filters and biases from self._weights, as constants; the result is the attribute layer_name,
+        #   and what it was before its ReLU the attribute layer_name + BEFORE_RELU
         with tf.variable_scope(layer_name):
             W, b = self._weights(layer_idx, layer_name)
             W = tf.constant(W, name='weights')
@@ -87,18 +89,23 @@ class VGG:
             out = tf.nn.relu(conv2d)
         setattr(self, layer_name + BEFORE_RELU, conv2d)
         setattr(self, layer_name, out)
+        # step 1 done
 
     def avgpool(self, prev_layer, layer_name):
         """Average over 2×2 with stride 2: [1, H, W, C] -> [1, ⌈H/2⌉, ⌈W/2⌉, C]."""
+        # step 1: pool over a window of 2×2, an odd edge too; the result is the attribute layer_name
         with tf.variable_scope(layer_name):
             out = tf.nn.avg_pool2d(prev_layer, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding='SAME')
         setattr(self, layer_name, out)
+        # step 1 done
 
     def maxpool(self, prev_layer, layer_name):
         """The maximum of 2×2 with stride 2: [1, H, W, C] -> [1, ⌈H/2⌉, ⌈W/2⌉, C]."""
+        # step 1: likewise; only recipes other than CS20's need it
         with tf.variable_scope(layer_name):
             out = tf.nn.max_pool2d(prev_layer, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding='SAME')
         setattr(self, layer_name, out)
+        # step 1 done
 
     def load(self):
         """Stack the layers, conv1_1 first, as deep as the weights file goes."""

@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import tensorflow
 import tensorflow.compat.v1 as tf
 
 import utils
@@ -162,11 +163,22 @@ class Run:
             part.write_bytes(jpeg)
 
     def event_writer(self, graph, step):
-        """A writer of the summaries after `step`: a session log START makes TensorBoard drop those it has seen of them."""
+        """A writer of the summaries after `step`, with the graph and the settings.
+
+        A session log START makes TensorBoard drop the summaries after `step` that it has seen.
+        """
         writer = tf.summary.FileWriter(str(self.graphs))
         writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), global_step=step + 1)
         writer.add_graph(None, graph_def=without_weights(graph))
+        writer.add_summary(self._settings(), step)
         return writer
+
+    def _settings(self):
+        """The identity as a table, which TensorBoard shows under Text."""
+        rows = ['| setting | value |', '| --- | --- |', *(f'| {name} | {_short(value)} |' for name, value in self.identity.items())]
+        about = tf.SummaryMetadata(plugin_data=tf.SummaryMetadata.PluginData(plugin_name='text'))
+        text = tensorflow.make_tensor_proto(['\n'.join(rows).encode()])
+        return tf.Summary(value=[tf.Summary.Value(tag='settings', metadata=about, tensor=text)])
 
 
 def _short(value):

@@ -97,20 +97,24 @@ class StyleTransfer:
         P, F: features of the content image and of the generated one, [1, H, W, N]; of a batch it is the mean.
         The paper has 1/2 in place of 1/(4s) (equation 1).
         """
+        # step 2: one number, a tensor; P is an array, F a tensor
         s = np.prod(P.shape[1:])
         return self.recipe.content_factor(s) * tf.reduce_mean(tf.reduce_sum(tf.square(F - P), axis=[1, 2, 3]))
+        # step 2 done
 
     def _gram_matrix(self, F, N, M):
         """G = FᵀF, [1, N, N], of features F [1, H, W, N] with M = H·W: G_ij = Σ_k F_ki F_kj (equation 3).
 
         Of a tensor it is a tensor, of an array an array: the style image's features would fill the graph as constants.
         """
+        # step 2: every position's N features are a row, M rows
         if isinstance(F, np.ndarray):
             F = F.reshape(-1, M, N)
             with np.errstate(over='ignore'):  # a loss that is not finite is reported where it is met
                 return F.swapaxes(1, 2) @ F
         F = tf.reshape(F, [-1, M, N])
         return tf.matmul(F, F, transpose_a=True)
+        # step 2 done
 
     def _single_style_loss(self, a, g):
         """The loss of one style layer, E = Σ (G − A)² / (4 N² M²) (equation 4).
@@ -118,16 +122,20 @@ class StyleTransfer:
         a: features of the style image [1, H, W, N], an array; g: those of the generated image, a tensor; of a batch of
         them it is the mean.
         """
+        # step 2: one number, a tensor, from the Gram matrices of both
         _, H, W, N = a.shape
         M = H * W
         A = self._gram_matrix(a, N, M)
         G = self._gram_matrix(g, N, M)
         return self.recipe.style_factor(N, M) * tf.reduce_mean(tf.reduce_sum(tf.square(G - A), axis=[1, 2]))
+        # step 2 done
 
     def _style_loss(self, A):
         """The weighted sum of E over the style layers (equation 5). A: the style image's features, one array a layer."""
+        # step 2: the layers are self.recipe.style_layers, features of the generated image those of self.vgg
         E = [self._single_style_loss(a, g) for a, g in zip(A, self.vgg.features(self.recipe.style_layers))]
         return sum(w * e for w, e in zip(self.recipe.style_layer_weights, E))
+        # step 2 done
 
     def _total_variation_loss(self):
         """The mean squared difference of vertical neighbours, plus that of horizontal ones."""
@@ -153,10 +161,12 @@ class StyleTransfer:
             self.content_loss = sum(w * self._content_loss(p, f) for w, p, f in zip(recipe.content_layer_weights, P, F))
             self.style_loss = self._style_loss(A)
             self.tv_loss = self._total_variation_loss()
+            # step 2: self.total_loss, each term by its weight in the recipe
             # without the terms of weight 0, whose gradients would be computed too
             self.total_loss = sum(weight * loss for weight, loss in (
                 (recipe.content_weight, self.content_loss), (recipe.style_weight, self.style_loss),
                 (recipe.tv_weight, self.tv_loss)) if weight)
+            # step 2 done
             self.loss_terms = [getattr(self, name) for name in self.run.columns]
 
     def optimize(self):
@@ -164,24 +174,30 @@ class StyleTransfer:
         recipe = self.recipe
         with tf.variable_scope('optimizer'):
             if recipe.optimizer == 'adam':
+                # step 3: self.opt moves the image and counts in self.gstep
                 optimizer = tf.train.AdamOptimizer(recipe.learning_rate, recipe.beta1, recipe.beta2)
                 self.opt = optimizer.minimize(self.total_loss, global_step=self.gstep)
+                # step 3 done
             else:
                 self.gradient, = tf.gradients(self.total_loss, self.input_img)
 
     def create_summary(self):
         """Step 4, summaries: the losses, and the picture with its mean added back, uint8 [H, W, 3]."""
         with tf.name_scope('summaries'):
+            # step 4: self.summary_op, a scalar of each loss that self.run.columns names; self.picture, of self._image()
             for name in self.run.columns:
                 tf.summary.scalar(name, getattr(self, name))
             self.summary_op = tf.summary.merge_all()
             self.picture = tf.saturate_cast(tf.round(self._image()), tf.uint8)
+            # step 4 done
             # encoded once, for the numbered file and for TensorBoard: as PNGs these would be most of a run's bytes
             self.jpeg = tf.io.encode_jpeg(self.picture, quality=92)
 
     def _image(self):
         """What people are shown, [H, W, 3], 0-255."""
+        # step 4: the image as it was before its mean was subtracted
         return (self.input_img + self.vgg.mean_pixels)[0]
+        # step 4 done
 
     def build(self):
         """Assemble the graph: steps 1 to 4."""
@@ -191,8 +207,10 @@ class StyleTransfer:
             self.losses()
             self.optimize()
             self.create_summary()
+            # step 5: self.init, which gives every variable its first value, and self.saver, which keeps two checkpoints
             self.init = tf.global_variables_initializer()
             self.saver = tf.train.Saver(max_to_keep=2)
+            # step 5 done
         self.graph.finalize()
 
     def _session(self):
@@ -207,13 +225,18 @@ class StyleTransfer:
         Raises `utils.UserError` for a loss that is not finite, and for a run that has other settings or is in use.
         """
         with self.run.claimed(restart) as run, self._session() as sess, runs.StopSignal() as stop:
+            # step 5: where the newest checkpoint is, or 0; without one the variables need their first values
             initial_step = step = run.restore(self.saver, sess)
             if not initial_step:
                 self._initialise(sess)
+            # step 5 done
             if initial_step >= n_iters:
                 print(f'{run.name} is finished at iteration {initial_step}: --iterations N goes on, --restart begins again')
             start_time = time.time()
-            with (run.event_writer(self.graph, initial_step) as writer, self._bar(initial_step, n_iters, verbose) as bar,
+            # step 5: the writer of the event files
+            writer = run.event_writer(self.graph, initial_step)
+            # step 5 done
+            with (writer, self._bar(initial_step, n_iters, verbose) as bar,
                   contextlib.closing(self._moves(sess, initial_step)) as moves):
                 # a pass that moves the image also gives the losses it had before the move
                 for step, losses in zip(range(initial_step + 1, n_iters + 1), moves):
@@ -226,7 +249,9 @@ class StyleTransfer:
                     logs = finished or self.recipe.logs(step)
                     saves = last or step % self.checkpoint_every == 0
                     if logs or saves:  # a pass of its own, so that what is kept has been checked
+                        # step 5: fetch losses, summary and jpeg, fed with self.shown
                         losses, summary, jpeg = sess.run([self.loss_terms, self.summary_op, self.jpeg], self.shown)
+                        # step 5 done
                         run.finite(losses, step)
                     if logs:
                         run.log(writer, step, summary, jpeg)
@@ -234,7 +259,9 @@ class StyleTransfer:
                             self._report(step, losses, time.time() - start_time)
                     if saves:
                         writer.flush()
+                        # step 5: write a checkpoint
                         run.save(self.saver, sess, step, losses)
+                        # step 5 done
                     if last:
                         break
             if step >= n_iters or self.ended:
@@ -243,8 +270,10 @@ class StyleTransfer:
 
     def _initialise(self, sess):
         """Give the variables their first values."""
+        # step 5: then the image is the starting image, self.initial_img
         sess.run(self.init)
         sess.run(self.assign_img, {self.new_img: self.initial_img})
+        # step 5 done
 
     def _moves(self, sess, step):
         """Let the optimizer move the image from `step` on, for ever or until it finds nothing better.
@@ -253,7 +282,9 @@ class StyleTransfer:
         """
         if self.recipe.optimizer == 'adam':
             while True:
+                # step 5: one step of the optimizer; losses are those before it
                 losses, _ = sess.run([self.loss_terms, self.opt])
+                # step 5 done
                 yield losses
         lower, upper = -self.vgg.mean_pixels, 255 - self.vgg.mean_pixels
         with lbfgs.Search(sess.run(self.input_img), lower, upper) as search:

@@ -80,3 +80,8 @@ def test_the_graph_is_there_without_the_weights(ask):
     for name in ('input/in_img', 'vgg/conv1_1', 'vgg/conv5_1', 'vgg/avgpool4', 'losses', 'optimizer'):
         assert name in text
     assert len(text) < 1_000_000
+
+
+def test_the_settings_are_there_as_text(ask):
+    shown = ask('plugin/text/text', run='r', tag='settings')
+    assert 'learning_rate' in shown[-1]['text'] and '2.0' in shown[-1]['text']

@@ -1,0 +1,99 @@
+"""Make a student's folder from the real code: what lies between markers becomes a TODO.
+
+    python -m assignment.make_starter ~/hw2
+
+A region of `style_transfer.py` or `load_vgg.py` begins with a comment `# step 2: hint` (its next lines, `#   more of it`)
+and ends with `# step 2 done`.
+"""
+
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import utils
+
+ROOT = Path(utils.__file__).resolve().parent
+TODO = ('style_transfer.py', 'load_vgg.py')  # what the student fills in
+GIVEN = ('recipes.py', 'runs.py', 'utils.py', 'lbfgs.py', 'figures.py', 'requirements.txt', 'LICENSE')
+FOLDERS = ('content', 'styles', 'weights')
+HANDOUTS = ('README.md', 'README.zh.md')
+BEGIN = re.compile(r'( *)# step (\d): (.*)')
+MORE = re.compile(r' *#   (.*)')
+
+
+class Region(NamedTuple):
+    """What a student fills in: lines first to last of a file, counted from 0, the markers among them."""
+    step: int
+    hint: str
+    indent: str
+    where: str
+    first: int
+    last: int
+
+
+def regions(text):
+    """The regions of a file's text, in order. Raises ValueError for one that does not end."""
+    lines, found, where, i = text.splitlines(), [], '', 0
+    while i < len(lines):
+        if match := re.match(r' *def (\w+)', lines[i]):
+            where = match[1]
+        if match := BEGIN.fullmatch(lines[i]):
+            indent, step, hint = match[1], int(match[2]), [match[3]]
+            first = i
+            while more := MORE.fullmatch(lines[i + 1]):
+                hint.append(more[1])
+                i += 1
+            i = lines.index(f'{indent}# step {step} done', i)
+            found.append(Region(step, ' '.join(hint), indent, where, first, i))
+        i += 1
+    return found
+
+
+def without_solution(text):
+    """The file's text with every region replaced by its hint and a NotImplementedError."""
+    lines = text.splitlines()
+    for region in reversed(regions(text)):
+        lines[region.first:region.last + 1] = [
+            f'{region.indent}# TODO step {region.step}: {region.hint}',
+            f'{region.indent}raise NotImplementedError({f"step {region.step}: {region.where}"!r})']
+    return '\n'.join(lines) + '\n'
+
+
+def make(folder):
+    """Write the student's folder, which must be new or empty. Raises `utils.UserError`."""
+    folder = Path(folder).expanduser()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise utils.UserError(f'{folder}: there is something already; name a new folder')
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix='.part-') as place:
+        starter = Path(place, 'starter')
+        starter.mkdir()
+        for name in TODO:
+            (starter / name).write_text(without_solution((ROOT / name).read_text(encoding='utf-8')), encoding='utf-8')
+        for name in GIVEN:
+            shutil.copy(ROOT / name, starter)
+        for name in HANDOUTS:
+            shutil.copy(ROOT / 'assignment' / name, starter)
+        for name in FOLDERS:
+            shutil.copytree(ROOT / name, starter / name, ignore=shutil.ignore_patterns('__pycache__', '*.py', '*imagenet*'))
+        if folder.exists():
+            folder.rmdir()
+        starter.rename(folder)
+
+
+@utils.command_line
+def main(argv=None):
+    """Make the folder that the command line names."""
+    parser = utils.Parser(prog='python -m assignment.make_starter', description=__doc__.split('\n')[0])
+    parser.add_argument('folder', type=Path, help='to make; new or empty')
+    folder = parser.parse_args(argv).folder
+    make(folder)
+    count = sum(len(regions((ROOT / name).read_text(encoding='utf-8'))) for name in TODO)
+    print(f'{folder}: {count} places to fill in, in {" and ".join(TODO)}; README.md is the handout')
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,197 @@
+"""Make what the handout asks to hand in from a run's event files: report/ with curves, graph, settings, report.md.
+
+    python -m assignment.report outputs/<run>
+
+Nothing but graphs/<run>/ beside outputs/ is read, so a report is of what was trained.
+"""
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+
+import utils
+import tensorflow.compat.v1 as tf
+
+LOSSES = ('content_loss', 'style_loss', 'tv_loss', 'total_loss')
+COLOURS = {'input': '#f2c14e', 'vgg': '#a7c7e7', 'losses': '#f4a6a6', 'optimizer': '#b7e4c7', 'summaries': '#dddddd'}
+SCOPES = tuple(COLOURS)  # as data flows
+WIDE, HIGH = 0.48, 0.23  # half of a block of the diagram
+TEMPLATE = """# {name}
+
+{iterations} iterations in {seconds:.0f} s, {rate:.3f} s each.
+
+![loss curves](losses.png)
+
+What the curves show and why, in at most three sentences:
+
+> …
+
+![graph](graph.png)
+
+| setting | value |
+|---|---|
+{settings}
+"""
+
+
+class Events(NamedTuple):
+    """What the event files of a run say.
+
+    curves: name of a loss -> (iterations, values), each iteration once, as it was computed last
+    times: iteration -> seconds since 1970; graph: a GraphDef; settings: name -> text
+    """
+    curves: dict
+    times: dict
+    graph: tf.GraphDef
+    settings: dict
+
+
+def read(folder):
+    """The `Events` in a folder of event files. Raises `utils.UserError` where there are none, or no loss in them."""
+    files = sorted(Path(folder).glob('events.out.tfevents.*'))
+    if not files:
+        raise utils.UserError(f'{folder}: no event files; train first, in the folder where this is called')
+    curves, times, graph, settings = {}, {}, tf.GraphDef(), {}
+    for file in files:
+        try:
+            for event in tf.train.summary_iterator(str(file)):
+                if event.HasField('graph_def'):
+                    graph = tf.GraphDef.FromString(event.graph_def)
+                for value in event.summary.value:
+                    name = value.tag.rpartition('/')[2]
+                    if name in LOSSES and value.WhichOneof('value') == 'simple_value':
+                        curves.setdefault(name, {})[event.step] = value.simple_value
+                        times[event.step] = event.wall_time
+                    elif name == 'settings':
+                        settings = dict(re.findall(r'^\| (.+?) \| (.*?) \|$', value.tensor.string_val[0].decode(), re.M)[2:])
+        except tf.errors.DataLossError as error:  # cut short by a kill; what came before counts
+            print(f'{file}: damaged at its end, read up to there ({type(error).__name__})', file=sys.stderr)
+    if not curves:
+        raise utils.UserError(f'{folder}: no loss in the event files; create_summary makes their scalars')
+    return Events({name: tuple(zip(*sorted(points.items()))) for name, points in curves.items()}, times, graph, settings)
+
+
+def plot_losses(path, curves):
+    """One panel a loss, on a log axis."""
+    names = [name for name in LOSSES if name in curves]
+    figure = Figure(figsize=(4 * len(names), 3.4), layout='constrained')
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False).flat, names):
+        iterations, values = curves[name]
+        axes.plot(iterations, values, marker='.')
+        axes.set(title=name.replace('_', ' '), xlabel='iteration', yscale='log' if min(values) > 0 else 'linear')
+        axes.grid(alpha=0.3)
+    with utils.whole_file(path) as part:
+        figure.savefig(part, dpi=110)
+
+
+def blocks(graph):
+    """The graph's name scopes and the data between them: (names in order of their first node, set of (from, to))."""
+    def block(node):
+        top, *rest = node.lstrip('^').partition(':')[0].split('/')
+        if top == 'vgg' and len(rest) > 1:
+            return f'vgg/{rest[0]}'
+        return top if top in SCOPES else None
+    names, edges = {}, set()
+    for node in graph.node:
+        if here := block(node.name):
+            names[here] = None
+            edges |= {(there, here) for there in map(block, node.input) if there and there != here}
+    return list(names), edges
+
+
+def _places(names):
+    """Block -> (x, y): the input, VGG's layers with one of its five blocks a row, then losses, optimizer, summaries."""
+    places, rows = {'input': (0., 0.)}, {}
+    for name in names:
+        if name.startswith('vgg/'):
+            digits = re.search(r'(\d)', name)
+            rows.setdefault(int(digits[1]) if digits else 0, []).append(name)
+    for y, row in enumerate(rows[key] for key in sorted(rows)):
+        places |= {name: (1.4 + 1.25 * x, -float(y)) for x, name in enumerate(row)}
+    right = max((x for x, _ in places.values()), default=0) + 2
+    middle = -(len(rows) - 1) / 2
+    return places | {'losses': (right, middle), 'optimizer': (right + 1.6, middle + 1), 'summaries': (right + 1.6, middle - 1)}
+
+
+def _path(there, here, places, bottom):
+    """The corners of an arrow between two blocks, of data that flow from `there` to `here`; None for one not drawn."""
+    (x, y), (u, v) = places[there], places[here]
+    if there.startswith('vgg/') and here.startswith('vgg/'):
+        if y == v:
+            return [(x + WIDE, y), (u - WIDE, v)]
+        return [(x, y - HIGH), (x, y - 0.62), (u, y - 0.62), (u, v + HIGH)]  # to the next row
+    if there.startswith('vgg/') and here == 'losses':
+        return [(x + 0.2, y - HIGH), (x + 0.2, y - 0.4), (u - 1, y - 0.4), (u - 1, v), (u - WIDE, v)]
+    if there == 'input' and here.startswith('vgg/'):
+        return [(x + WIDE, y), (u - WIDE, v)] if y == v else None
+    if there == 'input' and here in ('losses', 'summaries'):  # the total variation, the picture
+        low = bottom - (0.62 if here == 'losses' else 0.8)
+        return [(x - 0.1 if here == 'summaries' else x + 0.1, y - HIGH), (x - 0.1 if here == 'summaries' else x + 0.1, low), (u, low),
+                (u, v - HIGH)]
+    if there == 'losses':
+        return [(x + WIDE, y), ((x + u) / 2, y), ((x + u) / 2, v), (u - WIDE, v)]
+    return None  # gradients, which go back along all the arrows
+
+
+def draw_graph(path, graph):
+    """A block diagram of the graph's scopes on one page: arrows are data that flow from one to the other."""
+    names, edges = blocks(graph)
+    places = {name: place for name, place in _places(names).items() if name in names}
+    if not places:
+        raise utils.UserError('the event files hold no graph; the writer must be given it')
+    bottom = min(y for _, y in places.values())
+    figure = Figure(figsize=(13, 7), layout='constrained')
+    axes = figure.subplots()
+    axes.set_axis_off()
+    for there, here in sorted(edge for edge in edges if set(edge) <= set(places)):
+        if corners := _path(there, here, places, bottom):
+            colour = '#c0504d' if here == 'losses' else '#555555'
+            axes.plot(*zip(*corners[:-1]), color=colour, lw=1.2, zorder=1, solid_joinstyle='round')
+            axes.annotate('', corners[-1], corners[-2], zorder=1, arrowprops=dict(arrowstyle='-|>', color=colour, lw=1.2,
+                                                                                  shrinkA=0, shrinkB=0))
+    for name, (x, y) in places.items():
+        axes.add_patch(FancyBboxPatch((x - WIDE + 0.06, y - HIGH + 0.06), 2 * WIDE - 0.12, 2 * HIGH - 0.12, zorder=2,
+                                      boxstyle='round,pad=0.06', facecolor=COLOURS[name.partition('/')[0]], edgecolor='#444444'))
+        axes.text(x, y, name.removeprefix('vgg/'), ha='center', va='center', fontsize=9, zorder=3)
+    xs, ys = np.transpose(list(places.values()))
+    axes.set(xlim=(xs.min() - 0.8, xs.max() + 0.8), ylim=(bottom - 1, ys.max() + 0.6))
+    axes.set_title('data flow forwards; the optimizer\'s gradients go back along the same arrows and change the input',
+                   fontsize=10)
+    with utils.whole_file(path) as part:
+        figure.savefig(part, dpi=110)
+
+
+def make(run, out):
+    """Write the report of a run, given as the path outputs/<run>, into the folder `out`."""
+    events = read(run.parent.parent / 'graphs' / run.name)
+    steps = sorted(events.times)
+    seconds = events.times[steps[-1]] - events.times[steps[0]]
+    plot_losses(out / 'losses.png', events.curves)
+    draw_graph(out / 'graph.png', events.graph)
+    settings = '\n'.join(f'| {setting} | {value} |' for setting, value in events.settings.items())
+    with utils.whole_file(out / 'report.md') as part:
+        part.write_text(TEMPLATE.format(name=run.name, iterations=steps[-1], seconds=seconds, settings=settings,
+                                        rate=seconds / max(1, steps[-1] - steps[0])), encoding='utf-8')
+
+
+@utils.command_line
+def main(argv=None):
+    """Report on the run that the command line names."""
+    parser = utils.Parser(prog='python -m assignment.report', description=__doc__.split('\n')[0])
+    parser.add_argument('run', type=Path, metavar='outputs/RUN', help='the folder of the run\'s pictures')
+    parser.add_argument('--out', type=Path, metavar='DIR', help='folder to write (default: report, beside outputs)')
+    args = parser.parse_args(argv)
+    run = Path(os.path.abspath(args.run.expanduser()))
+    out = args.out or run.parent.parent / 'report'
+    make(run, out)
+    print(f'{out / "report.md"}: room for your three sentences is in it')
+
+
+if __name__ == '__main__':
+    sys.exit(main())

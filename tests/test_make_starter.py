@@ -1,0 +1,74 @@
+"""The starter: made from the real code, nothing of the solution in it, every step green once it is filled in."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+import load_vgg
+from assignment import check, make_starter, report
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('student') / 'hw2'
+    assert make_starter.main([str(folder)]) == 0
+    return folder
+
+
+def solutions(name):
+    """(region, the lines between its markers) of a file of the real code."""
+    lines = (load_vgg.ROOT / name).read_text().splitlines()
+    for region in make_starter.regions('\n'.join(lines)):
+        yield region, [line for line in lines[region.first:region.last] if not line.strip().startswith('#')]
+
+
+def test_it_says_what_to_do_and_holds_nothing_of_the_solution(folder):
+    for name in make_starter.TODO:
+        text = (folder / name).read_text()
+        ast.parse(text)
+        for region, lines in solutions(name):
+            assert f'# TODO step {region.step}: {region.hint}' in text
+            assert f"raise NotImplementedError('step {region.step}: {region.where}')" in text
+            everything = '\n'.join(path.read_text() for path in folder.glob('*.py'))
+            block = '\n'.join(lines)
+            assert block not in everything
+        assert ' done' not in text and '# step' not in text
+    assert not list(folder.rglob('test*')) and not list(folder.rglob('assignment')) and not (folder / 'fast_style_transfer.py').exists()
+
+
+def test_what_is_given_is_the_real_code(folder):
+    for name in make_starter.GIVEN:
+        assert (folder / name).read_bytes() == (load_vgg.ROOT / name).read_bytes()
+    steps = {region.step for name in make_starter.TODO for region, _ in solutions(name)}
+    assert steps == {1, 2, 3, 4, 5}
+
+
+def test_a_folder_that_holds_something_is_left_alone(tmp_path, capsys):
+    (tmp_path / 'notes.txt').write_text('mine')
+    assert make_starter.main([str(tmp_path)]) == 2
+    assert 'there is something already' in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ['notes.txt']
+
+
+def test_a_student_fills_it_in_step_by_step_and_hands_in(folder):
+    """Every step fails at first; each turns green as its regions are filled in; then training and the report."""
+    def grades():
+        return check.check(folder)
+    assert all('still to do' in wrong for items in grades().values() for wrong in items.values())
+    for step in range(1, 6):
+        for name in make_starter.TODO:
+            real = (load_vgg.ROOT / name).read_text()
+            lines = real.splitlines()
+            for region in reversed(make_starter.regions(real)):
+                if region.step > step:
+                    lines[region.first:region.last + 1] = [f"{region.indent}raise NotImplementedError('step {region.step}: it')"]
+            (folder / name).write_text('\n'.join(lines) + '\n')
+        assert check.passed(grades()) == list(range(1, step + 1))
+    done = subprocess.run([sys.executable, 'style_transfer.py', '--width', '48', '--iterations', '12'], cwd=folder, text=True,
+                          capture_output=True)
+    assert done.returncode == 0, done.stderr
+    run = next((folder / 'outputs').iterdir())
+    assert report.main([str(run)]) == 0
+    assert {path.name for path in (folder / 'report').iterdir()} == {'losses.png', 'graph.png', 'report.md'}
