@@ -89,7 +89,6 @@ class VGG:
             out = tf.nn.relu(conv2d)
         setattr(self, layer_name + BEFORE_RELU, conv2d)
         setattr(self, layer_name, out)
-        # step 1 done
 
     def avgpool(self, prev_layer, layer_name):
         """Average over 2×2 with stride 2: [1, H, W, C] -> [1, ⌈H/2⌉, ⌈W/2⌉, C]."""
@@ -97,7 +96,6 @@ class VGG:
         with tf.variable_scope(layer_name):
             out = tf.nn.avg_pool2d(prev_layer, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding='SAME')
         setattr(self, layer_name, out)
-        # step 1 done
 
     def maxpool(self, prev_layer, layer_name):
         """The maximum of 2×2 with stride 2: [1, H, W, C] -> [1, ⌈H/2⌉, ⌈W/2⌉, C]."""
@@ -105,7 +103,6 @@ class VGG:
         with tf.variable_scope(layer_name):
             out = tf.nn.max_pool2d(prev_layer, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding='SAME')
         setattr(self, layer_name, out)
-        # step 1 done
 
     def load(self):
         """Stack the layers, conv1_1 first, as deep as the weights file goes."""

@@ -100,7 +100,6 @@ class StyleTransfer:
         # step 2: one number, a tensor; P is an array, F a tensor
         s = np.prod(P.shape[1:])
         return self.recipe.content_factor(s) * tf.reduce_mean(tf.reduce_sum(tf.square(F - P), axis=[1, 2, 3]))
-        # step 2 done
 
     def _gram_matrix(self, F, N, M):
         """G = FᵀF, [1, N, N], of features F [1, H, W, N] with M = H·W: G_ij = Σ_k F_ki F_kj (equation 3).
@@ -114,7 +113,6 @@ class StyleTransfer:
                 return F.swapaxes(1, 2) @ F
         F = tf.reshape(F, [-1, M, N])
         return tf.matmul(F, F, transpose_a=True)
-        # step 2 done
 
     def _single_style_loss(self, a, g):
         """The loss of one style layer, E = Σ (G − A)² / (4 N² M²) (equation 4).
@@ -128,14 +126,12 @@ class StyleTransfer:
         A = self._gram_matrix(a, N, M)
         G = self._gram_matrix(g, N, M)
         return self.recipe.style_factor(N, M) * tf.reduce_mean(tf.reduce_sum(tf.square(G - A), axis=[1, 2]))
-        # step 2 done
 
     def _style_loss(self, A):
         """The weighted sum of E over the style layers (equation 5). A: the style image's features, one array a layer."""
         # step 2: the layers are self.recipe.style_layers, features of the generated image those of self.vgg
         E = [self._single_style_loss(a, g) for a, g in zip(A, self.vgg.features(self.recipe.style_layers))]
         return sum(w * e for w, e in zip(self.recipe.style_layer_weights, E))
-        # step 2 done
 
     def _total_variation_loss(self):
         """The mean squared difference of vertical neighbours, plus that of horizontal ones."""
@@ -177,7 +173,6 @@ class StyleTransfer:
                 # step 3: self.opt moves the image and counts in self.gstep
                 optimizer = tf.train.AdamOptimizer(recipe.learning_rate, recipe.beta1, recipe.beta2)
                 self.opt = optimizer.minimize(self.total_loss, global_step=self.gstep)
-                # step 3 done
             else:
                 self.gradient, = tf.gradients(self.total_loss, self.input_img)
 
@@ -197,7 +192,6 @@ class StyleTransfer:
         """What people are shown, [H, W, 3], 0-255."""
         # step 4: the image as it was before its mean was subtracted
         return (self.input_img + self.vgg.mean_pixels)[0]
-        # step 4 done
 
     def build(self):
         """Assemble the graph: steps 1 to 4."""
@@ -210,7 +204,6 @@ class StyleTransfer:
             # step 5: self.init, which gives every variable its first value, and self.saver, which keeps two checkpoints
             self.init = tf.global_variables_initializer()
             self.saver = tf.train.Saver(max_to_keep=2)
-            # step 5 done
         self.graph.finalize()
 
     def _session(self):
@@ -261,7 +254,6 @@ class StyleTransfer:
                         writer.flush()
                         # step 5: write a checkpoint
                         run.save(self.saver, sess, step, losses)
-                        # step 5 done
                     if last:
                         break
             if step >= n_iters or self.ended:
@@ -273,7 +265,6 @@ class StyleTransfer:
         # step 5: then the image is the starting image, self.initial_img
         sess.run(self.init)
         sess.run(self.assign_img, {self.new_img: self.initial_img})
-        # step 5 done
 
     def _moves(self, sess, step):
         """Let the optimizer move the image from `step` on, for ever or until it finds nothing better.

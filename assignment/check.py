@@ -92,19 +92,22 @@ def judged(step, item, answer, given, ended):
     return f'{error}: {hint}' if hint else error
 
 
-def check(folder, seconds=SECONDS):
-    """Grade one folder: {step: {item: None if right, else what is wrong}}."""
+def check_step(folder, step, seconds=SECONDS):
+    """Grade one step: {item: None if right, else what is wrong}."""
     missing = [name for name in TODO if not Path(folder, name).is_file()]
     if missing:
-        return {step: {item: f'{name} is missing' for item in items for name in missing[:1]}
-                for step, items in probe.ITEMS.items()}
+        return dict.fromkeys(probe.ITEMS[step], f'{missing[0]} is missing')
     seed = secrets.randbits(32)
-    grades = {}
-    for step, items in probe.ITEMS.items():
-        answers, ended = run_step(folder, step, seed, seconds)
-        given = inputs.of_step(step, seed)
-        grades[step] = {item: judged(step, item, answers.get(item), given, ended) for item in items}
-    return grades
+    answers, ended = run_step(folder, step, seed, seconds)
+    given = inputs.of_step(step, seed)
+    return {item: judged(step, item, answers.get(item), given, ended) for item in probe.ITEMS[step]}
+
+
+def check(folders, seconds=SECONDS, jobs=os.cpu_count()):
+    """Grade folders, so many steps at a time: a list of {step: {item: None if right, else what is wrong}}."""
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        graded = [{step: pool.submit(check_step, folder, step, seconds) for step in probe.ITEMS} for folder in folders]
+        return [{step: items.result() for step, items in of_one.items()} for of_one in graded]
 
 
 def submissions(folder):
@@ -153,12 +156,10 @@ def main(argv=None):
     parser.add_argument('--seconds', type=utils.whole_number(1, 3600), default=SECONDS, metavar='S',
                         help='that a step may take (default: %(default)s)')
     parser.add_argument('--jobs', type=utils.whole_number(1, 256), default=os.cpu_count() or 1, metavar='N',
-                        help='folders graded at a time (default: one a core)')
+                        help='steps that run at a time (default: one a core)')
     args = parser.parse_args(argv)
     folders = submissions(args.folder)
-    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
-        grades = dict(zip((folder.resolve().name for folder in folders),
-                          pool.map(lambda folder: check(folder, args.seconds), folders)))
+    grades = dict(zip((folder.resolve().name for folder in folders), check(folders, args.seconds, args.jobs)))
     if args.json:
         print(json.dumps(grades, indent=1, ensure_ascii=False))
     else:

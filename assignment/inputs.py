@@ -22,4 +22,5 @@ def of_step(step, seed):
         mean = np.float32([123, 117, 104])
         shown = rng.uniform(-60, 320, (1, 4, 6, 3)).astype(np.float32)
         return {'losses': rng.uniform(1, 9, 3), 'mean_pixels': mean, 'centred': shown - mean}
-    return {'start': normal(1, 4, 5, 3, deviation=30), 'target': normal(1, 4, 5, 3, deviation=200)}
+    return {'start': normal(1, 4, 5, 3, deviation=30), 'target': normal(1, 4, 5, 3, deviation=200),
+            'other_start': normal(1, 4, 5, 3, deviation=300)}

@@ -3,9 +3,10 @@
     python -m assignment.make_starter ~/hw2
 
 A region of `style_transfer.py` or `load_vgg.py` begins with a comment `# step 2: hint` (its next lines, `#   more of it`)
-and ends with `# step 2 done`.
+and ends with `# step 2 done`, or with its block.
 """
 
+import itertools
 import re
 import shutil
 import sys
@@ -35,21 +36,30 @@ class Region(NamedTuple):
 
 
 def regions(text):
-    """The regions of a file's text, in order. Raises ValueError for one that does not end."""
-    lines, found, where, i = text.splitlines(), [], '', 0
-    while i < len(lines):
-        if match := re.match(r' *def (\w+)', lines[i]):
+    """The regions of a file's text, in order."""
+    lines, found, where = text.splitlines(), [], ''
+    for first, line in enumerate(lines):
+        if match := re.match(r' *def (\w+)', line):
             where = match[1]
-        if match := BEGIN.fullmatch(lines[i]):
-            indent, step, hint = match[1], int(match[2]), [match[3]]
-            first = i
-            while more := MORE.fullmatch(lines[i + 1]):
-                hint.append(more[1])
-                i += 1
-            i = lines.index(f'{indent}# step {step} done', i)
-            found.append(Region(step, ' '.join(hint), indent, where, first, i))
-        i += 1
+        if match := BEGIN.fullmatch(line):
+            indent, step, hint = match[1], int(match[2]), match[3]
+            for more in itertools.takewhile(bool, map(MORE.fullmatch, lines[first + 1:])):
+                hint += ' ' + more[1]
+            found.append(Region(step, hint, indent, where, first, _last(lines, first, indent, step)))
     return found
+
+
+def _last(lines, first, indent, step):
+    """The last line of the region that begins at line `first`."""
+    last = first
+    for i in range(first + 1, len(lines)):
+        if lines[i].strip():
+            if not lines[i].startswith(indent):
+                break
+            last = i
+        if lines[i] == f'{indent}# step {step} done':
+            break
+    return last
 
 
 def without_solution(text):

@@ -288,8 +288,8 @@ def judge_train(values, given):
     if FIRST not in values['checkpoints']:
         return f'no checkpoint has the last iteration, {FIRST}: there are {", ".join(map(str, values["checkpoints"]))}'
     if not same(values['resumed_image'], path[-1], 1e-2):
-        if same(values['resumed_image'], adam(start, target, RATE, LAST - FIRST)[-1], 1e-2) or same(
-                values['resumed_image'], path[-1 - FIRST], 1e-2):
+        again = adam(given['other_start'], target, RATE, LAST)
+        if any(same(values['resumed_image'], again[steps], 1e-2) for steps in (LAST - FIRST, LAST)):
             return 'a resumed run begins again from the starting image: initialise only where nothing was restored'
         return f'a run of {FIRST} iterations, resumed to {LAST}, does not end where one of {LAST} does: are all variables restored?'
     return None

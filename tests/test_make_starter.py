@@ -21,7 +21,7 @@ def solutions(name):
     """(region, the lines between its markers) of a file of the real code."""
     lines = (load_vgg.ROOT / name).read_text().splitlines()
     for region in make_starter.regions('\n'.join(lines)):
-        yield region, [line for line in lines[region.first:region.last] if not line.strip().startswith('#')]
+        yield region, [line for line in lines[region.first:region.last + 1] if not line.strip().startswith('#')]
 
 
 def test_it_says_what_to_do_and_holds_nothing_of_the_solution(folder):
@@ -55,7 +55,7 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path, capsys):
 def test_a_student_fills_it_in_step_by_step_and_hands_in(folder):
     """Every step fails at first; each turns green as its regions are filled in; then training and the report."""
     def grades():
-        return check.check(folder)
+        return check.check([folder])[0]
     assert all('still to do' in wrong for items in grades().values() for wrong in items.values())
     for step in range(1, 6):
         for name in make_starter.TODO:
