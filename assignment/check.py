@@ -76,13 +76,13 @@ def _answers(path):
     return answers
 
 
-def judged(step, item, answer, given, ended):
+def judged(item, answer, given, ended):
     """What is wrong with one item, as text; None if it is right."""
     if answer is None:
         return ended or 'there is no answer: the code has ended the program'
     if 'values' in answer:
         try:
-            return verdicts.judge(step, item, answer['values'], given)
+            return verdicts.judge(item, answer['values'], given)
         except Exception as error:  # values of any kind may come
             return f'what came cannot be compared ({type(error).__name__}: {error})'
     error, kind = str(answer.get('error')), answer.get('kind')
@@ -100,7 +100,7 @@ def check_step(folder, step, seconds=SECONDS):
     seed = secrets.randbits(32)
     answers, ended = run_step(folder, step, seed, seconds)
     given = inputs.of_step(step, seed)
-    return {item: judged(step, item, answers.get(item), given, ended) for item in probe.ITEMS[step]}
+    return {item: judged(item, answers.get(item), given, ended) for item in probe.ITEMS[step]}
 
 
 def check(folders, seconds=SECONDS, jobs=os.cpu_count()):

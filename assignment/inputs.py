@@ -2,6 +2,8 @@
 
 import numpy as np
 
+ITERATIONS = 7, 12  # of the first training and of the resumed one, step 5
+
 
 def of_step(step, seed):
     """name -> array, for step 1 to 5."""

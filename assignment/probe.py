@@ -18,8 +18,6 @@ if __package__:
 else:  # in its own process
     import inputs
 
-ITERATIONS = 7, 12  # of the first and of the resumed training
-
 
 def forbid_writing_outside(folder):
     """From here on Python opens nothing for writing, removes, renames and starts nothing outside the folder.
@@ -84,21 +82,23 @@ def value(x):
         return sess.run(tf.convert_to_tensor(x))
 
 
-def network(given, layers, pooling='avg'):
+def network(given):
     """The student's VGG on the given image, not loaded."""
     import load_vgg
     import tensorflow.compat.v1 as tf
-    weights = load_vgg.Weights(Path('w'), {name: given[name] for name in layers}, given['mean_pixels'], 'weights')
-    return load_vgg.VGG(tf.constant(given['image']), weights, pooling)
+    weights = load_vgg.Weights(Path('w'), {'conv1_1': given['conv1_1']}, given['mean_pixels'], 'weights')
+    return load_vgg.VGG(tf.constant(given['image']), weights)
 
 
 def variables():
+    """The names of what an optimizer would change."""
     import tensorflow.compat.v1 as tf
     return [v.op.name for v in tf.trainable_variables()]
 
 
 def conv2d_relu(given):
-    vgg = network(given, ['conv1_1'])
+    """The map after the ReLU, that before it, and what is trainable."""
+    vgg = network(given)
     vgg.conv2d_relu(vgg.input_img, 0, 'conv1_1')
     maps = {'output': value(vgg.conv1_1)}
     if 'conv1_1_pre' in vars(vgg):
@@ -107,18 +107,21 @@ def conv2d_relu(given):
 
 
 def pool(given, name):
-    vgg = network(given, ['conv1_1'])
+    """The map of avgpool or maxpool."""
+    vgg = network(given)
     getattr(vgg, name)(vgg.input_img, name + '1')
     return {'output': value(getattr(vgg, name + '1'))}
 
 
 def content_loss(given):
+    """The loss of two maps."""
     import tensorflow.compat.v1 as tf
     machine = bare()
     return {'loss': value(machine._content_loss(given['P'], tf.constant(given['F'])))}
 
 
 def gram_matrix(given):
+    """Of a tensor."""
     import tensorflow.compat.v1 as tf
     H, W, N = given['F'].shape[1:]
     return {'gram': value(bare()._gram_matrix(tf.constant(given['F']), N, H * W))}
@@ -135,12 +138,14 @@ def _reference_gram(F, N, M):
 
 
 def single_style_loss(given):
+    """The loss of two maps, over Gram matrices that are right."""
     import tensorflow.compat.v1 as tf
     machine = bare(_gram_matrix=_reference_gram)
     return {'loss': value(machine._single_style_loss(given['P'], tf.constant(given['F'])))}
 
 
 def style_loss(given):
+    """The sum over layers whose losses are right."""
     import tensorflow.compat.v1 as tf
     machine = bare()
     layers = machine.recipe.style_layers
@@ -150,6 +155,7 @@ def style_loss(given):
 
 
 def total_loss(given):
+    """The sum of losses that are given."""
     import recipes
     import tensorflow.compat.v1 as tf
     alpha, beta, content, style = (float(x) for x in given['weights'])
@@ -184,6 +190,7 @@ def _trainable(machine, given):
 
 
 def optimize(given):
+    """The images before and after two steps, and the global step."""
     import recipes
     import tensorflow.compat.v1 as tf
     machine = bare(dataclasses.replace(recipes.CS20, learning_rate=float(given['rate'])))
@@ -200,6 +207,7 @@ def optimize(given):
 
 
 def create_summary(given):
+    """The scalars and the picture, of losses and an image that are given."""
     import tensorflow.compat.v1 as tf
     losses = dict(zip(_Columns.columns, map(float, given['losses'])))
     machine = bare(run=_Columns(), vgg=Features({}, given['mean_pixels'].reshape(1, 1, 1, 3)),
@@ -213,18 +221,18 @@ def create_summary(given):
 
 
 def train(given):
-    """Train a stand-in to ITERATIONS, then one straight to the last of them."""
-    first, second = ITERATIONS
+    """Train a stand-in to each of ITERATIONS, then one straight to the last of them."""
+    first, second = inputs.ITERATIONS
     begun = _training(given, 'resumed', first)
-    result = {'losses': begun['losses'], 'image': begun['image'], 'checkpoints': begun['checkpoints'], 'events': begun['events']}
     # another starting image, which a run that is restored does not look at
     again = _training(given | {'start': given['other_start']}, 'resumed', second)
     straight = _training(given, 'straight', second)
-    return result | {'resumed_image': again['image'], 'straight_image': straight['image'], 'all_checkpoints': again['checkpoints'],
-                     'straight_losses': straight['losses']}
+    return {'checkpoints': begun['checkpoints'], 'events': begun['events'], 'resumed_image': again['image'],
+            'straight_image': straight['image'], 'straight_losses': straight['losses']}
 
 
 def _training(given, name, n_iters):
+    """Build and train a stand-in with the student's `build` and `train`; say what it left."""
     import recipes
     import runs
     import tensorflow.compat.v1 as tf
@@ -232,14 +240,13 @@ def _training(given, name, n_iters):
     run = runs.Run(name, {'seed': 0}, _Columns.columns)
     machine = bare(recipe, graph=tf.Graph(), config=runs.session_config('float32'), run=run, checkpoint_every=5,
                    img_width=given['start'].shape[2], img_height=given['start'].shape[1])
-    images, losses = [], []
+    images = []
     machine.create_input = lambda: None
     machine.load_vgg = lambda: _trainable(machine, given)
     machine.losses = lambda: None
 
     def optimize():
         machine.opt = tf.train.AdamOptimizer(2.).minimize(machine.total_loss, global_step=machine.gstep)
-        machine.counted = tf.identity(machine.gstep)
 
     def create_summary():
         for column in run.columns:
@@ -287,6 +294,7 @@ def told(error):
 
 
 def main(step, folder, results):
+    """Try every item of the step; an item's line is written as soon as it is done."""
     seed = int(sys.stdin.readline())
     lines = open(results, 'w', buffering=1)
     os.chdir(folder)

@@ -2,13 +2,14 @@
 
 import numpy as np
 
+from assignment.inputs import ITERATIONS
+
 WEIGHTS = 0.5, 1., 1.5, 3., 4.  # of CS20's style layers
 RATE, BETA1, BETA2, EPSILON = 2., 0.9, 0.999, 1e-8  # of Adam, in the stand-in for step 5
-FIRST, LAST = 7, 12  # the iterations that the probe trains to
 TOLERANCE = 1e-3
 
 
-def judge(step, item, values, given):
+def judge(item, values, given):
     """Return what is wrong with an item's values, one line, or None if they are right.
 
     values: name -> list, as the probe wrote them; given: from `inputs.of_step`
@@ -134,7 +135,7 @@ def judge_content_loss(values, given):
         (((np.float64(given['F']) + given['P']) ** 2).sum() / (4 * s), 'F + P, where F − P was expected')])
 
 
-def gram(F, M=None, N=None):
+def gram(F):
     """FᵀF of features [1, H, W, N]."""
     F = np.float64(F).reshape(-1, F.shape[-1])
     return F.T @ F
@@ -145,7 +146,7 @@ def judge_gram_matrix(values, given):
     N, M = F.shape[-1], F.shape[1] * F.shape[2]
     rows, scrambled, right = F.reshape(M, N), F.reshape(N, M), gram(F)
     return verdict(values['gram'], right, [
-        (rows @ rows.T, f'F Fᵀ, [M, M]: the Gram matrix is Fᵀ F, [N, N], products of channels summed over the positions (transpose_a)'),
+        (rows @ rows.T, 'F Fᵀ, [M, M]: the Gram matrix is Fᵀ F, [N, N], products of channels summed over the positions (transpose_a)'),
         (scrambled @ scrambled.T, 'reshaping [1, H, W, N] to [N, M] mixes channels and positions: reshape to [M, N], then Fᵀ F'),
         (right / M, 'divided by M: the coefficient belongs to the style loss'),
         (right / (N * M), 'divided by N·M: the coefficient belongs to the style loss'),
@@ -163,7 +164,7 @@ def judge_single_style_loss(values, given):
     return verdict(values['loss'], right, [
         (squares, 'the coefficient 1/(4N²M²) is missing'),
         (squares / (N ** 2 * M ** 2), '4× the handout\'s: the 4 of 1/(4N²M²) is missing'),
-        (squares / (4 * N * M), f'N·M× the handout\'s: 1/(4NM) instead of 1/(4N²M²)?'),
+        (squares / (4 * N * M), 'N·M× the handout\'s: 1/(4NM) instead of 1/(4N²M²)?'),
         (squares / (2 * N * M), 'is it 1/(2NM) instead of its square, 1/(4N²M²)?'),
         (squares / (2 * N ** 2 * M ** 2), '2× the handout\'s: 1/(2N²M²) instead of 1/(4N²M²)?'),
         (squares / (4 * N ** 2 * M), 'M× the handout\'s: M is not squared'),
@@ -267,9 +268,9 @@ def judge_create_summary(values, given):
 
 
 def judge_train(values, given):
-    start, target = given['start'], given['target']
-    path = adam(start, target, RATE, LAST)
-    totals = ((path - target) ** 2).reshape(LAST + 1, -1).sum(axis=1)
+    start, target, (first, last) = given['start'], given['target'], ITERATIONS
+    path = adam(start, target, RATE, last)
+    totals = ((path - target) ** 2).reshape(last + 1, -1).sum(axis=1)
     losses, from_zeros = values['straight_losses'], (np.float64(target) ** 2).sum()
     if len(losses) and same(losses[0], from_zeros):
         return 'training begins from zeros: run self.init, then assign self.initial_img'
@@ -280,18 +281,18 @@ def judge_train(values, given):
     if len(losses) > 1 and same(losses[0], totals[1]):
         return 'the losses of iteration 0 are those after a step: fetch them in the same run as self.opt'
     if not same(values['straight_image'], path[-1], 1e-2):
-        return f'after {LAST} iterations the image is not where Adam\'s {LAST} steps lead'
+        return f'after {last} iterations the image is not where Adam\'s {last} steps lead'
     if not values['events'].size:
         return 'no summary has come into graphs/<run>: log what is fetched, with the writer'
     if not values['checkpoints'].size:
         return 'no checkpoint has come into checkpoints/<run>: save one where the loop says so'
-    if FIRST not in values['checkpoints']:
-        return f'no checkpoint has the last iteration, {FIRST}: there are {", ".join(map(str, values["checkpoints"]))}'
+    if first not in values['checkpoints']:
+        return f'no checkpoint has the last iteration, {first}: there are {", ".join(map(str, values["checkpoints"]))}'
     if not same(values['resumed_image'], path[-1], 1e-2):
-        again = adam(given['other_start'], target, RATE, LAST)
-        if any(same(values['resumed_image'], again[steps], 1e-2) for steps in (LAST - FIRST, LAST)):
+        again = adam(given['other_start'], target, RATE, last)
+        if any(same(values['resumed_image'], again[steps], 1e-2) for steps in (last - first, last)):
             return 'a resumed run begins again from the starting image: initialise only where nothing was restored'
-        return f'a run of {FIRST} iterations, resumed to {LAST}, does not end where one of {LAST} does: are all variables restored?'
+        return f'a run of {first} iterations, resumed to {last}, does not end where one of {last} does: are all variables restored?'
     return None
 
 
