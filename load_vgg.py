@@ -99,7 +99,7 @@ class VGG:
 
     def maxpool(self, prev_layer, layer_name):
         """The maximum of 2×2 with stride 2: [1, H, W, C] -> [1, ⌈H/2⌉, ⌈W/2⌉, C]."""
-        # step 1: likewise; only recipes other than CS20's need it
+        # step 1: the same with the maximum; only recipes other than CS20's need it
         with tf.variable_scope(layer_name):
             out = tf.nn.max_pool2d(prev_layer, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding='SAME')
         setattr(self, layer_name, out)

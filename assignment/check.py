@@ -87,7 +87,7 @@ def judged(item, answer, given, ended):
             return f'what came cannot be compared ({type(error).__name__}: {error})'
     error, kind = str(answer.get('error')), answer.get('kind')
     if kind == 'NotImplementedError':
-        return f'still to do: {error.partition(": ")[2]}'
+        return f'still to do: {error.split(": ", 2)[-1]}'
     hint = next((hint for text, hint in HINTS.get(kind, ()) if text in error), None)
     return f'{error}: {hint}' if hint else error
 

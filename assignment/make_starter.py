@@ -11,6 +11,7 @@ import re
 import shutil
 import sys
 import tempfile
+import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,22 +31,19 @@ class Region(NamedTuple):
     step: int
     hint: str
     indent: str
-    where: str
     first: int
     last: int
 
 
 def regions(text):
     """The regions of a file's text, in order."""
-    lines, found, where = text.splitlines(), [], ''
+    lines, found = text.splitlines(), []
     for first, line in enumerate(lines):
-        if match := re.match(r' *def (\w+)', line):
-            where = match[1]
         if match := BEGIN.fullmatch(line):
             indent, step, hint = match[1], int(match[2]), match[3]
             for more in itertools.takewhile(bool, map(MORE.fullmatch, lines[first + 1:])):
                 hint += ' ' + more[1]
-            found.append(Region(step, hint, indent, where, first, _last(lines, first, indent, step)))
+            found.append(Region(step, hint, indent, first, _last(lines, first, indent, step)))
     return found
 
 
@@ -63,12 +61,13 @@ def _last(lines, first, indent, step):
 
 
 def without_solution(text):
-    """The file's text with every region replaced by its hint and a NotImplementedError."""
+    """The file's text with a NotImplementedError, whose text is the hint, for every region."""
     lines = text.splitlines()
     for region in reversed(regions(text)):
-        lines[region.first:region.last + 1] = [
-            f'{region.indent}# TODO step {region.step}: {region.hint}',
-            f'{region.indent}raise NotImplementedError({f"step {region.step}: {region.where}"!r})']
+        hint = map(repr, textwrap.wrap(f'step {region.step}: {region.hint}', 90, drop_whitespace=False))
+        statement = region.indent + 'raise NotImplementedError('
+        lines[region.first:region.last + 1] = [f'{region.indent}# TODO step {region.step}',
+                                               statement + f'\n{"":{len(statement)}}'.join(hint) + ')']
     return '\n'.join(lines) + '\n'
 
 

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
+from tensorboard.backend.event_processing.event_accumulator import IMAGES, SCALARS, EventAccumulator
 
 import utils
-import tensorflow.compat.v1 as tf
 
 LOSSES = ('content_loss', 'style_loss', 'tv_loss', 'total_loss')
 COLOURS = {'input': '#f2c14e', 'vgg': '#a7c7e7', 'losses': '#f4a6a6', 'optimizer': '#b7e4c7', 'summaries': '#dddddd'}
@@ -24,7 +24,7 @@ SCOPES = tuple(COLOURS)  # as data flows
 WIDE, HIGH = 0.48, 0.23  # half of a block of the diagram
 TEMPLATE = """# {name}
 
-{iterations} iterations in {seconds:.0f} s, {rate:.3f} s each.
+{iterations} iterations, {seconds:.3f} s each (median).
 
 ![loss curves](losses.png)
 
@@ -44,37 +44,34 @@ class Events(NamedTuple):
     """What the event files of a run say.
 
     curves: name of a loss -> (iterations, values), each iteration once, as it was computed last
-    times: iteration -> seconds since 1970; graph: a GraphDef; settings: name -> text
+    times: seconds since 1970 of the iterations; graph: a GraphDef; settings: name -> text
     """
     curves: dict
-    times: dict
-    graph: tf.GraphDef
+    times: np.ndarray
+    graph: object
     settings: dict
 
 
 def read(folder):
-    """The `Events` in a folder of event files. Raises `utils.UserError` where there are none, or no loss in them."""
-    files = sorted(Path(folder).glob('events.out.tfevents.*'))
-    if not files:
-        raise utils.UserError(f'{folder}: no event files; train first, in the folder where this is called')
-    curves, times, graph, settings = {}, {}, tf.GraphDef(), {}
-    for file in files:
-        try:
-            for event in tf.train.summary_iterator(str(file)):
-                if event.HasField('graph_def'):
-                    graph = tf.GraphDef.FromString(event.graph_def)
-                for value in event.summary.value:
-                    name = value.tag.rpartition('/')[2]
-                    if name in LOSSES and value.WhichOneof('value') == 'simple_value':
-                        curves.setdefault(name, {})[event.step] = value.simple_value
-                        times[event.step] = event.wall_time
-                    elif name == 'settings':
-                        settings = dict(re.findall(r'^\| (.+?) \| (.*?) \|$', value.tensor.string_val[0].decode(), re.M)[2:])
-        except tf.errors.DataLossError as error:  # cut short by a kill; what came before counts
-            print(f'{file}: damaged at its end, read up to there ({type(error).__name__})', file=sys.stderr)
+    """The `Events` in a folder of event files, as TensorBoard shows them: where a resumed run had to go back, the later ones.
+
+    Raises `utils.UserError` where there are none, or no loss or no graph in them.
+    """
+    if not Path(folder).is_dir():
+        raise utils.UserError(f'{folder}: no such folder; train first, and name the run as outputs/<run>')
+    events = EventAccumulator(str(folder), size_guidance={SCALARS: 0, IMAGES: 1})  # 0: all
+    events.Reload()
+    tags = events.Tags()
+    scalars = {tag.rpartition('/')[2]: events.Scalars(tag) for tag in tags['scalars']}
+    curves = {name: ([point.step for point in scalars[name]], [point.value for point in scalars[name]])
+              for name in LOSSES if name in scalars}
     if not curves:
-        raise utils.UserError(f'{folder}: no loss in the event files; create_summary makes their scalars')
-    return Events({name: tuple(zip(*sorted(points.items()))) for name, points in curves.items()}, times, graph, settings)
+        raise utils.UserError(f'{folder}: no loss in event files there; create_summary makes their scalars')
+    if not tags['graph']:
+        raise utils.UserError(f'{folder}: no graph in the event files; the writer must be given it')
+    text = events.Tensors('settings')[-1].tensor_proto.string_val[0].decode() if 'settings' in tags['tensors'] else ''
+    return Events(curves, np.array([point.wall_time for point in next(iter(scalars.values()))]), events.Graph(),
+                  dict(re.findall(r'^\| (.+?) \| (.*?) \|$', text, re.M)[2:]))
 
 
 def plot_losses(path, curves):
@@ -143,8 +140,6 @@ def draw_graph(path, graph):
     """A block diagram of the graph's scopes on one page: arrows are data that flow from one to the other."""
     names, edges = blocks(graph)
     places = {name: place for name, place in _places(names).items() if name in names}
-    if not places:
-        raise utils.UserError('the event files hold no graph; the writer must be given it')
     bottom = min(y for _, y in places.values())
     figure = Figure(figsize=(13, 7), layout='constrained')
     axes = figure.subplots()
@@ -170,14 +165,14 @@ def draw_graph(path, graph):
 def make(run, out):
     """Write the report of a run, given as the path outputs/<run>, into the folder `out`."""
     events = read(run.parent.parent / 'graphs' / run.name)
-    steps = sorted(events.times)
-    seconds = events.times[steps[-1]] - events.times[steps[0]]
+    iterations = next(iter(events.curves.values()))[0]
+    seconds = np.median(np.diff(events.times) / np.diff(iterations)) if len(iterations) > 1 else np.nan
     plot_losses(out / 'losses.png', events.curves)
     draw_graph(out / 'graph.png', events.graph)
     settings = '\n'.join(f'| {setting} | {value} |' for setting, value in events.settings.items())
     with utils.whole_file(out / 'report.md') as part:
-        part.write_text(TEMPLATE.format(name=run.name, iterations=steps[-1], seconds=seconds, settings=settings,
-                                        rate=seconds / max(1, steps[-1] - steps[0])), encoding='utf-8')
+        part.write_text(TEMPLATE.format(name=run.name, iterations=iterations[-1], seconds=seconds, settings=settings),
+                        encoding='utf-8')
 
 
 @utils.command_line

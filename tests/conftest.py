@@ -1,10 +1,13 @@
 """What most tests need: a tiny VGG-19, two small images, a folder of their own to run in."""
 
+from pathlib import Path
+
 import imageio.v3 as iio
 import numpy as np
 import pytest
 
 import load_vgg
+from style_transfer import StyleTransfer
 
 WIDTHS = {1: 4, 2: 5, 3: 6, 4: 7, 5: 8}  # channels of the tiny VGG's five blocks, all different
 
@@ -39,6 +42,21 @@ def images(tmp_path_factory):
         blocks = rng.integers(0, 256, (8, 12, 3), dtype=np.uint8)
         iio.imwrite(path, blocks.repeat(4, axis=0).repeat(4, axis=1))
     return paths
+
+
+@pytest.fixture(scope='session')
+def run_folder(images, tiny_vgg, tmp_path_factory):
+    """A run of 60 iterations whose checkpoint of 40 was lost: 21 to 60 were computed twice."""
+    folder = tmp_path_factory.mktemp('run')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for n_iters in (50, 60):
+            machine = StyleTransfer(*images, 48, 32, vgg=tiny_vgg, name='r')
+            machine.build()
+            machine.train(n_iters)
+            for path in Path('checkpoints/r').glob('model-[45]0.*') if n_iters == 50 else []:
+                path.unlink()
+    return folder
 
 
 @pytest.fixture

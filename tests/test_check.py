@@ -310,7 +310,7 @@ def test_a_class_is_graded_into_one_table(submission, tmp_path, monkeypatch, cap
     assert check.main([str(group), '--seconds', '30']) == 1
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == ['ada', 'bob', 'cyd']
-    assert lines[1].split()[1:] == ['✓', '✓', '·', '·', '·'] or lines[1].count('✓') == 2
+    assert lines[1].count('✓') == 2
     assert 'step 2, _content_loss: not done after 30 s' in lines[2] and lines[2].count('✓') == 1
     assert 'style_transfer.py is missing' in lines[3]
     assert check.main([str(group / 'ada'), '--json']) == 0

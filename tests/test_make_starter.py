@@ -27,10 +27,11 @@ def solutions(name):
 def test_it_says_what_to_do_and_holds_nothing_of_the_solution(folder):
     for name in make_starter.TODO:
         text = (folder / name).read_text()
-        ast.parse(text)
-        for region, lines in solutions(name):
-            assert f'# TODO step {region.step}: {region.hint}' in text
-            assert f"raise NotImplementedError('step {region.step}: {region.where}')" in text
+        raised = [node.exc.args[0].value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Raise)
+                  and isinstance(node.exc, ast.Call) and ast.unparse(node.exc.func) == 'NotImplementedError']
+        assert sorted(raised) == sorted(f'step {region.step}: {region.hint}' for region, _ in solutions(name))
+        assert text.count('# TODO step') == len(raised)
+        for _, lines in solutions(name):
             everything = '\n'.join(path.read_text() for path in folder.glob('*.py'))
             block = '\n'.join(lines)
             assert block not in everything
@@ -56,7 +57,8 @@ def test_a_student_fills_it_in_step_by_step_and_hands_in(folder):
     """Every step fails at first; each turns green as its regions are filled in; then training and the report."""
     def grades():
         return check.check([folder])[0]
-    assert all('still to do' in wrong for items in grades().values() for wrong in items.values())
+    hints = tuple(f'still to do: {region.hint} ({name}, line' for name in make_starter.TODO for region, _ in solutions(name))
+    assert all(wrong.startswith(hints) for items in grades().values() for wrong in items.values())
     for step in range(1, 6):
         for name in make_starter.TODO:
             real = (load_vgg.ROOT / name).read_text()
