@@ -32,6 +32,7 @@ import transform_net
 
 SIDE, BATCH, NETWORK, BASE = 256, 4, 'half', 16
 OF_PIXELS = ('init', 'noise_ratio', 'noise_amplitude', 'optimizer')  # settings that mean nothing for a network
+DECAY = 0.995  # of the moving averages of the network's parameters
 MARGIN_STEP, MARGIN_STEPS = 8, 4  # pixels; margins in training are 8, 16, 24 or 32
 LISTED = 5  # files named in a message
 SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')  # taken from a folder
@@ -60,6 +61,7 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
         self.training_photos, self.batch, self.seed = photos, batch, seed
         self.model_folder = Path('models', self.run.name)
         self.network = transform_net.TransformNet(shape, base, seed)
+        self.averages = []  # pairs of variables: the average, what it is of
         self.held_out = np.concatenate([utils.get_resized_image(path, side, side) for path in held_out])
 
     def create_input(self):
@@ -75,10 +77,21 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
             # edge, which VGG's zero padding rewards
             margin = MARGIN_STEP * tf.random.stateless_uniform([], [self.seed, self.gstep], 1, MARGIN_STEPS + 1, tf.int32)
             self.margin = tf.placeholder_with_default(margin, [], name='margin')
-        with tf.variable_scope('network'):
+            self.averaged = tf.placeholder_with_default(False, [], name='averaged')
+        with tf.variable_scope('network', custom_getter=self._trained_or_averaged):
             pictures, _ = self.network(self.photos, margin=self.margin)
         self.input_img = tf.ensure_shape(pictures, [None, side, side, 3]) - self.weights.mean_pixels
-        self.shown = {self.photos: self.held_out, self.margin: transform_net.MARGIN}
+        self.shown = {self.photos: self.held_out, self.margin: transform_net.MARGIN, self.averaged: True}
+
+    def _trained_or_averaged(self, getter, name, **how):
+        """The parameter `name` of the network: a variable that is trained, or what is shown and handed in, its moving average.
+
+        Adam at a constant rate never settles; the average of its last steps has a lower loss than any of them.
+        """
+        trained = getter(name, **how)
+        average = getter(f'{name}/average', **how | dict(trainable=False))
+        self.averages.append((average, trained))
+        return tf.where_v2(self.averaged, average, trained)
 
     def load_vgg(self):
         """Step 1, inference: one VGG-19 on the network's pictures, and one on the photos themselves."""
@@ -93,6 +106,15 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
             A = sess.run(self.photo_vgg.features(self.recipe.style_layers),
                          {self.photos: self.style_img + self.vgg.mean_pixels})
         return self.photo_vgg.features(self.recipe.content_layers), A
+
+    def optimize(self):
+        """Step 3, optimizer: Adam on the network; the averages follow, closely at first."""
+        super().optimize()
+        with tf.variable_scope('averages'), tf.control_dependencies([self.opt]):
+            steps = tf.cast(self.gstep.read_value(), tf.float32)
+            rate = 1 - tf.minimum(DECAY, steps / (9 + steps))
+            self.opt = tf.group(*(average.assign_add(rate * (trained.read_value() - average))
+                                  for average, trained in self.averages))
 
     def _image(self):
         """The photos side by side, what the network makes of them below: [2H, B·W, 3], 0-255."""
@@ -112,7 +134,7 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
         losses = dict(zip(self.run.columns, map(float, sess.run(self.loss_terms, self.shown))))
         about = self.run.identity | dict(style_file=self.style_path.name, vgg_file=self.weights.path.name,
                                          steps=int(sess.run(self.gstep)), held_out=losses)
-        saved_models.write(self.model_folder, sess.run(self.network.parameters), about)
+        saved_models.write(self.model_folder, sess.run(self.network.parameters, self.shown), about)
 
     def _originals(self):
         height = 2 * self.img_height

@@ -103,6 +103,22 @@ def test_only_the_network_is_trained_and_no_op_is_added(make):
     assert machine.graph.finalized
 
 
+def test_what_is_shown_is_the_moving_average_of_what_is_trained(make):
+    machine = make()
+    with machine._session() as sess:
+        machine._initialise(sess)
+        averages = trained = sess.run(machine.network.parameters)
+        for step, _ in zip(range(1, 31), machine._moves(sess, 0)):
+            decay = min(0.995, step / (9 + step))
+            before, trained = trained, sess.run(machine.network.parameters)
+            averages = {name: decay * averages[name] + (1 - decay) * trained[name] for name in trained}
+            assert any((before[name] != trained[name]).any() for name in trained)
+        shown = sess.run(machine.network.parameters, machine.shown)
+    for name, average in averages.items():
+        np.testing.assert_allclose(shown[name], average, rtol=1e-3, atol=1e-5)
+        assert np.abs(shown[name] - trained[name]).max() > 1e-4
+
+
 def test_200_steps_halve_the_loss(make):
     machine = make()
     assert machine.train(200) == 200
@@ -114,9 +130,9 @@ def test_200_steps_halve_the_loss(make):
     about = json.loads(Path('models/r/model.json').read_text())
     assert about['steps'] == 200 and about['style'] == utils.file_hash(machine.style_path)
     checkpoint = tf.train.load_checkpoint('checkpoints/r')
-    trained = {name: checkpoint.get_tensor(f'network/{name}') for name in machine.network.parameters}
+    averages = {name: checkpoint.get_tensor(f'network/{name}/average') for name in machine.network.parameters}
     with tf.Graph().as_default(), tf.Session() as sess:
-        network = transform_net.TransformNet('half', 4, parameters=trained)
+        network = transform_net.TransformNet('half', 4, parameters=averages)
         pictures = sess.run(network(machine.held_out)[0])
     assert np.abs(np.hstack(utils.to_uint8(pictures)) - 1. * strip[SIDE:]).max() <= 1
     model = saved_models.Model('models/r')
