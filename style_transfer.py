@@ -156,7 +156,7 @@ class StyleTransfer:
             F = self.vgg.features(recipe.content_layers)
             self.content_loss = sum(w * self._content_loss(p, f) for w, p, f in zip(recipe.content_layer_weights, P, F))
             self.style_loss = self._style_loss(A)
-            self.tv_loss = self._total_variation_loss()
+            self.tv_loss = self._total_variation_loss() if recipe.tv_weight else 0.
             # step 2: self.total_loss, each term by its weight in the recipe
             # without the terms of weight 0, whose gradients would be computed too
             self.total_loss = sum(weight * loss for weight, loss in (

@@ -70,6 +70,7 @@ def convolution(image, W, b, padding=True, stride=1, flipped=False):
 
 
 def judge_conv2d_relu(values, given):
+    """Step 1: the map [1, H, W, out] after the ReLU, the one before it, and no trainable variable."""
     image, (W, b) = given['image'], given['conv1_1']
     before = convolution(image, W, b)
     right = np.maximum(before, 0)
@@ -104,6 +105,7 @@ def pooled(image, kind, stride=2, same_padding=True):
 
 
 def judge_pool(right_kind, other_kind, other_text):
+    """Step 1: a judge of maps [1, ⌈H/2⌉, ⌈W/2⌉, C] of a pooling by `right_kind`, np.mean or np.max; of the other one, other_text."""
     def judge(values, given):
         image = given['image']
         padded = np.pad(image, ((0, 0), (0, 1), (0, 1), (0, 0)))
@@ -119,6 +121,7 @@ def judge_pool(right_kind, other_kind, other_text):
 # --------------------------------------------------------------------------------------------------------------- step 2
 
 def judge_content_loss(values, given):
+    """Step 2: Σ (F − P)² / (4s), a number."""
     difference = np.float64(given['F']) - given['P']
     s, squares = difference.size, (difference ** 2).sum()
     return verdict(values['loss'], squares / (4 * s), [
@@ -142,6 +145,7 @@ def gram(F):
 
 
 def judge_gram_matrix(values, given):
+    """Step 2: G = FᵀF, [N, N]."""
     F = np.float64(given['F'])
     N, M = F.shape[-1], F.shape[1] * F.shape[2]
     rows, scrambled, right = F.reshape(M, N), F.reshape(N, M), gram(F)
@@ -156,6 +160,7 @@ def judge_gram_matrix(values, given):
 
 
 def judge_single_style_loss(values, given):
+    """Step 2: E = Σ (G − A)² / (4 N² M²), a number."""
     F = given['F']
     N, M = F.shape[-1], F.shape[1] * F.shape[2]
     difference = gram(F) - gram(given['P'])
@@ -178,6 +183,7 @@ def judge_single_style_loss(values, given):
 
 
 def judge_style_loss(values, given):
+    """Step 2: Σ w_l E_l, a number; the features of a layer are one value, so that E_l is (g − a)²."""
     E, w = (np.float64(given['g']) - given['a']) ** 2, np.array(WEIGHTS)
     return verdict(values['loss'], (w * E).sum(), [
         (E.sum(), 'the layers are not weighted: 0.5, 1, 1.5, 3, 4 in the recipe'),
@@ -191,6 +197,7 @@ def judge_style_loss(values, given):
 
 
 def judge_total_loss(values, given):
+    """Step 2: α · content + β · style, a number."""
     alpha, beta, content, style = given['weights']
     return verdict(values['loss'], alpha * content + beta * style, [
         (content + style, 'α and β are missing: recipe.content_weight and recipe.style_weight'),
@@ -216,6 +223,7 @@ def adam(start, target, rate, steps):
 
 
 def judge_optimize(values, given):
+    """Step 3: the images [3, …] before, after one and after two steps of Adam, and the global step then."""
     start, target, rate = np.float64(given['start']), given['target'], float(given['rate'])
     images, sign = values['images'], np.sign(start - target)
     if images.shape != (3, *start.shape):
@@ -240,6 +248,7 @@ def judge_optimize(values, given):
 
 
 def judge_create_summary(values, given):
+    """Step 4: scalars as pairs of tag and value, and the picture [H, W, 3], uint8."""
     wanted = dict(zip(('content_loss', 'style_loss', 'total_loss'), map(float, given['losses'])))
     scalars = {str(tag).rpartition('/')[2]: float(number) for tag, number in values['scalars'].reshape(-1, 2)}
     for name, loss in wanted.items():
@@ -268,6 +277,7 @@ def judge_create_summary(values, given):
 
 
 def judge_train(values, given):
+    """Step 5: losses and image of a straight run, image of one resumed, and what was written on the way."""
     start, target, (first, last) = given['start'], given['target'], ITERATIONS
     path = adam(start, target, RATE, last)
     totals = ((path - target) ** 2).reshape(last + 1, -1).sum(axis=1)

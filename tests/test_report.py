@@ -26,6 +26,7 @@ def test_the_graph_is_that_of_the_method(run_folder):
     assert {'input', 'vgg/conv1_1', 'vgg/avgpool1', 'vgg/conv5_4', 'losses', 'optimizer', 'summaries'} <= set(names)
     assert {('input', 'vgg/conv1_1'), ('vgg/conv1_1', 'vgg/conv1_2'), ('vgg/conv1_2', 'vgg/avgpool1'),
             ('vgg/avgpool1', 'vgg/conv2_1'), ('vgg/conv4_2', 'losses'), ('losses', 'optimizer')} <= edges
+    assert ('input', 'losses') not in edges  # no total variation in this recipe
     to_losses = {there for there, here in edges if here == 'losses' and there.startswith('vgg/')}
     assert to_losses == {f'vgg/conv{layer}' for layer in ('1_1', '2_1', '3_1', '4_1', '4_2', '5_1')}
 
