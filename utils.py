@@ -114,6 +114,10 @@ def whole_file(path):
     try:
         yield part
         os.replace(part, path)
+    except OSError as error:
+        if error.filename in (None, str(part)):  # what a full disk leaves out, and what nobody asked for
+            error.filename = str(path)
+        raise
     finally:
         part.unlink(missing_ok=True)
 

@@ -398,6 +398,7 @@ def test_a_picture_is_written_whole_or_not_at_all(tmp_path, monkeypatch, existin
         Path(part).write_bytes(b'half a picture')
         raise OSError(28, 'No space left on device')
     monkeypatch.setattr(utils.iio, 'imwrite', full_disk)
-    with pytest.raises(OSError):
+    with pytest.raises(OSError) as caught:
         utils.save_image(path, 255 - COLOUR)
+    assert caught.value.filename == str(path)
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
