@@ -10,7 +10,6 @@ memory of a 6000×4000 photo, in processes of their own.
 import argparse
 import json
 import os
-import resource
 import statistics
 import sys
 import tempfile
@@ -121,7 +120,7 @@ def large(folder):
 def stylize(model, photo):
     """Stylise one photo in this process, as a user would; print seconds and the peak of memory in bytes."""
     took = seconds(lambda: fast_style_transfer.main(['stylize', photo, '--model', model, '--out', 'picture.jpg']))
-    print('\n' + json.dumps([took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]))
+    print('\n' + json.dumps([took, iteration.peak_memory()]))
 
 
 def main():
