@@ -1,4 +1,7 @@
-"""The grader: wrong solutions by name, right ones however they are written, code that means harm."""
+"""The grader: wrong solutions by name, right ones however they are written, code that means harm.
+
+That the real solution passes is in test_make_starter.py.
+"""
 
 import concurrent.futures
 import json
@@ -224,10 +227,6 @@ _, losses = sess.run((self.opt, self.loss_terms))
 """]}
 
 
-def test_the_real_solution_passes(submission):
-    assert check.passed(*check.check([submission()])) == [1, 2, 3, 4, 5]
-
-
 def test_a_solution_in_other_words_passes(tmp_path):
     for name, bodies in PLAIN.items():
         (tmp_path / name).write_text(in_regions(name, *bodies))
@@ -247,8 +246,8 @@ return tf.einsum('bhwi,bhwj->bij', F, F)
     bodies[5] = "self.opt = tf.train.AdamOptimizer(recipe.learning_rate).minimize(self.total_loss, self.gstep, [self.input_img])"
     (tmp_path / 'load_vgg.py').write_text(in_regions('load_vgg.py', *PLAIN['load_vgg.py']))
     (tmp_path / 'style_transfer.py').write_text(in_regions('style_transfer.py', *bodies))
-    grades, = check.check([tmp_path])
-    assert check.passed(grades) == [1, 2, 3, 4, 5], check.report(grades)
+    for step in (2, 3):
+        assert set(check.check_step(tmp_path, step).values()) == {None}
 
 
 # ---------------------------------------------------------------------------------------------------------- ill will
@@ -307,11 +306,11 @@ def test_a_class_is_graded_into_one_table(submission, tmp_path, monkeypatch, cap
     submission().rename(group / 'ada')
     submission(('style_transfer.py', CONTENT, f'        while True: pass\n{CONTENT}')).rename(group / 'bob')
     (group / 'cyd').mkdir()
-    assert check.main([str(group), '--seconds', '30']) == 1
+    assert check.main([str(group), '--seconds', '15']) == 1
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == ['ada', 'bob', 'cyd']
     assert lines[1].count('✓') == 2
-    assert 'step 2, _content_loss: not done after 30 s' in lines[2] and lines[2].count('✓') == 1
+    assert 'step 2, _content_loss: not done after 15 s' in lines[2] and lines[2].count('✓') == 1
     assert 'style_transfer.py is missing' in lines[3]
     assert check.main([str(group / 'ada'), '--json']) == 0
     assert json.loads(capsys.readouterr().out)['ada']['2']['_content_loss'] is None

@@ -140,15 +140,15 @@ def test_200_steps_halve_the_loss(make):
 
 
 def test_a_resumed_training_is_the_same_to_the_bit(make):
-    assert make('straight').train(60) == 60
-    for n in (7, 40, 60):  # none at the end of an epoch of photos
+    assert make('straight').train(40) == 40
+    for n in (7, 25, 40):  # the first two not at the end of an epoch of photos
         assert make().train(n) == n
     for path in ('outputs/{}/final.png', 'models/{}/saved_model.pb'):
         assert Path(path.format('r')).read_bytes() == Path(path.format('straight')).read_bytes()
     histories = [Path(f'checkpoints/{name}/losses.csv').read_text().splitlines() for name in ('r', 'straight')]
     assert histories[0] == histories[1]
-    assert make('other', seed=1).train(60) == 60
-    assert Path('outputs/r/final.png').read_bytes() != Path('outputs/other/final.png').read_bytes()
+    assert make('other', seed=1).train(1) == 1
+    assert Path('checkpoints/other/losses.csv').read_text().splitlines()[1] != histories[0][1]
 
 
 def test_ctrl_c_leaves_a_checkpoint_and_no_model(make, monkeypatch):
