@@ -42,7 +42,7 @@ def test_loss_curves_show_every_loss_on_a_log_axis(tmp_path, axes):
     assert all(ink(tmp_path / 'losses.png', curve) > 300 for curve in range(3))
 
 
-@pytest.mark.filterwarnings('error::UserWarning', 'error::RuntimeWarning')  # not other packages' deprecations
+@pytest.mark.filterwarnings('error', 'ignore::DeprecationWarning')
 @pytest.mark.parametrize('zeros, scale, shown', [
     ((slice(None), 0), 'log', [1, 2]), ((0, 0), 'log', [0, 1, 2]), ((slice(None), slice(None)), 'linear', [2])])
 def test_loss_curves_with_zeros(tmp_path, axes, zeros, scale, shown):
@@ -54,7 +54,7 @@ def test_loss_curves_with_zeros(tmp_path, axes, zeros, scale, shown):
     assert all(ink(tmp_path / 'losses.png', curve) > 300 for curve in shown)
 
 
-@pytest.mark.filterwarnings('error::UserWarning', 'error::RuntimeWarning')  # not other packages' deprecations
+@pytest.mark.filterwarnings('error', 'ignore::DeprecationWarning')
 @pytest.mark.parametrize('length', [1, 2])
 def test_loss_curves_of_very_few_iterations(tmp_path, length):
     figures.loss_curves(tmp_path / 'losses.png', COLUMNS, HISTORY[:length])
