@@ -110,7 +110,9 @@ KINDS = {
                                                      extrasamples=['unassalpha']),
                             over_white(grey(FLOAT[:, :, 0].clip(0, 1) * 255), FLOAT[:, :, 1].clip(0, 1) * 255), 1e-3),
     'CMYK.tif': (lambda path: Image.fromarray(CMYK, 'CMYK').save(path), from_cmyk(CMYK), 1),
-    'YCbCr.tif': (lambda path: Image.fromarray(COLOUR).convert('YCbCr').save(path), COLOUR, 3),
+    # Pillow 12.3, which Python 3.10 gets, does not read uncompressed ones; they are rare
+    'YCbCr.tif': (lambda path: Image.fromarray(blocks(COLOUR)).convert('YCbCr').save(path, compression='jpeg', quality=100),
+                  blocks(COLOUR), 4),
     'Lab.tif': (lambda path: Image.fromarray(PALE).convert('LAB').save(path), PALE, 4),
     # Pillow, as Photoshop, stores inverted values and a marker that says so
     'CMYK.jpg': (lambda path: Image.fromarray(blocks(CMYK), 'CMYK').save(path, quality=100), blocks(from_cmyk(CMYK)), 4),
