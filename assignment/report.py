@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
-from tensorboard.backend.event_processing.event_accumulator import IMAGES, SCALARS, EventAccumulator
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import utils
 
@@ -59,7 +59,7 @@ def read(folder):
     """
     if not Path(folder).is_dir():
         raise utils.UserError(f'{folder}: no such folder; train first, and name the run as outputs/<run>')
-    events = EventAccumulator(str(folder), size_guidance={SCALARS: 0, IMAGES: 1})  # 0: all
+    events = EventAccumulator(str(folder))
     events.Reload()
     tags = events.Tags()
     scalars = {tag.rpartition('/')[2]: events.Scalars(tag) for tag in tags['scalars']}

@@ -9,6 +9,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
+import tensorflow.compat.v1 as tf
 from assignment import report
 
 
@@ -52,6 +53,18 @@ def test_events_that_are_cut_short_count_up_to_there(run_folder, tmp_path):
     last.write_bytes(last.read_bytes()[:-40])
     events = report.read(tmp_path / 'graphs/r')
     assert events.curves['total_loss'][0][:8] == [1, 2, 3, 4, 5, 10, 20, 40]
+
+
+def test_a_pause_between_two_sessions_does_not_count(workdir):
+    with tf.Graph().as_default() as graph:
+        tf.zeros([1], name='input/in_img')
+        writer = tf.summary.FileWriter('graphs/r', graph)
+    for step, seconds in ((1, 0.5), (2, 1), (10, 5), (20, 5000), (40, 5010)):
+        summary = tf.Summary(value=[tf.Summary.Value(tag='total_loss', simple_value=40 / step)])
+        writer.add_event(tf.Event(wall_time=1e9 + seconds, step=step, summary=summary))
+    writer.close()
+    assert report.main(['outputs/r']) == 0
+    assert '40 iterations, 0.500 s each (median)' in Path('report/report.md').read_text()
 
 
 @pytest.mark.parametrize('content', [None, b'', b'no events'])
