@@ -4,14 +4,18 @@ import queue
 import threading
 
 import numpy as np
-import scipy.optimize
+import scipy
 
 PAIRS = 10  # of steps and gradient changes that it remembers
 NO_LIMIT = 2**31 - 1
+FIRST_STEP = 1.  # the mean of what its first step adds to a number of the point, in the units of these
 
 
 class Search:
     """The minimum of a function between bounds, by L-BFGS-B (Byrd, Lu, Nocedal and Zhu 1995).
+
+    Where nothing is known of the curvature its first step is the gradient, whose size is that of the function. SciPy is given
+    the function over a number that makes that step FIRST_STEP: times any factor, the function has the same points.
 
     best: the point of the smallest value told so far, an array of the shape of the start, float32; first the start
     value: that smallest value
@@ -61,6 +65,7 @@ class Search:
         options = dict(maxcor=PAIRS, ftol=0, gtol=0, maxfun=NO_LIMIT, maxiter=NO_LIMIT)
         try:
             for _ in range(2):  # a line search that stalls is often helped by an empty memory
+                self._unit = None
                 scipy.optimize.minimize(self._function, np.float64(self.best.ravel()), jac=True, method='L-BFGS-B',
                                         bounds=bounds, options=options)
             self._points.put(None)
@@ -74,7 +79,10 @@ class Search:
         answer = self._answers.get()
         if answer is None:
             raise _Left
-        return answer
+        value, gradient = answer
+        if self._unit is None:
+            self._unit = np.abs(gradient).mean() / FIRST_STEP or 1.
+        return value / self._unit, gradient / self._unit
 
 
 class _Left(Exception):

@@ -15,23 +15,46 @@ def rosenbrock(x):
 
 
 def test_the_points_are_scipys():
-    start = np.float32([[-1.2, 1.], [0.5, 2.]])
+    start = np.float32([[-1.2, 1.], [0.5, 1.5]])
+    unit = np.abs(rosenbrock(start)[1]).mean()  # the mean first step is 1
     expected = []
 
     def record(x):
         # what is told of a point is of its float32, as of an image's
         expected.append(np.float32(x))
-        return rosenbrock(expected[-1])
+        value, gradient = rosenbrock(expected[-1])
+        return value / unit, gradient / unit
     scipy.optimize.minimize(record, np.float64(start.ravel()), jac=True, method='L-BFGS-B', bounds=[(-2, 1.5)] * 4,
                             options=dict(maxcor=10, ftol=0, gtol=0, maxfun=40))
     points = []
     with lbfgs.Search(start, -2, 1.5) as search:
         for _ in expected:
+            assert not search.ended
             points.append(search.point.ravel())
             search.tell(*rosenbrock(search.point))
     np.testing.assert_array_equal(points, expected)
     assert search.value == min(rosenbrock(point)[0] for point in points)
     np.testing.assert_array_equal(search.best.ravel(), min(points, key=lambda point: rosenbrock(point)[0]))
+
+
+@pytest.mark.parametrize('factor', [2. ** -40, 1e-4, 3., 1e11])
+def test_a_common_factor_changes_no_point(factor):
+    """Losses are 10⁶ to 10¹¹ and their weights anybody's choice; of a power of two not a bit is rounded otherwise."""
+    def points(factor):
+        with lbfgs.Search(np.float32([[-1.2, 1.], [0.5, 1.5]]), -2, 1.5) as search:
+            for _ in range(40):
+                assert not search.ended
+                yield search.point
+                value, gradient = rosenbrock(search.point)
+                search.tell(factor * value, factor * gradient)
+    np.testing.assert_allclose(list(points(factor)), list(points(1.)), atol=0 if factor == 2. ** -40 else 1e-3)
+
+
+def test_a_start_without_a_slope_ends():
+    with lbfgs.Search(np.zeros(3, np.float32), -1, 1) as search:
+        while not search.ended:
+            search.tell(0., np.zeros(3))
+    assert search.value == 0 and (search.best == 0).all()
 
 
 def test_points_stay_between_the_bounds():
