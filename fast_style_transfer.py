@@ -52,7 +52,7 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
     checkpoint_every = 200  # iterations
 
     def __init__(self, photos, batch, held_out, style_img, shape, base, recipe=recipes.FAST, vgg=None, seed=0,
-                 precision='float32', threads=0, name=None):
+                 precision='auto', threads=0, name=None):
         side = photos.side
         # a held-out photo stands in for the content image, which only gives its size
         super().__init__(held_out[0], style_img, side, side, recipe, vgg, seed, precision, threads, name)
@@ -146,10 +146,10 @@ def train(args):
     recipe = recipes.from_flags(args, OFFERED)
     photos = training_images.Photos(args.images, args.side, args.seed, args.held_out)
     machine = FastStyleTransfer(photos, args.batch, args.held_out, args.style, args.network, args.base, recipe, args.vgg,
-                                args.seed, args.precision, args.threads, args.name or args.style.stem)
+                                args.seed, style_transfer.precision(args, recipe), args.threads, args.name or args.style.stem)
     if not args.restart:
         saved_models.check_free(machine.model_folder, machine.run.identity)
-    print(f'{args.style}, {len(photos.paths)} files to train on\n'
+    print(f'{args.style}, {len(photos.paths)} files to train on, {runs.described(machine.precision)}\n'
           f'weights {machine.weights.path}: {machine.weights.description}')
     machine.build()
     start_time = time.time()
@@ -305,7 +305,9 @@ def _stylize_flags(parser):
                         'than this either way go through in parts (default: from the free memory)')
     parser.add_argument('--shard', type=_shard, default=(1, 1), metavar='i/n',
                         help='take every n-th photo, from the i-th on: n processes share the work')
-    runs.add_session_flags(parser)
+    parser.add_argument('--precision', choices=runs.PRECISIONS, default='float32', help='bfloat16 is faster on processors that '
+                        'have it, and a little less exact (default: %(default)s)')
+    runs.add_threads_flag(parser)
 
 
 @utils.command_line

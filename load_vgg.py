@@ -2,15 +2,17 @@
 
     python load_vgg.py                   fetch the public weights, keep their 16 convolutions in weights/
     python load_vgg.py --source keras    the same from tf.keras.applications, when that host is down
+    python load_vgg.py --levels          either with each layer's filters rounded to 256 values, 18.5 MB in place of 80
 """
 
 import re
 import sys
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import scipy.io
+import scipy
 
 import utils
 import tensorflow
@@ -22,8 +24,11 @@ VGG_FILENAME = 'imagenet-vgg-verydeep-19.mat'
 EXPECTED_BYTES = 534904783
 EXPECTED_SHA256 = 'abdb57167f82a2a1fbab1e1c16ad9373411883f262a1a37ee5db2e6fb0044695'
 KERAS_MEAN = (123.68, 116.779, 103.939)  # what its preprocess_input subtracts, as RGB
-FULL_DESCRIPTION = 'full-width VGG-19 (Simonyan and Zisserman 2014, CC BY 4.0), its 16 convolutions'
-SEARCHED = (ROOT / 'weights' / VGG_FILENAME, ROOT / VGG_FILENAME, ROOT / 'weights' / 'vgg19-thin.mat')
+DESCRIPTION = 'VGG-19 (Simonyan and Zisserman 2014, CC BY 4.0), 16 convolutions'
+BUNDLED = ROOT / 'weights' / 'vgg19.mat'
+SEARCHED = (ROOT / 'weights' / VGG_FILENAME, ROOT / VGG_FILENAME, BUNDLED)
+LEVELS = 256  # values a layer, so that a filter's number is one byte
+ROUNDS = 3  # of k-means; eight gain next to nothing
 
 # Configuration E of Simonyan and Zisserman (2014) up to its last pooling; a layer's place here is its index in the .mat
 LAYERS = tuple(name for block, depth in enumerate((2, 2, 4, 4, 4), start=1)
@@ -44,14 +49,11 @@ class Weights(NamedTuple):
     convolutions: name -> (filters [height, width, in, out], biases [out]), float32, shallowest first
     mean_pixels: [3], the RGB mean, 0-255, that the network expects to be subtracted
     description: one line that says what the file is
-    embeddings: for an encoder that was distilled with them, layer -> 1×1 convolution (filters [1, 1, in, out], biases
-        [out]) that, rectified, gives that layer of the network it was distilled from
     """
     path: Path
     convolutions: dict
     mean_pixels: np.ndarray
     description: str
-    embeddings: dict = {}
 
 
 class VGG:
@@ -138,43 +140,50 @@ def find_weights(path=None):
             return candidate
     if path:
         raise utils.UserError(f'{path}: no such weights file; python load_vgg.py fetches the public one')
-    raise utils.UserError(f'no VGG-19 weights in {ROOT} or its weights/: python load_vgg.py fetches them (535 MB), '
-                          '--vgg PATH names a file you have')
+    raise utils.UserError(f'no VGG-19 weights in {ROOT} or its weights/, not even those that ship: python load_vgg.py fetches '
+                          'them (535 MB), --vgg PATH names a file you have')
 
 
 def read_weights(path):
     """Read a MatConvNet file (today's or the beta16 layout, any width, any depth) as `Weights`.
 
-    Fields are taken by name. Raises `utils.UserError` for a file that is no such thing.
+    Fields are taken by name; where a layer has `levels`, its filters are `levels[codes]`.
+    Raises `utils.UserError` for a file that is no such thing.
     """
     try:
         mat = scipy.io.loadmat(path, variable_names=('layers', 'meta', 'normalization'))
-        convolutions, embeddings = {}, {}
+        convolutions = {}
         for layer in mat['layers'].ravel():
             name = str(_field(layer, 'name')[0])
-            kind = convolutions if name in LAYERS else embeddings
-            if name.startswith(('conv', 'embed')):
+            if name.startswith('conv'):
                 W, b = _field(layer, 'weights').ravel()
+                if 'levels' in _fields(layer):
+                    W = _field(layer, 'levels').ravel()[W]
                 # MATLAB drops a last dimension of 1
-                kind[name.removeprefix('embed_')] = np.float32(W).reshape(*W.shape[:3], b.size), np.float32(b).reshape(b.size)
+                convolutions[name] = np.float32(W).reshape(*W.shape[:3], b.size), np.float32(b).reshape(b.size)
         normalization = mat['normalization'] if 'normalization' in mat else _field(mat['meta'], 'normalization')
         mean_pixels = np.float32(_field(normalization, 'averageImage').reshape(-1, 3).mean(axis=0, dtype=np.float64))
-        description = str(_field(mat['meta'], 'description')[0]) if 'description' in _fields(mat.get('meta')) else None
+        described = 'meta' in mat and 'description' in _fields(mat['meta'])
+        description = str(_field(mat['meta'], 'description')[0]) if described else None
     except Exception as error:  # SciPy raises a dozen kinds for a damaged file
         raise utils.UserError(f'{path}: not a MatConvNet VGG-19 file ({error})') from error
     _check_chain(path, convolutions)
-    return Weights(Path(path), convolutions, mean_pixels, description or _describe(convolutions), embeddings)
+    return Weights(Path(path), convolutions, mean_pixels, description or _describe(convolutions))
 
 
-def _fields(struct):
-    return getattr(getattr(struct, 'dtype', None), 'names', None) or ()
+def _struct(cell):
+    """The 1×1 MATLAB struct in a cell, however deep loadmat has wrapped it in object arrays."""
+    while cell.dtype == object:
+        cell = cell.ravel()[0]
+    return cell
 
 
-def _field(struct, name):
-    """One field of a 1×1 MATLAB struct, however deep loadmat has wrapped it in object cells."""
-    while struct.dtype == object:
-        struct = struct.ravel()[0]
-    return struct[name].ravel()[0]
+def _fields(cell):
+    return _struct(cell).dtype.names or ()
+
+
+def _field(cell, name):
+    return _struct(cell)[name].ravel()[0]
 
 
 def _check_chain(path, convolutions):
@@ -195,35 +204,60 @@ def _describe(convolutions):
     return f'{size} VGG-19, {next(iter(convolutions))} to {list(convolutions)[-1]}'
 
 
-def write_weights(path, weights):
-    """Write `weights` in MatConvNet's layout, ReLUs and poolings between, so that any reader of the public file takes it."""
+def write_weights(path, weights, levels=False):
+    """Write `weights` in MatConvNet's layout, ReLUs and poolings between.
+
+    Any reader of the public file takes it as it is. With `levels` each layer's filters are rounded to LEVELS values, and the
+    file, a quarter of the size, holds their codes beside these; only `read_weights` takes that.
+    """
     last = LAYERS.index(list(weights.convolutions)[-1])
-    layers = [_layer(name, weights.convolutions.get(name)) for name in LAYERS[:last + 2]]
-    layers += [_layer(f'embed_{name}', embedding) for name, embedding in weights.embeddings.items()]
+    layers = [_layer(name, weights.convolutions.get(name), levels) for name in LAYERS[:last + 2]]
     cells = np.empty((1, len(layers)), dtype=object)
     cells[0, :] = layers
+    description = weights.description or _describe(weights.convolutions)
     meta = {'normalization': {'averageImage': np.float32(weights.mean_pixels).reshape(1, 1, 3)},
-            'description': weights.description or _describe(weights.convolutions)}
+            'description': description + (f', {LEVELS} levels a layer' if levels else '')}
     with utils.whole_file(path) as part:
-        scipy.io.savemat(part, {'layers': cells, 'meta': meta}, appendmat=False)
+        scipy.io.savemat(part, {'layers': cells, 'meta': meta}, appendmat=False, do_compression=levels)
 
 
-def _layer(name, filters_and_biases):
+def _layer(name, filters_and_biases, levels):
     """One struct of the file's `layers`: a convolution if there are filters, else what the name says."""
     if filters_and_biases is None:
         return {'name': name, 'type': name.rstrip('_0123456789')}
     W, b = filters_and_biases
+    values, codes = quantized(W) if levels else (None, np.float32(W))
     pair = np.empty((1, 2), dtype=object)
-    pair[0, :] = np.float32(W), np.float32(b).reshape(1, -1)
+    pair[0, :] = codes, np.float32(b).reshape(1, -1)
     pad = (W.shape[0] - 1) // 2
-    return {'name': name, 'type': 'conv', 'weights': pair, 'size': np.float64([W.shape]),
-            'pad': np.float64([[pad] * 4]), 'stride': np.float64([[1, 1]])}
+    return {'name': name, 'type': 'conv', 'weights': pair, 'size': np.float64([W.shape]), 'pad': np.float64([[pad] * 4]),
+            'stride': np.float64([[1, 1]])} | ({} if values is None else {'levels': values})
 
 
-def fetch(path, url=VGG_DOWNLOAD_LINK):
+def quantized(W, n=LEVELS):
+    """(levels [at most n], float32, ascending; codes of W's shape, uint8): levels[codes] is near W, by k-means.
+
+    Levels start where the cube root of the density has its quantiles: there the squared error is least (Panter and Dite
+    1951). Exact where W has no more than n values.
+    """
+    levels = np.unique(np.float32(W))
+    if len(levels) > n:
+        counts, edges = np.histogram(W, bins=n)
+        mass = np.concatenate([[0], np.cumsum(np.cbrt(counts))])
+        start = np.interp((np.arange(n) + 0.5) / n * mass[-1], mass, edges)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # a level that no value is nearest to stays where it is
+            levels, _ = scipy.cluster.vq.kmeans2(np.float64(W).ravel(), start, iter=ROUNDS, minit='matrix')
+        levels = np.unique(np.float32(levels))
+    codes = np.searchsorted((np.float64(levels[1:]) + levels[:-1]) / 2, W)
+    return levels, codes.astype(np.uint8)
+
+
+def fetch(path, url=VGG_DOWNLOAD_LINK, levels=False):
     """Write the 16 convolutions of the public file to `path` (80 MB of 535), downloading it unless it lies in the root.
 
-    The download is removed once they are written. Raises `utils.UserError` if it cannot be had whole.
+    levels: as `write_weights` has it. The download is removed once they are written. Raises `utils.UserError` if it cannot
+    be had whole.
     """
     own, download = ROOT / VGG_FILENAME, path.with_name('public-' + path.name)
     public = next((file for file in (own, download) if _is_public(file)), None)
@@ -234,7 +268,7 @@ def fetch(path, url=VGG_DOWNLOAD_LINK):
             utils.download(url, download, EXPECTED_BYTES, EXPECTED_SHA256)
         except utils.UserError as error:
             raise utils.UserError(f'{error}; --url takes a mirror, --source keras the copy that Keras has') from error
-    write_weights(path, read_weights(public or download)._replace(description=FULL_DESCRIPTION))
+    write_weights(path, read_weights(public or download)._replace(description=DESCRIPTION), levels)
     download.unlink(missing_ok=True)
 
 
@@ -242,10 +276,11 @@ def _is_public(path):
     return path.is_file() and path.stat().st_size == EXPECTED_BYTES and utils.file_hash(path) == EXPECTED_SHA256
 
 
-def convert_keras(path, weights='imagenet'):
+def convert_keras(path, weights='imagenet', levels=False):
     """Write the 16 convolutions that tf.keras.applications has to `path`; it fetches them (80 MB) unless it has them.
 
-    weights: 'imagenet', or a Keras weights file. Keras's network takes BGR, ours RGB. Raises `utils.UserError`.
+    weights: 'imagenet', or a Keras weights file; levels: as `write_weights` has it. Keras's network takes BGR, ours RGB.
+    Raises `utils.UserError`.
     """
     try:
         model = tensorflow.keras.applications.VGG19(include_top=False, weights=weights)
@@ -258,16 +293,18 @@ def convert_keras(path, weights='imagenet'):
             convolutions['conv{}_{}'.format(*match.groups())] = tuple(layer.get_weights())
     W, b = convolutions['conv1_1']
     convolutions['conv1_1'] = W[:, :, ::-1], b
-    write_weights(path, Weights(path, convolutions, np.float32(KERAS_MEAN), FULL_DESCRIPTION + ', from Keras'))
+    write_weights(path, Weights(path, convolutions, np.float32(KERAS_MEAN), DESCRIPTION + ', from Keras'), levels)
 
 
 @utils.command_line
 def main(argv=None):
-    """Fetch the full-width weights as the flags say; return the exit status."""
-    parser = utils.Parser(description='Fetch the full-width VGG-19 and keep its convolutions in weights/.')
+    """Fetch the weights as the flags say; return the exit status."""
+    parser = utils.Parser(description='Fetch the public VGG-19 and keep its convolutions in weights/.')
     parser.add_argument('--source', choices=('vlfeat', 'keras'), default='vlfeat',
                         help='the public file (535 MB), or what tf.keras.applications has (80 MB) (default: %(default)s)')
     parser.add_argument('--url', default=VGG_DOWNLOAD_LINK, help='a mirror of the public file (default: %(default)s)')
+    parser.add_argument('--levels', action='store_true',
+                        help=f'round each layer\'s filters to {LEVELS} values, as in the file that ships: 18.5 MB in place of 80')
     args = parser.parse_args(argv)
     if args.source == 'keras' and args.url != VGG_DOWNLOAD_LINK:
         parser.error('--url is for --source vlfeat: Keras has its own address')
@@ -275,9 +312,9 @@ def main(argv=None):
     if path.exists():
         print(f'{path} is there already; remove it to have it made again')
     elif args.source == 'keras':
-        convert_keras(path)
+        convert_keras(path, levels=args.levels)
     else:
-        fetch(path, args.url)
+        fetch(path, args.url, args.levels)
     print(f'{path}: {read_weights(path).description}, {path.stat().st_size / 1e6:.0f} MB')
 
 

@@ -102,9 +102,6 @@ class Recipe:
     iterations: int = setting(300, 'steps of Adam, evaluations of L-BFGS', low=1, high=LONGEST)
     cadence: tuple = ((5, 1), (20, 10), (math.inf, 20))
 
-    # (setting, value) where a VGG-19 of fewer channels, such as the bundled one, has features of another size
-    thin: tuple = ()
-
     def __post_init__(self):
         for field in dataclasses.fields(self):
             if field.metadata:
@@ -118,16 +115,6 @@ class Recipe:
                                 f'--{kind}-layers needs at least one layer and as many weights')
         if not self.content_weight and not self.style_weight:
             raise UserError('--content-weight and --style-weight are both 0: nothing is left to look for')
-
-    def at_width(self, channels):
-        """The recipe for a VGG-19 with so many channels in conv1_1, 64 in the published one."""
-        return dataclasses.replace(self, thin=(), **(dict(self.thin) if channels < 64 else {}))
-
-    def changes(self, other):
-        """What `other` has otherwise, as lines of text."""
-        return [f'{_flag(field)} {_text(getattr(other, field.name))} in place of {_text(getattr(self, field.name))}'
-                for field in dataclasses.fields(self)
-                if field.metadata and getattr(other, field.name) != getattr(self, field.name)]
 
     def ignores(self, name):
         """Why the setting `name` does nothing in this recipe, or None if it counts."""
@@ -145,7 +132,7 @@ class Recipe:
 
     def identity(self):
         """What decides the result, as a dict: every setting but the length, since a run can go on, and the cadence."""
-        return {key: value for key, value in dataclasses.asdict(self).items() if key not in ('iterations', 'cadence', 'thin')}
+        return {key: value for key, value in dataclasses.asdict(self).items() if key not in ('iterations', 'cadence')}
 
     def logs(self, step):
         """Whether the picture and the summaries of iteration `step` are written."""
@@ -161,23 +148,23 @@ STYLENET = Recipe(
     content_layers=('conv4_2', 'conv5_2'), content_layer_weights=(0.5, 0.5), content_weight=5., content_coefficient='1/s',
     style_layer_weights=(0.2,) * 5, style_weight=500., style_coefficient='1/(N⁴M²)',
     tv_weight=100., pooling='max', init='normal', noise_amplitude=0.256, learning_rate=10., iterations=100,
-    cadence=((math.inf, 25),), thin=(('style_weight', 100.), ('tv_weight', 0.5)),
+    cadence=((math.inf, 25),),
 )
 
-# PyTorch's tutorial. Its 10⁶ goes with inputs that are 57 times smaller, (0-1 less a mean) / 0.225: content losses grow with
-# the square of the features and Gram matrices' with the fourth power, so 10⁶ / 57² does the same for the public .mat.
+# PyTorch's tutorial. Its 10⁶ goes with inputs that are 57 times smaller, (0-1 less a mean) / 0.225, and with its own pictures:
+# with 3000 the weighted style loss stands to the content loss as in its log (README).
 LBFGS_TUTORIAL = Recipe(
     name='lbfgs',
     content_layers=('conv2_2_pre',), content_layer_weights=(1.,), content_weight=1., content_coefficient='1/s',
     style_layers=('conv1_1_pre', 'conv1_2_pre', 'conv2_1_pre', 'conv2_2_pre', 'conv3_1_pre'), style_layer_weights=(1.,) * 5,
-    style_weight=300., style_coefficient='1/(N⁴M²)',
-    pooling='max', init='content', optimizer='lbfgs', cadence=((math.inf, 50),), thin=(('style_weight', 1e4),),
+    style_weight=3000., style_coefficient='1/(N⁴M²)',
+    pooling='max', init='content', optimizer='lbfgs', cadence=((math.inf, 50),),
 )
 
 # Gatys, Ecker and Bethge (2015), equations 1 to 7
 GATYS = Recipe(
     name='gatys',
-    content_weight=1., content_coefficient='1/2', style_layer_weights=(0.2,) * 5, style_weight=3e5,
+    content_weight=1., content_coefficient='1/2', style_layer_weights=(0.2,) * 5, style_weight=1e4,
     init='normal', noise_amplitude=5., optimizer='lbfgs', iterations=300, cadence=((math.inf, 50),),
 )
 
@@ -213,8 +200,7 @@ def from_flags(args, offered=RECIPES):
     """The recipe that --recipe names, with what the other flags change in it."""
     changed = {field.name: getattr(args, field.name) for field in dataclasses.fields(Recipe)
                if field.metadata and getattr(args, field.name, None) is not None}
-    recipe = offered[args.recipe]
-    recipe = dataclasses.replace(recipe, thin=tuple(pair for pair in recipe.thin if pair[0] not in changed), **changed)
+    recipe = dataclasses.replace(offered[args.recipe], **changed)
     for name in changed:
         if why := recipe.ignores(name):
             raise UserError(f'{_flag(recipe.__dataclass_fields__[name])} does nothing with {why}')

@@ -74,8 +74,8 @@ def main(argv=None):
                          columns(args.content, args.style, args.content_layers, args.style_layers, args.iterations)):
         rows.append([(path.stem, utils.get_resized_image(path, width, height)[0])])
         for label, name, recipe in row:
-            machine = style_transfer.StyleTransfer(path, path, width, height, recipe, args.vgg, args.seed, args.precision,
-                                                   args.threads, name)
+            machine = style_transfer.StyleTransfer(path, path, width, height, recipe, args.vgg, args.seed,
+                                                   style_transfer.precision(args, recipe), args.threads, name)
             machine.build()
             reached = machine.train(recipe.iterations, args.restart)
             if reached < recipe.iterations and not machine.ended:

@@ -17,18 +17,44 @@ import tensorflow.compat.v1 as tf
 import utils
 
 
+PRECISIONS = ('float32', 'bfloat16')
+
+
 def session_config(precision, threads=0):
     """The configuration of a session: 'float32' or 'bfloat16' (by TensorFlow's graph rewriter), threads, 0 for one a core."""
     config = tf.ConfigProto(intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads)
+    rewriter = config.graph_options.rewrite_options
+    rewriter.memory_optimization = 1  # NO_MEM_OPT: looking for memory to save takes half a second, and 200 MB
     if precision == 'bfloat16':
-        config.graph_options.rewrite_options.auto_mixed_precision_onednn_bfloat16 = 1  # RewriterConfig.ON
+        rewriter.auto_mixed_precision_onednn_bfloat16 = 1  # ON
     return config
 
 
-def add_session_flags(parser):
-    """Give `parser` what `session_config` takes."""
-    parser.add_argument('--precision', choices=('float32', 'bfloat16'), default='float32', help='bfloat16 is faster on '
-                        'processors that have it, and a little less exact (default: %(default)s)')
+def bfloat16_hardware():
+    """What the processor computes bfloat16 with, 'amx_bf16' or 'avx512_bf16'; None without, or where the system does not say."""
+    try:
+        features = re.search('^flags.*:(.*)', Path('/proc/cpuinfo').read_text(), re.MULTILINE)[1].split()
+    except (OSError, TypeError):
+        return None
+    return next((name for name in ('amx_bf16', 'avx512_bf16') if name in features), None)
+
+
+def fastest_precision(optimizer):
+    """bfloat16 where the processor has it in hardware and the optimizer is Adam, else float32.
+
+    L-BFGS's line search stalls on rounded losses; TensorFlow's rewriter is for processors, not for GPUs.
+    """
+    gpu = tensorflow.config.list_physical_devices('GPU')
+    return 'bfloat16' if optimizer == 'adam' and bfloat16_hardware() and not gpu else 'float32'
+
+
+def described(precision):
+    """A precision in words, with what computes it."""
+    return f'bfloat16 by {bfloat16_hardware() or "emulation"}' if precision == 'bfloat16' else precision
+
+
+def add_threads_flag(parser):
+    """Give `parser` the threads that `session_config` takes."""
     parser.add_argument('--threads', type=utils.whole_number(0, 1024), default=0, metavar='N',
                         help='threads to compute with, 0 to 1024; 0 is one a core (default: %(default)s)')
 
@@ -82,13 +108,34 @@ class Run:
             for path in (path for pattern in patterns for path in folder.glob(pattern)):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
+    def precision(self, wanted, optimizer):
+        """What is computed in: `wanted`, or for 'auto' what the run was begun in, and the fastest for a new one.
+
+        Raises `utils.UserError` where that is bfloat16 and this processor lacks it.
+        """
+        if wanted != 'auto':
+            return wanted
+        begun = (self._saved_identity() or {}).get('precision')
+        if begun == 'bfloat16' and not bfloat16_hardware():
+            raise utils.UserError(f'{self.checkpoints}: this run was begun in bfloat16, which this processor does not have in '
+                                  'hardware: --precision bfloat16 goes on, slowly and with other last digits, --restart begins '
+                                  'again in float32')
+        return begun or fastest_precision(optimizer)
+
+    def _saved_identity(self):
+        """The identity of the checkpoints on disk; None if there are none. Raises `utils.UserError` if it is damaged."""
+        path = self.checkpoints / 'run.json'
+        if not path.exists() or not self._steps_saved():
+            return None
+        try:
+            return dict(json.loads(path.read_text()))
+        except (ValueError, TypeError) as error:
+            raise utils.UserError(f'{path}: damaged; --restart begins again, --name starts another run') from error
+
     def _check_identity(self):
         path = self.checkpoints / 'run.json'
-        if path.exists() and self._steps_saved():
-            try:
-                saved = json.loads(path.read_text())
-            except ValueError as error:
-                raise utils.UserError(f'{path}: damaged; --restart begins again, --name starts another run') from error
+        saved = self._saved_identity()
+        if saved:
             differ = [f'{key} (now {_short(self.identity.get(key))}, was {_short(saved.get(key))})'
                       for key in self.identity | saved if self.identity.get(key) != saved.get(key)]
             if differ:

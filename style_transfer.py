@@ -16,7 +16,6 @@ from tqdm import tqdm
 import utils
 import tensorflow.compat.v1 as tf
 
-import figures
 import lbfgs
 import load_vgg
 import recipes
@@ -33,7 +32,8 @@ class StyleTransfer:
 
     content_img, style_img: paths of images; both are fitted into img_width × img_height, the size of the result
     recipe: the hyperparameters; vgg: path of the weights, None for the best ones at hand
-    seed: of the noise in the starting image; precision: 'float32' or 'bfloat16'; threads: 0 for one a core
+    seed: of the noise in the starting image; threads: 0 for one a core
+    precision: 'float32', 'bfloat16' or 'auto', see `runs.Run.precision`
     name: of the run's folders, None for content-style-recipe
 
     It owns its graph; a session lives only inside `losses` and `train`.
@@ -43,21 +43,22 @@ class StyleTransfer:
     checkpoint_every = 20  # iterations
 
     def __init__(self, content_img, style_img, img_width, img_height, recipe=recipes.CS20, vgg=None, seed=0,
-                 precision='float32', threads=0, name=None):
+                 precision='auto', threads=0, name=None):
         self.img_width, self.img_height = img_width, img_height
         self.content_path, self.style_path = Path(content_img), Path(style_img)
         self.content_img = utils.get_resized_image(self.content_path, img_width, img_height)
         self.style_img = utils.get_resized_image(self.style_path, img_width, img_height)
         self.weights = load_vgg.read_weights(load_vgg.find_weights(vgg))
-        self.recipe = recipe = recipe.at_width(self.weights.convolutions['conv1_1'][1].size)
+        self.recipe = recipe
         self.rng = np.random.default_rng(seed)
         self.graph = tf.Graph()
-        self.config = runs.session_config(precision, threads)
         identity = dict(content=utils.file_hash(self.content_path), style=utils.file_hash(self.style_path),
                         vgg=utils.file_hash(self.weights.path), width=img_width, height=img_height, seed=seed,
-                        precision=precision, **recipe.identity())
+                        **recipe.identity())
         self.run = runs.Run(name or f'{self.content_path.stem}-{self.style_path.stem}-{recipe.name}', identity,
                             columns=('content_loss', 'style_loss', *(['tv_loss'] if recipe.tv_weight else []), 'total_loss'))
+        self.precision = self.run.identity['precision'] = self.run.precision(precision, recipe.optimizer)
+        self.config = runs.session_config(self.precision, threads)
         self.ended = False  # by an optimizer that finds nothing better
         self.shown = {}  # what a pass that shows and logs is fed
 
@@ -141,11 +142,13 @@ class StyleTransfer:
 
     def _targets(self):
         """The features P of the content image and A of the style image, one array a layer."""
+        # both lists of both images, of which half is needed: a session plans anew, a second or two, for other fetches
+        features = [self.vgg.features(layers) for layers in (self.recipe.content_layers, self.recipe.style_layers)]
         with self._session() as sess:
             sess.run(self.assign_img, {self.new_img: self.content_img})
-            P = sess.run(self.vgg.features(self.recipe.content_layers))
+            P, _ = sess.run(features)
             sess.run(self.assign_img, {self.new_img: self.style_img})
-            A = sess.run(self.vgg.features(self.recipe.style_layers))
+            _, A = sess.run(features)
         return P, A
 
     def losses(self):
@@ -295,6 +298,7 @@ class StyleTransfer:
 
     def _hand_in(self, sess):
         """Write what the handout asks for: the final picture, the loss curves; and a sheet and an animation."""
+        import figures  # Matplotlib takes a while to load, which is not to be spent before training
         picture, losses = sess.run([self.picture, self.loss_terms], self.shown)
         folder = self.run.outputs
         utils.save_image(folder / 'final.png', picture)
@@ -326,10 +330,12 @@ def add_flags(parser, width, height):
 def add_training_flags(parser):
     """Give `parser` the flags of whatever trains: weights, seed, precision, threads, restart."""
     parser.add_argument('--vgg', type=Path, metavar='FILE', help='VGG-19 weights in MatConvNet\'s layout (default: '
-                        f'{load_vgg.VGG_FILENAME} if it is there, else the bundled weights/vgg19-thin.mat)')
+                        f'{load_vgg.VGG_FILENAME} if it is there, else the bundled weights/vgg19.mat)')
     parser.add_argument('--seed', type=utils.whole_number(0, 2**31 - 1), default=0, metavar='N',
                         help='of everything random, 0 to 2147483647 (default: %(default)s)')
-    runs.add_session_flags(parser)
+    parser.add_argument('--precision', choices=('auto', *runs.PRECISIONS), default='auto', help='auto: what the run was begun in; '
+                        'for a new one bfloat16 if the processor has it in hardware and the optimizer is Adam, else float32')
+    runs.add_threads_flag(parser)
     parser.add_argument('--restart', action='store_true', help='begin the run again instead of resuming it')
 
 
@@ -353,18 +359,21 @@ def size(args, *default):
                  for side in (width or round(height * W / H), height or round(width * H / W)))
 
 
+def precision(args, recipe):
+    """--precision for `StyleTransfer`; 'auto' with --restart looks at no older run."""
+    return runs.fastest_precision(recipe.optimizer) if args.restart and args.precision == 'auto' else args.precision
+
+
 @utils.command_line
 def main(argv=None):
     """Run style transfer as the flags say; return the exit status."""
     args = _flags(argv)
     recipe = recipes.from_flags(args)
     width, height = size(args, *SIZE)
-    machine = StyleTransfer(args.content, args.style, width, height, recipe, args.vgg, args.seed, args.precision,
-                            args.threads, args.name)
-    print(f'{args.content} in the style of {args.style}, {width}×{height}\n'
+    machine = StyleTransfer(args.content, args.style, width, height, recipe, args.vgg, args.seed,
+                            precision(args, recipe), args.threads, args.name)
+    print(f'{args.content} in the style of {args.style}, {width}×{height}, {runs.described(machine.precision)}\n'
           f'weights {machine.weights.path}: {machine.weights.description}')
-    for change in recipe.changes(machine.recipe):
-        print(f'with fewer channels than the published network: {change}')
     machine.build()
     start_time = time.time()
     reached = machine.train(recipe.iterations, args.restart, args.verbose)

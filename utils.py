@@ -43,9 +43,15 @@ def _no_stderr():
 
 # TensorFlow greets with a page about GPUs that no log level stops. Every program imports this module before it.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+# It also loads Keras, and Keras Matplotlib, a quarter of the seconds: kept from it, they come when they are asked for
+_early = 'keras' not in sys.modules
+if _early:
+    sys.modules['keras'] = None
 with _no_stderr():
     import tensorflow
     tensorflow.config.list_physical_devices('GPU')
+if _early:
+    del sys.modules['keras']
 tensorflow.get_logger().setLevel('ERROR')  # deprecations: compat.v1 is what this project is about
 for _reader in ('PIL', 'tifffile'):  # they log what they then raise
     logging.getLogger(_reader).addHandler(logging.NullHandler())

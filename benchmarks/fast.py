@@ -56,7 +56,7 @@ def an_iteration(folder):
     """A function that does one iteration of the optimiser at SIDE × SIDE."""
     os.chdir(folder)
     machine = style_transfer.StyleTransfer(style_transfer.CONTENT, style_transfer.STYLE, SIDE, SIDE,
-                                           vgg=load_vgg.SEARCHED[-1], name='r')
+                                           vgg=load_vgg.BUNDLED, name='r')
     machine.build()
     sess = tf.Session(graph=machine.graph, config=machine.config)
     machine._initialise(sess)
@@ -101,7 +101,7 @@ def training(shape, precision):
     """Train for some steps in this process; print the photos a second."""
     photos = training_images.Photos([load_vgg.ROOT / 'content'], 256, 0)
     machine = fast_style_transfer.FastStyleTransfer(photos, 4, training_images.HELD_OUT, style_transfer.STYLE, shape, 16,
-                                                    precision=precision, vgg=load_vgg.SEARCHED[-1], name='r')
+                                                    precision=precision, vgg=load_vgg.BUNDLED, name='r')
     machine.build()
     with machine._session() as sess:
         machine._initialise(sess)

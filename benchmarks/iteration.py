@@ -2,8 +2,8 @@
 
     python benchmarks/iteration.py
 
-For full width (He noise: speed does not depend on the values) and the bundled quarter width, in float32 and bfloat16. Each
-case has a process of its own; in it the three loops take turns, so that a machine that slows down slows all of them.
+In float32 and bfloat16, each in a process of its own, in which the three loops take turns: a machine that slows down slows
+all of them. Then the seconds to the first iteration, the peak of memory, and the default command as a whole.
 """
 
 import argparse
@@ -23,28 +23,17 @@ sys.path.insert(0, str(ROOT))
 import imageio
 import numpy as np
 
-import load_vgg
+import runs
 import style_transfer
 import tensorflow.compat.v1 as tf
 
 WIDTH, HEIGHT = 333, 250
 ROUNDS = 2
-CASES = [(width, precision) for width in ('full', 'quarter') for precision in ('float32', 'bfloat16')]
-ITERATIONS = {'full': 100, 'quarter': 300}  # a round; CS20's cadence is dense at first, which shorter ones overstate
+ITERATIONS = 200  # a round; CS20's cadence is dense at first, which shorter ones overstate
 
 
-def he_noise(path):
-    """Write full-width weights of He noise."""
-    rng, convolutions, n = np.random.default_rng(0), {}, 3
-    for name in load_vgg.CONVOLUTIONS:
-        out = min(512, 64 * 2 ** (int(name[4]) - 1))
-        convolutions[name] = rng.normal(0, np.sqrt(2 / (9 * n)), (3, 3, n, out)), np.zeros(out)
-        n = out
-    load_vgg.write_weights(path, load_vgg.Weights(path, convolutions, np.float32([123.68, 116.779, 103.939]), 'He noise'))
-
-
-class Timed(style_transfer.StyleTransfer):
-    """Notes the time at every iteration where others have a progress bar, and hands nothing in."""
+class Noting(style_transfer.StyleTransfer):
+    """Notes the time at every iteration where others have a progress bar."""
 
     def _bar(self, *args):
         self.times = []
@@ -61,6 +50,10 @@ class Timed(style_transfer.StyleTransfer):
 
     def set_postfix(self, **kwargs):
         pass
+
+
+class Timed(Noting):
+    """Hands nothing in."""
 
     def _hand_in(self, sess):
         pass
@@ -90,7 +83,7 @@ def listed(machine, n):
     A pass for the step, another for image, loss and summary; a checkpoint with its meta graph; the graph in the event file.
     """
     with tf.Graph().as_default():
-        other = style_transfer.StyleTransfer(machine.content_path, machine.style_path, WIDTH, HEIGHT, vgg=machine.weights.path)
+        other = style_transfer.StyleTransfer(machine.content_path, machine.style_path, WIDTH, HEIGHT, precision='float32')
         other.create_input()
         other.load_vgg()
         other.graph = tf.get_default_graph()
@@ -120,22 +113,24 @@ def listed(machine, n):
             return (time.perf_counter() - start) / (n - 1)
 
 
-def case(width, precision, vgg):
+def case(precision):
     """Run one case in this process; print the rounds of the three loops as JSON."""
     Path('listed').mkdir()
-    machine = Timed(style_transfer.CONTENT, style_transfer.STYLE, WIDTH, HEIGHT, vgg=vgg, precision=precision, name='timed')
+    machine = Timed(style_transfer.CONTENT, style_transfer.STYLE, WIDTH, HEIGHT, precision=precision, name='timed')
     machine.build()
-    rounds = [[loop(machine, ITERATIONS[width]) for loop in (ours, bare, listed)] for _ in range(ROUNDS)]
+    rounds = [[loop(machine, ITERATIONS) for loop in (ours, bare, listed)] for _ in range(ROUNDS)]
     print('\n' + json.dumps(rounds))
 
 
-def memory(precision, vgg):
-    """Train a little in this process, as a user would; print the peak of its memory in bytes."""
-    machine = style_transfer.StyleTransfer(style_transfer.CONTENT, style_transfer.STYLE, WIDTH, HEIGHT, vgg=vgg,
-                                           precision=precision, name='memory')
+def start(precision, started):
+    """Train a little in this process, as a user would; print the seconds to the first iteration and the peak of memory.
+
+    started: when the process was, by `time.perf_counter`, which Linux counts alike in all of them
+    """
+    machine = Noting(style_transfer.CONTENT, style_transfer.STYLE, WIDTH, HEIGHT, precision=precision, name='start')
     machine.build()
     machine.train(21)
-    print('\n' + json.dumps(peak_memory()))
+    print('\n' + json.dumps([machine.times[0] - float(started), peak_memory()]))
 
 
 def peak_memory():
@@ -164,28 +159,25 @@ def default_command(precision):
 
 def main():
     """Print the tables."""
-    print(f'{WIDTH}×{HEIGHT}, {os.cpu_count()} cores, medians of {ROUNDS} rounds\n')
-    print(f'{"width":8} {"precision":10} {"s/iteration":>11} {"/ bare loop":>12} {"/ listed loop":>14} {"peak MB":>8}')
-    with tempfile.TemporaryDirectory() as folder:
-        files = {'full': Path(folder) / 'he.mat', 'quarter': load_vgg.ROOT / 'weights' / 'vgg19-thin.mat'}
-        he_noise(files['full'])
-        for width, precision in CASES:
-            rounds = np.array(in_a_process(__file__, 'case', width, precision, files[width]))
-            peak = in_a_process(__file__, 'memory', precision, files[width])
-            seconds, to_bare, to_listed = (statistics.median(x) for x in
-                                           (rounds[:, 0], rounds[:, 0] / rounds[:, 1], rounds[:, 0] / rounds[:, 2]))
-            print(f'{width:8} {precision:10} {seconds:11.4f} {to_bare:12.3f} {to_listed:14.3f} {peak / 1e6:8.0f}', flush=True)
+    print(f'{WIDTH}×{HEIGHT}, {os.cpu_count()} cores, medians of {ROUNDS} rounds of {ITERATIONS} iterations\n')
+    print(f'{"precision":10} {"s/iteration":>11} {"/ bare loop":>12} {"/ listed loop":>14} {"s to the first":>15} {"peak MB":>8}')
+    for precision in runs.PRECISIONS:
+        first, peak = in_a_process(__file__, 'start', precision, time.perf_counter())
+        rounds = np.array(in_a_process(__file__, 'case', precision))
+        seconds, to_bare, to_listed = (statistics.median(x) for x in
+                                       (rounds[:, 0], rounds[:, 0] / rounds[:, 1], rounds[:, 0] / rounds[:, 2]))
+        print(f'{precision:10} {seconds:11.4f} {to_bare:12.3f} {to_listed:14.3f} {first:15.1f} {peak / 1e6:8.0f}', flush=True)
     print(f'\n{"default command":15} {"s to the end":>13} {"MB on disk":>11} {"final loss":>11}')
-    for precision in ('float32', 'bfloat16'):
+    for precision in runs.PRECISIONS:
         seconds, size, loss = default_command(precision)
-        print(f'{precision:15} {seconds:13.1f} {size / 1e6:11.2f} {loss:11.4f}', flush=True)
+        print(f'{precision:15} {seconds:13.1f} {size / 1e6:11.2f} {loss:11.4g}', flush=True)
 
 
 if __name__ == '__main__':
     if sys.argv[1:2] == ['case']:
         case(*sys.argv[2:])
-    elif sys.argv[1:2] == ['memory']:
-        memory(*sys.argv[2:])
+    elif sys.argv[1:2] == ['start']:
+        start(*sys.argv[2:])
     else:
         argparse.ArgumentParser(description=__doc__.split('\n')[0]).parse_args()
         main()

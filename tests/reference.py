@@ -18,8 +18,8 @@ def vgg(image, weights, pooling='avg'):
 
 def convolve(x, W):
     """Zero-padded cross-correlation of [H, W, in] with filters [3, 3, in, out], as networks call convolution."""
-    return np.stack([sum(scipy.signal.correlate2d(x[..., i], W[..., i, o], mode='same') for i in range(W.shape[2]))
-                     for o in range(W.shape[3])], axis=-1)
+    padded = np.pad(x, ((1, 1), (1, 1), (0, 0)))
+    return sum(padded[i:i + x.shape[0], j:j + x.shape[1]] @ W[i, j] for i in range(3) for j in range(3))
 
 
 def pool(x, kind):
@@ -73,7 +73,7 @@ def lbfgs_tutorial(image, content, style, weights):
     content_loss = ((F['conv2_2_pre'] - P['conv2_2_pre']) ** 2).mean()
     style_loss = sum(((gram(F[layer]) / F[layer].size - gram(A[layer]) / A[layer].size) ** 2).mean()
                      for layer in ('conv1_1_pre', 'conv1_2_pre', 'conv2_1_pre', 'conv2_2_pre', 'conv3_1_pre'))
-    return content_loss, style_loss, content_loss + 300 * style_loss
+    return content_loss, style_loss, content_loss + 3000 * style_loss
 
 
 def gatys(image, content, style, weights):
@@ -82,7 +82,7 @@ def gatys(image, content, style, weights):
     content_loss = ((F['conv4_2'] - P['conv4_2']) ** 2).sum() / 2
     style_loss = sum(cs20_style_loss(F[layer], A[layer]) / 5
                      for layer in ('conv1_1', 'conv2_1', 'conv3_1', 'conv4_1', 'conv5_1'))
-    return content_loss, style_loss, content_loss + 3e5 * style_loss
+    return content_loss, style_loss, content_loss + 1e4 * style_loss
 
 
 def transform_net(photo, parameters, stride, last_kernel, skips, fine_blocks):

@@ -212,20 +212,28 @@ def test_fetch_keeps_the_convolutions_and_not_the_download(house, server, tiny_v
     assert [path.name for path in (house / 'weights').iterdir()] == [load_vgg.VGG_FILENAME]
     assert same(load_vgg.find_weights(), tiny_vgg)
     out = capsys.readouterr().out
-    assert re.search(r'full-width VGG-19 .*CC BY 4.0.*, \d+ MB\n$', out) and str(load_vgg.find_weights()) in out
+    assert re.search(r'VGG-19 .*CC BY 4.0.*, \d+ MB\n$', out) and str(load_vgg.find_weights()) in out
     asked = len(server.asked)
     assert load_vgg.main(['--url', f'{server.url}/drops']) == 0 and len(server.asked) == asked
     assert 'is there already' in capsys.readouterr().out
 
 
 def test_a_download_whose_conversion_was_stopped_is_not_fetched_again(house, server, tiny_vgg, monkeypatch):
-    def stop(path, weights):
+    def stop(path, weights, levels):
         raise KeyboardInterrupt
     with monkeypatch.context() as patch:
         patch.setattr(load_vgg, 'write_weights', stop)
         assert load_vgg.main(['--url', f'{server.url}/whole']) == 130
     assert load_vgg.main(['--url', f'{server.url}/missing']) == 0
     assert same(load_vgg.find_weights(), tiny_vgg) and len(list((house / 'weights').iterdir())) == 1
+
+
+def test_the_public_file_can_be_kept_in_256_levels(house, server, tiny_vgg, capsys):
+    assert load_vgg.main(['--url', f'{server.url}/whole', '--levels']) == 0
+    assert '256 levels a layer' in capsys.readouterr().out
+    read, expected = load_vgg.read_weights(load_vgg.find_weights()), load_vgg.read_weights(tiny_vgg)
+    for (V, c), (W, b) in zip(read.convolutions.values(), expected.convolutions.values()):
+        assert len(np.unique(V)) <= 256 and np.corrcoef(V.ravel(), W.ravel())[0, 1] > 0.9999 and (c == b).all()
 
 
 def test_a_public_file_in_the_root_needs_no_download(house, server, tiny_vgg):

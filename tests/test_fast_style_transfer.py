@@ -47,7 +47,7 @@ def make(folder, images, tiny_vgg, workdir):
     """A function that builds a small `FastStyleTransfer`, the run 'r'."""
     def build(name='r', seed=0, recipe=QUIET):
         photos = training_images.Photos([folder], SIDE, seed)
-        machine = FastStyleTransfer(photos, 2, images, images[1], 'half', 4, recipe, tiny_vgg, seed, name=name)
+        machine = FastStyleTransfer(photos, 2, images, images[1], 'half', 4, recipe, tiny_vgg, seed, 'float32', name=name)
         machine.build()
         return machine
     return build

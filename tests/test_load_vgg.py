@@ -1,4 +1,4 @@
-"""VGG-19 against SciPy's convolution, the layouts of the weights files, what is no weights file, Keras's weights."""
+"""VGG-19 against NumPy, the layouts of the weights files, levels, what is no weights file, Keras's weights."""
 
 import numpy as np
 import pytest
@@ -79,11 +79,64 @@ def test_layouts(tmp_path, write):
     assert read.description == '0.0625-width VGG-19, conv1_1 to conv5_4'
 
 
-def test_a_single_channel_keeps_its_dimension(tmp_path):
+@pytest.mark.parametrize('levels', [False, True])
+def test_a_single_channel_keeps_its_dimension(tmp_path, levels):
     weights = he_weights({1: 1, 2: 1, 3: 2, 4: 1, 5: 1})
-    load_vgg.write_weights(tmp_path / 'vgg.mat', weights)
+    load_vgg.write_weights(tmp_path / 'vgg.mat', weights, levels)
     read = load_vgg.read_weights(tmp_path / 'vgg.mat')
     assert [W.shape for W, _ in read.convolutions.values()] == [W.shape for W, _ in weights.convolutions.values()]
+
+
+# ---------------------------------------------------------------------------------------------------------------- levels
+
+def test_levels_are_as_near_as_levels_can_be():
+    """256 levels leave √3π/2 / 256² of a normal variance at best (Panter and Dite 1951)."""
+    W = np.random.default_rng(0).normal(0, 0.03, (3, 3, 64, 128)).astype(np.float32)
+    levels, codes = load_vgg.quantized(W)
+    assert codes.dtype == np.uint8 and codes.shape == W.shape and len(levels) <= 256 and (np.diff(levels) > 0).all()
+    assert np.square(np.float64(levels[codes]) - W).mean() < 1.3 * np.sqrt(3) * np.pi / 2 / 256 ** 2 * 0.03 ** 2
+    nearest = np.abs(levels[:, None] - W.ravel()[:1000]).argmin(axis=0)
+    assert (codes.ravel()[:1000] == nearest).all()
+
+
+def test_few_values_are_kept_as_they_are():
+    W = np.random.default_rng(0).choice(np.float32([-1, 0, 0.1, 7]), (3, 3, 5, 6))
+    levels, codes = load_vgg.quantized(W)
+    assert levels.tolist() == np.float32([-1, 0, 0.1, 7]).tolist() and (levels[codes] == W).all()
+
+
+def test_a_file_of_levels_says_so_and_is_read_bit_by_bit(tmp_path):
+    weights = he_weights({1: 8, 2: 8, 3: 16, 4: 32, 5: 64})
+    load_vgg.write_weights(tmp_path / 'vgg.mat', weights)
+    load_vgg.write_weights(tmp_path / 'levels.mat', weights, levels=True)
+    read = load_vgg.read_weights(tmp_path / 'levels.mat')
+    assert read.description == 'He noise, 256 levels a layer'
+    for name, (W, b) in weights.convolutions.items():
+        V, c = read.convolutions[name]
+        assert V.dtype == np.float32 and len(np.unique(V)) <= 256 and (c == b).all()
+        assert np.corrcoef(V.ravel(), W.ravel())[0, 1] > 0.9999
+    assert (tmp_path / 'levels.mat').stat().st_size < 0.4 * (tmp_path / 'vgg.mat').stat().st_size
+    load_vgg.write_weights(tmp_path / 'again.mat', read._replace(description='He noise'), levels=True)
+    again = load_vgg.read_weights(tmp_path / 'again.mat')
+    assert all((again.convolutions[name][0] == W).all() for name, (W, _) in read.convolutions.items())
+
+
+def test_codes_beyond_the_levels_are_no_weights(tmp_path):
+    load_vgg.write_weights(tmp_path / 'bad.mat', he_weights(), levels=True)
+    mat = scipy.io.loadmat(tmp_path / 'bad.mat')
+    mat['layers'].ravel()[0]['levels'][0, 0] = np.float32([[1, 2]])
+    scipy.io.savemat(tmp_path / 'bad.mat', {key: mat[key] for key in ('layers', 'meta')})
+    not_a_weights_file(tmp_path / 'bad.mat')
+
+
+# ------------------------------------------------------------------------------------------------------------- the graph
+
+def test_the_references_convolution_is_scipys():
+    rng = np.random.default_rng(0)
+    x, W = rng.normal(size=(6, 5, 3)), rng.normal(size=(3, 3, 3, 2))
+    expected = np.stack([sum(scipy.signal.correlate2d(x[..., i], W[..., i, o], mode='same') for i in range(3))
+                         for o in range(2)], axis=-1)
+    np.testing.assert_allclose(reference.convolve(x, W), expected)
 
 
 def load(image, weights, pooling='avg'):
@@ -98,7 +151,7 @@ def load(image, weights, pooling='avg'):
 
 @pytest.mark.parametrize('pooling, kind', [('avg', np.mean), ('max', np.max)])
 @pytest.mark.parametrize('size', [(17, 33), (16, 32), (3, 1)])
-def test_layers_agree_with_scipy(size, pooling, kind):
+def test_layers_agree_with_numpy(size, pooling, kind):
     image = np.random.default_rng(0).normal(0, 60, (*size, 3))
     weights = he_weights()
     expected = reference.vgg(image, weights, pooling)
@@ -118,14 +171,6 @@ def test_batches_and_unknown_sizes():
         both = sess.run(vgg.conv3_1, {fed: images})
     for features, image in zip(both, images):
         np.testing.assert_allclose(features, load(image, weights)['conv3_1'], rtol=1e-4, atol=1e-3)
-
-
-def test_full_width_on_he_noise(tmp_path):
-    load_vgg.write_weights(tmp_path / 'full.mat', he_weights({1: 64, 2: 128, 3: 256, 4: 512, 5: 512})._replace(description=''))
-    weights = load_vgg.read_weights(tmp_path / 'full.mat')
-    assert (tmp_path / 'full.mat').stat().st_size == pytest.approx(80.1e6, rel=0.01)
-    features = load(np.zeros((32, 48, 3)), weights)
-    assert features['conv4_2'].shape == (4, 6, 512) and features['conv5_4'].shape == (2, 3, 512)
 
 
 def test_a_layer_that_is_not_there(tmp_path):
@@ -202,6 +247,7 @@ def test_keras_weights_give_the_same_features(tmp_path):
     model.save_weights(tmp_path / 'keras.weights.h5')
     load_vgg.convert_keras(tmp_path / 'vgg.mat', tmp_path / 'keras.weights.h5')
     weights = load_vgg.read_weights(tmp_path / 'vgg.mat')
+    assert weights.description == 'VGG-19 (Simonyan and Zisserman 2014, CC BY 4.0), 16 convolutions, from Keras'
     image = np.random.default_rng(0).uniform(0, 255, (32, 48, 3)).astype(np.float32)
     ours = load(image - weights.mean_pixels, weights)
     bgr = tensorflow.keras.applications.vgg19.preprocess_input(image[None].copy())

@@ -24,7 +24,7 @@ def test_the_other_recipes_have_their_sources_numbers():
     assert (stylenet.learning_rate, stylenet.beta1, stylenet.beta2, stylenet.iterations) == (10, 0.9, 0.999, 100)
     assert [step for step in range(1, 101) if stylenet.logs(step)] == [25, 50, 75, 100]
     assert (tutorial.init, tutorial.optimizer, tutorial.pooling, tutorial.iterations) == ('content', 'lbfgs', 'max', 300)
-    assert tutorial.style_weight == pytest.approx(1e6 / (255 * 0.225) ** 2, rel=0.02)
+    assert (tutorial.content_weight, tutorial.style_coefficient) == (1, '1/(N⁴M²)')
     assert gatys.style_layer_weights == (0.2,) * 5 and gatys.content_coefficient == '1/2' and gatys.pooling == 'avg'
 
 
@@ -39,15 +39,6 @@ def test_flags_that_would_do_nothing_are_refused(flags, why):
     recipes.add_flags(parser)
     with pytest.raises(utils.UserError, match=why):
         recipes.from_flags(parser.parse_args(flags))
-
-
-def test_thin_weights_change_what_the_user_did_not_set():
-    parser = argparse.ArgumentParser()
-    recipes.add_flags(parser)
-    stylenet = recipes.from_flags(parser.parse_args(['--recipe', 'stylenet']))
-    assert stylenet.at_width(64).tv_weight == 100 and stylenet.at_width(16).tv_weight == 0.5
-    changed = recipes.from_flags(parser.parse_args(['--recipe', 'stylenet', '--tv-weight', '7']))
-    assert changed.at_width(16).tv_weight == 7
 
 
 def test_cadence():
@@ -73,4 +64,4 @@ def test_flags_change_only_what_they_name():
 
 def test_identity_leaves_out_what_does_not_decide_the_result():
     identity = recipes.CS20.identity()
-    assert set(identity) == {field.name for field in dataclasses.fields(recipes.Recipe)} - {'iterations', 'cadence', 'thin'}
+    assert set(identity) == {field.name for field in dataclasses.fields(recipes.Recipe)} - {'iterations', 'cadence'}

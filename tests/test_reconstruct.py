@@ -10,8 +10,6 @@ import load_vgg
 import reconstruct
 import utils
 
-BUNDLED = str(load_vgg.ROOT / 'weights' / 'vgg19-thin.mat')
-
 
 @pytest.fixture
 def call(images, tiny_vgg, workdir):
@@ -70,10 +68,10 @@ def test_mistakes_end_in_one_line(call, capsys, flags, says):
 
 def test_shallow_layers_keep_what_deep_ones_lose(workdir):
     content = load_vgg.ROOT / 'content' / 'chelsea.png'
-    assert reconstruct.main(['--content', str(content), '--width', '96', '--vgg', BUNDLED, '--iterations', '60',
+    assert reconstruct.main(['--content', str(content), '--width', '48', '--iterations', '40',
                              '--content-layers', 'conv1_2,conv5_2', '--style-layers', 'conv1_1']) == 0
     shallow, deep = (np.float32(iio.imread(f'outputs/reconstruction-chelsea-content-{layer}/final.png'))
                      for layer in ('conv1_2', 'conv5_2'))
-    original = utils.get_resized_image(content, 96, shallow.shape[0])[0]
+    original = utils.get_resized_image(content, 48, shallow.shape[0])[0]
     shallow_error, deep_error = (np.abs(picture - original).mean() for picture in (shallow, deep))
     assert shallow_error < 5 and deep_error > 15

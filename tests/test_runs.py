@@ -138,6 +138,51 @@ def test_images_and_weights_belong_to_the_identity(images, tiny_vgg, workdir):
     assert json.loads(json.dumps(base)) == base
 
 
+def test_precision_is_what_the_processor_is_fast_at(images, tiny_vgg, workdir, monkeypatch):
+    def precision(wanted='auto', optimizer='adam', name='r'):
+        recipe = dataclasses.replace(recipes.CS20, optimizer=optimizer)
+        machine = StyleTransfer(*images, 48, 32, recipe, tiny_vgg, precision=wanted, name=name)
+        assert machine.run.identity['precision'] == machine.precision
+        return machine.precision
+    monkeypatch.setattr(runs, 'bfloat16_hardware', lambda: 'amx_bf16')
+    assert (precision(), precision(optimizer='lbfgs'), precision('float32')) == ('bfloat16', 'float32', 'float32')
+    assert runs.described('bfloat16') == 'bfloat16 by amx_bf16' and runs.described('float32') == 'float32'
+    monkeypatch.setattr(runs, 'bfloat16_hardware', lambda: None)
+    assert (precision(), precision(optimizer='lbfgs'), precision('bfloat16')) == ('float32', 'float32', 'bfloat16')
+    monkeypatch.setattr(runs, 'bfloat16_hardware', lambda: 'amx_bf16')
+    monkeypatch.setattr(runs.tensorflow.config, 'list_physical_devices', lambda kind: ['one GPU'])
+    assert precision() == 'float32'
+
+
+@pytest.mark.parametrize('flags, found', [('fpu avx512_bf16 amx_bf16', 'amx_bf16'), ('avx512_bf16 fpu', 'avx512_bf16'),
+                                          ('fpu avx512f my_avx512_bf16x', None), (None, None)])
+def test_the_processors_features_are_what_linux_says(monkeypatch, tmp_path, flags, found):
+    said = tmp_path / 'cpuinfo'
+    if flags:
+        said.write_text(f'processor\t: 0\nflags\t\t: {flags}\nbugs\t\t: spectre\n\nprocessor\t: 1\nflags\t\t: {flags}\n')
+    monkeypatch.setattr(runs, 'Path', lambda path: {'/proc/cpuinfo': said}[path])
+    assert runs.bfloat16_hardware() == found
+
+
+def test_a_resume_keeps_its_precision_or_says_why_it_cannot(images, tiny_vgg, workdir, monkeypatch, capsys):
+    flags = ['--content', str(images[0]), '--style', str(images[1]), '--width', '48', '--vgg', str(tiny_vgg), '--name', 'r']
+    monkeypatch.setattr(runs, 'bfloat16_hardware', lambda: None)
+    assert main([*flags, '--iterations', '3']) == 0
+    monkeypatch.setattr(runs, 'bfloat16_hardware', lambda: 'avx512_bf16')
+    assert main([*flags, '--iterations', '5']) == 0
+    out = capsys.readouterr().out
+    assert out.count('48×32, float32\n') == 2 and 'resuming at iteration 3' in out
+    assert main([*flags, '--iterations', '3', '--restart']) == 0  # begins anew, so with what is fastest
+    assert '48×32, bfloat16 by avx512_bf16\n' in capsys.readouterr().out
+    monkeypatch.setattr(runs, 'bfloat16_hardware', lambda: None)
+    assert main([*flags, '--iterations', '5']) == 2
+    error = capsys.readouterr().err
+    assert 'checkpoints/r: this run was begun in bfloat16, which' in error and error.count('\n') == 1
+    assert '--precision bfloat16 goes on' in error and '--restart' in error
+    assert main([*flags, '--iterations', '5', '--precision', 'bfloat16']) == 0
+    assert main([*flags, '--iterations', '5', '--restart']) == 0
+
+
 @pytest.mark.parametrize('suffix', ['.data-00000-of-00001', '.index'])
 @pytest.mark.parametrize('damage', [lambda data: data[:len(data) // 2], lambda data: b'',
                                     lambda data: data[:100] + bytes([data[100] ^ 1]) + data[101:]])

@@ -19,7 +19,7 @@ WIDTH, HEIGHT = 37, 26  # odd at most poolings
 
 @pytest.fixture
 def machine(images, tiny_vgg, workdir):
-    return StyleTransfer(*images, WIDTH, HEIGHT, vgg=tiny_vgg)
+    return StyleTransfer(*images, WIDTH, HEIGHT, vgg=tiny_vgg, precision='float32')
 
 
 @contextlib.contextmanager
@@ -47,7 +47,7 @@ def evaluate(machine):
     (recipes.CS20, reference.cs20), (recipes.STYLENET, reference.stylenet),
     (recipes.LBFGS_TUTORIAL, reference.lbfgs_tutorial), (recipes.GATYS, reference.gatys)], ids=lambda x: getattr(x, 'name', ''))
 def test_losses_and_gradient_are_those_of_the_formulas(images, tiny_vgg, workdir, recipe, reference_losses):
-    machine = StyleTransfer(*images, WIDTH, HEIGHT, dataclasses.replace(recipe, thin=()), tiny_vgg)
+    machine = StyleTransfer(*images, WIDTH, HEIGHT, recipe, tiny_vgg, precision='float32')
     weights = load_vgg.read_weights(tiny_vgg)
     rng = np.random.default_rng(0)
     with evaluation(machine) as run:
@@ -126,7 +126,7 @@ def test_adam_has_the_recipes_settings(images, tiny_vgg, workdir):
     """Three steps against Kingma and Ba's algorithm 1 in NumPy, at the same gradients."""
     rate, beta1, beta2 = 3., 0.5, 0.8
     recipe = dataclasses.replace(recipes.CS20, learning_rate=rate, beta1=beta1, beta2=beta2)
-    machine = StyleTransfer(*images, WIDTH, HEIGHT, recipe, tiny_vgg)
+    machine = StyleTransfer(*images, WIDTH, HEIGHT, recipe, tiny_vgg, precision='float32')
     with evaluation(machine) as run, machine.graph.as_default():
         machine.optimize()
         with tf.Session() as sess:
@@ -140,6 +140,19 @@ def test_adam_has_the_recipes_settings(images, tiny_vgg, workdir):
                 x -= rate * np.sqrt(1 - beta2 ** t) / (1 - beta1 ** t) * mean / (np.sqrt(square) + 1e-8)
                 sess.run(machine.opt)
                 np.testing.assert_allclose(sess.run(machine.input_img), x, atol=1e-2)
+
+
+def test_all_weights_times_a_number_give_the_same_picture(images, tiny_vgg, workdir):
+    """L-BFGS by itself depends on the size of the loss: times 10⁻⁴ it found another picture, or stalled."""
+    pictures = []
+    for factor in (1, 2 ** -13, 1e4):
+        recipe = dataclasses.replace(recipes.GATYS, content_weight=factor * 1., style_weight=factor * recipes.GATYS.style_weight)
+        machine = StyleTransfer(*images, WIDTH, HEIGHT, recipe, tiny_vgg, precision='float32', name=f'{factor}')
+        machine.build()
+        assert machine.train(25) == 25
+        pictures.append(np.float32(utils.read_image(f'outputs/{factor}/final.png')))
+    assert (pictures[1] == pictures[0]).all()
+    assert np.abs(pictures[2] - pictures[0]).mean() < 1 < pictures[0].std()
 
 
 def test_only_the_image_is_trained(machine):
@@ -173,7 +186,7 @@ def test_a_layer_that_the_weights_lack(images, tmp_path, workdir):
 
 def test_more_content_layers_are_a_weighted_sum(images, tiny_vgg, workdir):
     recipe = dataclasses.replace(recipes.CS20, content_layers=('conv1_2', 'conv5_2'), content_layer_weights=(0.5, 2.))
-    machine = StyleTransfer(*images, WIDTH, HEIGHT, recipe, tiny_vgg)
+    machine = StyleTransfer(*images, WIDTH, HEIGHT, recipe, tiny_vgg, precision='float32')
     machine.build()
     weights = load_vgg.read_weights(tiny_vgg)
     F, P = (reference.vgg(image[0], weights) for image in (machine.initial_img, machine.content_img))
