@@ -98,7 +98,7 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
         super().load_vgg()
         with tf.variable_scope('vgg_of_photos'):
             self.photo_vgg = load_vgg.VGG(self.photos - self.vgg.mean_pixels, self.weights, self.recipe.pooling)
-            self.photo_vgg.load()
+            self.photo_vgg.load(self.recipe.content_layers + self.recipe.style_layers)
 
     def _targets(self):
         """The features P of the batch's photos, tensors; A of the style image, arrays."""
@@ -131,7 +131,7 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
 
     def _hand_in(self, sess):
         super()._hand_in(sess)
-        losses = dict(zip(self.run.columns, map(float, sess.run(self.loss_terms, self.shown))))
+        losses = dict(zip(self.run.columns, map(float, self._look(sess)[0])))
         about = self.run.identity | dict(style_file=self.style_path.name, vgg_file=self.weights.path.name,
                                          steps=int(sess.run(self.gstep)), held_out=losses)
         saved_models.write(self.model_folder, sess.run(self.network.parameters, self.shown), about)

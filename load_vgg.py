@@ -106,11 +106,15 @@ class VGG:
             out = tf.nn.max_pool2d(prev_layer, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding='SAME')
         setattr(self, layer_name, out)
 
-    def load(self):
-        """Stack the layers, conv1_1 first, as deep as the weights file goes."""
+    def load(self, needed=CONVOLUTIONS):
+        """Stack the layers, conv1_1 first, down to the deepest of those `needed`, or as deep as the weights file goes.
+
+        What lies deeper would only take memory: half of VGG-19's weights belong to conv4_4 and what follows.
+        """
+        last = max(CONVOLUTIONS.index(layer.removesuffix(BEFORE_RELU)) for layer in needed)
         pool = {'avg': self.avgpool, 'max': self.maxpool}[self.pooling]
         prev_layer = self.input_img
-        for layer_idx, name in enumerate(LAYERS):
+        for layer_idx, name in enumerate(LAYERS[:LAYERS.index(CONVOLUTIONS[last]) + 1]):
             if name in CONVOLUTIONS:
                 if name not in self.weights.convolutions:
                     break

@@ -78,7 +78,7 @@ class StyleTransfer:
         """Step 1, inference: stack VGG-19 on the input; from here on every image is centred by its mean."""
         with tf.variable_scope('vgg'):
             self.vgg = load_vgg.VGG(self.input_img, self.weights, self.recipe.pooling)
-            self.vgg.load()
+            self.vgg.load(self.recipe.content_layers + self.recipe.style_layers)
         self.content_img = self.content_img - self.vgg.mean_pixels
         self.style_img = self.style_img - self.vgg.mean_pixels
         self.initial_img = self._initial_img()
@@ -208,6 +208,7 @@ class StyleTransfer:
             self.init = tf.global_variables_initializer()
             self.saver = tf.train.Saver(max_to_keep=2)
         self.graph.finalize()
+        self.weights.convolutions.clear()  # they are constants of the graph now; twice they are 80 MB
 
     def _session(self):
         return tf.Session(graph=self.graph, config=self.config)
@@ -245,9 +246,7 @@ class StyleTransfer:
                     logs = finished or self.recipe.logs(step)
                     saves = last or step % self.checkpoint_every == 0
                     if logs or saves:  # a pass of its own, so that what is kept has been checked
-                        # step 5: fetch losses, summary and jpeg, fed with self.shown
-                        losses, summary, jpeg = sess.run([self.loss_terms, self.summary_op, self.jpeg], self.shown)
-                        # step 5 done
+                        losses, summary, _, jpeg = self._look(sess)
                         run.finite(losses, step)
                     if logs:
                         run.log(writer, step, summary, jpeg)
@@ -262,6 +261,14 @@ class StyleTransfer:
             if step >= n_iters or self.ended:
                 self._hand_in(sess)
         return step
+
+    def _look(self, sess):
+        """The losses, their summary, the picture and the same as JPEG, as the image is now.
+
+        One list of fetches for the loop and for what is handed in: for another the session would plan anew, and hold VGG again.
+        """
+        # step 5: fetch self.loss_terms, self.summary_op, self.picture and self.jpeg, fed with self.shown
+        return sess.run([self.loss_terms, self.summary_op, self.picture, self.jpeg], self.shown)
 
     def _initialise(self, sess):
         """Give the variables their first values."""
@@ -299,7 +306,7 @@ class StyleTransfer:
     def _hand_in(self, sess):
         """Write what the handout asks for: the final picture, the loss curves; and a sheet and an animation."""
         import figures  # Matplotlib takes a while to load, which is not to be spent before training
-        picture, losses = sess.run([self.picture, self.loss_terms], self.shown)
+        losses, _, picture, _ = self._look(sess)
         folder = self.run.outputs
         utils.save_image(folder / 'final.png', picture)
         figures.loss_curves(folder / 'losses.png', self.run.columns, self.run.history + [losses])

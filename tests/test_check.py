@@ -214,10 +214,10 @@ else:
 """, """
 writer = tf.summary.FileWriter(str(run.graphs), self.graph)
 """, """
-losses = sess.run(self.loss_terms)
-summary, jpeg = sess.run([self.summary_op, self.jpeg])
-""", """
 self.saver.save(sess, str(run.checkpoints / 'model'), global_step=step)
+""", """
+losses = sess.run(self.loss_terms)
+return losses, *sess.run((self.summary_op, self.picture)), sess.run(self.jpeg)
 """, """
 sess.run(self.init)
 sess.run(self.input_img.initializer)
