@@ -95,10 +95,10 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
 
     def load_vgg(self):
         """Step 1, inference: one VGG-19 on the network's pictures, and one on the photos themselves."""
-        super().load_vgg()
         with tf.variable_scope('vgg_of_photos'):
-            self.photo_vgg = load_vgg.VGG(self.photos - self.vgg.mean_pixels, self.weights, self.recipe.pooling)
+            self.photo_vgg = load_vgg.VGG(self.photos - self.weights.mean_pixels, self.weights, self.recipe.pooling)
             self.photo_vgg.load(self.recipe.content_layers + self.recipe.style_layers)
+        super().load_vgg()
 
     def _targets(self):
         """The features P of the batch's photos, tensors; A of the style image, arrays."""

@@ -131,7 +131,8 @@ class VGG:
     def __getattr__(self, name):
         if name.startswith('_'):  # copy and pickle probe for their own
             raise AttributeError(name)
-        raise MissingLayer(f'{self.weights.path} has no layer {name}; it has {", ".join(self.weights.convolutions)}')
+        built = ', '.join(layer for layer in CONVOLUTIONS if layer in vars(self))
+        raise MissingLayer(f'{self.weights.path} has no layer {name}; it has {built}')
 
 
 def find_weights(path=None):

@@ -69,12 +69,14 @@ def main(argv=None):
     """Train the pictures, those that an earlier call has left unfinished too, and put them into one figure."""
     args = _flags(argv)
     width, height = style_transfer.size(args, *SIZE)
+    weights = load_vgg.read_weights(load_vgg.find_weights(args.vgg))
+    print(f'weights {weights.path}: {weights.description}')
     rows = []
     for path, row in zip((args.content, args.style),
                          columns(args.content, args.style, args.content_layers, args.style_layers, args.iterations)):
         rows.append([(path.stem, utils.get_resized_image(path, width, height)[0])])
         for label, name, recipe in row:
-            machine = style_transfer.StyleTransfer(path, path, width, height, recipe, args.vgg, args.seed,
+            machine = style_transfer.StyleTransfer(path, path, width, height, recipe, weights.path, args.seed,
                                                    style_transfer.precision(args, recipe), args.threads, name)
             machine.build()
             reached = machine.train(recipe.iterations, args.restart)

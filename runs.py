@@ -11,10 +11,10 @@ import threading
 from pathlib import Path
 
 import numpy as np
+
+import utils  # before tensorflow
 import tensorflow
 import tensorflow.compat.v1 as tf
-
-import utils
 
 
 PRECISIONS = ('float32', 'bfloat16')

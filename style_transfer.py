@@ -79,6 +79,7 @@ class StyleTransfer:
         with tf.variable_scope('vgg'):
             self.vgg = load_vgg.VGG(self.input_img, self.weights, self.recipe.pooling)
             self.vgg.load(self.recipe.content_layers + self.recipe.style_layers)
+        self.weights.convolutions.clear()  # they are constants of the graph now; twice they would be 80 MB more
         self.content_img = self.content_img - self.vgg.mean_pixels
         self.style_img = self.style_img - self.vgg.mean_pixels
         self.initial_img = self._initial_img()
@@ -208,7 +209,6 @@ class StyleTransfer:
             self.init = tf.global_variables_initializer()
             self.saver = tf.train.Saver(max_to_keep=2)
         self.graph.finalize()
-        self.weights.convolutions.clear()  # they are constants of the graph now; twice they are 80 MB
 
     def _session(self):
         return tf.Session(graph=self.graph, config=self.config)
@@ -341,7 +341,8 @@ def add_training_flags(parser):
     parser.add_argument('--seed', type=utils.whole_number(0, 2**31 - 1), default=0, metavar='N',
                         help='of everything random, 0 to 2147483647 (default: %(default)s)')
     parser.add_argument('--precision', choices=('auto', *runs.PRECISIONS), default='auto', help='auto: what the run was begun in; '
-                        'for a new one bfloat16 if the processor has it in hardware and the optimizer is Adam, else float32')
+                        'for a new one bfloat16 if the processor has it in hardware and the optimizer is Adam, else float32 '
+                        '(default: %(default)s)')
     runs.add_threads_flag(parser)
     parser.add_argument('--restart', action='store_true', help='begin the run again instead of resuming it')
 

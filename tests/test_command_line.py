@@ -133,3 +133,12 @@ def test_as_a_program_from_another_folder(images, tiny_vgg, workdir):
     assert f'weights {tiny_vgg}: He noise' in done.stdout
     done = subprocess.run([sys.executable, PROGRAM, '--content', 'nowhere.png'], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (2, 'error: nowhere.png: no such image\n')
+
+
+def test_a_start_does_not_wait_for_what_comes_later():
+    program = ('import sys, style_transfer\n'
+               'print([name for name in ("keras", "matplotlib", "scipy.optimize") if name in sys.modules])\n'
+               'import tensorflow\n'
+               'print(tensorflow.keras.layers.Dense.__name__)')
+    done = subprocess.run([sys.executable, '-c', program], cwd=load_vgg.ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ('[]\nDense\n', '')

@@ -183,6 +183,15 @@ def test_a_layer_that_is_not_there(tmp_path):
         assert not hasattr(vgg, 'conv2_2') and vgg.conv2_1.shape == [1, 4, 4, 5]
 
 
+def test_nothing_deeper_than_what_is_needed_is_stacked():
+    with tf.Graph().as_default() as graph:
+        vgg = load_vgg.VGG(tf.zeros([1, 8, 8, 3]), he_weights())
+        vgg.load(('conv1_1', 'conv3_1_pre', 'conv2_2'))
+        assert vgg.conv3_1_pre.shape == [1, 2, 2, 6] and not hasattr(vgg, 'conv3_2')
+        assert [op.name for op in graph.get_operations() if op.type == 'Conv2D'] == [
+            f'conv{name}/Conv2D' for name in ('1_1', '1_2', '2_1', '2_2', '3_1')]
+
+
 def test_weights_checks_the_name_at_an_index():
     vgg = load_vgg.VGG(None, he_weights())
     W, b = vgg._weights(5, 'conv2_1')
