@@ -19,8 +19,8 @@ import load_vgg
 import recipes
 import style_transfer
 
-SIZE = 240, 180
-EVALUATIONS = 150
+SIZE = 200, 150
+EVALUATIONS = 100
 CONTENT_LAYERS = ('conv1_2', 'conv2_2', 'conv3_2', 'conv4_2', 'conv5_2')
 NEVER = ((float('inf'), recipes.LONGEST),)  # no numbered pictures but the last
 

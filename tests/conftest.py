@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 import load_vgg
+import tensorflow.compat.v1 as tf
 from style_transfer import StyleTransfer
+
+tf.Session().close()  # the first one of a process sets the threads of all, and with them the last bits of sums
 
 WIDTHS = {1: 4, 2: 5, 3: 6, 4: 7, 5: 8}  # channels of the tiny VGG's five blocks, all different
 
