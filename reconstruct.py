@@ -20,7 +20,7 @@ import recipes
 import style_transfer
 
 SIZE = 200, 150
-EVALUATIONS = 100
+EVALUATIONS = 90
 CONTENT_LAYERS = ('conv1_2', 'conv2_2', 'conv3_2', 'conv4_2', 'conv5_2')
 NEVER = ((float('inf'), recipes.LONGEST),)  # no numbered pictures but the last
 
