@@ -65,12 +65,12 @@ def main():
         os.chdir(out.parent)
     plot(out, curves)
     wanted = curves[REFERENCE][0][-1]
-    print(f'| optimizer | loss after {ITERATIONS} evaluations | over {REFERENCE}\'s | evaluations to {wanted:.2f} | '
+    print(f'| optimizer | loss after {ITERATIONS} evaluations | over {REFERENCE}\'s | evaluations to {wanted:.3g} | '
           'seconds to it, over its |\n|---|---|---|---|---|')
     for name, (loss, seconds) in curves.items():
         there = int(np.argmax(loss <= wanted)) if loss[-1] <= wanted else None
         reached = f'{there + 1} | {seconds[there] / curves[REFERENCE][1][-1]:.2f}' if there is not None else 'not | –'
-        print(f'| {name} | {loss[-1]:.3f} | {loss[-1] / wanted:.2f} | {reached} |')
+        print(f'| {name} | {loss[-1]:.3g} | {loss[-1] / wanted:.2f} | {reached} |')
 
 
 if __name__ == '__main__':
