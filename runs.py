@@ -129,15 +129,16 @@ class Run:
         path = self.checkpoints / 'run.json'
         if not path.exists() or not self._steps_saved():
             return None
-        try:
-            return dict(json.loads(path.read_text()))
-        except (ValueError, TypeError) as error:
-            raise utils.UserError(f'{path}: damaged; --restart begins again, --name starts another run') from error
+        with contextlib.suppress(ValueError):
+            saved = json.loads(path.read_text())
+            if isinstance(saved, dict):
+                return saved
+        raise utils.UserError(f'{path}: damaged; --restart begins again, --name starts another run')
 
     def _check_identity(self):
         path = self.checkpoints / 'run.json'
         saved = self._saved_identity()
-        if saved:
+        if saved is not None:
             differ = [f'{key} (now {_short(self.identity.get(key))}, was {_short(saved.get(key))})'
                       for key in self.identity | saved if self.identity.get(key) != saved.get(key)]
             if differ:

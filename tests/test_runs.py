@@ -183,6 +183,16 @@ def test_a_resume_keeps_its_precision_or_says_why_it_cannot(images, tiny_vgg, wo
     assert main([*flags, '--iterations', '5', '--restart']) == 0
 
 
+@pytest.mark.parametrize('content', ['', '{', '[]', '5', 'null', '[["seed", 0]]', '{}'])
+def test_an_identity_that_is_none_is_never_taken_for_this_run(transfer, content):
+    transfer(20)
+    Path('checkpoints/r/run.json').write_text(content)
+    before = final(), history()
+    with pytest.raises(utils.UserError, match='other settings' if content == '{}' else 'run.json: damaged'):
+        transfer(40)
+    assert (final(), history()) == before and Path('checkpoints/r/run.json').read_text() == content
+
+
 @pytest.mark.parametrize('suffix', ['.data-00000-of-00001', '.index'])
 @pytest.mark.parametrize('damage', [lambda data: data[:len(data) // 2], lambda data: b'',
                                     lambda data: data[:100] + bytes([data[100] ^ 1]) + data[101:]])
