@@ -172,7 +172,7 @@ RECIPES = {recipe.name: recipe for recipe in (CS20, STYLENET, LBFGS_TUTORIAL, GA
 
 # Johnson, Alahi and Fei-Fei (2016), on CS20's losses. The content layer is a little shallower, as theirs is (relu3_3 of
 # VGG-16): a network that sees each photo once needs a target that is nearer to the pixels. The learning rate is of its
-# parameters. Weights by eye, after 800 steps: with ten times the style weight nothing of the photo was left.
+# parameters. Weights by eye, from two short trials on one style: 10⁻⁴ and 10 for style and total variation left no photo.
 FAST = dataclasses.replace(
     CS20, name='fast', content_layers=('conv3_2',), content_weight=1., style_weight=1e-5, tv_weight=2., init='content',
     learning_rate=1e-3, iterations=5000, cadence=((math.inf, 100),),

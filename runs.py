@@ -24,7 +24,7 @@ def session_config(precision, threads=0):
     """The configuration of a session: 'float32' or 'bfloat16' (by TensorFlow's graph rewriter), threads, 0 for one a core."""
     config = tf.ConfigProto(intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads)
     rewriter = config.graph_options.rewrite_options
-    # by default it goes over the graph twice, and looks for memory to save: a second and 200 MB, for nothing
+    # by default it goes over the graph twice and looks for memory to save: no faster after it, later to begin, and larger
     rewriter.meta_optimizer_iterations = 1  # ONE
     rewriter.memory_optimization = 1  # NO_MEM_OPT
     if precision == 'bfloat16':

@@ -79,7 +79,7 @@ class StyleTransfer:
         with tf.variable_scope('vgg'):
             self.vgg = load_vgg.VGG(self.input_img, self.weights, self.recipe.pooling)
             self.vgg.load(self.recipe.content_layers + self.recipe.style_layers)
-        self.weights.convolutions.clear()  # they are constants of the graph now; twice they would be 80 MB more
+        self.weights.convolutions.clear()  # they are constants of the graph now; here they are 80 MB
         self.content_img = self.content_img - self.vgg.mean_pixels
         self.style_img = self.style_img - self.vgg.mean_pixels
         self.initial_img = self._initial_img()

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import ctypes
 import errno
 import functools
 import hashlib
@@ -41,10 +40,6 @@ def _no_stderr():
         os.close(stderr)
         os.close(null)
 
-
-# glibc keeps eight heaps a core, each with holes: one a core saves TensorFlow's threads some 80 MB. Other systems have no such call
-with contextlib.suppress(OSError, TypeError, AttributeError):
-    ctypes.CDLL(None).mallopt(-8, os.cpu_count())  # M_ARENA_MAX
 
 # TensorFlow greets with a page about GPUs that no log level stops. Every program imports this module before it.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
