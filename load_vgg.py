@@ -15,18 +15,20 @@ import numpy as np
 import scipy
 
 import utils
+from engine import quiet  # before tensorflow
 import tensorflow
 import tensorflow.compat.v1 as tf
+from engine import messages, parsing, shipped
+from engine.download import download
+from engine.messages import UserError
 
-ROOT = Path(__file__).resolve().parent
 VGG_DOWNLOAD_LINK = 'https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-19.mat'
 VGG_FILENAME = 'imagenet-vgg-verydeep-19.mat'
 EXPECTED_BYTES = 534904783
 EXPECTED_SHA256 = 'abdb57167f82a2a1fbab1e1c16ad9373411883f262a1a37ee5db2e6fb0044695'
 KERAS_MEAN = (123.68, 116.779, 103.939)  # what its preprocess_input subtracts, as RGB
 DESCRIPTION = 'VGG-19 (Simonyan and Zisserman 2014, CC BY 4.0), 16 convolutions'
-BUNDLED = ROOT / 'weights' / 'vgg19.mat'
-SEARCHED = (ROOT / 'weights' / VGG_FILENAME, ROOT / VGG_FILENAME, BUNDLED)
+SEARCHED = (shipped.ROOT / 'weights' / VGG_FILENAME, shipped.ROOT / VGG_FILENAME, shipped.WEIGHTS)
 LEVELS = 256  # values a layer, so that a filter's number is one byte
 ROUNDS = 3  # of k-means; eight gain next to nothing
 
@@ -39,7 +41,7 @@ BEFORE_RELU = '_pre'  # conv4_2 is the map after its ReLU, as in CS20; conv4_2_p
 FEATURES = CONVOLUTIONS + tuple(name + BEFORE_RELU for name in CONVOLUTIONS)
 
 
-class MissingLayer(utils.UserError, AttributeError):
+class MissingLayer(UserError, AttributeError):
     """A layer was asked for that the weights file does not have."""
 
 
@@ -138,14 +140,14 @@ class VGG:
 def find_weights(path=None):
     """Return the path of the weights to use: `path` if given, else the first of `SEARCHED` that exists.
 
-    Raises `utils.UserError` when there are none.
+    Raises `UserError` when there are none.
     """
     for candidate in [Path(path)] if path else SEARCHED:
         if candidate.is_file():
             return candidate
     if path:
-        raise utils.UserError(f'{path}: no such weights file; python load_vgg.py fetches the public one')
-    raise utils.UserError(f'no VGG-19 weights in {ROOT} or its weights/, not even those that ship: python load_vgg.py fetches '
+        raise UserError(f'{path}: no such weights file; python load_vgg.py fetches the public one')
+    raise UserError(f'no VGG-19 weights in {shipped.ROOT} or its weights/, not even those that ship: python load_vgg.py fetches '
                           'them (535 MB), --vgg PATH names a file you have')
 
 
@@ -153,7 +155,7 @@ def read_weights(path):
     """Read a MatConvNet file (today's or the beta16 layout, any width, any depth) as `Weights`.
 
     Fields are taken by name; where a layer has `levels`, its filters are `levels[codes]`.
-    Raises `utils.UserError` for a file that is no such thing.
+    Raises `UserError` for a file that is no such thing.
     """
     try:
         mat = scipy.io.loadmat(path, variable_names=('layers', 'meta', 'normalization'))
@@ -171,7 +173,7 @@ def read_weights(path):
         described = 'meta' in mat and 'description' in _fields(mat['meta'])
         description = str(_field(mat['meta'], 'description')[0]) if described else None
     except Exception as error:  # SciPy raises a dozen kinds for a damaged file
-        raise utils.UserError(f'{path}: not a MatConvNet VGG-19 file ({error})') from error
+        raise UserError(f'{path}: not a MatConvNet VGG-19 file ({error})') from error
     _check_chain(path, convolutions)
     return Weights(Path(path), convolutions, mean_pixels, description or _describe(convolutions))
 
@@ -196,11 +198,11 @@ def _check_chain(path, convolutions):
     channels = 3
     for expected, (name, (W, b)) in zip(CONVOLUTIONS, convolutions.items()):
         if name != expected or W.shape[2] != channels:
-            raise utils.UserError(f'{path}: {name} {W.shape} cannot follow a layer of {channels} channels; '
+            raise UserError(f'{path}: {name} {W.shape} cannot follow a layer of {channels} channels; '
                                   f'{expected} was expected')
         channels = b.size
     if not convolutions:
-        raise utils.UserError(f'{path}: holds no convolution of VGG-19')
+        raise UserError(f'{path}: holds no convolution of VGG-19')
 
 
 def _describe(convolutions):
@@ -261,20 +263,20 @@ def quantized(W, n=LEVELS):
 def fetch(path, url=VGG_DOWNLOAD_LINK, levels=False):
     """Write the 16 convolutions of the public file to `path` (80 MB of 535), downloading it unless it lies in the root.
 
-    levels: as `write_weights` has it. The download is removed once they are written. Raises `utils.UserError` if it cannot
+    levels: as `write_weights` has it. The download is removed once they are written. Raises `UserError` if it cannot
     be had whole.
     """
-    own, download = ROOT / VGG_FILENAME, path.with_name('public-' + path.name)
-    public = next((file for file in (own, download) if _is_public(file)), None)
+    own, fetched = shipped.ROOT / VGG_FILENAME, path.with_name('public-' + path.name)
+    public = next((file for file in (own, fetched) if _is_public(file)), None)
     if own.is_file() and public != own:
         print(f'{own}: its size or SHA-256 is not that of the public file, which is fetched instead')
     if public is None:
         try:
-            utils.download(url, download, EXPECTED_BYTES, EXPECTED_SHA256)
-        except utils.UserError as error:
-            raise utils.UserError(f'{error}; --url takes a mirror, --source keras the copy that Keras has') from error
-    write_weights(path, read_weights(public or download)._replace(description=DESCRIPTION), levels)
-    download.unlink(missing_ok=True)
+            download(url, fetched, EXPECTED_BYTES, EXPECTED_SHA256)
+        except UserError as error:
+            raise UserError(f'{error}; --url takes a mirror, --source keras the copy that Keras has') from error
+    write_weights(path, read_weights(public or fetched)._replace(description=DESCRIPTION), levels)
+    fetched.unlink(missing_ok=True)
 
 
 def _is_public(path):
@@ -285,12 +287,12 @@ def convert_keras(path, weights='imagenet', levels=False):
     """Write the 16 convolutions that tf.keras.applications has to `path`; it fetches them (80 MB) unless it has them.
 
     weights: 'imagenet', or a Keras weights file; levels: as `write_weights` has it. Keras's network takes BGR, ours RGB.
-    Raises `utils.UserError`.
+    Raises `UserError`.
     """
     try:
         model = tensorflow.keras.applications.VGG19(include_top=False, weights=weights)
     except Exception as error:  # a download that fails is a bare Exception there
-        raise utils.UserError(f'Keras has no VGG-19 weights to give: {error}; the same command tries again, '
+        raise UserError(f'Keras has no VGG-19 weights to give: {error}; the same command tries again, '
                               '--source vlfeat takes the public file') from error
     convolutions = {}
     for layer in model.layers:
@@ -301,10 +303,10 @@ def convert_keras(path, weights='imagenet', levels=False):
     write_weights(path, Weights(path, convolutions, np.float32(KERAS_MEAN), DESCRIPTION + ', from Keras'), levels)
 
 
-@utils.command_line
+@messages.command_line
 def main(argv=None):
     """Fetch the weights as the flags say; return the exit status."""
-    parser = utils.Parser(description='Fetch the public VGG-19 and keep its convolutions in weights/.')
+    parser = parsing.Parser(description='Fetch the public VGG-19 and keep its convolutions in weights/.')
     parser.add_argument('--source', choices=('vlfeat', 'keras'), default='vlfeat',
                         help='the public file (535 MB), or what tf.keras.applications has (80 MB) (default: %(default)s)')
     parser.add_argument('--url', default=VGG_DOWNLOAD_LINK, help='a mirror of the public file (default: %(default)s)')

@@ -1,11 +1,10 @@
 """Recipes: every hyperparameter of a published system, as data. The command line is made from the fields."""
 
-import argparse
 import dataclasses
 import math
 
 from load_vgg import FEATURES
-from utils import UserError
+from engine.messages import UserError
 
 LONGEST = 100_000  # iterations
 
@@ -30,37 +29,29 @@ def setting(default, help, choices=None, low=None, high=None, only=None):
                                                         'only': only})
 
 
-def _flag(field):
+def flag(field):
+    """The flag of a setting."""
     return '--' + field.name.replace('_', '-')
 
 
-def _text(value):
-    return ','.join(map(_text, value)) if isinstance(value, tuple) else f'{value:g}' if isinstance(value, float) else str(value)
-
-
-def _metavar(field):
-    listed = isinstance(field.default, tuple)
-    if not field.metadata['choices']:
-        return 'X,...' if listed else 'X'
-    return 'LAYER,...' if listed else 'NAME'
-
-
-def _allowed(field):
+def allowed(field):
+    """The values that a setting may have, as text."""
     if choices := field.metadata['choices']:
         return f'of {choices[0]} … {choices[-1]}' if len(choices) > 3 else ' or '.join(choices)
     kind = 'a whole number' if isinstance(field.default, int) else 'each' if isinstance(field.default, tuple) else 'a number'
     return f'{kind} from {field.metadata["low"]:g} to {field.metadata["high"]:g}'
 
 
-def _check(field, value):
+def check(field, value):
+    """Raise `UserError` for a value that the setting may not have; of a tuple, one of its values."""
     choices, low, high = (field.metadata[key] for key in ('choices', 'low', 'high'))
     if not (value in choices if choices else low <= value <= high):
-        raise UserError(f'{_flag(field)} {value}: must be {_allowed(field)}')
+        raise UserError(f'{flag(field)} {value}: must be {allowed(field)}')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Every hyperparameter of a run. Raises `utils.UserError` for a value out of its range."""
+    """Every hyperparameter of a run. Raises `UserError` for a value out of its range."""
     name: str
 
     # content: what is kept of the content image, and how much it counts (α)
@@ -107,7 +98,7 @@ class Recipe:
             if field.metadata:
                 values = getattr(self, field.name)
                 for value in values if isinstance(field.default, tuple) else [values]:
-                    _check(field, value)
+                    check(field, value)
         for kind in ('content', 'style'):
             layers, weights = getattr(self, f'{kind}_layers'), getattr(self, f'{kind}_layer_weights')
             if len(layers) != len(weights) or not layers:
@@ -177,47 +168,3 @@ FAST = dataclasses.replace(
     CS20, name='fast', content_layers=('conv3_2',), content_weight=1., style_weight=1e-5, tv_weight=2., init='content',
     learning_rate=1e-3, iterations=5000, cadence=((math.inf, 100),),
 )
-
-
-def add_flags(parser, offered=RECIPES, without=()):
-    """Give `parser` one flag a setting of `Recipe`, and --recipe where there is a choice.
-
-    offered: name -> recipe, the default first; without: names of settings that do nothing there
-    """
-    parser.set_defaults(recipe=next(iter(offered)))
-    if len(offered) > 1:
-        parser.add_argument('--recipe', choices=offered,
-                            help='the published system whose settings are the defaults (default: %(default)s)')
-    for field in dataclasses.fields(Recipe):
-        if field.metadata and field.name not in without:
-            defaults = ', '.join(_text(getattr(recipe, field.name)) + (f' in {name}' if len(offered) > 1 else '')
-                                 for name, recipe in offered.items() if not recipe.ignores(field.name))
-            parser.add_argument(_flag(field), type=_parser(field), metavar=_metavar(field),
-                                help=f'{field.metadata["help"]}; {_allowed(field)} (default: {defaults})')
-
-
-def from_flags(args, offered=RECIPES):
-    """The recipe that --recipe names, with what the other flags change in it."""
-    changed = {field.name: getattr(args, field.name) for field in dataclasses.fields(Recipe)
-               if field.metadata and getattr(args, field.name, None) is not None}
-    recipe = dataclasses.replace(offered[args.recipe], **changed)
-    for name in changed:
-        if why := recipe.ignores(name):
-            raise UserError(f'{_flag(recipe.__dataclass_fields__[name])} does nothing with {why}')
-    return recipe
-
-
-def _parser(field):
-    """A type for argparse: reads one value, or a comma-separated tuple of them, and checks each."""
-    listed = isinstance(field.default, tuple)
-    kind = type(field.default[0] if listed else field.default)
-
-    def parse(text):
-        try:
-            values = tuple(kind(item) for item in (text.split(',') if listed else [text]))
-            for value in values:
-                _check(field, value)
-        except (UserError, ValueError):
-            raise argparse.ArgumentTypeError(f'{text!r}: must be {_allowed(field)}') from None
-        return values if listed else values[0]
-    return parse

@@ -14,10 +14,10 @@ from pathlib import Path
 import imageio.v3 as iio
 
 import utils
-import figures
 import load_vgg
 import recipes
 import style_transfer
+from engine import figures, flags, messages, parsing
 
 SIZE = 200, 150
 EVALUATIONS = 90
@@ -53,22 +53,22 @@ def _layers(text):
 
 
 def _flags(argv):
-    parser = utils.Parser(description=__doc__.split('\n')[0])
-    style_transfer.add_flags(parser, *SIZE)
+    parser = parsing.Parser(description=__doc__.split('\n')[0])
+    flags.add_pictures(parser, *SIZE)
     for kind, layers, what in (('content', CONTENT_LAYERS, 'one a picture'),
                                ('style', recipes.GATYS.style_layers, 'one more a picture')):
         parser.add_argument(f'--{kind}-layers', type=_layers, default=layers, metavar='LAYER,...',
                             help=f'layers to rebuild the {kind} from, {what} (default: {",".join(layers)})')
-    parser.add_argument('--iterations', type=utils.whole_number(1, recipes.LONGEST), default=EVALUATIONS, metavar='N',
+    parser.add_argument('--iterations', type=parsing.whole_number(1, recipes.LONGEST), default=EVALUATIONS, metavar='N',
                         help='evaluations of L-BFGS a picture (default: %(default)s)')
     return parser.parse_args(argv)
 
 
-@utils.command_line
+@messages.command_line
 def main(argv=None):
     """Train the pictures, those that an earlier call has left unfinished too, and put them into one figure."""
     args = _flags(argv)
-    width, height = style_transfer.size(args, *SIZE)
+    width, height = flags.size(args, *SIZE)
     weights = load_vgg.read_weights(load_vgg.find_weights(args.vgg))
     print(f'weights {weights.path}: {weights.description}')
     rows = []
@@ -77,7 +77,7 @@ def main(argv=None):
         rows.append([(path.stem, utils.get_resized_image(path, width, height)[0])])
         for label, name, recipe in row:
             machine = style_transfer.StyleTransfer(path, path, width, height, recipe, weights.path, args.seed,
-                                                   style_transfer.precision(args, recipe), args.threads, name)
+                                                   flags.precision(args, recipe), args.threads, name)
             machine.build()
             reached = machine.train(recipe.iterations, args.restart)
             if reached < recipe.iterations and not machine.ended:

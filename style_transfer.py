@@ -14,17 +14,14 @@ import numpy as np
 from tqdm import tqdm
 
 import utils
+from engine import quiet  # before tensorflow
 import tensorflow.compat.v1 as tf
 
-import lbfgs
 import load_vgg
 import recipes
-import runs
+from engine import flags, interrupts, lbfgs, messages, parsing, runs, sessions
 
-CONTENT = load_vgg.ROOT / 'content' / 'astronaut.png'
-STYLE = load_vgg.ROOT / 'styles' / 'starry_night.jpg'
 SIZE = 333, 250  # of the picture, as in CS20
-SIZES = (16, 4096)  # of a side of it
 
 
 class StyleTransfer:
@@ -37,7 +34,7 @@ class StyleTransfer:
     name: of the run's folders, None for content-style-recipe
 
     It owns its graph; a session lives only inside `losses` and `train`.
-    Raises `utils.UserError` for what the user can mend.
+    Raises `UserError` for what the user can mend.
     """
 
     checkpoint_every = 20  # iterations
@@ -58,7 +55,7 @@ class StyleTransfer:
         self.run = runs.Run(name or f'{self.content_path.stem}-{self.style_path.stem}-{recipe.name}', identity,
                             columns=('content_loss', 'style_loss', *(['tv_loss'] if recipe.tv_weight else []), 'total_loss'))
         self.precision = self.run.identity['precision'] = self.run.precision(precision, recipe.optimizer)
-        self.config = runs.session_config(self.precision, threads)
+        self.config = sessions.session_config(self.precision, threads)
         self.ended = False  # by an optimizer that finds nothing better
         self.shown = {}  # what a pass that shows and logs is fed
 
@@ -219,9 +216,9 @@ class StyleTransfer:
         restart: begin again; verbose: CS20's lines in place of the bar.
         Returns the iteration reached; after Ctrl-C that is less than n_iters, and a checkpoint holds it; also where
         the optimizer found nothing better, and then `ended` is True.
-        Raises `utils.UserError` for a loss that is not finite, and for a run that has other settings or is in use.
+        Raises `UserError` for a loss that is not finite, and for a run that has other settings or is in use.
         """
-        with self.run.claimed(restart) as run, self._session() as sess, runs.StopSignal() as stop:
+        with self.run.claimed(restart) as run, self._session() as sess, interrupts.StopSignal() as stop:
             # step 5: where the newest checkpoint is, or 0; without one the variables need their first values
             initial_step = step = run.restore(self.saver, sess)
             if not initial_step:
@@ -305,7 +302,7 @@ class StyleTransfer:
 
     def _hand_in(self, sess):
         """Write what the handout asks for: the final picture, the loss curves; and a sheet and an animation."""
-        import figures  # Matplotlib takes a while to load, which is not to be spent before training
+        from engine import figures  # Matplotlib takes a while to load, which is not to be spent before training
         losses, _, picture, _ = self._look(sess)
         folder = self.run.outputs
         utils.save_image(folder / 'final.png', picture)
@@ -318,69 +315,25 @@ class StyleTransfer:
         return [image[0] + self.vgg.mean_pixels[0] for image in (self.content_img, self.style_img)]
 
 
-def add_flags(parser, width, height):
-    """Give `parser` the flags of whatever trains pictures: the two images, their size, and `add_training_flags`.
-
-    width, height: the size if neither is given, as `size` has it
-    """
-    parser.add_argument('--content', type=Path, default=CONTENT, metavar='IMAGE', help='the image whose content is kept '
-                        f'(default: content/{CONTENT.name})')
-    parser.add_argument('--style', type=Path, default=STYLE, metavar='IMAGE', help='the image whose style is taken '
-                        f'(default: styles/{STYLE.name})')
-    side = utils.whole_number(*SIZES)
-    parser.add_argument('--width', type=side, metavar='W', help=f'of the picture, in pixels, {SIZES[0]} to {SIZES[1]}; '
-                        f'one of the two given, the other follows the content (default: {width})')
-    parser.add_argument('--height', type=side, metavar='H', help=f'likewise (default: {height})')
-    add_training_flags(parser)
-
-
-def add_training_flags(parser):
-    """Give `parser` the flags of whatever trains: weights, seed, precision, threads, restart."""
-    parser.add_argument('--vgg', type=Path, metavar='FILE', help='VGG-19 weights in MatConvNet\'s layout (default: '
-                        f'{load_vgg.VGG_FILENAME} if it is there, else the bundled weights/vgg19.mat)')
-    parser.add_argument('--seed', type=utils.whole_number(0, 2**31 - 1), default=0, metavar='N',
-                        help='of everything random, 0 to 2147483647 (default: %(default)s)')
-    parser.add_argument('--precision', choices=('auto', *runs.PRECISIONS), default='auto', help='auto: what the run was begun in; '
-                        'for a new one bfloat16 if the processor has it in hardware and the optimizer is Adam, else float32 '
-                        '(default: %(default)s)')
-    runs.add_threads_flag(parser)
-    parser.add_argument('--restart', action='store_true', help='begin the run again instead of resuming it')
-
-
 def _flags(argv):
-    parser = utils.Parser(description=__doc__.split('\n')[0])
-    add_flags(parser, *SIZE)
-    recipes.add_flags(parser)
+    parser = parsing.Parser(description=__doc__.split('\n')[0])
+    flags.add_pictures(parser, *SIZE)
+    flags.add_recipe(parser)
     parser.add_argument('--name', help='of the run\'s folders in outputs, checkpoints and graphs '
                         '(default: content-style-recipe)')
     parser.add_argument('--verbose', action='store_true', help='print step, loss and time in place of a bar')
     return parser.parse_args(argv)
 
 
-def size(args, *default):
-    """The width and height of the picture: what is missing follows the content's aspect; the default if both are."""
-    width, height = args.width, args.height
-    if width is None and height is None:
-        return default
-    H, W = utils.read_image(args.content).shape[:2]
-    return tuple(min(max(side, SIZES[0]), SIZES[1])
-                 for side in (width or round(height * W / H), height or round(width * H / W)))
-
-
-def precision(args, recipe):
-    """--precision for `StyleTransfer`; 'auto' with --restart looks at no older run."""
-    return runs.fastest_precision(recipe.optimizer) if args.restart and args.precision == 'auto' else args.precision
-
-
-@utils.command_line
+@messages.command_line
 def main(argv=None):
     """Run style transfer as the flags say; return the exit status."""
     args = _flags(argv)
-    recipe = recipes.from_flags(args)
-    width, height = size(args, *SIZE)
+    recipe = flags.recipe(args)
+    width, height = flags.size(args, *SIZE)
     machine = StyleTransfer(args.content, args.style, width, height, recipe, args.vgg, args.seed,
-                            precision(args, recipe), args.threads, args.name)
-    print(f'{args.content} in the style of {args.style}, {width}×{height}, {runs.described(machine.precision)}\n'
+                            flags.precision(args, recipe), args.threads, args.name)
+    print(f'{args.content} in the style of {args.style}, {width}×{height}, {sessions.described(machine.precision)}\n'
           f'weights {machine.weights.path}: {machine.weights.description}')
     machine.build()
     start_time = time.time()

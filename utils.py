@@ -1,18 +1,9 @@
-"""Images in and out, resizing, noise, files that appear whole, errors in one line, the download."""
+"""Images in and out: reading, fitting, noise, saving; and files that appear whole."""
 
-import argparse
 import contextlib
-import errno
-import functools
 import hashlib
-import http.client
 import logging
 import os
-import re
-import sys
-import time
-import urllib.error
-import urllib.request
 import warnings
 from pathlib import Path
 
@@ -20,93 +11,12 @@ import imageio.v3 as iio
 import numpy as np
 import skimage.filters
 import skimage.transform
-from tqdm import tqdm
+from engine.messages import UserError
+
 
 MAX_PIXELS = 90_000_000  # of an image read: a gigabyte, as float32
-TRIES = 6  # of a download that does not get on
-RETRY_SECONDS = 1
-TIMEOUT = 30  # seconds without a byte
-
-
-@contextlib.contextmanager
-def _no_stderr():
-    sys.stderr.flush()
-    stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    try:
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(null)
-
-
-# TensorFlow greets with a page about GPUs that no log level stops. Every program imports this module before it.
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-# It also loads Keras, and Keras Matplotlib, a quarter of the seconds: kept from it, they come when they are asked for
-_early = 'keras' not in sys.modules
-if _early:
-    sys.modules['keras'] = None
-with _no_stderr():
-    import tensorflow
-    tensorflow.config.list_physical_devices('GPU')
-if _early:
-    del sys.modules['keras']
-tensorflow.get_logger().setLevel('ERROR')  # deprecations: compat.v1 is what this project is about
 for _reader in ('PIL', 'tifffile'):  # they log what they then raise
     logging.getLogger(_reader).addHandler(logging.NullHandler())
-
-
-class UserError(Exception):
-    """Something the user can mend: shown as one line, exit status 2, no traceback."""
-
-
-class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line and that takes no abbreviated flags."""
-
-    def __init__(self, **settings):
-        super().__init__(allow_abbrev=False, **settings)
-
-    def error(self, message):
-        raise UserError(f'{message}; --help lists the flags')
-
-
-def whole_number(low, high):
-    """A type for argparse: a whole number from low to high."""
-    def parse(text):
-        if not (text.lstrip('-').isdecimal() and low <= int(text) <= high):
-            raise argparse.ArgumentTypeError(f'{text!r}: must be a whole number from {low} to {high}')
-        return int(text)
-    return parse
-
-
-def number(low, high):
-    """A type for argparse: a number from low to high."""
-    def parse(text):
-        with contextlib.suppress(ValueError):
-            if low <= float(text) <= high:
-                return float(text)
-        raise argparse.ArgumentTypeError(f'{text!r}: must be a number from {low:g} to {high:g}')
-    return parse
-
-
-def command_line(main):
-    """Decorate `main(argv)`: what the user can mend ends in one line on stderr and status 2."""
-    @functools.wraps(main)
-    def run(argv=None):
-        try:
-            return main(argv) or 0
-        except UserError as error:
-            message = str(error)
-        except OSError as error:  # a full disk, a folder that may not be written
-            message = f'{error.filename or "a file"}: {error.strerror or error}'
-        except (MemoryError, tensorflow.errors.ResourceExhaustedError):
-            message = 'the memory is too small for this: make the picture (--width) or its parts (--tile) smaller'
-        except KeyboardInterrupt:
-            return 130
-        print('error: ' + ' '.join(message.split()), file=sys.stderr)
-        return 2
-    return run
 
 
 # ---------------------------------------------------------------------------------------------------------------- files
@@ -126,6 +36,15 @@ def whole_file(path):
         raise
     finally:
         part.unlink(missing_ok=True)
+
+
+def file_hash(path):
+    """SHA-256 of a file, as hexadecimal text."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 # --------------------------------------------------------------------------------------------------------------- images
@@ -282,98 +201,3 @@ def save_animation(path, frames, plays):
     """Write frames, uint8 [H, W, 3] each, as a GIF; plays: from `read_animation`."""
     with whole_file(path) as part:
         iio.imwrite(part, frames, extension='.gif', **plays)
-
-
-# --------------------------------------------------------------------------------------------------------------- memory
-
-def free_memory():
-    """Bytes that a program could use without swapping; 4 GB on a system that does not say."""
-    try:
-        about = dict(line.split(':') for line in Path('/proc/meminfo').read_text().splitlines())
-        return 1024 * int(about['MemAvailable'].split()[0])
-    except (OSError, KeyError):
-        return 4 << 30
-
-
-# ------------------------------------------------------------------------------------------------------------- download
-
-def download(url, path, size, sha256):
-    """Fetch the file at `url` to `path`, which appears only when it has `size` bytes and that hash (hexadecimal).
-
-    What has come is kept beside it as .part, and a later call goes on from there. An https address is also tried over
-    http: the hash protects. Raises `UserError` when it cannot be had or written; a file with another hash is kept as .wrong.
-    """
-    path = Path(path)
-    part, wrong = path.with_name(path.name + '.part'), path.with_name(path.name + '.wrong')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part.touch()
-    urls, failures = [url, re.sub('^https:', 'http:', url)], []
-    with tqdm(total=size, initial=part.stat().st_size, unit='B', unit_scale=True, desc=path.name, disable=None) as bar:
-        while part.stat().st_size < size and len(failures) < TRIES:
-            before = part.stat().st_size
-            try:
-                _append(urls[len(failures) % 2], part, size, bar)
-            except (OSError, ValueError, http.client.HTTPException) as error:
-                if getattr(error, 'errno', None) in (errno.ENOSPC, errno.EDQUOT):
-                    raise UserError(f'{part}: {error.strerror}, {size} bytes are needed; with that much room the same '
-                                    'command goes on') from error
-                reason = error
-            else:
-                reason = 'the connection was closed'
-            if part.stat().st_size <= before:
-                failures.append(str(reason))
-                time.sleep(RETRY_SECONDS)
-    have = part.stat().st_size
-    if have < size:
-        if not have:
-            part.unlink()
-        raise UserError(f'{url}: {have} of {size} bytes have come ({"; ".join(dict.fromkeys(failures))}); '
-                        'the same command goes on from there')
-    if have != size or file_hash(part) != sha256:
-        os.replace(part, wrong)
-        raise UserError(f'{url}: not the expected file, its size or SHA-256 differs; kept as {wrong}, not used')
-    os.replace(part, path)
-
-
-def _append(url, part, size, bar):
-    """Add to the file `part` what it lacks of `url`; from the beginning if the server does not know ranges.
-
-    Raises ValueError, `part` untouched, when the server's file is not of `size` bytes: a page that asks to log in, say.
-    """
-    response, start = _open(url, part.stat().st_size)
-    with response:
-        told = response.headers.get('Content-Range' if start else 'Content-Length', '*').rpartition('/')[2]
-        if told not in ('*', str(size)):
-            raise ValueError(f'the file there has {told} bytes')
-        with open(part, 'ab' if start else 'wb') as file:
-            bar.n = start
-            # read1 gives what has come, of which a break would lose up to a block; and a stream may have no end
-            while file.tell() < size and (block := response.read1(1 << 16)):
-                file.write(block)
-                bar.update(len(block))
-
-
-def _open(url, start):
-    """Ask for `url` from byte `start` on; return the response and the byte that it does start from, `start` or 0."""
-    request = urllib.request.Request(url, headers={'Range': f'bytes={start}-'} if start else {})
-    try:
-        response = urllib.request.urlopen(request, timeout=TIMEOUT)
-    except urllib.error.HTTPError as error:
-        if start and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return _open(url, 0)
-        raise
-    if start and response.status == http.HTTPStatus.PARTIAL_CONTENT:
-        if response.headers.get('Content-Range', '').startswith(f'bytes {start}-'):
-            return response, start
-        response.close()  # some other range
-        return _open(url, 0)
-    return response, 0
-
-
-def file_hash(path):
-    """SHA-256 of a file, as hexadecimal text."""
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -17,10 +17,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-import utils
 
-from assignment import inputs, probe, verdicts
-from assignment.make_starter import GIVEN, ROOT, TODO
+from assignment import inputs, make_starter, probe, verdicts
+from assignment.make_starter import TODO
+from engine import messages, parsing
+from engine.messages import UserError
 
 SECONDS = 60  # a step may take, a dozen times what the real solution takes
 LARGEST = 10_000_000  # bytes of an answer
@@ -40,8 +41,7 @@ def run_step(folder, step, seed, seconds):
     with tempfile.TemporaryDirectory(prefix='check-') as place:
         work, results = Path(place, 'work'), Path(place, 'results')
         work.mkdir()
-        for name in GIVEN:
-            shutil.copy(ROOT / name, work)
+        make_starter.give(work)
         for name in TODO:
             shutil.copy(Path(folder, name), work)
         (work / 'weights').mkdir()
@@ -114,12 +114,12 @@ def submissions(folder):
     """The folders to grade: `folder` itself, or each of those in it."""
     folder = Path(folder).expanduser()
     if not folder.is_dir():
-        raise utils.UserError(f'{folder}: no such folder')
+        raise UserError(f'{folder}: no such folder')
     if any((folder / name).exists() for name in TODO):
         return [folder]
     found = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith('.'))
     if not found:
-        raise utils.UserError(f'{folder}: has neither {" nor ".join(TODO)} nor folders that have')
+        raise UserError(f'{folder}: has neither {" nor ".join(TODO)} nor folders that have')
     return found
 
 
@@ -147,15 +147,15 @@ def table(grades):
     return '\n'.join(lines)
 
 
-@utils.command_line
+@messages.command_line
 def main(argv=None):
     """Grade what the command line names; return 0 if all steps of all folders passed, else 1."""
-    parser = utils.Parser(prog='python -m assignment.check', description=__doc__.split('\n')[0])
+    parser = parsing.Parser(prog='python -m assignment.check', description=__doc__.split('\n')[0])
     parser.add_argument('folder', type=Path, help='of one student, or of a class: then each folder in it')
     parser.add_argument('--json', action='store_true', help='print folder -> step -> item -> null or what is wrong')
-    parser.add_argument('--seconds', type=utils.whole_number(1, 3600), default=SECONDS, metavar='S',
+    parser.add_argument('--seconds', type=parsing.whole_number(1, 3600), default=SECONDS, metavar='S',
                         help='that a step may take (default: %(default)s)')
-    parser.add_argument('--jobs', type=utils.whole_number(1, 256), default=os.cpu_count() or 1, metavar='N',
+    parser.add_argument('--jobs', type=parsing.whole_number(1, 256), default=os.cpu_count() or 1, metavar='N',
                         help='steps that run at a time (default: one a core)')
     args = parser.parse_args(argv)
     folders = submissions(args.folder)

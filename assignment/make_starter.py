@@ -7,6 +7,7 @@ and ends with `# step 2 done`, or with its block.
 """
 
 import itertools
+import modulefinder
 import re
 import shutil
 import sys
@@ -15,11 +16,11 @@ import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
-import utils
+from engine import messages, parsing, shipped
+from engine.messages import UserError
 
-ROOT = Path(utils.__file__).resolve().parent
 TODO = ('style_transfer.py', 'load_vgg.py')  # what the student fills in
-GIVEN = ('recipes.py', 'runs.py', 'utils.py', 'lbfgs.py', 'figures.py', 'requirements.txt', 'LICENSE')
+PAPERS = ('requirements.txt', 'LICENSE')
 FOLDERS = ('content', 'styles', 'weights')
 HANDOUTS = ('README.md', 'README.zh.md')
 BEGIN = re.compile(r'( *)# step (\d): (.*)')
@@ -71,36 +72,51 @@ def without_solution(text):
     return '\n'.join(lines) + '\n'
 
 
+def given():
+    """The paths below the root of what the files of TODO import, from whatever in the project, and of the papers."""
+    finder = modulefinder.ModuleFinder([str(shipped.ROOT)])
+    for name in TODO:
+        finder.load_file(str(shipped.ROOT / name))
+    found = {Path(module.__file__).relative_to(shipped.ROOT).as_posix() for module in finder.modules.values() if module.__file__}
+    return sorted(found - set(TODO)) + list(PAPERS)
+
+
 def make(folder):
-    """Write the student's folder, which must be new or empty. Raises `utils.UserError`."""
+    """Write the student's folder, which must be new or empty. Raises `UserError`."""
     folder = Path(folder).expanduser()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise utils.UserError(f'{folder}: there is something already; name a new folder')
+        raise UserError(f'{folder}: there is something already; name a new folder')
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix='.part-') as place:
         starter = Path(place, 'starter')
         starter.mkdir()
         for name in TODO:
-            (starter / name).write_text(without_solution((ROOT / name).read_text(encoding='utf-8')), encoding='utf-8')
-        for name in GIVEN:
-            shutil.copy(ROOT / name, starter)
+            (starter / name).write_text(without_solution((shipped.ROOT / name).read_text(encoding='utf-8')), encoding='utf-8')
+        give(starter)
         for name in HANDOUTS:
-            shutil.copy(ROOT / 'assignment' / name, starter)
+            shutil.copy(shipped.ROOT / 'assignment' / name, starter)
         for name in FOLDERS:
-            shutil.copytree(ROOT / name, starter / name, ignore=shutil.ignore_patterns('__pycache__', '*.py', '*imagenet*'))
+            shutil.copytree(shipped.ROOT / name, starter / name, ignore=shutil.ignore_patterns('__pycache__', '*.py', '*imagenet*'))
         if folder.exists():
             folder.rmdir()
         starter.rename(folder)
 
 
-@utils.command_line
+def give(folder):
+    """Copy what is given into the folder."""
+    for name in given():
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(shipped.ROOT / name, folder / name)
+
+
+@messages.command_line
 def main(argv=None):
     """Make the folder that the command line names."""
-    parser = utils.Parser(prog='python -m assignment.make_starter', description=__doc__.split('\n')[0])
+    parser = parsing.Parser(prog='python -m assignment.make_starter', description=__doc__.split('\n')[0])
     parser.add_argument('folder', type=Path, help='to make; new or empty')
     folder = parser.parse_args(argv).folder
     make(folder)
-    count = sum(len(regions((ROOT / name).read_text(encoding='utf-8'))) for name in TODO)
+    count = sum(len(regions((shipped.ROOT / name).read_text(encoding='utf-8'))) for name in TODO)
     print(f'{folder}: {count} places to fill in, in {" and ".join(TODO)}; README.md is the handout')
 
 

@@ -234,11 +234,11 @@ def train(given):
 def _training(given, name, n_iters):
     """Build and train a stand-in with the student's `build` and `train`; say what it left."""
     import recipes
-    import runs
+    from engine import runs, sessions
     import tensorflow.compat.v1 as tf
     recipe = dataclasses.replace(recipes.CS20, cadence=((float('inf'), 3),))
     run = runs.Run(name, {'seed': 0}, _Columns.columns)
-    machine = bare(recipe, graph=tf.Graph(), config=runs.session_config('float32'), run=run, checkpoint_every=5,
+    machine = bare(recipe, graph=tf.Graph(), config=sessions.session_config('float32'), run=run, checkpoint_every=5,
                    img_width=given['start'].shape[2], img_height=given['start'].shape[1])
     images = []
     machine.create_input = lambda: None
@@ -301,7 +301,7 @@ def main(step, folder, results):
     sys.path.insert(0, folder)
     forbid_writing_outside(os.path.dirname(os.path.realpath(results)))
     given = inputs.of_step(step, seed)
-    import utils  # the project's: quiets TensorFlow
+    from engine import quiet  # before tensorflow
     import tensorflow.compat.v1 as tf
     for item, run in ITEMS[step].items():
         try:

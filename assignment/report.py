@@ -17,6 +17,8 @@ from matplotlib.patches import FancyBboxPatch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import utils
+from engine import messages, parsing
+from engine.messages import UserError
 
 LOSSES = ('content_loss', 'style_loss', 'tv_loss', 'total_loss')
 COLOURS = {'input': '#f2c14e', 'vgg': '#a7c7e7', 'losses': '#f4a6a6', 'optimizer': '#b7e4c7', 'summaries': '#dddddd'}
@@ -55,10 +57,10 @@ class Events(NamedTuple):
 def read(folder):
     """The `Events` in a folder of event files, as TensorBoard shows them: where a resumed run had to go back, the later ones.
 
-    Raises `utils.UserError` where there are none, or no loss or no graph in them.
+    Raises `UserError` where there are none, or no loss or no graph in them.
     """
     if not Path(folder).is_dir():
-        raise utils.UserError(f'{folder}: no such folder; train first, and name the run as outputs/<run>')
+        raise UserError(f'{folder}: no such folder; train first, and name the run as outputs/<run>')
     events = EventAccumulator(str(folder))
     events.Reload()
     tags = events.Tags()
@@ -66,9 +68,9 @@ def read(folder):
     curves = {name: ([point.step for point in scalars[name]], [point.value for point in scalars[name]])
               for name in LOSSES if name in scalars}
     if not curves:
-        raise utils.UserError(f'{folder}: no loss in event files there; create_summary makes their scalars')
+        raise UserError(f'{folder}: no loss in event files there; create_summary makes their scalars')
     if not tags['graph']:
-        raise utils.UserError(f'{folder}: no graph in the event files; the writer must be given it')
+        raise UserError(f'{folder}: no graph in the event files; the writer must be given it')
     text = events.Tensors('settings')[-1].tensor_proto.string_val[0].decode() if 'settings' in tags['tensors'] else ''
     return Events(curves, np.array([point.wall_time for point in next(iter(scalars.values()))]), events.Graph(),
                   dict(re.findall(r'^\| (.+?) \| (.*?) \|$', text, re.M)[2:]))
@@ -175,10 +177,10 @@ def make(run, out):
                         encoding='utf-8')
 
 
-@utils.command_line
+@messages.command_line
 def main(argv=None):
     """Report on the run that the command line names."""
-    parser = utils.Parser(prog='python -m assignment.report', description=__doc__.split('\n')[0])
+    parser = parsing.Parser(prog='python -m assignment.report', description=__doc__.split('\n')[0])
     parser.add_argument('run', type=Path, metavar='outputs/RUN', help='the folder of the run\'s pictures')
     parser.add_argument('--out', type=Path, metavar='DIR', help='folder to write (default: report, beside outputs)')
     args = parser.parse_args(argv)

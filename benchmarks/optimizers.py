@@ -17,8 +17,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import recipes
-import style_transfer
 import utils
+from engine import shipped
 
 WIDTH, HEIGHT = 167, 125
 ITERATIONS = 300
@@ -29,7 +29,7 @@ REFERENCE = 'Adam 2'  # CS20's
 
 def losses(settings):
     """Train with `settings` changed in CS20; return the lowest total loss so far and the seconds, [evaluations] each."""
-    machine = Timed(style_transfer.CONTENT, style_transfer.STYLE, WIDTH, HEIGHT,
+    machine = Timed(shipped.CONTENT, shipped.STYLE, WIDTH, HEIGHT,
                     dataclasses.replace(recipes.CS20, cadence=((float('inf'), recipes.LONGEST),), **settings),
                     precision='float32', name='r')
     machine.build()

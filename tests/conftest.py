@@ -8,6 +8,7 @@ import pytest
 
 import load_vgg
 import tensorflow.compat.v1 as tf
+from fast.network import TransformNet
 from style_transfer import StyleTransfer
 
 tf.Session().close()  # the first one of a process sets the threads of all, and with them the last bits of sums
@@ -25,6 +26,17 @@ def he_weights(widths=WIDTHS, seed=0, last='conv5_4'):
                               rng.normal(0, 1, out).astype(np.float32))
         n = out
     return load_vgg.Weights('he.mat', convolutions, np.float32([123.68, 116.779, 103.939]), 'He noise')
+
+
+def random_parameters(shape, base=4, seed=0):
+    """Of a `TransformNet`: name -> array, every one away from its first value."""
+    with tf.Graph().as_default(), tf.Session() as sess:
+        network = TransformNet(shape, base, seed)
+        network(tf.zeros([1, 16, 16, 3]))
+        sess.run(tf.global_variables_initializer())
+        parameters = sess.run(network.parameters)
+    rng = np.random.default_rng(seed)
+    return {name: value + rng.normal(0, 0.1, value.shape).astype(np.float32) for name, value in parameters.items()}
 
 
 @pytest.fixture(scope='session')

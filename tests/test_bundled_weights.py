@@ -12,15 +12,17 @@ import recipes
 import reference
 import utils
 import tensorflow.compat.v1 as tf
-from style_transfer import CONTENT, STYLE, StyleTransfer
+from engine.shipped import CONTENT, STYLE
+from style_transfer import StyleTransfer
 from test_load_vgg import write_beta16, write_today
+from engine import shipped
 
 CHANNELS = {1: 64, 2: 128, 3: 256, 4: 512, 5: 512}
 
 
 @pytest.fixture(scope='module')
 def weights():
-    return load_vgg.read_weights(load_vgg.BUNDLED)
+    return load_vgg.read_weights(shipped.WEIGHTS)
 
 
 def test_all_sixteen_convolutions_at_full_width_in_256_levels_a_layer(weights):
@@ -33,7 +35,7 @@ def test_all_sixteen_convolutions_at_full_width_in_256_levels_a_layer(weights):
         n = out
     np.testing.assert_allclose(weights.mean_pixels, [123.68, 116.779, 103.939])
     assert weights.description.startswith('VGG-19 (Simonyan and Zisserman 2014, CC BY 4.0), 16 convolutions')
-    assert load_vgg.BUNDLED.stat().st_size < 19e6 and load_vgg.find_weights() == load_vgg.BUNDLED
+    assert shipped.WEIGHTS.stat().st_size < 19e6 and load_vgg.find_weights() == shipped.WEIGHTS
 
 
 def test_it_has_learned_what_filters_of_the_first_layer_learn(weights):

@@ -11,8 +11,9 @@ import pytest
 
 import load_vgg
 import style_transfer
+from engine import shipped
 
-PROGRAM = load_vgg.ROOT / 'style_transfer.py'
+PROGRAM = shipped.ROOT / 'style_transfer.py'
 
 
 @pytest.fixture
@@ -140,5 +141,5 @@ def test_a_start_does_not_wait_for_what_comes_later():
                'print([name for name in ("keras", "matplotlib", "scipy.optimize") if name in sys.modules])\n'
                'import tensorflow\n'
                'print(tensorflow.keras.layers.Dense.__name__)')
-    done = subprocess.run([sys.executable, '-c', program], cwd=load_vgg.ROOT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, '-c', program], cwd=shipped.ROOT, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ('[]\nDense\n', '')

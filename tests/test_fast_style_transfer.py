@@ -12,20 +12,19 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-import fast_style_transfer
 import load_vgg
 import recipes
 import reference
-import runs
-import saved_models
 import tensorflow.compat.v1 as tf
-import training_images
-import transform_net
 import utils
 from fast_style_transfer import FastStyleTransfer, main
-from test_transform_net import random_parameters
+from conftest import random_parameters
+from engine import interrupts, shipped
+from fast import models
+from fast.photos import Photos
+from fast.network import TransformNet
 
-PROGRAM = load_vgg.ROOT / 'fast_style_transfer.py'
+PROGRAM = shipped.ROOT / 'fast_style_transfer.py'
 SIDE = 32
 # the balance of FAST is for the true VGG-19; features of the tiny one are small
 QUIET = dataclasses.replace(recipes.FAST, content_weight=10., style_weight=1., tv_weight=0.1, learning_rate=5e-3,
@@ -48,7 +47,7 @@ def folder(tmp_path_factory):
 def make(folder, images, tiny_vgg, workdir):
     """A function that builds a small `FastStyleTransfer`, the run 'r'."""
     def build(name='r', seed=0, recipe=QUIET):
-        photos = training_images.Photos([folder], SIDE, seed)
+        photos = Photos([folder], SIDE, seed)
         machine = FastStyleTransfer(photos, 2, images, images[1], 'half', 4, recipe, tiny_vgg, seed, 'float32', name=name)
         machine.build()
         return machine
@@ -59,7 +58,7 @@ def make(folder, images, tiny_vgg, workdir):
 def model(tmp_path_factory):
     """The path of a model with random parameters, as text."""
     folder = tmp_path_factory.mktemp('models') / 'random'
-    saved_models.write(folder, random_parameters('half'), {'network': 'half', 'base': 4})
+    models.write(folder, random_parameters('half'), {'network': 'half', 'base': 4})
     return str(folder)
 
 
@@ -72,7 +71,7 @@ def photo(path, height=40, width=56, seed=0):
 
 def expected(model, pixels):
     """The picture that the model makes of a photo, by itself."""
-    return utils.to_uint8(saved_models.Model(model)(np.float32(pixels), 4096))
+    return utils.to_uint8(models.Model(model)(np.float32(pixels), 4096))
 
 
 # ------------------------------------------------------------------------------------------------------------- training
@@ -134,10 +133,10 @@ def test_200_steps_halve_the_loss(make):
     checkpoint = tf.train.load_checkpoint('checkpoints/r')
     averages = {name: checkpoint.get_tensor(f'network/{name}/average') for name in machine.network.parameters}
     with tf.Graph().as_default(), tf.Session() as sess:
-        network = transform_net.TransformNet('half', 4, parameters=averages)
+        network = TransformNet('half', 4, parameters=averages)
         pictures = sess.run(network(machine.held_out)[0])
     assert np.abs(np.hstack(utils.to_uint8(pictures)) - 1. * strip[SIDE:]).max() <= 1
-    model = saved_models.Model('models/r')
+    model = models.Model('models/r')
     assert np.abs([model(image, 1000) for image in machine.held_out] - pictures).max() < 0.25
 
 
@@ -154,7 +153,7 @@ def test_a_resumed_training_is_the_same_to_the_bit(make):
 
 
 def test_ctrl_c_leaves_a_checkpoint_and_no_model(make, monkeypatch):
-    monkeypatch.setattr(runs.StopSignal, 'requested', True)
+    monkeypatch.setattr(interrupts.StopSignal, 'requested', True)
     assert make().train(50) == 1
     assert Path('checkpoints/r/model-1.index').exists() and not Path('models').exists()
 

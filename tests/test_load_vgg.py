@@ -7,10 +7,10 @@ import scipy.signal
 
 import load_vgg
 import reference
-import utils
 import tensorflow
 import tensorflow.compat.v1 as tf
 from conftest import he_weights
+from engine.messages import UserError
 
 MEAN = [123.68, 116.779, 103.939]
 
@@ -201,7 +201,7 @@ def test_weights_checks_the_name_at_an_index():
 
 
 def not_a_weights_file(path):
-    with pytest.raises(utils.UserError, match='bad.mat: not a MatConvNet VGG-19 file'):
+    with pytest.raises(UserError, match='bad.mat: not a MatConvNet VGG-19 file'):
         load_vgg.read_weights(path)
 
 
@@ -224,7 +224,7 @@ def test_other_files_and_a_folder(tmp_path):
     (tmp_path / 'bad.mat').unlink()
     (tmp_path / 'bad.mat').mkdir()
     not_a_weights_file(tmp_path / 'bad.mat')
-    with pytest.raises(utils.UserError, match='bad.mat: no such weights file'):
+    with pytest.raises(UserError, match='bad.mat: no such weights file'):
         load_vgg.find_weights(tmp_path / 'bad.mat')
 
 
@@ -232,20 +232,20 @@ def test_layers_that_do_not_follow_each_other(tmp_path):
     weights = he_weights()
     del weights.convolutions['conv2_2']
     write_today(tmp_path / 'gap.mat', weights)
-    with pytest.raises(utils.UserError, match='gap.mat: conv3_1 .* conv2_2 was expected'):
+    with pytest.raises(UserError, match='gap.mat: conv3_1 .* conv2_2 was expected'):
         load_vgg.read_weights(tmp_path / 'gap.mat')
 
 
 def test_search_order(tmp_path, monkeypatch, tiny_vgg):
     searched = [tmp_path / name for name in ('first.mat', 'second.mat')]
     monkeypatch.setattr(load_vgg, 'SEARCHED', searched)
-    with pytest.raises(utils.UserError, match='python load_vgg.py .*--vgg PATH'):
+    with pytest.raises(UserError, match='python load_vgg.py .*--vgg PATH'):
         load_vgg.find_weights()
     for path in searched[::-1]:
         path.write_bytes(b'')
         assert load_vgg.find_weights() == path
     assert load_vgg.find_weights(tiny_vgg) == tiny_vgg
-    with pytest.raises(utils.UserError, match='nowhere.mat: no such weights file'):
+    with pytest.raises(UserError, match='nowhere.mat: no such weights file'):
         load_vgg.find_weights('nowhere.mat')
 
 
@@ -272,6 +272,6 @@ def test_keras_weights_give_the_same_features(tmp_path):
 
 
 def test_keras_without_weights_says_so(tmp_path):
-    with pytest.raises(utils.UserError, match='Keras has no VGG-19 weights to give'):
+    with pytest.raises(UserError, match='Keras has no VGG-19 weights to give'):
         load_vgg.convert_keras(tmp_path / 'vgg.mat', tmp_path / 'nowhere.weights.h5')
     assert list(tmp_path.iterdir()) == []

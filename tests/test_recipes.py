@@ -6,7 +6,8 @@ import dataclasses
 import pytest
 
 import recipes
-import utils
+from engine import flags
+from engine.messages import UserError
 
 
 def test_cs20_has_the_handouts_numbers():
@@ -28,17 +29,17 @@ def test_the_other_recipes_have_their_sources_numbers():
     assert gatys.style_layer_weights == (0.2,) * 5 and gatys.content_coefficient == '1/2' and gatys.pooling == 'avg'
 
 
-@pytest.mark.parametrize('flags, why', [
+@pytest.mark.parametrize('argv, why', [
     (['--init', 'content', '--noise-ratio', '0.5'], '--noise-ratio does nothing with --init content'),
     (['--optimizer', 'lbfgs', '--beta1', '0.5'], '--beta1 does nothing with --optimizer lbfgs'),
     (['--recipe', 'lbfgs', '--learning-rate', '1'], '--learning-rate does nothing with --optimizer lbfgs'),
     (['--recipe', 'stylenet', '--noise-ratio', '1'], '--noise-ratio does nothing with --init normal'),
     (['--content-weight', '0', '--style-weight', '0'], 'both 0')])
-def test_flags_that_would_do_nothing_are_refused(flags, why):
+def test_flags_that_would_do_nothing_are_refused(argv, why):
     parser = argparse.ArgumentParser()
-    recipes.add_flags(parser)
-    with pytest.raises(utils.UserError, match=why):
-        recipes.from_flags(parser.parse_args(flags))
+    flags.add_recipe(parser)
+    with pytest.raises(UserError, match=why):
+        flags.recipe(parser.parse_args(argv))
 
 
 def test_cadence():
@@ -51,14 +52,14 @@ def test_a_recipe_cannot_be_changed_and_checks_its_values():
         recipes.CS20.style_weight = 2
     for wrong in (dict(style_weight=-1), dict(style_weight=float('nan')), dict(content_layers=()),
                   dict(content_layers=('conv9_9',)), dict(style_layer_weights=(1.,)), dict(iterations=0)):
-        with pytest.raises(utils.UserError):
+        with pytest.raises(UserError):
             dataclasses.replace(recipes.CS20, **wrong)
 
 
 def test_flags_change_only_what_they_name():
     parser = argparse.ArgumentParser()
-    recipes.add_flags(parser)
-    changed = recipes.from_flags(parser.parse_args(['--style-weight', '7', '--style-layer-weights', '1,2,3,4,5']))
+    flags.add_recipe(parser)
+    changed = flags.recipe(parser.parse_args(['--style-weight', '7', '--style-layer-weights', '1,2,3,4,5']))
     assert changed == dataclasses.replace(recipes.CS20, style_weight=7., style_layer_weights=(1., 2., 3., 4., 5.))
 
 

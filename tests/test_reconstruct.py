@@ -6,9 +6,9 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-import load_vgg
 import reconstruct
 import utils
+from engine import shipped
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_mistakes_end_in_one_line(call, capsys, flags, says):
 
 
 def test_shallow_layers_keep_what_deep_ones_lose(workdir):
-    content = load_vgg.ROOT / 'content' / 'chelsea.png'
+    content = shipped.ROOT / 'content' / 'chelsea.png'
     assert reconstruct.main(['--content', str(content), '--width', '48', '--iterations', '40',
                              '--content-layers', 'conv1_2,conv5_2', '--style-layers', 'conv1_1']) == 0
     shallow, deep = (np.float32(iio.imread(f'outputs/reconstruction-chelsea-content-{layer}/final.png'))

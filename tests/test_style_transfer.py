@@ -13,6 +13,7 @@ import utils
 from conftest import he_weights
 import tensorflow.compat.v1 as tf
 from style_transfer import StyleTransfer
+from engine.messages import UserError
 
 WIDTH, HEIGHT = 37, 26  # odd at most poolings
 
@@ -180,7 +181,7 @@ def test_graph_is_finalised_and_not_shared(images, tiny_vgg, workdir):
 
 def test_a_layer_that_the_weights_lack(images, tmp_path, workdir):
     load_vgg.write_weights(tmp_path / 'short.mat', he_weights(last='conv4_1'))
-    with pytest.raises(utils.UserError, match='no layer conv4_2; it has conv1_1, .*conv4_1$'):
+    with pytest.raises(UserError, match='no layer conv4_2; it has conv1_1, .*conv4_1$'):
         StyleTransfer(*images, WIDTH, HEIGHT, vgg=tmp_path / 'short.mat').build()
 
 

@@ -16,8 +16,9 @@ import scipy.ndimage
 import tifffile
 from PIL import Image, ImageOps
 
-import load_vgg
 import utils
+from engine import shipped
+from engine.messages import UserError
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 256, (4, 6, 3), dtype=np.uint8)
@@ -230,7 +231,7 @@ BAD = {
 def test_what_cannot_be_read_is_one_line_with_its_name(tmp_path, name):
     make, says = BAD[name]
     make(tmp_path / name)
-    with pytest.raises(utils.UserError) as error:
+    with pytest.raises(UserError) as error:
         utils.read_image(tmp_path / name)
     line = str(error.value)
     assert line.startswith(f'{tmp_path / name}: ') and says in line and '\n' not in line
@@ -255,14 +256,14 @@ def test_a_file_that_may_not_be_read():
         path = Path(folder, 'mine.png')
         iio.imwrite(path, COLOUR)
         path.chmod(0)
-        with ordinary_user(), pytest.raises(utils.UserError, match='mine.png: .*Permission denied'):
+        with ordinary_user(), pytest.raises(UserError, match='mine.png: .*Permission denied'):
             utils.read_image(path)
 
 
 # ------------------------------------------------------------------------------------------------------------- resizing
 
 def photo(name='chelsea.png'):
-    return utils.read_image(load_vgg.ROOT / 'content' / name)
+    return utils.read_image(shipped.ROOT / 'content' / name)
 
 
 SIZES = [((40, 60), (30, 20)), ((41, 60), (30, 20)), ((60, 41), (33, 25)), ((97, 31), (16, 16)), ((20, 31), (100, 90)),
@@ -315,7 +316,7 @@ def test_fit_is_near_the_mean_of_the_area(factor, limit):
 @pytest.mark.parametrize('size, limit', [((333, 250), 1.2), ((100, 80), 2), ((900, 675), 1.3), ((451, 300), 0)])
 def test_fit_is_near_image_ops_fit(size, limit):
     """The filter that CS20 used is Lanczos; off by half a pixel, 333×250 would differ by 2.9."""
-    with Image.open(load_vgg.ROOT / 'content' / 'chelsea.png') as image:
+    with Image.open(shipped.ROOT / 'content' / 'chelsea.png') as image:
         lanczos = np.asarray(ImageOps.fit(image, size, Image.Resampling.LANCZOS), dtype=float)
     assert np.abs(utils.fit(photo(), *size) - lanczos).mean() <= limit
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-import load_vgg
 from assignment import check, make_starter, probe
+from engine import shipped
 
 SECONDS = 60
 
@@ -105,7 +105,7 @@ WRONG = {
 def changed(folder, *changes):
     """Fill a student's folder with the real solution, changed: (file, text to replace, by what)."""
     for name in make_starter.TODO:
-        text = (load_vgg.ROOT / name).read_text()
+        text = (shipped.ROOT / name).read_text()
         for file, old, new in changes:
             if file == name:
                 assert old in text, old
@@ -157,7 +157,7 @@ def test_every_mistake_has_words_of_its_own():
 
 def in_regions(name, *bodies):
     """The file with its regions' code replaced, in order, by the bodies; None keeps one."""
-    lines = (load_vgg.ROOT / name).read_text().splitlines()
+    lines = (shipped.ROOT / name).read_text().splitlines()
     regions = make_starter.regions('\n'.join(lines))
     assert len(bodies) == len(regions)
     for region, body in reversed(list(zip(regions, bodies))):

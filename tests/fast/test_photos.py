@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 import tensorflow.compat.v1 as tf
-import training_images
 import utils
+from engine.messages import UserError
+from fast.photos import Photos, files
 
 SIDE = 16
 
@@ -34,13 +35,13 @@ def reds(photos, indices):
 
 
 def test_contents_are_found_once_and_the_excluded_ones_nowhere(folder):
-    found = training_images.files([folder, folder / 'below'], [folder / 'below/3.png', folder / 'below/0.png'])
+    found = files([folder, folder / 'below'], [folder / 'below/3.png', folder / 'below/0.png'])
     assert sorted(path.name for path in found.values()) == ['1.png', '2.png', '4.png', '5.png', 'cut.jpg', 'empty.png', 'notes.txt']
     assert all(utils.file_hash(path) == digest for digest, path in found.items())
 
 
 def test_an_epoch_has_every_photo_and_files_that_are_none_are_counted(folder):
-    photos = training_images.Photos([folder], SIDE, 0)
+    photos = Photos([folder], SIDE, 0)
     n = len(photos.paths)
     assert n == 9
     for epoch in range(3):
@@ -49,16 +50,16 @@ def test_an_epoch_has_every_photo_and_files_that_are_none_are_counted(folder):
 
 
 def test_a_crop_depends_on_its_number_and_the_seed_alone(folder):
-    one, other = (training_images.Photos([folder], SIDE, 3) for _ in range(2))
+    one, other = (Photos([folder], SIDE, 3) for _ in range(2))
     forwards = [one.crop(i) for i in range(20)]
     backwards = [other.crop(i) for i in reversed(range(20))][::-1]
     assert (np.array(forwards) == backwards).all() and forwards[0].shape == (SIDE, SIDE, 3)
     assert len({crop.tobytes() for crop in forwards}) == 20
-    assert not (training_images.Photos([folder], SIDE, 4).crop(0) == forwards[0]).all()
+    assert not (Photos([folder], SIDE, 4).crop(0) == forwards[0]).all()
 
 
 def test_batches_go_on_from_any_number(folder):
-    photos = training_images.Photos([folder], SIDE, 0)
+    photos = Photos([folder], SIDE, 0)
     with tf.Graph().as_default(), tf.Session() as sess:
         first = tf.placeholder(tf.int64, [])
         iterator = tf.data.make_initializable_iterator(photos.batches(3, first))
@@ -73,7 +74,7 @@ def test_crops_are_half_a_photo_or_nearly_all_of_it(folder):
     ramp = np.tile(np.linspace(0, 255, 400)[:, None, None], (1, 900, 3)).astype(np.uint8)  # reduced before it is resized
     (folder / 'ramp').mkdir()
     iio.imwrite(folder / 'ramp' / 'ramp.png', ramp)
-    photos = training_images.Photos([folder / 'ramp'], SIDE, 0)
+    photos = Photos([folder / 'ramp'], SIDE, 0)
     spans = [np.ptp(photos.crop(i)[:, 0, 0].astype(float)) / 255 for i in range(40)]
     shares = [(SIDE - 1) / (scale * SIDE) for scale in (2, 1.25)]  # of the photo's height, from first row to last
     nearest = np.abs(np.subtract.outer(spans, shares)).min(axis=1)
@@ -84,16 +85,16 @@ def test_a_flat_crop_gives_way_to_the_next_photo_and_a_flat_folder_does_not_hang
     flat = folder / 'flat'
     flat.mkdir()
     iio.imwrite(flat / 'orange.png', np.full((64, 64, 3), [255, 128, 0], np.uint8))
-    assert training_images.Photos([flat], SIDE, 0).crop(0).std(axis=(0, 1)).max() == 0
+    assert Photos([flat], SIDE, 0).crop(0).std(axis=(0, 1)).max() == 0
     iio.imwrite(flat / 'noise.png', np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
-    photos = training_images.Photos([flat], SIDE, 0)
+    photos = Photos([flat], SIDE, 0)
     assert min(photos.crop(i).std(axis=(0, 1)).min() for i in range(20)) > 5
 
 
 def test_folders_without_photos_are_refused(folder, tmp_path):
-    with pytest.raises(utils.UserError, match='no such folder'):
-        training_images.Photos([tmp_path / 'nowhere'], SIDE, 0)
+    with pytest.raises(UserError, match='no such folder'):
+        Photos([tmp_path / 'nowhere'], SIDE, 0)
     (tmp_path / 'none').mkdir()
     (tmp_path / 'none/notes.txt').write_text('no picture')
-    with pytest.raises(utils.UserError, match='no image there can be read'):
-        training_images.Photos([tmp_path / 'none'], SIDE, 0)
+    with pytest.raises(UserError, match='no image there can be read'):
+        Photos([tmp_path / 'none'], SIDE, 0)

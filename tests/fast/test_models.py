@@ -7,27 +7,27 @@ import sys
 import numpy as np
 import pytest
 
-import load_vgg
-import saved_models
-import training_images
 import utils
-from test_transform_net import random_parameters
+from conftest import random_parameters
+from engine import memory, shipped
+from engine.messages import UserError
+from fast import models
 
 ABOUT = {'network': 'half', 'base': 4, 'style_file': 'x.jpg'}
-PHOTO = load_vgg.ROOT / 'content' / 'astronaut.png'
+PHOTO = shipped.ROOT / 'content' / 'astronaut.png'
 
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
     """The folder of a model with random parameters."""
     folder = tmp_path_factory.mktemp('models') / 'random'
-    saved_models.write(folder, random_parameters('half'), ABOUT)
+    models.write(folder, random_parameters('half'), ABOUT)
     return folder
 
 
 @pytest.fixture(scope='module')
 def model(folder):
-    return saved_models.Model(folder)
+    return models.Model(folder)
 
 
 @pytest.fixture(scope='module')
@@ -43,10 +43,11 @@ def test_a_model_is_two_files_and_says_what_it_is(folder, model):
 
 def test_a_fresh_process_gives_the_same_bytes(folder, model, photo, tmp_path):
     picture = model(photo[:203, :301], 1000)
-    program = ('import sys, numpy as np, saved_models, utils\n'
+    program = ('import sys, numpy as np, utils\n'
+               'from fast import models\n'
                'photo = utils.read_image(sys.argv[2])[:203, :301]\n'
-               'np.save(sys.argv[3], saved_models.Model(sys.argv[1])(photo, 1000))')
-    subprocess.run([sys.executable, '-c', program, folder, PHOTO, tmp_path / 'picture.npy'], cwd=load_vgg.ROOT, check=True)
+               'np.save(sys.argv[3], models.Model(sys.argv[1])(photo, 1000))')
+    subprocess.run([sys.executable, '-c', program, folder, PHOTO, tmp_path / 'picture.npy'], cwd=shipped.ROOT, check=True)
     again = np.load(tmp_path / 'picture.npy')
     assert again.tobytes() == picture.tobytes() and picture.std() > 5
 
@@ -84,7 +85,7 @@ def test_a_photo_beyond_the_tile_takes_statistics_of_the_reduced_whole(model, ph
 @pytest.mark.parametrize('length, tile', [(7, 100), (100, 100), (101, 100), (333, 100), (1000, 120), (1234, 567)])
 def test_spans_cover_everything_once(length, tile):
     overlap, multiple = 48, 8
-    spans = saved_models.spans(length, tile, overlap, multiple)
+    spans = models.spans(length, tile, overlap, multiple)
     total = np.zeros(length)
     for part, weights in spans:
         assert part.start % multiple == 0 and len(weights) == part.stop - part.start < tile + multiple
@@ -100,23 +101,23 @@ def test_spans_cover_everything_once(length, tile):
 def test_strength_and_colours():
     rng = np.random.default_rng(0)
     photo, picture = (rng.uniform(60, 190, (5, 6, 3)).astype(np.float32) for _ in range(2))
-    np.testing.assert_allclose(saved_models.mixed(photo, picture, 1, False), picture, atol=1e-4)
-    np.testing.assert_allclose(saved_models.mixed(photo, picture, 0.25, False), 0.75 * photo + 0.25 * picture, atol=1e-4)
-    assert (saved_models.mixed(photo, picture, 0, True) == photo).all()
-    kept = saved_models.mixed(photo, picture, 1, True)
+    np.testing.assert_allclose(models.mixed(photo, picture, 1, False), picture, atol=1e-4)
+    np.testing.assert_allclose(models.mixed(photo, picture, 0.25, False), 0.75 * photo + 0.25 * picture, atol=1e-4)
+    assert (models.mixed(photo, picture, 0, True) == photo).all()
+    kept = models.mixed(photo, picture, 1, True)
     luminance = [0.2125, 0.7154, 0.0721]
     np.testing.assert_allclose(kept @ luminance, picture @ luminance, atol=1e-3)
     np.testing.assert_allclose((kept - (kept @ luminance)[..., None]), photo - (photo @ luminance)[..., None], atol=1e-3)
 
 
 def test_a_default_tile_leaves_memory(model, monkeypatch):
-    per_pixel = 4 * saved_models.BYTES_PER_PIXEL['half']
+    per_pixel = 4 * models.BYTES_PER_PIXEL['half']
     for free in (1 << 27, 1 << 30, 1 << 36):
-        monkeypatch.setattr(utils, 'free_memory', lambda: free)
+        monkeypatch.setattr(memory, 'free_memory', lambda: free)
         tile = model.default_tile()
-        assert model.smallest_tile() <= tile <= saved_models.TILES[1]
-        assert tile == model.smallest_tile() or tile ** 2 * per_pixel <= min(free / 4, saved_models.PASS_BYTES)
-    assert utils.free_memory() > 0
+        assert model.smallest_tile() <= tile <= models.TILES[1]
+        assert tile == model.smallest_tile() or tile ** 2 * per_pixel <= min(free / 4, models.PASS_BYTES)
+    assert memory.free_memory() > 0
 
 
 def test_damaged_models_are_refused(folder, tmp_path):
@@ -129,8 +130,8 @@ def test_damaged_models_are_refused(folder, tmp_path):
             (damaged / name).unlink(missing_ok=True)
             if content is not None:
                 (damaged / name).write_bytes(content)
-        with pytest.raises(utils.UserError, match='damaged: not a whole model'):
-            saved_models.Model(damaged)
+        with pytest.raises(UserError, match='damaged: not a whole model'):
+            models.Model(damaged)
 
 
 def _file(folder, content):
@@ -139,31 +140,31 @@ def _file(folder, content):
 
 
 def test_models_are_found_by_path_and_by_name(folder, workdir):
-    assert saved_models.find(str(folder)) == folder
-    with pytest.raises(utils.UserError, match='no such model'):
-        saved_models.find('random')
+    assert models.find(str(folder)) == folder
+    with pytest.raises(UserError, match='no such model'):
+        models.find('random')
     (workdir / 'models').mkdir()
     (workdir / 'models/random').symlink_to(folder)
-    assert saved_models.find('random').resolve() == folder
-    with pytest.raises(utils.UserError, match='--model other: no such model; there are .*random'):
-        saved_models.find('other')
+    assert models.find('random').resolve() == folder
+    with pytest.raises(UserError, match='--model other: no such model; there are .*random'):
+        models.find('other')
 
 
 def test_a_model_is_not_overwritten_by_another_run(folder, workdir):
-    saved_models.check_free(folder, ABOUT)
-    saved_models.check_free(workdir / 'nothing', ABOUT)
-    with pytest.raises(utils.UserError, match=r'other settings \(base\); --restart'):
-        saved_models.check_free(folder, ABOUT | {'base': 8})
+    models.check_free(folder, ABOUT)
+    models.check_free(workdir / 'nothing', ABOUT)
+    with pytest.raises(UserError, match=r'other settings \(base\); --restart'):
+        models.check_free(folder, ABOUT | {'base': 8})
 
 
 # -------------------------------------------------------------------------------------------------------- what is shipped
 
-SHIPPED = sorted(path.parent for path in saved_models.SHIPPED.glob('*/model.json'))
+SHIPPED = sorted(path.parent for path in shipped.MODELS.glob('*/model.json'))
 
 
 def test_three_small_models_ship_for_three_bundled_styles():
     assert len(SHIPPED) == 3
-    styles = {utils.file_hash(path) for path in (load_vgg.ROOT / 'styles').glob('*.jpg')}
+    styles = {utils.file_hash(path) for path in (shipped.ROOT / 'styles').glob('*.jpg')}
     abouts = [json.loads((folder / 'model.json').read_text()) for folder in SHIPPED]
     assert len({about['style'] for about in abouts} & styles) == 3
     for folder, about in zip(SHIPPED, abouts):
@@ -176,9 +177,9 @@ def test_a_shipped_model_gives_held_out_photos_its_styles_colours(folder):
     def colours(image):
         pixels = np.float64(image).reshape(-1, 3)
         return pixels.mean(axis=0), np.cov(pixels.T)
-    model = saved_models.Model(folder)
-    style = colours(utils.get_resized_image(load_vgg.ROOT / 'styles' / model.about['style_file'], 256, 256))
-    for path in training_images.HELD_OUT:
+    model = models.Model(folder)
+    style = colours(utils.get_resized_image(shipped.ROOT / 'styles' / model.about['style_file'], 256, 256))
+    for path in shipped.HELD_OUT:
         photo = utils.get_resized_image(path, 256, 256)[0]
         picture = np.float32(utils.to_uint8(model(photo, 256)))
         for before, after, wanted in zip(colours(photo), colours(picture), style):

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-import utils  # before tensorflow
+from engine import quiet  # before tensorflow
 import tensorflow.compat.v1 as tf
 
 EPSILON = 1e-3  # of the instance norms; with less, photos that show nothing have gradients without bounds

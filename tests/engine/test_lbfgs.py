@@ -5,8 +5,8 @@ import threading
 import numpy as np
 import pytest
 import scipy.optimize
+from engine import lbfgs
 
-import lbfgs
 
 
 def rosenbrock(x):

@@ -5,20 +5,10 @@ import pytest
 
 import reference
 import tensorflow.compat.v1 as tf
-import transform_net
+from conftest import random_parameters
+from fast.network import TransformNet, reflected
 
 SHAPES = {'half': (2, 5, True, 2), 'johnson': (1, 9, False, 0)}  # stride, last kernel, skips, fine blocks: for the reference
-
-
-def random_parameters(shape, base=4, seed=0):
-    """name -> array, every one away from its first value."""
-    with tf.Graph().as_default(), tf.Session() as sess:
-        network = transform_net.TransformNet(shape, base, seed)
-        network(tf.zeros([1, 16, 16, 3]))
-        sess.run(tf.global_variables_initializer())
-        parameters = sess.run(network.parameters)
-    rng = np.random.default_rng(seed)
-    return {name: value + rng.normal(0, 0.1, value.shape).astype(np.float32) for name, value in parameters.items()}
 
 
 @pytest.fixture(params=SHAPES)
@@ -26,7 +16,7 @@ def network(request):
     """(name of the shape, its parameters, a function photos, statistics or None -> pictures, statistics)."""
     parameters = random_parameters(request.param)
     with tf.Graph().as_default(), tf.Session() as sess:
-        net = transform_net.TransformNet(request.param, 4, parameters=parameters)
+        net = TransformNet(request.param, 4, parameters=parameters)
         photos = tf.placeholder(tf.float32, [None, None, None, 3])
         own, bare = net(photos), net(photos, margin=0)
         given = tf.placeholder(tf.float32, own[1].shape)
@@ -65,7 +55,7 @@ def test_photos_are_extended_by_reflection(length):
     image = photo(length, 7)
     for margin in (0, 8):
         with tf.Graph().as_default(), tf.Session() as sess:
-            extended = sess.run(transform_net.reflected(tf.constant(image[None]), 8, 16, margin))[0]
+            extended = sess.run(reflected(tf.constant(image[None]), 8, 16, margin))[0]
         after = [max(16, -(-(side + 2 * margin) // 8) * 8) - side - margin for side in (length, 7)]
         assert (extended == np.pad(image, [(margin, after[0]), (margin, after[1]), (0, 0)], mode='reflect')).all()
 
@@ -73,7 +63,7 @@ def test_photos_are_extended_by_reflection(length):
 def test_a_margin_goes_on_and_off_again():
     image, parameters = photo(24, 40), random_parameters('half')
     with tf.Graph().as_default(), tf.Session() as sess:
-        net = transform_net.TransformNet('half', 4, parameters=parameters)
+        net = TransformNet('half', 4, parameters=parameters)
         extended = np.pad(image, [(16, 16), (16, 16), (0, 0)], mode='reflect')
         with_margin, without = sess.run([net(tf.constant(image[None]), margin=16)[0],
                                          net(tf.constant(extended[None]), margin=0)[0][:, 16:-16, 16:-16]])
@@ -92,7 +82,7 @@ def test_statistics_that_are_given_replace_those_of_the_photo(network):
 def test_a_pixel_is_not_seen_beyond_the_reach():
     parameters = random_parameters('johnson')
     with tf.Graph().as_default(), tf.Session() as sess:
-        net = transform_net.TransformNet('johnson', 4, parameters=parameters)
+        net = TransformNet('johnson', 4, parameters=parameters)
         photos = tf.placeholder(tf.float32, [None, None, None, 3])
         _, statistics = net(photos)
         given = tf.placeholder(tf.float32, statistics.shape)

@@ -5,60 +5,16 @@ import csv
 import json
 import re
 import shutil
-import signal
 import sqlite3
-import threading
 from pathlib import Path
 
 import numpy as np
 
-import utils  # before tensorflow
-import tensorflow
+import utils
+from engine import quiet  # before tensorflow
 import tensorflow.compat.v1 as tf
-
-
-PRECISIONS = ('float32', 'bfloat16')
-
-
-def session_config(precision, threads=0):
-    """The configuration of a session: 'float32' or 'bfloat16' (by TensorFlow's graph rewriter), threads, 0 for one a core."""
-    config = tf.ConfigProto(intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads)
-    rewriter = config.graph_options.rewrite_options
-    # by default it goes over the graph twice and looks for memory to save: no faster after it, later to begin, and larger
-    rewriter.meta_optimizer_iterations = 1  # ONE
-    rewriter.memory_optimization = 1  # NO_MEM_OPT
-    if precision == 'bfloat16':
-        rewriter.auto_mixed_precision_onednn_bfloat16 = 1  # ON
-    return config
-
-
-def bfloat16_hardware():
-    """What the processor computes bfloat16 with, 'amx_bf16' or 'avx512_bf16'; None without, or where the system does not say."""
-    try:
-        features = re.search('^flags.*:(.*)', Path('/proc/cpuinfo').read_text(), re.MULTILINE)[1].split()
-    except (OSError, TypeError):
-        return None
-    return next((name for name in ('amx_bf16', 'avx512_bf16') if name in features), None)
-
-
-def fastest_precision(optimizer):
-    """bfloat16 where the processor has it in hardware and the optimizer is Adam, else float32.
-
-    L-BFGS's line search stalls on rounded losses; TensorFlow's rewriter is for processors, not for GPUs.
-    """
-    gpu = tensorflow.config.list_physical_devices('GPU')
-    return 'bfloat16' if optimizer == 'adam' and bfloat16_hardware() and not gpu else 'float32'
-
-
-def described(precision):
-    """A precision in words, with what computes it."""
-    return f'bfloat16 by {bfloat16_hardware() or "emulation"}' if precision == 'bfloat16' else precision
-
-
-def add_threads_flag(parser):
-    """Give `parser` the threads that `session_config` takes."""
-    parser.add_argument('--threads', type=utils.whole_number(0, 1024), default=0, metavar='N',
-                        help='threads to compute with, 0 to 1024; 0 is one a core (default: %(default)s)')
+from engine import events, sessions
+from engine.messages import UserError
 
 
 class Run:
@@ -71,7 +27,7 @@ class Run:
     def __init__(self, name, identity, columns):
         """columns: the names of the losses in a row of the history."""
         if not re.fullmatch(r'[^./\\:\s][^/\\:]{0,99}', name):
-            raise utils.UserError(f'--name {name!r}: must be 1 to 100 characters, none of / \\ : and no leading dot or space')
+            raise UserError(f'--name {name!r}: must be 1 to 100 characters, none of / \\ : and no leading dot or space')
         self.name = name
         self.identity = json.loads(json.dumps(identity))  # as it comes back: tuples are lists
         self.columns = columns
@@ -86,7 +42,7 @@ class Run:
     def claimed(self, restart=False):
         """Hold the run alone, as the same run as before; with `restart`, as a new one.
 
-        Raises `utils.UserError` when another process holds it or what is on disk has another identity.
+        Raises `UserError` when another process holds it or what is on disk has another identity.
         """
         for folder in (self.outputs, self.checkpoints, self.graphs):
             folder.mkdir(parents=True, exist_ok=True)
@@ -95,7 +51,7 @@ class Run:
             try:
                 lock.execute('BEGIN EXCLUSIVE')
             except sqlite3.OperationalError as error:
-                raise utils.UserError(f'{self.checkpoints}: another process is at work on this run ({error}); '
+                raise UserError(f'{self.checkpoints}: another process is at work on this run ({error}); '
                                       'wait for it, or choose another --name') from error
             if restart:
                 self._clear()
@@ -113,19 +69,19 @@ class Run:
     def precision(self, wanted, optimizer):
         """What is computed in: `wanted`, or for 'auto' what the run was begun in, and the fastest for a new one.
 
-        Raises `utils.UserError` where that is bfloat16 and this processor lacks it.
+        Raises `UserError` where that is bfloat16 and this processor lacks it.
         """
         if wanted != 'auto':
             return wanted
         begun = (self._saved_identity() or {}).get('precision')
-        if begun == 'bfloat16' and not bfloat16_hardware():
-            raise utils.UserError(f'{self.checkpoints}: this run was begun in bfloat16, which this processor does not have in '
+        if begun == 'bfloat16' and not sessions.bfloat16_hardware():
+            raise UserError(f'{self.checkpoints}: this run was begun in bfloat16, which this processor does not have in '
                                   'hardware: --precision bfloat16 goes on, slowly and with other last digits, --restart begins '
                                   'again in float32')
-        return begun or fastest_precision(optimizer)
+        return begun or sessions.fastest_precision(optimizer)
 
     def _saved_identity(self):
-        """The identity of the checkpoints on disk; None if there are none. Raises `utils.UserError` if it is damaged."""
+        """The identity of the checkpoints on disk; None if there are none. Raises `UserError` if it is damaged."""
         path = self.checkpoints / 'run.json'
         if not path.exists() or not self._steps_saved():
             return None
@@ -133,16 +89,16 @@ class Run:
             saved = json.loads(path.read_text())
             if isinstance(saved, dict):
                 return saved
-        raise utils.UserError(f'{path}: damaged; --restart begins again, --name starts another run')
+        raise UserError(f'{path}: damaged; --restart begins again, --name starts another run')
 
     def _check_identity(self):
         path = self.checkpoints / 'run.json'
         saved = self._saved_identity()
         if saved is not None:
-            differ = [f'{key} (now {_short(self.identity.get(key))}, was {_short(saved.get(key))})'
+            differ = [f'{key} (now {events.short(self.identity.get(key))}, was {events.short(saved.get(key))})'
                       for key in self.identity | saved if self.identity.get(key) != saved.get(key)]
             if differ:
-                raise utils.UserError(f'{self.checkpoints} is a run with other settings: {", ".join(differ)}; '
+                raise UserError(f'{self.checkpoints} is a run with other settings: {", ".join(differ)}; '
                                       '--restart begins again, --name NEW keeps both')
         with utils.whole_file(path) as part:
             part.write_text(json.dumps(self.identity, indent=1) + '\n')
@@ -177,7 +133,7 @@ class Run:
     def save(self, saver, sess, step, losses):
         """Write the checkpoint of iteration `step`, whose losses are `losses`.
 
-        The history goes first, so that it never lacks a row. Raises `utils.UserError` when the disk is full.
+        The history goes first, so that it never lacks a row. Raises `UserError` when the disk is full.
         """
         with utils.whole_file(self.checkpoints / 'losses.csv') as part, open(part, 'w', newline='') as file:
             csv.writer(file).writerows([('iteration', *self.columns),
@@ -186,7 +142,7 @@ class Run:
             saver.save(sess, str(self.checkpoints / 'model'), global_step=step, write_meta_graph=False)
         except tf.errors.OpError as error:  # a page about graph nodes, with the reason in its last line
             reason = error.message.partition('[[')[0].strip().splitlines()[-1].rpartition('; ')[2]
-            raise utils.UserError(f'{self.checkpoints}: the checkpoint of iteration {step} could not be written: {reason}; '
+            raise UserError(f'{self.checkpoints}: the checkpoint of iteration {step} could not be written: {reason}; '
                                   'earlier ones are kept, the same command goes on from there') from error
 
     def _read_history(self, step):
@@ -197,70 +153,20 @@ class Run:
         return [tuple(row[1:]) for row in rows[:step]]
 
     def finite(self, losses, step):
-        """Return `losses`, those of `step`. Raises `utils.UserError` if one is NaN or infinite, saying which."""
+        """Return `losses`, those of `step`. Raises `UserError` if one is NaN or infinite, saying which."""
         for name, loss in zip(self.columns, losses):
             if not np.isfinite(loss):
-                raise utils.UserError(f'{name} is {loss} at iteration {step}; checkpoints of this run hold what came '
+                raise UserError(f'{name} is {loss} at iteration {step}; checkpoints of this run hold what came '
                                       'before: try a lower --learning-rate under another --name')
         return losses
 
     def log(self, writer, step, summary, jpeg):
         """Write the summary and the encoded picture of iteration `step` to TensorBoard, the picture also as a file."""
-        image = tf.Summary.Image(colorspace=3, encoded_image_string=jpeg)
         writer.add_summary(summary, step)
-        writer.add_summary(tf.Summary(value=[tf.Summary.Value(tag='picture', image=image)]), step)
+        writer.add_summary(events.picture(jpeg), step)
         with utils.whole_file(self.outputs / f'{step:05d}.jpg') as part:
             part.write_bytes(jpeg)
 
     def event_writer(self, graph, step):
-        """A writer of the summaries after `step`, with the graph and the settings.
-
-        A session log START makes TensorBoard drop the summaries after `step` that it has seen.
-        """
-        writer = tf.summary.FileWriter(str(self.graphs))
-        writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), global_step=step + 1)
-        writer.add_graph(None, graph_def=without_weights(graph))
-        writer.add_summary(self._settings(), step)
-        return writer
-
-    def _settings(self):
-        """The identity as a table, which TensorBoard shows under Text."""
-        rows = ['| setting | value |', '| --- | --- |', *(f'| {name} | {_short(value)} |' for name, value in self.identity.items())]
-        about = tf.SummaryMetadata(plugin_data=tf.SummaryMetadata.PluginData(plugin_name='text'))
-        text = tensorflow.make_tensor_proto(['\n'.join(rows).encode()])
-        return tf.Summary(value=[tf.Summary.Value(tag='settings', metadata=about, tensor=text)])
-
-
-def _short(value):
-    text = json.dumps(value, ensure_ascii=False).strip('"')
-    return text[:8] if re.fullmatch('[0-9a-f]{64}', text) else text
-
-
-def without_weights(graph):
-    """The GraphDef of `graph` with the values of its large constants left out: their shapes are all TensorBoard shows."""
-    graph_def = graph.as_graph_def()
-    for node in graph_def.node:
-        if node.op == 'Const' and node.attr['value'].tensor.ByteSize() > 1024:
-            node.attr['value'].tensor.ClearField('tensor_content')
-    return graph_def
-
-
-class StopSignal:
-    """Within `with StopSignal() as stop`, the first Ctrl-C (or SIGTERM) sets `stop.requested`; the second interrupts."""
-
-    requested = False
-
-    def __enter__(self):
-        self._previous = {}
-        if threading.current_thread() is threading.main_thread():  # Python allows handlers nowhere else
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._request)
-        return self
-
-    def _request(self, number, frame):
-        self.requested = True
-        signal.signal(number, self._previous[number])
-
-    def __exit__(self, *exception):
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        """A writer of the summaries after `step`, with the graph and the settings."""
+        return events.writer(self.graphs, graph, self.identity, step)

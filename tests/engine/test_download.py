@@ -18,6 +18,8 @@ import pytest
 import load_vgg
 import utils
 import tensorflow
+from engine import download, shipped
+from engine.messages import UserError
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -76,7 +78,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr(utils, 'RETRY_SECONDS', 0)
+    monkeypatch.setattr(download, 'RETRY_SECONDS', 0)
     monkeypatch.setenv('no_proxy', '127.0.0.1')
     with Server(('127.0.0.1', 0), Handler) as server:
         server.asked, server.over = [], threading.Event()
@@ -88,7 +90,7 @@ def server(monkeypatch):
 
 
 def get(server, name, path, size=len(CONTENT), sha256=SHA256):
-    utils.download(f'{server.url}/{name}', path, size, sha256)
+    download.download(f'{server.url}/{name}', path, size, sha256)
 
 
 def test_whole(server, tmp_path):
@@ -106,7 +108,7 @@ def test_a_dropped_connection_goes_on_by_range(server, tmp_path):
 
 @pytest.mark.parametrize('name', ['resets', 'stalls'])
 def test_a_connection_that_breaks_otherwise_goes_on_too(server, tmp_path, monkeypatch, name):
-    monkeypatch.setattr(utils, 'TIMEOUT', 0.5)
+    monkeypatch.setattr(download, 'TIMEOUT', 0.5)
     get(server, name, tmp_path / 'file')
     assert (tmp_path / 'file').read_bytes() == CONTENT
     assert server.asked == [(f'/{name}', None), (f'/{name}', f'bytes={len(CONTENT) // 3}-')]
@@ -127,21 +129,21 @@ def test_a_server_that_has_not_the_range_starts_over(server, tmp_path, name):
 
 
 def test_a_server_that_neither_resumes_nor_holds_out_is_given_up(server, tmp_path):
-    with pytest.raises(utils.UserError, match='100000 of 300000 bytes have come .the connection was closed.; the same command'):
+    with pytest.raises(UserError, match='100000 of 300000 bytes have come .the connection was closed.; the same command'):
         get(server, 'no-range-drops', tmp_path / 'file')
-    assert len(server.asked) == 1 + utils.TRIES and not (tmp_path / 'file').exists()
+    assert len(server.asked) == 1 + download.TRIES and not (tmp_path / 'file').exists()
     get(server, 'whole', tmp_path / 'file')
     assert server.asked[-1] == ('/whole', 'bytes=100000-') and (tmp_path / 'file').read_bytes() == CONTENT
 
 
 def test_wrong_bytes_are_kept_aside_and_never_used(server, tmp_path):
-    with pytest.raises(utils.UserError, match='size or SHA-256 differs; kept as .*file.wrong, not used'):
+    with pytest.raises(UserError, match='size or SHA-256 differs; kept as .*file.wrong, not used'):
         get(server, 'wrong', tmp_path / 'file')
     assert [path.name for path in tmp_path.iterdir()] == ['file.wrong']
 
 
 def test_a_stream_without_end_is_wrong_bytes(server, tmp_path):
-    with pytest.raises(utils.UserError, match='SHA-256 differs'):
+    with pytest.raises(UserError, match='SHA-256 differs'):
         get(server, 'endless', tmp_path / 'file')
     assert [path.name for path in tmp_path.iterdir()] == ['file.wrong']
     assert len(CONTENT) <= (tmp_path / 'file.wrong').stat().st_size < 2 * len(CONTENT)
@@ -149,15 +151,15 @@ def test_a_stream_without_end_is_wrong_bytes(server, tmp_path):
 
 def test_a_page_in_the_place_of_the_file_leaves_what_has_come(server, tmp_path):
     (tmp_path / 'file.part').write_bytes(CONTENT[:1234])
-    with pytest.raises(utils.UserError, match='1234 of 300000 bytes have come .the file there has 9 bytes.'):
+    with pytest.raises(UserError, match='1234 of 300000 bytes have come .the file there has 9 bytes.'):
         get(server, 'page', tmp_path / 'file')
     assert (tmp_path / 'file.part').read_bytes() == CONTENT[:1234] and not (tmp_path / 'file').exists()
 
 
 def test_another_size_is_seen_before_the_bytes_come(server, tmp_path):
-    with pytest.raises(utils.UserError, match='the file there has 300000 bytes'):
+    with pytest.raises(UserError, match='the file there has 300000 bytes'):
         get(server, 'whole', tmp_path / 'file', size=300_001)
-    with pytest.raises(utils.UserError, match='the file there has 300000 bytes'):
+    with pytest.raises(UserError, match='the file there has 300000 bytes'):
         get(server, 'whole', tmp_path / 'file', size=1000)
     assert list(tmp_path.iterdir()) == []
 
@@ -165,23 +167,23 @@ def test_another_size_is_seen_before_the_bytes_come(server, tmp_path):
 @pytest.mark.parametrize('url, reason', [('{}/missing', 'HTTP Error 404'), ('http://127.0.0.1:9/file', 'refused'),
                                          ('nothing', 'unknown url type'), ('{}/é', 'ascii'), ('http://[::', 'IPv6')])
 def test_what_cannot_be_reached_says_so(server, tmp_path, url, reason):
-    with pytest.raises(utils.UserError, match=f'0 of 300000 bytes have come .*{reason}.*goes on from there'):
-        utils.download(url.format(server.url), tmp_path / 'file', len(CONTENT), SHA256)
+    with pytest.raises(UserError, match=f'0 of 300000 bytes have come .*{reason}.*goes on from there'):
+        download.download(url.format(server.url), tmp_path / 'file', len(CONTENT), SHA256)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_https_that_fails_is_tried_over_http(server, tmp_path):
     https = server.url.replace('http:', 'https:')
-    utils.download(f'{https}/whole', tmp_path / 'file', len(CONTENT), SHA256)
+    download.download(f'{https}/whole', tmp_path / 'file', len(CONTENT), SHA256)
     assert (tmp_path / 'file').read_bytes() == CONTENT
-    with pytest.raises(utils.UserError, match='SSL.*; HTTP Error 404'):
-        utils.download(f'{https}/missing', tmp_path / 'other', len(CONTENT), SHA256)
+    with pytest.raises(UserError, match='SSL.*; HTTP Error 404'):
+        download.download(f'{https}/missing', tmp_path / 'other', len(CONTENT), SHA256)
 
 
 @pytest.mark.skipif(not Path('/dev/full').exists(), reason='a disk that is always full is Linux\'s')
 def test_a_full_disk_is_not_tried_again(server, tmp_path):
     (tmp_path / 'file.part').symlink_to('/dev/full')
-    with pytest.raises(utils.UserError, match='file.part: No space left on device, 300000 bytes are needed'):
+    with pytest.raises(UserError, match='file.part: No space left on device, 300000 bytes are needed'):
         get(server, 'whole', tmp_path / 'file')
     assert len(server.asked) == 1 and not (tmp_path / 'file').exists()
 
@@ -193,7 +195,7 @@ def house(server, tmp_path, monkeypatch, tiny_vgg):
     """A project root of its own, and a 'public file' at /whole of the server: a tiny VGG with a layer too many."""
     content = tiny_vgg.read_bytes()
     monkeypatch.setattr(sys.modules[__name__], 'CONTENT', content)
-    monkeypatch.setattr(load_vgg, 'ROOT', tmp_path)
+    monkeypatch.setattr(shipped, 'ROOT', tmp_path)
     monkeypatch.setattr(load_vgg, 'SEARCHED', (tmp_path / 'weights' / load_vgg.VGG_FILENAME,))
     monkeypatch.setattr(load_vgg, 'EXPECTED_BYTES', len(content))
     monkeypatch.setattr(load_vgg, 'EXPECTED_SHA256', hashlib.sha256(content).hexdigest())
@@ -276,9 +278,10 @@ def test_wrong_flags(flags, message, capsys):
 
 def test_a_wrong_url_as_a_program(server, tmp_path):
     for name in ('load_vgg.py', 'utils.py'):  # its weights go beside it
-        shutil.copy(Path(load_vgg.__file__).with_name(name), tmp_path)
+        shutil.copy(shipped.ROOT / name, tmp_path)
+    shutil.copytree(shipped.ROOT / 'engine', tmp_path / 'engine', ignore=shutil.ignore_patterns('__pycache__'))
     done = subprocess.run([sys.executable, '-B', tmp_path / 'load_vgg.py', '--url', f'{server.url}/missing'],
                           capture_output=True, text=True)
     assert done.returncode == 2 and done.stdout == '' and done.stderr.count('\n') == 1
     assert '404' in done.stderr and '--source keras' in done.stderr
-    assert sorted(path.name for path in tmp_path.rglob('*')) == ['load_vgg.py', 'utils.py', 'weights']
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['engine', 'load_vgg.py', 'utils.py', 'weights']

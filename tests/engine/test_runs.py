@@ -15,12 +15,13 @@ import pytest
 
 import load_vgg
 import recipes
-import runs
 import utils
 import tensorflow.compat.v1 as tf
 from style_transfer import StyleTransfer, main
+from engine import runs, sessions, shipped
+from engine.messages import UserError
 
-PROGRAM = load_vgg.ROOT / 'style_transfer.py'
+PROGRAM = shipped.ROOT / 'style_transfer.py'
 N = 60
 
 
@@ -120,7 +121,7 @@ def test_restart_forgets_the_run_and_nothing_else(transfer):
 def test_never_the_wrong_state(transfer, change, says):
     transfer(20)
     before = final(), history()
-    with pytest.raises(utils.UserError, match=says) as error:
+    with pytest.raises(UserError, match=says) as error:
         transfer(40, **change)
     assert '--restart' in str(error.value) and '--name' in str(error.value)
     assert (final(), history()) == before
@@ -144,13 +145,13 @@ def test_precision_is_what_the_processor_is_fast_at(images, tiny_vgg, workdir, m
         machine = StyleTransfer(*images, 48, 32, recipe, tiny_vgg, precision=wanted, name=name)
         assert machine.run.identity['precision'] == machine.precision
         return machine.precision
-    monkeypatch.setattr(runs, 'bfloat16_hardware', lambda: 'amx_bf16')
+    monkeypatch.setattr(sessions, 'bfloat16_hardware', lambda: 'amx_bf16')
     assert (precision(), precision(optimizer='lbfgs'), precision('float32')) == ('bfloat16', 'float32', 'float32')
-    assert runs.described('bfloat16') == 'bfloat16 by amx_bf16' and runs.described('float32') == 'float32'
-    monkeypatch.setattr(runs, 'bfloat16_hardware', lambda: None)
+    assert sessions.described('bfloat16') == 'bfloat16 by amx_bf16' and sessions.described('float32') == 'float32'
+    monkeypatch.setattr(sessions, 'bfloat16_hardware', lambda: None)
     assert (precision(), precision(optimizer='lbfgs'), precision('bfloat16')) == ('float32', 'float32', 'bfloat16')
-    monkeypatch.setattr(runs, 'bfloat16_hardware', lambda: 'amx_bf16')
-    monkeypatch.setattr(runs.tensorflow.config, 'list_physical_devices', lambda kind: ['one GPU'])
+    monkeypatch.setattr(sessions, 'bfloat16_hardware', lambda: 'amx_bf16')
+    monkeypatch.setattr(sessions.tensorflow.config, 'list_physical_devices', lambda kind: ['one GPU'])
     assert precision() == 'float32'
 
 
@@ -160,21 +161,21 @@ def test_the_processors_features_are_what_linux_says(monkeypatch, tmp_path, flag
     said = tmp_path / 'cpuinfo'
     if flags:
         said.write_text(f'processor\t: 0\nflags\t\t: {flags}\nbugs\t\t: spectre\n\nprocessor\t: 1\nflags\t\t: {flags}\n')
-    monkeypatch.setattr(runs, 'Path', lambda path: {'/proc/cpuinfo': said}[path])
-    assert runs.bfloat16_hardware() == found
+    monkeypatch.setattr(sessions, 'Path', lambda path: {'/proc/cpuinfo': said}[path])
+    assert sessions.bfloat16_hardware() == found
 
 
 def test_a_resume_keeps_its_precision_or_says_why_it_cannot(images, tiny_vgg, workdir, monkeypatch, capsys):
     flags = ['--content', str(images[0]), '--style', str(images[1]), '--width', '48', '--vgg', str(tiny_vgg), '--name', 'r']
-    monkeypatch.setattr(runs, 'bfloat16_hardware', lambda: None)
+    monkeypatch.setattr(sessions, 'bfloat16_hardware', lambda: None)
     assert main([*flags, '--iterations', '3']) == 0
-    monkeypatch.setattr(runs, 'bfloat16_hardware', lambda: 'avx512_bf16')
+    monkeypatch.setattr(sessions, 'bfloat16_hardware', lambda: 'avx512_bf16')
     assert main([*flags, '--iterations', '5']) == 0
     out = capsys.readouterr().out
     assert out.count('48×32, float32\n') == 2 and 'resuming at iteration 3' in out
     assert main([*flags, '--iterations', '3', '--restart']) == 0  # begins anew, so with what is fastest
     assert '48×32, bfloat16 by avx512_bf16\n' in capsys.readouterr().out
-    monkeypatch.setattr(runs, 'bfloat16_hardware', lambda: None)
+    monkeypatch.setattr(sessions, 'bfloat16_hardware', lambda: None)
     assert main([*flags, '--iterations', '5']) == 2
     error = capsys.readouterr().err
     assert 'checkpoints/r: this run was begun in bfloat16, which' in error and error.count('\n') == 1
@@ -188,7 +189,7 @@ def test_an_identity_that_is_none_is_never_taken_for_this_run(transfer, content)
     transfer(20)
     Path('checkpoints/r/run.json').write_text(content)
     before = final(), history()
-    with pytest.raises(utils.UserError, match='other settings' if content == '{}' else 'run.json: damaged'):
+    with pytest.raises(UserError, match='other settings' if content == '{}' else 'run.json: damaged'):
         transfer(40)
     assert (final(), history()) == before and Path('checkpoints/r/run.json').read_text() == content
 
@@ -237,7 +238,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_good_checkpoint(transfer,
     def broken(losses, step):
         return good([losses[0], np.float32('nan'), losses[2]] if step >= 33 else losses, step)
     machine.run.finite = broken
-    with pytest.raises(utils.UserError, match='style_loss is nan at iteration 33'):
+    with pytest.raises(UserError, match='style_loss is nan at iteration 33'):
         machine.train(N)
     assert {path: path.read_bytes() for path in Path('checkpoints/r').glob('model-*')} == before
 
@@ -248,7 +249,7 @@ def test_a_real_overflow_names_the_term_and_the_step(images, tiny_vgg, workdir):
     load_vgg.write_weights('large.mat', weights._replace(convolutions=convolutions))
     machine = StyleTransfer(*images, 48, 32, vgg='large.mat', name='r')
     machine.build()
-    with pytest.raises(utils.UserError, match='style_loss is (inf|nan) at iteration 0;'):
+    with pytest.raises(UserError, match='style_loss is (inf|nan) at iteration 0;'):
         machine.train(N)
     assert saved() == []
 
@@ -265,7 +266,7 @@ def test_a_disk_that_is_full_at_a_checkpoint(transfer, images, tiny_vgg):
             raise tf.errors.UnknownError(None, None, 'Graph execution error:\n\nDetected at node ...\n'
                                          'model-40.tempstate1; No space left on device\n\t [[{{node save/SaveV2}}]]')
     machine.saver = Full()
-    with pytest.raises(utils.UserError, match='checkpoint of iteration 40 could not be written: No space left on device; earl'):
+    with pytest.raises(UserError, match='checkpoint of iteration 40 could not be written: No space left on device; earl'):
         machine.train(40)
     assert transfer(40) == 40
 
@@ -273,10 +274,10 @@ def test_a_disk_that_is_full_at_a_checkpoint(transfer, images, tiny_vgg):
 @pytest.mark.parametrize('name', ['', '.', '..', 'a/b', '.hidden', 'x' * 101, 'a:b', 'a\\b'])
 def test_names_that_are_no_folder(transfer, name):
     if name:  # '' means the default
-        with pytest.raises(utils.UserError, match='--name'):
+        with pytest.raises(UserError, match='--name'):
             transfer(1, name=name)
     else:
-        with pytest.raises(utils.UserError, match='--name'):
+        with pytest.raises(UserError, match='--name'):
             runs.Run(name, {}, ())
 
 

@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import skimage.transform
 
-import utils  # before tensorflow
+import utils
+from engine import quiet  # before tensorflow
 import tensorflow.compat.v1 as tf
 
-import load_vgg
+from engine import shipped
+from engine.messages import UserError
 
 SCALES = (2, 1.25)  # shorter side of a photo, in sides of a crop: half of the scene in a crop, or nearly all
-HELD_OUT = [load_vgg.ROOT / 'content' / name for name in ('chelsea.png', 'coffee.png')]
+HELD_OUT = [shipped.ROOT / 'content' / name for name in ('chelsea.png', 'coffee.png')]
 FLAT = 5  # deviation, of 255, up to which a crop shows nothing: instance norms would blow its gradients up
 KEPT = 500  # photos held in memory, as uint8; a smaller collection is decoded once
 
@@ -21,11 +23,11 @@ KEPT = 500  # photos held in memory, as uint8; a smaller collection is decoded o
 def files(folders, excluded=()):
     """SHA-256 -> path of every file below `folders`, each content once, without those of the paths `excluded`.
 
-    Raises `utils.UserError` for a folder that is none.
+    Raises `UserError` for a folder that is none.
     """
     for folder in folders:
         if not Path(folder).is_dir():
-            raise utils.UserError(f'{folder}: no such folder of images')
+            raise UserError(f'{folder}: no such folder of images')
     left_out = {utils.file_hash(path) for path in excluded}
     paths = sorted(path for folder in folders for path in Path(folder).rglob('*') if path.is_file())
     found = {utils.file_hash(path): path for path in reversed(paths)}
@@ -41,7 +43,7 @@ class Photos:
     """Square crops of every readable image below some folders, each image once an epoch, in random order.
 
     skipped: the paths met so far that are no readable images
-    Raises `utils.UserError` for a folder that is none or has no readable image.
+    Raises `UserError` for a folder that is none or has no readable image.
     """
 
     def __init__(self, folders, side, seed, excluded=()):
@@ -52,7 +54,7 @@ class Photos:
         self._scaled = functools.lru_cache(KEPT)(self._read)
         self._order = functools.lru_cache(2)(self._permutation)
         if not any(self._scaled(path) for path in self.paths):
-            raise utils.UserError(f'{", ".join(map(str, folders))}: no image there can be read')
+            raise UserError(f'{", ".join(map(str, folders))}: no image there can be read')
 
     def batches(self, size, first):
         """A tf.data.Dataset of uint8 [size, side, side, 3], from batch number `first` (a tensor) on, without end."""
@@ -84,7 +86,7 @@ class Photos:
         """The photo at each of SCALES, uint8; None if it cannot be read."""
         try:
             photo = utils.read_image(path)
-        except utils.UserError:
+        except UserError:
             self.skipped.add(path)
             return None
         H, W = photo.shape[:2]

@@ -3,8 +3,8 @@
 import imageio.v3 as iio
 import numpy as np
 import pytest
+from engine import figures
 
-import figures
 
 COLUMNS = ('content_loss', 'style_loss', 'total_loss')
 HISTORY = np.exp(-np.arange(300) / 60)[:, None] * [3, 400, 8003.] + 0.1

@@ -10,13 +10,14 @@ import skimage.color
 import skimage.transform
 
 import utils
+from engine import quiet  # before tensorflow
 import tensorflow.compat.v1 as tf
 
-import load_vgg
-import runs
-import transform_net
+from engine import memory, sessions, shipped
+from engine.messages import UserError
+from fast.network import TransformNet
 
-SHIPPED = load_vgg.ROOT / 'models'
+SHIPPED = shipped.ROOT / 'models'
 BLEND = 32  # pixels over which neighbouring tiles pass into each other
 TILES = (256, 8192)  # side of a tile, in pixels
 PASS_BYTES = 3 << 28  # of the free memory, what a pass may take at most
@@ -33,7 +34,7 @@ def write(folder, parameters, about):
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix='.part-', dir=folder.parent))
     try:
-        network = transform_net.TransformNet(about['network'], about['base'], parameters=parameters)
+        network = TransformNet(about['network'], about['base'], parameters=parameters)
         _export(temporary / 'model', network)
         pb = (temporary / 'model' / 'saved_model.pb').read_bytes()
     finally:
@@ -61,35 +62,35 @@ def _export(folder, network):
 
 
 def check_free(folder, identity):
-    """Raise `utils.UserError` if the folder holds a model of another run, identity: as `runs.Run` has it."""
+    """Raise `UserError` if the folder holds a model of another run, identity: as `runs.Run` has it."""
     path = Path(folder, 'model.json')
     try:
         about = json.loads(path.read_text())
     except FileNotFoundError:
         return
     except ValueError as error:
-        raise utils.UserError(f'{path}: damaged; --restart replaces the model, --name NEW keeps it') from error
+        raise UserError(f'{path}: damaged; --restart replaces the model, --name NEW keeps it') from error
     differ = [key for key in identity if about.get(key) != identity[key]]
     if differ:
-        raise utils.UserError(f'{folder} is a model with other settings ({", ".join(differ)}); --restart replaces it, '
+        raise UserError(f'{folder} is a model with other settings ({", ".join(differ)}); --restart replaces it, '
                               '--name NEW keeps both')
 
 
 def find(name):
-    """The folder of a model: a path, or a name in ./models or in those that ship. Raises `utils.UserError`."""
+    """The folder of a model: a path, or a name in ./models or in those that ship. Raises `UserError`."""
     rooms = [Path(), Path('models'), SHIPPED]
     for room in rooms:
         if (room / name / 'model.json').is_file():
             return room / name
     known = sorted({path.parent.name for room in rooms[1:] for path in room.glob('*/model.json')})
-    raise utils.UserError(f'--model {name}: no such model; there are {", ".join(known) or "none"}, '
+    raise UserError(f'--model {name}: no such model; there are {", ".join(known) or "none"}, '
                           'train makes others')
 
 
 class Model:
     """A trained network, loaded once, for photos of any size.
 
-    about: what model.json says. Raises `utils.UserError` for a folder that is no model, or is damaged.
+    about: what model.json says. Raises `UserError` for a folder that is no model, or is damaged.
     """
 
     def __init__(self, folder, precision='float32', threads=0):
@@ -98,12 +99,12 @@ class Model:
             self.about = json.loads((folder / 'model.json').read_text())
             if utils.file_hash(folder / 'saved_model.pb') != self.about['saved_model']:
                 raise ValueError('saved_model.pb is not the file that model.json describes')
-            self.network = transform_net.TransformNet(self.about['network'], self.about['base'])
-            self.sess = tf.Session(graph=tf.Graph(), config=runs.session_config(precision, threads))
+            self.network = TransformNet(self.about['network'], self.about['base'])
+            self.sess = tf.Session(graph=tf.Graph(), config=sessions.session_config(precision, threads))
             with self.sess.graph.as_default():
                 self.signatures = tf.saved_model.load(self.sess, [tf.saved_model.SERVING], str(folder)).signature_def
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise utils.UserError(f'{folder}: not a whole model ({error}); train it again, or take another') from error
+            raise UserError(f'{folder}: not a whole model ({error}); train it again, or take another') from error
         self.sess.graph.finalize()
         self.statistics = None
 
@@ -114,7 +115,7 @@ class Model:
 
     def default_tile(self):
         """The largest tile that leaves three quarters of the free memory free, in pixels."""
-        room = min(PASS_BYTES, utils.free_memory() / 4)
+        room = min(PASS_BYTES, memory.free_memory() / 4)
         side = int((room / (self.about['base'] * BYTES_PER_PIXEL[self.about['network']])) ** 0.5)
         return min(TILES[1], max(side, self.smallest_tile()))
 

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-import load_vgg
 from assignment import check, make_starter, report
+from engine import shipped
 
 
 @pytest.fixture(scope='module')
@@ -22,7 +22,7 @@ def folder(tmp_path_factory):
 
 def solutions(name):
     """(region, the lines between its markers) of a file of the real code."""
-    lines = (load_vgg.ROOT / name).read_text().splitlines()
+    lines = (shipped.ROOT / name).read_text().splitlines()
     for region in make_starter.regions('\n'.join(lines)):
         yield region, [line for line in lines[region.first:region.last + 1] if not line.strip().startswith('#')]
 
@@ -35,7 +35,7 @@ def test_it_says_what_to_do_and_holds_nothing_of_the_solution(folder):
         assert sorted(raised) == sorted(f'step {region.step}: {region.hint}' for region, _ in solutions(name))
         assert text.count('# TODO step') == len(raised)
         for _, lines in solutions(name):
-            everything = '\n'.join(path.read_text() for path in folder.glob('*.py'))
+            everything = '\n'.join(path.read_text() for path in folder.rglob('*.py'))
             block = '\n'.join(lines)
             assert block not in everything
         assert ' done' not in text and '# step' not in text
@@ -43,8 +43,8 @@ def test_it_says_what_to_do_and_holds_nothing_of_the_solution(folder):
 
 
 def test_what_is_given_is_the_real_code(folder):
-    for name in make_starter.GIVEN:
-        assert (folder / name).read_bytes() == (load_vgg.ROOT / name).read_bytes()
+    for name in make_starter.given():
+        assert (folder / name).read_bytes() == (shipped.ROOT / name).read_bytes()
     steps = {region.step for name in make_starter.TODO for region, _ in solutions(name)}
     assert steps == {1, 2, 3, 4, 5}
 
@@ -65,7 +65,7 @@ def test_a_student_fills_it_in_step_by_step_and_hands_in(folder):
     for step, stage in enumerate(stages, 1):
         stage.mkdir()
         for name in make_starter.TODO:
-            lines = (load_vgg.ROOT / name).read_text().splitlines()
+            lines = (shipped.ROOT / name).read_text().splitlines()
             for region in reversed(make_starter.regions('\n'.join(lines))):
                 if region.step > step:
                     lines[region.first:region.last + 1] = [f"{region.indent}raise NotImplementedError('step {region.step}: it')"]

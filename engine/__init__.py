@@ -1,0 +1,1 @@
+"""What the method stands on: runs and what they keep, sessions, flags, messages, L-BFGS, figures. It knows no method."""

@@ -1,0 +1,119 @@
+"""The flags of whatever trains, and those that are made from the fields of a recipe."""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import load_vgg
+import recipes
+import utils
+from engine.parsing import whole_number
+from engine import sessions, shipped
+from engine.messages import UserError
+
+SIDES = 16, 4096  # of a picture
+
+
+def add_pictures(parser, width, height):
+    """Give `parser` the flags of whatever trains pictures: the two images, their size, and `add_training`.
+
+    width, height: the size if neither is given, as `size` has it
+    """
+    parser.add_argument('--content', type=Path, default=shipped.CONTENT, metavar='IMAGE', help='the image whose content is kept '
+                        f'(default: content/{shipped.CONTENT.name})')
+    parser.add_argument('--style', type=Path, default=shipped.STYLE, metavar='IMAGE', help='the image whose style is taken '
+                        f'(default: styles/{shipped.STYLE.name})')
+    side = whole_number(*SIDES)
+    parser.add_argument('--width', type=side, metavar='W', help=f'of the picture, in pixels, {SIDES[0]} to {SIDES[1]}; '
+                        f'one of the two given, the other follows the content (default: {width})')
+    parser.add_argument('--height', type=side, metavar='H', help=f'likewise (default: {height})')
+    add_training(parser)
+
+
+def add_training(parser):
+    """Give `parser` the flags of whatever trains: weights, seed, precision, threads, restart."""
+    parser.add_argument('--vgg', type=Path, metavar='FILE', help='VGG-19 weights in MatConvNet\'s layout (default: '
+                        f'{load_vgg.VGG_FILENAME} if it is there, else the bundled weights/vgg19.mat)')
+    parser.add_argument('--seed', type=whole_number(0, 2**31 - 1), default=0, metavar='N',
+                        help='of everything random, 0 to 2147483647 (default: %(default)s)')
+    parser.add_argument('--precision', choices=('auto', *sessions.PRECISIONS), default='auto', help='auto: what the run was begun in; '
+                        'for a new one bfloat16 if the processor has it in hardware and the optimizer is Adam, else float32 '
+                        '(default: %(default)s)')
+    add_threads(parser)
+    parser.add_argument('--restart', action='store_true', help='begin the run again instead of resuming it')
+
+
+def add_threads(parser):
+    """Give `parser` the threads that `sessions.session_config` takes."""
+    parser.add_argument('--threads', type=whole_number(0, 1024), default=0, metavar='N',
+                        help='threads to compute with, 0 to 1024; 0 is one a core (default: %(default)s)')
+
+
+def size(args, *default):
+    """The width and height of the picture: what is missing follows the content's aspect; the default if both are."""
+    width, height = args.width, args.height
+    if width is None and height is None:
+        return default
+    H, W = utils.read_image(args.content).shape[:2]
+    return tuple(min(max(side, SIDES[0]), SIDES[1])
+                 for side in (width or round(height * W / H), height or round(width * H / W)))
+
+
+def precision(args, recipe):
+    """--precision for `StyleTransfer`; 'auto' with --restart looks at no older run."""
+    return sessions.fastest_precision(recipe.optimizer) if args.restart and args.precision == 'auto' else args.precision
+
+
+def add_recipe(parser, offered=recipes.RECIPES, without=()):
+    """Give `parser` one flag a setting of `Recipe`, and --recipe where there is a choice.
+
+    offered: name -> recipe, the default first; without: names of settings that do nothing there
+    """
+    parser.set_defaults(recipe=next(iter(offered)))
+    if len(offered) > 1:
+        parser.add_argument('--recipe', choices=offered,
+                            help='the published system whose settings are the defaults (default: %(default)s)')
+    for field in dataclasses.fields(recipes.Recipe):
+        if field.metadata and field.name not in without:
+            defaults = ', '.join(_text(getattr(recipe, field.name)) + (f' in {name}' if len(offered) > 1 else '')
+                                 for name, recipe in offered.items() if not recipe.ignores(field.name))
+            parser.add_argument(recipes.flag(field), type=_parser(field), metavar=_metavar(field),
+                                help=f'{field.metadata["help"]}; {recipes.allowed(field)} (default: {defaults})')
+
+
+def recipe(args, offered=recipes.RECIPES):
+    """The recipe that --recipe names, with what the other flags change in it."""
+    changed = {field.name: getattr(args, field.name) for field in dataclasses.fields(recipes.Recipe)
+               if field.metadata and getattr(args, field.name, None) is not None}
+    recipe = dataclasses.replace(offered[args.recipe], **changed)
+    for name in changed:
+        if why := recipe.ignores(name):
+            raise UserError(f'{recipes.flag(recipe.__dataclass_fields__[name])} does nothing with {why}')
+    return recipe
+
+
+def _parser(field):
+    """A type for argparse: reads one value, or a comma-separated tuple of them, and checks each."""
+    listed = isinstance(field.default, tuple)
+    kind = type(field.default[0] if listed else field.default)
+
+    def parse(text):
+        try:
+            values = tuple(kind(item) for item in (text.split(',') if listed else [text]))
+            for value in values:
+                recipes.check(field, value)
+        except (UserError, ValueError):
+            raise argparse.ArgumentTypeError(f'{text!r}: must be {recipes.allowed(field)}') from None
+        return values if listed else values[0]
+    return parse
+
+
+def _text(value):
+    return ','.join(map(_text, value)) if isinstance(value, tuple) else f'{value:g}' if isinstance(value, float) else str(value)
+
+
+def _metavar(field):
+    listed = isinstance(field.default, tuple)
+    if not field.metadata['choices']:
+        return 'X,...' if listed else 'X'
+    return 'LAYER,...' if listed else 'NAME'

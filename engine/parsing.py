@@ -1,0 +1,35 @@
+"""Reading a command line: mistakes in one line, numbers within their ranges."""
+
+import argparse
+import contextlib
+from engine.messages import UserError
+
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line and that takes no abbreviated flags."""
+
+    def __init__(self, **settings):
+        super().__init__(allow_abbrev=False, **settings)
+
+    def error(self, message):
+        raise UserError(f'{message}; --help lists the flags')
+
+
+def whole_number(low, high):
+    """A type for argparse: a whole number from low to high."""
+    def parse(text):
+        if not (text.lstrip('-').isdecimal() and low <= int(text) <= high):
+            raise argparse.ArgumentTypeError(f'{text!r}: must be a whole number from {low} to {high}')
+        return int(text)
+    return parse
+
+
+def number(low, high):
+    """A type for argparse: a number from low to high."""
+    def parse(text):
+        with contextlib.suppress(ValueError):
+            if low <= float(text) <= high:
+                return float(text)
+        raise argparse.ArgumentTypeError(f'{text!r}: must be a number from {low:g} to {high:g}')
+    return parse

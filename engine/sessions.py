@@ -1,0 +1,45 @@
+"""How TensorFlow's sessions compute: precision, threads, what its graph rewriter is allowed."""
+
+import re
+from pathlib import Path
+
+from engine import quiet  # before tensorflow
+import tensorflow
+import tensorflow.compat.v1 as tf
+
+PRECISIONS = ('float32', 'bfloat16')
+
+
+def session_config(precision, threads=0):
+    """The configuration of a session: 'float32' or 'bfloat16' (by TensorFlow's graph rewriter), threads, 0 for one a core."""
+    config = tf.ConfigProto(intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads)
+    rewriter = config.graph_options.rewrite_options
+    # by default it goes over the graph twice and looks for memory to save: no faster after it, later to begin, and larger
+    rewriter.meta_optimizer_iterations = 1  # ONE
+    rewriter.memory_optimization = 1  # NO_MEM_OPT
+    if precision == 'bfloat16':
+        rewriter.auto_mixed_precision_onednn_bfloat16 = 1  # ON
+    return config
+
+
+def bfloat16_hardware():
+    """What the processor computes bfloat16 with, 'amx_bf16' or 'avx512_bf16'; None without, or where the system does not say."""
+    try:
+        features = re.search('^flags.*:(.*)', Path('/proc/cpuinfo').read_text(), re.MULTILINE)[1].split()
+    except (OSError, TypeError):
+        return None
+    return next((name for name in ('amx_bf16', 'avx512_bf16') if name in features), None)
+
+
+def fastest_precision(optimizer):
+    """bfloat16 where the processor has it in hardware and the optimizer is Adam, else float32.
+
+    L-BFGS's line search stalls on rounded losses; TensorFlow's rewriter is for processors, not for GPUs.
+    """
+    gpu = tensorflow.config.list_physical_devices('GPU')
+    return 'bfloat16' if optimizer == 'adam' and bfloat16_hardware() and not gpu else 'float32'
+
+
+def described(precision):
+    """A precision in words, with what computes it."""
+    return f'bfloat16 by {bfloat16_hardware() or "emulation"}' if precision == 'bfloat16' else precision

@@ -1,0 +1,10 @@
+"""Where what ships with the project lies."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CONTENT = ROOT / 'content' / 'astronaut.png'
+STYLE = ROOT / 'styles' / 'starry_night.jpg'
+HELD_OUT = ROOT / 'content' / 'chelsea.png', ROOT / 'content' / 'coffee.png'  # from the training of fast networks
+WEIGHTS = ROOT / 'weights' / 'vgg19.mat'
+MODELS = ROOT / 'models'
