@@ -13,13 +13,15 @@ import sys
 import time
 from pathlib import Path
 
+from engine import quiet  # before all that takes long to load
+
 import recipes
-from fast.photos import Photos
-from fast.training import FastStyleTransfer
-from engine import flags, messages, parsing, sessions, shipped
+from engine import flags, messages, parsing, progress, sessions, shipped
 from engine.messages import UserError
 from fast import applying, models
-from fast.network import SHAPES
+from fast.network import ARCHITECTURES
+from fast.photos import Photos
+from fast.training import FastStyleTransfer
 
 SIDE, BATCH, NETWORK, BASE = 256, 4, 'half', 16
 OF_PIXELS = ('init', 'noise_ratio', 'noise_amplitude', 'optimizer')  # settings that mean nothing for a network
@@ -30,24 +32,25 @@ OFFERED = {recipes.FAST.name: recipes.FAST}
 def train(args):
     """Train a network as the flags say, and export it; return the exit status."""
     recipe = flags.recipe(args, OFFERED)
-    photos = Photos(args.images, args.side, args.seed, args.held_out)
-    machine = FastStyleTransfer(photos, args.batch, args.held_out, args.style, args.network, args.base, recipe, args.vgg,
-                                args.seed, flags.precision(args, recipe), args.threads, args.name or args.style.stem)
+    seed = flags.seed(args)
+    collection = Photos(args.images, args.side, seed, args.held_out)
+    machine = FastStyleTransfer(collection, args.batch, args.held_out, args.style, args.network, args.base, recipe=recipe,
+                                vgg=args.vgg, seed=seed, precision=flags.precision(args, recipe), threads=args.threads, name=args.name)
     if not args.restart:
-        models.check_free(machine.model_folder, machine.run.identity)
-    print(f'{args.style}, {len(photos.paths)} files to train on, {sessions.described(machine.precision)}\n'
+        models.check_free(machine.model_folder, machine.run)
+    print(f'{args.style}, {len(collection.paths)} files to train on, {sessions.described(machine.precision)}\n'
           f'weights {machine.weights.path}: {machine.weights.description}')
     machine.build()
     start_time = time.time()
-    reached = machine.train(recipe.iterations, args.restart, args.verbose)
-    if photos.skipped:
-        names = [str(path) for path in sorted(photos.skipped)]
+    with progress.Lines(recipe) if args.verbose else progress.Bar(recipe.iterations) as shown:
+        outcome = machine.train(recipe.iterations, shown, args.restart)
+    if collection.skipped:
+        names = [str(path) for path in sorted(collection.skipped)]
         more = ' …' if len(names) > LISTED else ''
         print(f'{len(names)} files are no images that can be read, and were skipped: {", ".join(names[:LISTED])}{more}')
-    if reached < recipe.iterations:
-        print(f'stopped at iteration {reached}; the same command goes on from there')
+    if not progress.ended(outcome, args.restart):
         return 130
-    print(f'{machine.model_folder}: {reached} iterations, {time.time() - start_time:.1f} s')
+    print(f'{machine.model_folder}: {outcome.step} iterations, {time.time() - start_time:.1f} s')
 
 
 def stylize(args):
@@ -58,7 +61,7 @@ def stylize(args):
         raise UserError(f'--tile {args.tile}: at least {model.smallest_tile()} with this model, else tiles are mostly overlap')
     out = args.out or Path(applying.PIPE if args.photos == [Path(applying.PIPE)] else 'outputs')
     shard, shards = args.shard
-    tasks = list(applying.outputs(args.photos, out, folder.resolve().name))[shard - 1::shards]
+    tasks = list(applying.destinations(args.photos, out, folder.resolve().name))[shard - 1::shards]
     log, failed = sys.stderr if out == Path(applying.PIPE) else sys.stdout, 0
     for source, target in tasks:
         start_time = time.time()
@@ -101,7 +104,7 @@ def _train_flags(parser):
                         help='of the crops, in pixels, 32 to 1024 (default: %(default)s)')
     parser.add_argument('--batch', type=parsing.whole_number(1, 64), default=BATCH, metavar='N',
                         help='crops a step, 1 to 64 (default: %(default)s)')
-    parser.add_argument('--network', choices=SHAPES, default=NETWORK,
+    parser.add_argument('--network', choices=ARCHITECTURES, default=NETWORK,
                         help='half the published resolution inside, or as published (default: %(default)s)')
     parser.add_argument('--base', type=parsing.whole_number(4, 64), default=BASE, metavar='N',
                         help='channels of the first convolution, 4 to 64; 32 as published (default: %(default)s)')

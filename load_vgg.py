@@ -11,13 +11,14 @@ import warnings
 from pathlib import Path
 from typing import NamedTuple
 
+from engine import quiet  # before tensorflow
+
 import numpy as np
 import scipy
-
-import utils
-from engine import quiet  # before tensorflow
 import tensorflow
 import tensorflow.compat.v1 as tf
+
+import utils
 from engine import messages, parsing, shipped
 from engine.download import download
 from engine.messages import UserError

@@ -3,10 +3,11 @@
 import dataclasses
 import math
 
-from load_vgg import FEATURES
 from engine.messages import UserError
+from load_vgg import FEATURES
 
 LONGEST = 100_000  # iterations
+NO_IDENTITY = 'iterations', 'cadence'  # settings that do not decide what an iteration computes
 
 # The coefficients before the sums of squares. s: size of P; N: channels; M: height × width
 CONTENT_COEFFICIENTS = {
@@ -20,13 +21,21 @@ STYLE_COEFFICIENTS = {
 }
 
 
-def setting(default, help, choices=None, low=None, high=None, only=None):
+def setting(default, help, choices=None, low=None, high=None, only=()):
     """A field of `Recipe` that the command line sets too: either from `choices`, or a number from `low` to `high`.
 
-    only: (another field, the values of it with which this one does something), None for always
+    only: pairs (another field, a test of the recipe): the setting does something where all of them hold
     """
     return dataclasses.field(default=default, metadata={'help': help, 'choices': choices, 'low': low, 'high': high,
                                                         'only': only})
+
+
+WITH_ADAM = ('optimizer', lambda recipe: recipe.optimizer == 'adam'),
+WITH_CONTENT = ('content_weight', lambda recipe: recipe.content_weight),
+WITH_STYLE = ('style_weight', lambda recipe: recipe.style_weight),
+WITH_BLEND = ('init', lambda recipe: recipe.init == 'uniform'),
+WITH_NOISE = (('init', lambda recipe: recipe.init != 'content'),
+         ('noise_ratio', lambda recipe: recipe.init != 'uniform' or recipe.noise_ratio))
 
 
 def flag(field):
@@ -55,15 +64,17 @@ class Recipe:
     name: str
 
     # content: what is kept of the content image, and how much it counts (α)
-    content_layers: tuple = setting(('conv4_2',), 'layers whose features the picture keeps', choices=FEATURES)
-    content_layer_weights: tuple = setting((1.,), 'weight of each content layer', low=0, high=1e6)
+    content_layers: tuple = setting(('conv4_2',), 'layers whose features the picture keeps', choices=FEATURES, only=WITH_CONTENT)
+    content_layer_weights: tuple = setting((1.,), 'weight of each content layer', low=0, high=1e6, only=WITH_CONTENT)
     content_weight: float = setting(0.05, 'α, the weight of the content loss', low=0, high=1e9)
     content_coefficient: str = '1/(4s)'
 
     # style: whose Gram matrices are matched, and how much that counts (β)
     style_layers: tuple = setting(('conv1_1', 'conv2_1', 'conv3_1', 'conv4_1', 'conv5_1'),
-                                  'layers whose Gram matrices the picture takes from the style', choices=FEATURES)
-    style_layer_weights: tuple = setting((0.5, 1., 1.5, 3., 4.), 'weight of each style layer', low=0, high=1e6)
+                                  'layers whose Gram matrices the picture takes from the style', choices=FEATURES,
+                                  only=WITH_STYLE)
+    style_layer_weights: tuple = setting((0.5, 1., 1.5, 3., 4.), 'weight of each style layer', low=0, high=1e6,
+                                         only=WITH_STYLE)
     style_weight: float = setting(1., 'β, the weight of the style loss', low=0, high=1e9)
     style_coefficient: str = '1/(4N²M²)'
 
@@ -77,17 +88,17 @@ class Recipe:
     # start: uniform noise blended with the content image; normal noise; or the content image
     init: str = setting('uniform', 'the starting image: content blended with uniform noise, normal noise alone, or content',
                         choices=('uniform', 'normal', 'content'))
-    noise_ratio: float = setting(0.6, 'share of noise in the blend', low=0, high=1, only=('init', ('uniform',)))
+    noise_ratio: float = setting(0.6, 'share of noise in the blend', low=0, high=1, only=WITH_BLEND)
     noise_amplitude: float = setting(20., 'of 255: largest value of the uniform noise, deviation of the normal one',
-                                     low=0, high=255, only=('init', ('uniform', 'normal')))
+                                     low=0, high=255, only=WITH_NOISE)
 
     # optimiser
     optimizer: str = setting('adam', 'Adam, or SciPy\'s L-BFGS-B with pixels kept in 0-255', choices=('adam', 'lbfgs'))
-    learning_rate: float = setting(2., 'step of Adam, in units of what is trained: pixel values, or a network\'s parameters', low=1e-4, high=1000,
-                                   only=('optimizer', ('adam',)))
-    beta1: float = setting(0.9, 'decay of Adam\'s mean of the gradients', low=0, high=0.9999, only=('optimizer', ('adam',)))
+    learning_rate: float = setting(2., 'step of Adam, in units of what is trained: pixel values, or a network\'s parameters',
+                                   low=1e-4, high=1000, only=WITH_ADAM)
+    beta1: float = setting(0.9, 'decay of Adam\'s mean of the gradients', low=0, high=0.9999, only=WITH_ADAM)
     beta2: float = setting(0.999, 'decay of Adam\'s mean of their squares', low=0, high=0.999999,
-                           only=('optimizer', ('adam',)))
+                           only=WITH_ADAM)
 
     # length, and when a picture and summaries are written: (up to this iteration, every so many)
     iterations: int = setting(300, 'steps of Adam, evaluations of L-BFGS', low=1, high=LONGEST)
@@ -104,14 +115,22 @@ class Recipe:
             if len(layers) != len(weights) or not layers:
                 raise UserError(f'--{kind}-layer-weights: {len(weights)} weights for {len(layers)} layers; '
                                 f'--{kind}-layers needs at least one layer and as many weights')
+            if not any(weights):
+                raise UserError(f'--{kind}-layer-weights are all 0; --{kind}-weight 0 leaves the {kind} out')
         if not self.content_weight and not self.style_weight:
             raise UserError('--content-weight and --style-weight are both 0: nothing is left to look for')
 
     def ignores(self, name):
         """Why the setting `name` does nothing in this recipe, or None if it counts."""
-        only = self.__dataclass_fields__[name].metadata['only']
-        if only and getattr(self, only[0]) not in only[1]:
-            return f'--{only[0]} {getattr(self, only[0])}'
+        for other, counts in self.__dataclass_fields__[name].metadata['only']:
+            if not counts(self):
+                value = getattr(self, other)
+                return f'{flag(self.__dataclass_fields__[other])} {value:g}' if isinstance(value, float) else f'--{other} {value}'
+
+    @property
+    def random(self):
+        """Whether the starting image has noise in it, so that the seed counts."""
+        return self.ignores('noise_amplitude') is None
 
     def content_factor(self, s):
         """What stands before Σ (F − P)²; s: the number of elements of P."""
@@ -123,12 +142,18 @@ class Recipe:
 
     def identity(self):
         """What decides the result, as a dict: every setting but the length, since a run can go on, and the cadence."""
-        return {key: value for key, value in dataclasses.asdict(self).items() if key not in ('iterations', 'cadence')}
+        return {key: value for key, value in dataclasses.asdict(self).items() if key not in NO_IDENTITY}
 
     def logs(self, step):
         """Whether the picture and the summaries of iteration `step` are written."""
         every = next(every for up_to, every in self.cadence if step <= up_to)
         return step % every == 0
+
+
+def defaults():
+    """Settings under which a run is the same that was made before they existed, as `runs.Run` takes them."""
+    return {field.name: field.default for field in dataclasses.fields(Recipe)
+            if field.default is not dataclasses.MISSING and field.name not in NO_IDENTITY} | {'precision': 'float32'}
 
 
 CS20 = Recipe(name='cs20')

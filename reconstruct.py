@@ -11,13 +11,15 @@ import dataclasses
 import sys
 from pathlib import Path
 
+from engine import quiet  # before all that takes long to load
+
 import imageio.v3 as iio
 
-import utils
 import load_vgg
 import recipes
 import style_transfer
-from engine import figures, flags, messages, parsing
+import utils
+from engine import figures, flags, messages, parsing, progress
 
 SIZE = 200, 150
 EVALUATIONS = 90
@@ -25,7 +27,7 @@ CONTENT_LAYERS = ('conv1_2', 'conv2_2', 'conv3_2', 'conv4_2', 'conv5_2')
 NEVER = ((float('inf'), recipes.LONGEST),)  # no numbered pictures but the last
 
 
-def columns(content, style, content_layers, style_layers, evaluations):
+def reconstructions(content, style, content_layers, style_layers, evaluations):
     """The pictures to train: two rows of (label, name of the run, recipe).
 
     Above the paper's content loss at each of `content_layers`, below its style loss at the first, the first two, … of
@@ -68,20 +70,20 @@ def _flags(argv):
 def main(argv=None):
     """Train the pictures, those that an earlier call has left unfinished too, and put them into one figure."""
     args = _flags(argv)
-    width, height = flags.size(args, *SIZE)
+    (width, height), whence = flags.size(args, SIZE)
     weights = load_vgg.read_weights(load_vgg.find_weights(args.vgg))
-    print(f'weights {weights.path}: {weights.description}')
+    print(f'{args.content} and {args.style}, {width}×{height}{whence}\nweights {weights.path}: {weights.description}')
     rows = []
     for path, row in zip((args.content, args.style),
-                         columns(args.content, args.style, args.content_layers, args.style_layers, args.iterations)):
+                         reconstructions(args.content, args.style, args.content_layers, args.style_layers, args.iterations)):
         rows.append([(path.stem, utils.get_resized_image(path, width, height)[0])])
         for label, name, recipe in row:
-            machine = style_transfer.StyleTransfer(path, path, width, height, recipe, weights.path, args.seed,
-                                                   flags.precision(args, recipe), args.threads, name)
+            machine = style_transfer.StyleTransfer(path, path, width, height, recipe=recipe, vgg=weights.path, seed=flags.seed(args),
+                                                   precision=flags.precision(args, recipe), threads=args.threads, name=name)
             machine.build()
-            reached = machine.train(recipe.iterations, args.restart)
-            if reached < recipe.iterations and not machine.ended:
-                print(f'stopped at {label}; the same command goes on from there')
+            with progress.Bar(recipe.iterations) as shown:
+                outcome = machine.train(recipe.iterations, shown, args.restart)
+            if not progress.ended(outcome, args.restart):
                 return 130
             print(f'{label}: {machine.run.outputs / "final.png"}')
             rows[-1].append((label, iio.imread(machine.run.outputs / 'final.png')))

@@ -6,20 +6,20 @@ The five steps: a trainable image goes through VGG-19, losses, optimizer, summar
 """
 
 import contextlib
+import hashlib
 import sys
 import time
 from pathlib import Path
 
-import numpy as np
-from tqdm import tqdm
-
-import utils
 from engine import quiet  # before tensorflow
+
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 import load_vgg
 import recipes
-from engine import flags, interrupts, lbfgs, messages, parsing, runs, sessions
+import utils
+from engine import flags, interrupts, lbfgs, messages, names, parsing, progress, runs, sessions, style_statistics
 
 SIZE = 333, 250  # of the picture, as in CS20
 
@@ -32,37 +32,49 @@ class StyleTransfer:
     seed: of the noise in the starting image; threads: 0 for one a core
     precision: 'float32', 'bfloat16' or 'auto', see `runs.Run.precision`
     name: of the run's folders, None for content-style-recipe
+    targets: (P, A) in place of what the two images have, one a layer each: features, and for A also
+    `style_statistics.Target`; initial_img: [1, H, W, 3] of 0-255 to start from; run: a `runs.Run` in place of the one that
+    the settings make, with which content_img may be None
 
-    It owns its graph; a session lives only inside `losses` and `train`.
-    Raises `UserError` for what the user can mend.
+    As attributes content_img and style_img are [1, H, W, 3] of 0-255. It owns its graph; a session lives only inside `losses`
+    and `train`. Raises `UserError` for what the user can mend.
     """
 
     checkpoint_every = 20  # iterations
+    recipe = recipes.CS20
+    targets = None
+    shown = {}  # what a pass that shows and logs is fed
+    ended = False  # by an optimizer that finds nothing better
 
-    def __init__(self, content_img, style_img, img_width, img_height, recipe=recipes.CS20, vgg=None, seed=0,
-                 precision='auto', threads=0, name=None):
+    def __init__(self, content_img, style_img, img_width, img_height, *, recipe=recipes.CS20, vgg=None, seed=0,
+                 precision='auto', threads=0, name=None, targets=None, initial_img=None, run=None):
         self.img_width, self.img_height = img_width, img_height
-        self.content_path, self.style_path = Path(content_img), Path(style_img)
-        self.content_img = utils.get_resized_image(self.content_path, img_width, img_height)
-        self.style_img = utils.get_resized_image(self.style_path, img_width, img_height)
+        self.content_path, self.style_path = (path and Path(path) for path in (content_img, style_img))
+        self.content_img, self.style_img = (path and utils.get_resized_image(path, img_width, img_height)
+                                            for path in (self.content_path, self.style_path))
         self.weights = load_vgg.read_weights(load_vgg.find_weights(vgg))
-        self.recipe = recipe
+        self.recipe, self.targets, self.initial_img = recipe, targets, initial_img
         self.rng = np.random.default_rng(seed)
         self.graph = tf.Graph()
-        identity = dict(content=utils.file_hash(self.content_path), style=utils.file_hash(self.style_path),
-                        vgg=utils.file_hash(self.weights.path), width=img_width, height=img_height, seed=seed,
-                        **recipe.identity())
-        self.run = runs.Run(name or f'{self.content_path.stem}-{self.style_path.stem}-{recipe.name}', identity,
-                            columns=('content_loss', 'style_loss', *(['tv_loss'] if recipe.tv_weight else []), 'total_loss'))
+        self.run = run or self._run(name, seed)
         self.precision = self.run.identity['precision'] = self.run.precision(precision, recipe.optimizer)
         self.config = sessions.session_config(self.precision, threads)
-        self.ended = False  # by an optimizer that finds nothing better
-        self.shown = {}  # what a pass that shows and logs is fed
+
+    def _run(self, name, seed):
+        """The run that the settings make."""
+        identity = dict(content=utils.file_hash(self.content_path), style=utils.file_hash(self.style_path),
+                        vgg=utils.file_hash(self.weights.path), width=self.img_width, height=self.img_height, seed=seed,
+                        **self.recipe.identity())
+        if self.initial_img is not None:
+            identity['initial_img'] = hashlib.sha256(np.float32(self.initial_img).tobytes()).hexdigest()
+        name = name or names.of_files(self.content_path.stem, self.style_path.stem, self.recipe.name)
+        return runs.Run(name, identity, recipes.defaults())
 
     def create_input(self):
         """One variable [1, H, W, 3] that is the content image, the style image and the generated one in turn.
 
-        All three are of one size and go through the same network, so the graph is built once, and assigned to.
+        All three are of one size and go through the same network, so the graph is built once, and assigned to. What is
+        assigned is centred: less the mean that VGG-19 expects.
         """
         with tf.variable_scope('input'):
             self.input_img = tf.get_variable('in_img', shape=[1, self.img_height, self.img_width, 3], dtype=tf.float32,
@@ -70,25 +82,26 @@ class StyleTransfer:
             self.new_img = tf.placeholder(tf.float32, self.input_img.shape, name='new_img')
             self.assign_img = self.input_img.assign(self.new_img)
             self.gstep = tf.train.get_or_create_global_step()
+        self.centred_content, self.centred_style = (image - self.weights.mean_pixels for image in (self.content_img, self.style_img))
+        self.centred_start = self._start()
 
     def load_vgg(self):
-        """Step 1, inference: stack VGG-19 on the input; from here on every image is centred by its mean."""
+        """Step 1, inference: stack VGG-19 on the input."""
         with tf.variable_scope('vgg'):
             self.vgg = load_vgg.VGG(self.input_img, self.weights, self.recipe.pooling)
             self.vgg.load(self.recipe.content_layers + self.recipe.style_layers)
         self.weights.convolutions.clear()  # they are constants of the graph now; here they are 80 MB
-        self.content_img = self.content_img - self.vgg.mean_pixels
-        self.style_img = self.style_img - self.vgg.mean_pixels
-        self.initial_img = self._initial_img()
 
-    def _initial_img(self):
+    def _start(self):
         """Where training starts, [1, H, W, 3], centred."""
         init, amplitude = self.recipe.init, self.recipe.noise_amplitude
+        if self.initial_img is not None:
+            return self.initial_img - self.weights.mean_pixels
         if init == 'content':
-            return self.content_img
+            return self.centred_content
         if init == 'normal':
-            return self.rng.normal(0, amplitude, self.content_img.shape).astype(np.float32)
-        return utils.generate_noise_image(self.content_img, self.recipe.noise_ratio, amplitude, self.rng)
+            return self.rng.normal(0, amplitude, self.centred_content.shape).astype(np.float32)
+        return utils.generate_noise_image(self.centred_content, self.recipe.noise_ratio, amplitude, self.rng)
 
     def _content_loss(self, P, F):
         """The loss of one content layer: Σ (F − P)² / (4s), s the number of elements of P (handout, step 2).
@@ -117,8 +130,10 @@ class StyleTransfer:
         """The loss of one style layer, E = Σ (G − A)² / (4 N² M²) (equation 4).
 
         a: features of the style image [1, H, W, N], an array; g: those of the generated image, a tensor; of a batch of
-        them it is the mean.
+        them it is the mean. A `style_statistics.Target` in place of a has a loss of its own.
         """
+        if isinstance(a, style_statistics.Target):
+            return a.loss(g)
         # step 2: one number, a tensor, from the Gram matrices of both
         _, H, W, N = a.shape
         M = H * W
@@ -127,7 +142,7 @@ class StyleTransfer:
         return self.recipe.style_factor(N, M) * tf.reduce_mean(tf.reduce_sum(tf.square(G - A), axis=[1, 2]))
 
     def _style_loss(self, A):
-        """The weighted sum of E over the style layers (equation 5). A: the style image's features, one array a layer."""
+        """The weighted sum of E over the style layers (equation 5). A: the style image's features, or targets, one a layer."""
         # step 2: the layers are self.recipe.style_layers, features of the generated image those of self.vgg
         E = [self._single_style_loss(a, g) for a, g in zip(A, self.vgg.features(self.recipe.style_layers))]
         return sum(w * e for w, e in zip(self.recipe.style_layer_weights, E))
@@ -143,9 +158,9 @@ class StyleTransfer:
         # both lists of both images, of which half is needed: a session plans anew, a second or two, for other fetches
         features = [self.vgg.features(layers) for layers in (self.recipe.content_layers, self.recipe.style_layers)]
         with self._session() as sess:
-            sess.run(self.assign_img, {self.new_img: self.content_img})
+            sess.run(self.assign_img, {self.new_img: self.centred_content})
             P, _ = sess.run(features)
-            sess.run(self.assign_img, {self.new_img: self.style_img})
+            sess.run(self.assign_img, {self.new_img: self.centred_style})
             _, A = sess.run(features)
         return P, A
 
@@ -153,7 +168,7 @@ class StyleTransfer:
         """Step 2, loss: α · content + β · style, against the features of the two fixed images."""
         recipe = self.recipe
         with tf.variable_scope('losses'):
-            P, A = self._targets()
+            P, A = self.targets or self._targets()
             F = self.vgg.features(recipe.content_layers)
             self.content_loss = sum(w * self._content_loss(p, f) for w, p, f in zip(recipe.content_layer_weights, P, F))
             self.style_loss = self._style_loss(A)
@@ -164,7 +179,8 @@ class StyleTransfer:
                 (recipe.content_weight, self.content_loss), (recipe.style_weight, self.style_loss),
                 (recipe.tv_weight, self.tv_loss)) if weight)
             # step 2 done
-            self.loss_terms = [getattr(self, name) for name in self.run.columns]
+        tv_loss = {'tv_loss': self.tv_loss} if recipe.tv_weight else {}
+        self.loss_terms = {'content_loss': self.content_loss, 'style_loss': self.style_loss, **tv_loss, 'total_loss': self.total_loss}
 
     def optimize(self):
         """Step 3, optimizer: Adam on the pixels, the only trainable variable; or the gradient, for SciPy's L-BFGS-B."""
@@ -180,9 +196,9 @@ class StyleTransfer:
     def create_summary(self):
         """Step 4, summaries: the losses, and the picture with its mean added back, uint8 [H, W, 3]."""
         with tf.name_scope('summaries'):
-            # step 4: self.summary_op, a scalar of each loss that self.run.columns names; self.picture, of self._image()
-            for name in self.run.columns:
-                tf.summary.scalar(name, getattr(self, name))
+            # step 4: self.summary_op, a scalar of each of self.loss_terms, name -> loss; self.picture, of self._image()
+            for name, loss in self.loss_terms.items():
+                tf.summary.scalar(name, loss)
             self.summary_op = tf.summary.merge_all()
             self.picture = tf.saturate_cast(tf.round(self._image()), tf.uint8)
             # step 4 done
@@ -210,54 +226,52 @@ class StyleTransfer:
     def _session(self):
         return tf.Session(graph=self.graph, config=self.config)
 
-    def train(self, n_iters, restart=False, verbose=False):
+    def train(self, n_iters, callback=None, restart=False):
         """Step 5, training: up to iteration `n_iters` in all, from the newest checkpoint of this run if it has one.
 
-        restart: begin again; verbose: CS20's lines in place of the bar.
-        Returns the iteration reached; after Ctrl-C that is less than n_iters, and a checkpoint holds it; also where
-        the optimizer found nothing better, and then `ended` is True.
+        callback: called with an `Iterate` after each iteration; restart: begin again
+        Returns an `Outcome`: 'stopped' after Ctrl-C, with a checkpoint; 'converged' where the optimizer finds nothing better.
         Raises `UserError` for a loss that is not finite, and for a run that has other settings or is in use.
         """
-        with self.run.claimed(restart) as run, self._session() as sess, interrupts.StopSignal() as stop:
+        with self.run.claimed(restart) as run, self._session() as sess:
             # step 5: where the newest checkpoint is, or 0; without one the variables need their first values
             initial_step = step = run.restore(self.saver, sess)
             if not initial_step:
                 self._initialise(sess)
             # step 5 done
-            if initial_step >= n_iters:
-                print(f'{run.name} is finished at iteration {initial_step}: --iterations N goes on, --restart begins again')
-            start_time = time.time()
-            # step 5: the writer of the event files
-            writer = run.event_writer(self.graph, initial_step)
-            # step 5 done
-            with (writer, self._bar(initial_step, n_iters, verbose) as bar,
-                  contextlib.closing(self._moves(sess, initial_step)) as moves):
-                # a pass that moves the image also gives the losses it had before the move
-                for step, losses in zip(range(initial_step + 1, n_iters + 1), moves):
-                    run.history.append(run.finite(losses, step - 1))
-                    bar.set_postfix(loss=f'{losses[-1]:.4g}', refresh=False)
-                    bar.update()
-
-                    finished = step == n_iters or self.ended
-                    last = finished or stop.requested
-                    logs = finished or self.recipe.logs(step)
-                    saves = last or step % self.checkpoint_every == 0
-                    if logs or saves:  # a pass of its own, so that what is kept has been checked
-                        losses, summary, _, jpeg = self._look(sess)
-                        run.finite(losses, step)
-                    if logs:
-                        run.log(writer, step, summary, jpeg)
-                        if verbose:
-                            self._report(step, losses, time.time() - start_time)
-                    if saves:
-                        writer.flush()
-                        # step 5: write a checkpoint
-                        run.save(self.saver, sess, step, losses)
-                    if last:
-                        break
-            if step >= n_iters or self.ended:
-                self._hand_in(sess)
-        return step
+            ending = 'converged' if run.converged else 'finished' if initial_step >= n_iters else None
+            if ending:
+                print(f'{run.name} is finished at iteration {step}: --iterations N goes on, --restart begins again')
+            else:
+                # step 5: the writer of the event files
+                writer = run.event_writer(self.graph, initial_step)
+                # step 5 done
+                with writer, interrupts.StopSignal() as stop, contextlib.closing(self._moves(sess, initial_step)) as moves:
+                    # a pass that moves the image also gives the losses it had before the move
+                    for step, losses in zip(range(initial_step + 1, n_iters + 1), moves):
+                        run.history.append(run.finite(losses, step - 1))
+                        last = step == n_iters or self.ended
+                        ending = 'stopped' if stop.requested else 'converged' if self.ended else 'finished' if last else None
+                        logs = last or self.recipe.logs(step)
+                        saves = ending or step % self.checkpoint_every == 0
+                        if logs or saves:  # a pass of its own, so that what is kept has been checked
+                            losses, summary, _, jpeg = self._look(sess)
+                            run.finite(losses, step)
+                        if logs:
+                            run.log(writer, step, summary, jpeg)
+                        if saves:
+                            writer.flush()
+                            # step 5: write a checkpoint
+                            run.save(self.saver, sess, step, losses)
+                        if callback:
+                            callback(progress.Iterate(step, losses, lambda: self._look(sess)[2]))
+                        if ending:
+                            break
+                if self.ended:
+                    run.mark_converged(step)
+            if ending != 'stopped':
+                self.hand_in(sess)
+        return progress.Outcome(step, ending)
 
     def _look(self, sess):
         """The losses, their summary, the picture and the same as JPEG, as the image is now.
@@ -269,9 +283,9 @@ class StyleTransfer:
 
     def _initialise(self, sess):
         """Give the variables their first values."""
-        # step 5: then the image is the starting image, self.initial_img
+        # step 5: then the image is the starting image, self.centred_start
         sess.run(self.init)
-        sess.run(self.assign_img, {self.new_img: self.initial_img})
+        sess.run(self.assign_img, {self.new_img: self.centred_start})
 
     def _moves(self, sess, step):
         """Let the optimizer move the image from `step` on, for ever or until it finds nothing better.
@@ -284,35 +298,31 @@ class StyleTransfer:
                 losses, _ = sess.run([self.loss_terms, self.opt])
                 # step 5 done
                 yield losses
+        self.ended = False
         lower, upper = -self.vgg.mean_pixels, 255 - self.vgg.mean_pixels
         with lbfgs.Search(sess.run(self.input_img), lower, upper) as search:
             while not self.ended:
                 sess.run(self.assign_img, {self.new_img: search.point})
                 losses, gradient = sess.run([self.loss_terms, self.gradient])
-                search.tell(losses[-1], gradient)
+                search.tell(losses['total_loss'], gradient)
                 sess.run(self.assign_img, {self.new_img: search.best})  # a line search may overshoot
                 self.ended = search.ended
                 yield losses
 
-    def _bar(self, initial_step, n_iters, verbose):
-        return tqdm(total=n_iters, initial=initial_step, unit='it', disable=verbose or None)  # None: a terminal has one
-
-    def _report(self, step, losses, seconds):
-        tqdm.write(f'Step {step}\n   Loss: {losses[-1]:.5g}\n   Took: {seconds:.1f} seconds')
-
-    def _hand_in(self, sess):
+    def hand_in(self, sess):
         """Write what the handout asks for: the final picture, the loss curves; and a sheet and an animation."""
         from engine import figures  # Matplotlib takes a while to load, which is not to be spent before training
         losses, _, picture, _ = self._look(sess)
-        folder = self.run.outputs
+        folder, rows = self.run.outputs, [list(row.values()) for row in [*self.run.history, losses]]
         utils.save_image(folder / 'final.png', picture)
-        figures.loss_curves(folder / 'losses.png', self.run.columns, self.run.history + [losses])
+        figures.loss_curves(folder / 'losses.png', losses, rows)
         figures.sheet(folder / 'sheet.png', [*self._originals(), picture])
-        figures.progress(folder / 'progress.gif', self.run.pictures())
+        numbered = [path for path in self.run.pictures() if int(path.stem) < len(self.run.history)]
+        figures.progress(folder / 'progress.gif', numbered, picture)
 
     def _originals(self):
         """What the sheet shows beside the picture: [H, W, 3] of 0-255 each, of its height."""
-        return [image[0] + self.vgg.mean_pixels[0] for image in (self.content_img, self.style_img)]
+        return [self.content_img[0], self.style_img[0]]
 
 
 def _flags(argv):
@@ -330,20 +340,18 @@ def main(argv=None):
     """Run style transfer as the flags say; return the exit status."""
     args = _flags(argv)
     recipe = flags.recipe(args)
-    width, height = flags.size(args, *SIZE)
-    machine = StyleTransfer(args.content, args.style, width, height, recipe, args.vgg, args.seed,
-                            flags.precision(args, recipe), args.threads, args.name)
-    print(f'{args.content} in the style of {args.style}, {width}×{height}, {sessions.described(machine.precision)}\n'
+    (width, height), whence = flags.size(args, SIZE)
+    machine = StyleTransfer(args.content, args.style, width, height, recipe=recipe, vgg=args.vgg, seed=flags.seed(args, recipe),
+                            precision=flags.precision(args, recipe), threads=args.threads, name=args.name)
+    print(f'{args.content} in the style of {args.style}, {width}×{height}{whence}, {sessions.described(machine.precision)}\n'
           f'weights {machine.weights.path}: {machine.weights.description}')
     machine.build()
     start_time = time.time()
-    reached = machine.train(recipe.iterations, args.restart, args.verbose)
-    if machine.ended:
-        print(f'iteration {reached} is the last: L-BFGS finds nothing better, also with its memory cleared')
-    elif reached < recipe.iterations:
-        print(f'stopped at iteration {reached}; the same command goes on from there')
+    with progress.Lines(recipe) if args.verbose else progress.Bar(recipe.iterations) as shown:
+        outcome = machine.train(recipe.iterations, shown, args.restart)
+    if not progress.ended(outcome, args.restart):
         return 130
-    print(f'{machine.run.outputs / "final.png"}: {reached} iterations, {time.time() - start_time:.1f} s')
+    print(f'{machine.run.outputs / "final.png"}: {outcome.step} iterations, {time.time() - start_time:.1f} s')
 
 
 if __name__ == '__main__':

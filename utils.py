@@ -11,6 +11,7 @@ import imageio.v3 as iio
 import numpy as np
 import skimage.filters
 import skimage.transform
+
 from engine.messages import UserError
 
 

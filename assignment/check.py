@@ -17,11 +17,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-
-from assignment import inputs, make_starter, probe, verdicts
-from assignment.make_starter import TODO
 from engine import messages, parsing
 from engine.messages import UserError
+from assignment import inputs, make_starter, probe, verdicts
+from assignment.make_starter import TODO
 
 SECONDS = 60  # a step may take, a dozen times what the real solution takes
 LARGEST = 10_000_000  # bytes of an answer

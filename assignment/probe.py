@@ -19,6 +19,9 @@ else:  # in its own process
     import inputs
 
 
+LOSSES = 'content_loss', 'style_loss', 'total_loss'
+
+
 def forbid_writing_outside(folder):
     """From here on Python opens nothing for writing, removes, renames and starts nothing outside the folder.
 
@@ -51,11 +54,10 @@ def forbid_writing_outside(folder):
 
 def bare(recipe=None, **attributes):
     """A `StyleTransfer` without its `__init__`: the other steps are `attributes`."""
-    import recipes
     import style_transfer
     machine = style_transfer.StyleTransfer.__new__(style_transfer.StyleTransfer)
-    machine.recipe = recipe or recipes.CS20
-    machine.shown, machine.ended = {}, False
+    if recipe:
+        attributes['recipe'] = recipe
     for name, value in attributes.items():
         setattr(machine, name, value)
     return machine
@@ -161,15 +163,10 @@ def total_loss(given):
     alpha, beta, content, style = (float(x) for x in given['weights'])
     recipe = dataclasses.replace(recipes.CS20, content_weight=alpha, style_weight=beta)
     layers = dict.fromkeys(recipe.content_layers + recipe.style_layers, tf.constant(0.))
-    machine = bare(recipe, vgg=Features(layers), run=_Columns(), input_img=tf.zeros([1, 2, 2, 3]),
-                   _targets=lambda: ([0.], [0.] * 5), _content_loss=lambda P, F: tf.constant(content),
-                   _style_loss=lambda A: tf.constant(style), _total_variation_loss=lambda: tf.constant(0.))
+    machine = bare(recipe, vgg=Features(layers), input_img=tf.zeros([1, 2, 2, 3]), targets=([0.], [0.] * 5), _content_loss=lambda P, F: tf.constant(content),
+                   _style_loss=lambda A: tf.constant(style))
     machine.losses()
     return {'loss': value(machine.total_loss)}
-
-
-class _Columns:
-    columns = 'content_loss', 'style_loss', 'total_loss'
 
 
 def _trainable(machine, given):
@@ -181,12 +178,11 @@ def _trainable(machine, given):
         machine.new_img = tf.placeholder(tf.float32, start.shape)
         machine.assign_img = machine.input_img.assign(machine.new_img)
         machine.gstep = tf.train.get_or_create_global_step()
-    machine.initial_img = start
+    machine.centred_start = start
     machine.style_loss = tf.reduce_sum(tf.square(machine.input_img - target))
     machine.content_loss = tf.reduce_sum(tf.square(machine.input_img + target + 100))
     machine.total_loss = machine.style_loss + 0 * machine.content_loss
-    machine.tv_loss = tf.constant(0.)
-    machine.loss_terms = [machine.content_loss, machine.style_loss, machine.total_loss]
+    machine.loss_terms = {name: getattr(machine, name) for name in LOSSES}
 
 
 def optimize(given):
@@ -209,9 +205,9 @@ def optimize(given):
 def create_summary(given):
     """The scalars and the picture, of losses and an image that are given."""
     import tensorflow.compat.v1 as tf
-    losses = dict(zip(_Columns.columns, map(float, given['losses'])))
-    machine = bare(run=_Columns(), vgg=Features({}, given['mean_pixels'].reshape(1, 1, 1, 3)),
-                   input_img=tf.constant(given['centred']), **{name: tf.constant(loss) for name, loss in losses.items()})
+    losses = {name: tf.constant(float(loss)) for name, loss in zip(LOSSES, given['losses'])}
+    machine = bare(vgg=Features({}, given['mean_pixels'].reshape(1, 1, 1, 3)), input_img=tf.constant(given['centred']),
+                   loss_terms=losses, **losses)
     machine.create_summary()
     with tf.Session() as sess:
         summary = tf.Summary.FromString(sess.run(machine.summary_op))
@@ -237,7 +233,7 @@ def _training(given, name, n_iters):
     from engine import runs, sessions
     import tensorflow.compat.v1 as tf
     recipe = dataclasses.replace(recipes.CS20, cadence=((float('inf'), 3),))
-    run = runs.Run(name, {'seed': 0}, _Columns.columns)
+    run = runs.Run(name, {'seed': 0})
     machine = bare(recipe, graph=tf.Graph(), config=sessions.session_config('float32'), run=run, checkpoint_every=5,
                    img_width=given['start'].shape[2], img_height=given['start'].shape[1])
     images = []
@@ -249,16 +245,16 @@ def _training(given, name, n_iters):
         machine.opt = tf.train.AdamOptimizer(2.).minimize(machine.total_loss, global_step=machine.gstep)
 
     def create_summary():
-        for column in run.columns:
-            tf.summary.scalar(column, getattr(machine, column))
+        for loss in LOSSES:
+            tf.summary.scalar(loss, getattr(machine, loss))
         machine.summary_op = tf.summary.merge_all()
         machine.picture = tf.saturate_cast(machine.input_img[0], tf.uint8)
         machine.jpeg = tf.io.encode_jpeg(machine.picture)
     machine.optimize, machine.create_summary = optimize, create_summary
-    machine._hand_in = lambda sess: images.append(sess.run(machine.input_img))
+    machine.hand_in = lambda sess: images.append(sess.run(machine.input_img))
     machine.build()
     machine.train(n_iters)
-    losses = [float(row[-1]) for row in run.history]
+    losses = [float(row['total_loss']) for row in run.history]
     saved = sorted(int(path.stem.rpartition('-')[2]) for path in run.checkpoints.glob('*-*.index'))
     events = sorted({event.step for path in run.graphs.glob('events.*') for event in tf.train.summary_iterator(str(path))
                      if any(value.WhichOneof('value') == 'simple_value' for value in event.summary.value)})

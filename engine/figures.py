@@ -1,11 +1,12 @@
 """The pictures that a finished run is handed in with: loss curves, a sheet of the three images, the progress."""
 
 import imageio.v3 as iio
-import numpy as np
 from matplotlib.figure import Figure
+import numpy as np
 
 import utils
 
+GIF_FRAMES = 60
 GIF_SIDE = 200  # pixels; a GIF of noisy pictures at full size is larger than all of them together
 
 
@@ -46,12 +47,17 @@ def grid(path, rows):
         figure.savefig(part, dpi=110)
 
 
-def progress(path, pictures):
-    """Make an animation of the picture files, in that order and in small; the last one stays for a while."""
-    height, width = iio.improps(pictures[-1]).shape[:2]
+def progress(path, pictures, final):
+    """Make an animation of picture files, in that order and in small, and of `final`, uint8 [H, W, 3], which stays for a while.
+
+    Of more than GIF_FRAMES some are left out, evenly, the first never.
+    """
+    height, width = final.shape[:2]
     scale = min(1, GIF_SIDE / max(height, width))
-    small = round(scale * width), round(scale * height)
-    frames = [utils.to_uint8(utils.get_resized_image(picture, *small)[0]) for picture in pictures]
+    small = max(1, round(scale * width)), max(1, round(scale * height))
+    count = min(len(pictures), GIF_FRAMES - 1)
+    shown = [pictures[i] for i in np.linspace(0, len(pictures) - 1, count).round().astype(int)]
+    frames = [utils.to_uint8(utils.fit(image, *small)) for image in (*map(utils.read_image, shown), np.float32(final))]
     duration = [200] * (len(frames) - 1) + [3000] if len(frames) > 1 else 3000  # ms; one frame takes no list
     with utils.whole_file(path) as part:
         iio.imwrite(part, frames, duration=duration, loop=0)

@@ -7,9 +7,9 @@ from pathlib import Path
 import load_vgg
 import recipes
 import utils
-from engine.parsing import whole_number
 from engine import sessions, shipped
 from engine.messages import UserError
+from engine.parsing import whole_number
 
 SIDES = 16, 4096  # of a picture
 
@@ -34,8 +34,8 @@ def add_training(parser):
     """Give `parser` the flags of whatever trains: weights, seed, precision, threads, restart."""
     parser.add_argument('--vgg', type=Path, metavar='FILE', help='VGG-19 weights in MatConvNet\'s layout (default: '
                         f'{load_vgg.VGG_FILENAME} if it is there, else the bundled weights/vgg19.mat)')
-    parser.add_argument('--seed', type=whole_number(0, 2**31 - 1), default=0, metavar='N',
-                        help='of everything random, 0 to 2147483647 (default: %(default)s)')
+    parser.add_argument('--seed', type=whole_number(0, 2**31 - 1), metavar='N',
+                        help='of everything random, 0 to 2147483647 (default: 0)')
     parser.add_argument('--precision', choices=('auto', *sessions.PRECISIONS), default='auto', help='auto: what the run was begun in; '
                         'for a new one bfloat16 if the processor has it in hardware and the optimizer is Adam, else float32 '
                         '(default: %(default)s)')
@@ -49,14 +49,28 @@ def add_threads(parser):
                         help='threads to compute with, 0 to 1024; 0 is one a core (default: %(default)s)')
 
 
-def size(args, *default):
-    """The width and height of the picture: what is missing follows the content's aspect; the default if both are."""
+def size(args, default):
+    """The width and height of the picture, and in words whence they are: ((width, height), text).
+
+    What is missing follows the content's aspect: of one side given the other; of none both, the longer one as in the
+    default. Without --content it is the default.
+    """
     width, height = args.width, args.height
-    if width is None and height is None:
-        return default
+    if width and height:
+        return (width, height), ''
+    if not (width or height) and args.content is shipped.CONTENT:
+        return default, ''
     H, W = utils.read_image(args.content).shape[:2]
-    return tuple(min(max(side, SIDES[0]), SIDES[1])
-                 for side in (width or round(height * W / H), height or round(width * H / W)))
+    scale = width / W if width else height / H if height else max(default) / max(W, H)
+    fitted = tuple(min(max(given or round(scale * side), SIDES[0]), SIDES[1]) for given, side in ((width, W), (height, H)))
+    return fitted, ' (the shape of the content)'
+
+
+def seed(args, recipe=None):
+    """--seed, or 0. Raises `UserError` for one given with a recipe of pictures in which nothing is random."""
+    if args.seed is not None and recipe and not recipe.random:
+        raise UserError(f'--seed does nothing with {recipe.ignores("noise_amplitude")}')
+    return args.seed or 0
 
 
 def precision(args, recipe):

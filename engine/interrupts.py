@@ -1,7 +1,24 @@
-"""Ctrl-C: asked once, a training ends in order."""
+"""Ctrl-C: no page while packages load; asked once, a training ends in order."""
 
+import os
 import signal
 import threading
+
+
+def while_loading():
+    """Until the command begins Ctrl-C ends the process silently, with status 130; called first in a program."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where it is ignored, as by nohup
+        signal.signal(signal.SIGINT, _leave)
+
+
+def once_loaded():
+    """From here on Ctrl-C raises KeyboardInterrupt again."""
+    if signal.getsignal(signal.SIGINT) is _leave:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _leave(number, frame):
+    os._exit(130)
 
 
 class StopSignal:

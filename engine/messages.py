@@ -1,30 +1,75 @@
 """What the user can mend is said in one line, without a traceback, and ends a command with status 2."""
 
+import codecs
 import functools
 import sys
 
-from engine import quiet  # before tensorflow
-import tensorflow
+from engine import interrupts
+
+PLAIN = str.maketrans({'α': 'alpha', 'β': 'beta', 'Σ': 'sum', '×': 'x', '…': '...', '–': '-', '−': '-', '½': '1/2', '²': '^2',
+                       '³': '^3', '⁴': '^4', '⁵': '^5', '⁶': '^6', '·': '*', '’': "'", '✓': 'v', 'ᵀ': '^T'})
+_offered = set()  # the flags of the command at hand
 
 
 class UserError(Exception):
-    """Something the user can mend: shown as one line, exit status 2, no traceback."""
+    """Something the user can mend: shown as one line, exit status 2, no traceback.
+
+    ways: pairs (flag, what it does) of ways out; a command names those whose flag it has
+    """
+
+    def __init__(self, what, *ways):
+        self.what, self.ways = what, ways
+        super().__init__(self.line())
+
+    def line(self, flags=None):
+        """The line, with the ways whose flags are among `flags`, None for all."""
+        ways = ', '.join(f'{flag} {does}' for flag, does in self.ways if flags is None or flag in flags)
+        return ' '.join(f'{self.what}; {ways}'.split()) if ways else ' '.join(self.what.split())
+
+
+def offer(flags):
+    """Note that the command at hand has these flags."""
+    _offered.update(flags)
 
 
 def command_line(main):
     """Decorate `main(argv)`: what the user can mend ends in one line on stderr and status 2."""
     @functools.wraps(main)
     def run(argv=None):
+        _offered.clear()
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, 'reconfigure'):
+                stream.reconfigure(errors='plain')
         try:
+            interrupts.once_loaded()
             return main(argv) or 0
         except UserError as error:
-            message = str(error)
-        except OSError as error:  # a full disk, a folder that may not be written
-            message = f'{error.filename or "a file"}: {error.strerror or error}'
-        except (MemoryError, tensorflow.errors.ResourceExhaustedError):
-            message = 'the memory is too small for this: make the picture (--width) or its parts (--tile) smaller'
+            message = error.line(_offered)
         except KeyboardInterrupt:
             return 130
-        print('error: ' + ' '.join(message.split()), file=sys.stderr)
+        except Exception as error:
+            if not (found := _outside(error)):
+                raise
+            message = found.line(_offered)
+        print(f'error: {message}', file=sys.stderr)
         return 2
     return run
+
+
+def _outside(error):
+    """A `UserError` for what lies outside of the program: a full disk, a folder that may not be written, too little memory."""
+    if isinstance(error, OSError):
+        return UserError(f'{error.filename or "a file"}: {error.strerror or error}')
+    # TensorFlow's, by its name: this module comes before it
+    if isinstance(error, MemoryError) or type(error).__name__ == 'ResourceExhaustedError':
+        return UserError('the memory is too small for this', ('--width', 'makes the picture smaller'), ('--side', 'the crops'),
+                         ('--tile', 'the parts'))
+
+
+def _plain(error):
+    """What a terminal cannot show, in the letters that it has."""
+    text = error.object[error.start:error.end].translate(PLAIN)
+    return text.encode(error.encoding, 'replace').decode(error.encoding), error.end
+
+
+codecs.register_error('plain', _plain)

@@ -2,6 +2,8 @@
 
 import argparse
 import contextlib
+
+from engine import messages
 from engine.messages import UserError
 
 
@@ -11,6 +13,10 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **settings):
         super().__init__(allow_abbrev=False, **settings)
+
+    def parse_known_args(self, args=None, namespace=None):
+        messages.offer(self._option_string_actions)
+        return super().parse_known_args(args, namespace)
 
     def error(self, message):
         raise UserError(f'{message}; --help lists the flags')

@@ -8,35 +8,60 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+from engine import quiet  # before tensorflow
+
 import numpy as np
+import tensorflow.compat.v1 as tf
 
 import utils
-from engine import quiet  # before tensorflow
-import tensorflow.compat.v1 as tf
-from engine import events, sessions
+from engine import events, names, sessions
 from engine.messages import UserError
+
+RESTART = '--restart', 'begins again'
+ANOTHER = '--name', 'NEW starts another run'
+BOTH = '--name', 'NEW keeps both'
+NUMBERED = r'\d{5,}\.jpg'  # pictures of iterations
+CHECKPOINT = r'model-(\d+)\.index'  # the part of one that is written last
+UNFINISHED = r'model-\d+_temp'  # of a save that was killed
+# Whatever a run writes, by its room. Nothing else in its folders is its own.
+WRITTEN = {
+    'outputs': '|'.join((NUMBERED, r'final\.png', r'losses\.png', r'sheet\.png', r'progress\.gif')),
+    'checkpoints': '|'.join((r'model-\d+\.(index|meta|data-\d{5}-of-\d{5})(\.tempstate\d+)?', UNFINISHED, 'checkpoint',
+                             r'losses\.csv', r'run\.json', 'converged')),
+    'graphs': events.NAME,
+}
+
+
+def differences(now, before, defaults):
+    """The settings in which two identities differ, as text; one that is absent has its default.
+
+    now, before: name -> value; defaults: of settings that did not exist when older runs were made
+    """
+    def of(identity, key):
+        return identity.get(key, defaults.get(key))
+    return [f'{key} (now {events.short(of(now, key))}, was {events.short(of(before, key))})'
+            for key in now | before if of(now, key) != of(before, key)]
 
 
 class Run:
     """One run: outputs/<name>/ for people, checkpoints/<name>/ to resume from, graphs/<name>/ for TensorBoard.
 
     identity: what decides the result, as a dict that JSON can hold; it is kept in checkpoints/<name>/run.json
-    history: list of tuples of losses, one an iteration, from iteration 0 (the starting image) on
+    defaults: settings under which a run that was made before they existed is the same run
+    history: list of name -> loss, one an iteration, from iteration 0 (the starting image) on
+    converged: whether the checkpoint restored is one that its optimizer could not better
     """
 
-    def __init__(self, name, identity, columns):
-        """columns: the names of the losses in a row of the history."""
-        if not re.fullmatch(r'[^./\\:\s][^/\\:]{0,99}', name):
-            raise UserError(f'--name {name!r}: must be 1 to 100 characters, none of / \\ : and no leading dot or space')
-        self.name = name
-        self.identity = json.loads(json.dumps(identity))  # as it comes back: tuples are lists
-        self.columns = columns
-        self.outputs, self.checkpoints, self.graphs = (Path(room, name) for room in ('outputs', 'checkpoints', 'graphs'))
-        self.history = []
+    def __init__(self, name, identity, defaults=None):
+        self.name = names.checked(name)
+        self.identity, self.defaults = (json.loads(json.dumps(settings)) for settings in  # as it comes back: tuples are lists
+                                        (identity, defaults or {}))
+        self.outputs, self.checkpoints, self.graphs = (Path(room, name) for room in WRITTEN)
+        self.history, self.converged = [], False
 
     def pictures(self):
         """The paths of the numbered pictures written so far, in order."""
-        return sorted(self.outputs.glob('[0-9]*.jpg'))
+        return sorted(_own(self.outputs, NUMBERED), key=lambda path: int(path.stem))
 
     @contextlib.contextmanager
     def claimed(self, restart=False):
@@ -46,25 +71,40 @@ class Run:
         """
         for folder in (self.outputs, self.checkpoints, self.graphs):
             folder.mkdir(parents=True, exist_ok=True)
-        # SQLite's file lock works alike on every system, and a killed process leaves none behind
-        with contextlib.closing(sqlite3.connect(self.checkpoints / 'lock', timeout=0, isolation_level=None)) as lock:
-            try:
-                lock.execute('BEGIN EXCLUSIVE')
-            except sqlite3.OperationalError as error:
-                raise UserError(f'{self.checkpoints}: another process is at work on this run ({error}); '
-                                      'wait for it, or choose another --name') from error
+        with self._locked():
             if restart:
                 self._clear()
             self._check_identity()
             yield self
 
+    @contextlib.contextmanager
+    def _locked(self):
+        # SQLite's file lock works alike on every system, and a killed process leaves none behind
+        path = self.checkpoints / 'lock'
+        with contextlib.ExitStack() as stack:
+            try:
+                lock = stack.enter_context(contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)))
+                lock.execute('BEGIN EXCLUSIVE')
+            except sqlite3.OperationalError as error:
+                if 'locked' not in str(error):
+                    raise UserError(f'{path}: cannot be opened for writing ({error})') from error
+                raise UserError(f'{self.checkpoints}: another process is at work on this run; wait for it',
+                                ('--name', 'NEW starts another')) from error
+            except sqlite3.DatabaseError as error:
+                raise UserError(f'{path}: is not the lock that a run writes ({error}); remove it') from error
+            yield
+
     def _clear(self):
         """Remove what a run writes, and nothing that somebody else put there."""
-        for folder, patterns in ((self.outputs, ('[0-9]*.jpg', 'final.png', 'losses.png', 'sheet.png', 'progress.gif')),
-                                 (self.checkpoints, ('model-*', 'checkpoint', 'losses.csv', 'run.json')),
-                                 (self.graphs, ('events.out.tfevents.*',))):
-            for path in (path for pattern in patterns for path in folder.glob(pattern)):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for folder, pattern in zip((self.outputs, self.checkpoints, self.graphs), WRITTEN.values()):
+            for path in _own(folder, pattern):
+                path.unlink()
+        self._remove_unfinished()
+
+    def _remove_unfinished(self):
+        for leftover in self.checkpoints.iterdir():
+            if re.fullmatch(UNFINISHED, leftover.name) and leftover.is_dir():
+                shutil.rmtree(leftover)
 
     def precision(self, wanted, optimizer):
         """What is computed in: `wanted`, or for 'auto' what the run was begun in, and the fastest for a new one.
@@ -75,53 +115,59 @@ class Run:
             return wanted
         begun = (self._saved_identity() or {}).get('precision')
         if begun == 'bfloat16' and not sessions.bfloat16_hardware():
-            raise UserError(f'{self.checkpoints}: this run was begun in bfloat16, which this processor does not have in '
-                                  'hardware: --precision bfloat16 goes on, slowly and with other last digits, --restart begins '
-                                  'again in float32')
+            raise UserError(f'{self.checkpoints}: this run was begun in bfloat16, which this processor does not have in hardware',
+                            ('--precision', 'bfloat16 goes on, slowly and with other last digits'),
+                            ('--restart', 'begins again in float32'))
         return begun or sessions.fastest_precision(optimizer)
 
     def _saved_identity(self):
-        """The identity of the checkpoints on disk; None if there are none. Raises `UserError` if it is damaged."""
+        """The identity of the checkpoints on disk; None if there are none. Raises `UserError` if it is damaged or missing."""
         path = self.checkpoints / 'run.json'
-        if not path.exists() or not self._steps_saved():
+        if not self._steps_saved():
             return None
+        if not path.exists():
+            raise UserError(f'{path}: missing, so that nobody knows which settings the checkpoints beside it have', RESTART, ANOTHER)
         with contextlib.suppress(ValueError):
             saved = json.loads(path.read_text())
             if isinstance(saved, dict):
                 return saved
-        raise UserError(f'{path}: damaged; --restart begins again, --name starts another run')
+        raise UserError(f'{path}: damaged', RESTART, ANOTHER)
 
     def _check_identity(self):
-        path = self.checkpoints / 'run.json'
         saved = self._saved_identity()
-        if saved is not None:
-            differ = [f'{key} (now {events.short(self.identity.get(key))}, was {events.short(saved.get(key))})'
-                      for key in self.identity | saved if self.identity.get(key) != saved.get(key)]
-            if differ:
-                raise UserError(f'{self.checkpoints} is a run with other settings: {", ".join(differ)}; '
-                                      '--restart begins again, --name NEW keeps both')
-        with utils.whole_file(path) as part:
+        if saved is not None and (differ := differences(self.identity, saved, self.defaults)):
+            raise UserError(f'{self.checkpoints} is a run with other settings: {", ".join(differ)}', RESTART, BOTH)
+        with utils.whole_file(self.checkpoints / 'run.json') as part:
             part.write_text(json.dumps(self.identity, indent=1) + '\n')
 
     def _steps_saved(self):
-        """The iterations that have a checkpoint, newest first. The .index of one is written last."""
-        found = (re.fullmatch(r'model-(\d+)', path.stem) for path in self.checkpoints.glob('model-*.index'))
-        return sorted((int(match[1]) for match in found if match), reverse=True)
+        """The iterations that have a checkpoint, newest first."""
+        if not self.checkpoints.is_dir():
+            return []
+        return sorted((int(re.fullmatch(CHECKPOINT, path.name)[1]) for path in _own(self.checkpoints, CHECKPOINT)), reverse=True)
 
     def restore(self, saver, sess):
         """Load the newest checkpoint that can be read, and the history up to it; return its iteration.
 
-        0 if there is none: then the variables still have to be initialised.
+        0 if there is none: then the variables still have to be initialised. Pictures of later iterations, or of an older
+        run under this name, are removed.
         """
-        for leftover in self.checkpoints.glob('model-*_temp'):  # a save that was killed
-            shutil.rmtree(leftover)
+        self._remove_unfinished()
+        step = self._restored(saver, sess)
+        self.converged = bool(step) and self._converged_at() == step
+        for picture in self.pictures():
+            if int(picture.stem) > step:
+                picture.unlink()
+        return step
+
+    def _restored(self, saver, sess):
         saved = [str(self.checkpoints / f'model-{step}') for step in self._steps_saved()]
         while saved:
             step = int(saved[0].rpartition('-')[2])
             try:
                 self.history = self._read_history(step)
                 saver.restore(sess, saved[0])
-            except (tf.errors.OpError, ValueError, OSError) as error:
+            except (tf.errors.OpError, ValueError, KeyError, TypeError, OSError) as error:
                 print(f'{saved.pop(0)}: damaged, going back to the one before ({type(error).__name__})')
                 continue
             saver.recover_last_checkpoints(saved[::-1])
@@ -131,33 +177,44 @@ class Run:
         return 0
 
     def save(self, saver, sess, step, losses):
-        """Write the checkpoint of iteration `step`, whose losses are `losses`.
+        """Write the checkpoint of iteration `step`, whose losses are `losses`, name -> value.
 
         The history goes first, so that it never lacks a row. Raises `UserError` when the disk is full.
         """
         with utils.whole_file(self.checkpoints / 'losses.csv') as part, open(part, 'w', newline='') as file:
-            csv.writer(file).writerows([('iteration', *self.columns),
-                                        *((i, *(f'{x:.9g}' for x in row)) for i, row in enumerate([*self.history, losses]))])
+            csv.writer(file).writerows([('iteration', *losses), *((i, *(f'{loss:.9g}' for loss in row.values()))
+                                                                  for i, row in enumerate([*self.history, losses]))])
         try:
             saver.save(sess, str(self.checkpoints / 'model'), global_step=step, write_meta_graph=False)
         except tf.errors.OpError as error:  # a page about graph nodes, with the reason in its last line
             reason = error.message.partition('[[')[0].strip().splitlines()[-1].rpartition('; ')[2]
             raise UserError(f'{self.checkpoints}: the checkpoint of iteration {step} could not be written: {reason}; '
-                                  'earlier ones are kept, the same command goes on from there') from error
+                            'earlier ones are kept, and are where the run goes on') from error
+
+    def mark_converged(self, step):
+        """Note that the optimizer found nothing better than the checkpoint of iteration `step`."""
+        self.converged = True
+        with utils.whole_file(self.checkpoints / 'converged') as part:
+            part.write_text(f'{step}\n')
+
+    def _converged_at(self):
+        with contextlib.suppress(OSError, ValueError):
+            return int((self.checkpoints / 'converged').read_text())
 
     def _read_history(self, step):
         """The first `step` rows; nine digits give a float32 back bit by bit."""
-        rows = np.loadtxt(self.checkpoints / 'losses.csv', delimiter=',', skiprows=1, dtype=np.float32, ndmin=2)
-        if len(rows) < step or rows.shape[1] != 1 + len(self.columns):
-            raise ValueError('losses.csv is too short')
-        return [tuple(row[1:]) for row in rows[:step]]
+        with open(self.checkpoints / 'losses.csv', newline='') as file:
+            rows = list(csv.DictReader(file))[:step]
+        if [int(row.pop('iteration')) for row in rows] != list(range(step)):
+            raise ValueError('losses.csv lacks a row')
+        return [{name: np.float32(loss) for name, loss in row.items()} for row in rows]
 
     def finite(self, losses, step):
         """Return `losses`, those of `step`. Raises `UserError` if one is NaN or infinite, saying which."""
-        for name, loss in zip(self.columns, losses):
+        for name, loss in losses.items():
             if not np.isfinite(loss):
-                raise UserError(f'{name} is {loss} at iteration {step}; checkpoints of this run hold what came '
-                                      'before: try a lower --learning-rate under another --name')
+                raise UserError(f'{name} is {loss} at iteration {step}; checkpoints of this run hold what came before',
+                                *[('--learning-rate', 'X, a lower one, may help'), ANOTHER] * (self.identity.get('optimizer') == 'adam'))
         return losses
 
     def log(self, writer, step, summary, jpeg):
@@ -169,4 +226,9 @@ class Run:
 
     def event_writer(self, graph, step):
         """A writer of the summaries after `step`, with the graph and the settings."""
-        return events.writer(self.graphs, graph, self.identity, step)
+        return events.Writer(self.graphs, graph, self.identity, step)
+
+
+def _own(folder, pattern):
+    """The files in a folder whose whole name the pattern, a regular expression, matches."""
+    return [path for path in folder.iterdir() if re.fullmatch(pattern, path.name) and path.is_file()]

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from engine import quiet  # before tensorflow
+
 import tensorflow
 import tensorflow.compat.v1 as tf
 

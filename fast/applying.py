@@ -18,7 +18,7 @@ WRITTEN = ('.gif', '.jpeg', '.jpg', '.png')  # a picture of another kind is writ
 PIPE = '-'  # standard input or output
 
 
-def outputs(sources, out, name):
+def destinations(sources, out, name):
     """Pairs (source, target) for images, folders and PIPE: in the folder `out`, or `out` itself, an image or PIPE.
 
     What lies in a folder keeps its place below it. Raises `UserError` for two photos with one target.

@@ -5,15 +5,15 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from engine import quiet  # before tensorflow
+
 import numpy as np
 import skimage.color
 import skimage.transform
-
-import utils
-from engine import quiet  # before tensorflow
 import tensorflow.compat.v1 as tf
 
-from engine import memory, sessions, shipped
+import utils
+from engine import memory, runs, sessions, shipped
 from engine.messages import UserError
 from fast.network import TransformNet
 
@@ -61,19 +61,17 @@ def _export(folder, network):
         builder.save()
 
 
-def check_free(folder, identity):
-    """Raise `UserError` if the folder holds a model of another run, identity: as `runs.Run` has it."""
+def check_free(folder, run):
+    """Raise `UserError` if the folder holds a model of another `runs.Run` than `run`."""
     path = Path(folder, 'model.json')
     try:
         about = json.loads(path.read_text())
     except FileNotFoundError:
         return
     except ValueError as error:
-        raise UserError(f'{path}: damaged; --restart replaces the model, --name NEW keeps it') from error
-    differ = [key for key in identity if about.get(key) != identity[key]]
-    if differ:
-        raise UserError(f'{folder} is a model with other settings ({", ".join(differ)}); --restart replaces it, '
-                              '--name NEW keeps both')
+        raise UserError(f'{path}: damaged', ('--restart', 'replaces the model'), ('--name', 'NEW keeps it')) from error
+    if differ := runs.differences(run.identity, {key: about[key] for key in run.identity if key in about}, run.defaults):
+        raise UserError(f'{folder} is a model with other settings: {", ".join(differ)}', ('--restart', 'replaces it'), runs.BOTH)
 
 
 def find(name):

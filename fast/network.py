@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from engine import quiet  # before tensorflow
+
 import tensorflow.compat.v1 as tf
 
 EPSILON = 1e-3  # of the instance norms; with less, photos that show nothing have gradients without bounds
@@ -11,7 +12,7 @@ MARGIN = 16  # pixels of reflection that go around a photo, and off again
 FAINT = 0.2  # share of He's deviation in the last layer: from saturated pictures training takes several times as long
 
 
-class Shape(NamedTuple):
+class Architecture(NamedTuple):
     """Where a network differs from another.
 
     stride: of the first convolution, and of a resize before the last one
@@ -26,7 +27,7 @@ class Shape(NamedTuple):
 
 
 # 'half' computes all but the first and the last layer at half the published resolution: a third of the time
-SHAPES = {'half': Shape(2, 5, True, 2), 'johnson': Shape(1, 9, False, 0)}
+ARCHITECTURES = {'half': Architecture(2, 5, True, 2), 'johnson': Architecture(1, 9, False, 0)}
 
 
 class TransformNet:
@@ -36,25 +37,25 @@ class TransformNet:
     2016), and nearest-neighbour resizing with a 3×3 convolution in place of the transposed ones, which leave a
     checkerboard (Odena et al. 2016).
 
-    shape: of SHAPES; base: channels of the first convolution, 32 as published
+    architecture: of ARCHITECTURES; base: channels of the first convolution, 32 as published
     seed: of the variables' first values
     parameters: name -> array, for a network that is not trained; without it they are variables
     """
 
-    def __init__(self, shape='johnson', base=32, seed=0, parameters=None):
-        self.shape, self.base, self.seed = SHAPES[shape], base, seed
+    def __init__(self, architecture='johnson', base=32, seed=0, parameters=None):
+        self.architecture, self.base, self.seed = ARCHITECTURES[architecture], base, seed
         self.fixed = parameters
         self.parameters = {}  # name -> variable, or constant
 
     @property
     def multiple(self):
         """Photos are extended to multiples of this; tiles start at one, so that they are cut up as the whole is."""
-        return 4 * self.shape.stride
+        return 4 * self.architecture.stride
 
     @property
     def reach(self):
         """How many pixels away a pixel of the photo is still seen, the statistics of the instance norms apart."""
-        stride, last_kernel, _, fine_blocks = self.shape
+        stride, last_kernel, _, fine_blocks = self.architecture
         down = 4 + stride + 2 * stride
         blocks = 2 * RESIDUAL_BLOCKS * 4 * stride + 2 * fine_blocks * 2 * stride
         up = 4 * stride + 2 * stride + last_kernel // 2 + 7 * stride  # resizing rounds down
@@ -74,7 +75,7 @@ class TransformNet:
         return pictures, tf.concat([tf.reshape(u, [-1, u.shape[-1]]) for u in self._used], axis=1)
 
     def _layers(self, photos):
-        base, (stride, last_kernel, skips, fine_blocks) = self.base, self.shape
+        base, (stride, last_kernel, skips, fine_blocks) = self.base, self.architecture
         conv1 = self._layer(photos, 'conv1', 9, base, stride)
         conv2 = self._layer(conv1, 'conv2', 3, 2 * base, stride=2)
         x = self._layer(conv2, 'conv3', 3, 4 * base, stride=2)

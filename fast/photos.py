@@ -4,18 +4,16 @@ import functools
 import hashlib
 from pathlib import Path
 
+from engine import quiet  # before tensorflow
+
 import numpy as np
 import skimage.transform
-
-import utils
-from engine import quiet  # before tensorflow
 import tensorflow.compat.v1 as tf
 
-from engine import shipped
+import utils
 from engine.messages import UserError
 
 SCALES = (2, 1.25)  # shorter side of a photo, in sides of a crop: half of the scene in a crop, or nearly all
-HELD_OUT = [shipped.ROOT / 'content' / name for name in ('chelsea.png', 'coffee.png')]
 FLAT = 5  # deviation, of 255, up to which a crop shows nothing: instance norms would blow its gradients up
 KEPT = 500  # photos held in memory, as uint8; a smaller collection is decoded once
 
@@ -58,11 +56,10 @@ class Photos:
 
     def batches(self, size, first):
         """A tf.data.Dataset of uint8 [size, side, side, 3], from batch number `first` (a tensor) on, without end."""
-        def crop(index):
-            crop = tf.numpy_function(self.crop, [index], tf.uint8)
-            return tf.ensure_shape(crop, [self.side, self.side, 3])
+        def tensor(index):
+            return tf.ensure_shape(tf.numpy_function(self.crop, [index], tf.uint8), [self.side, self.side, 3])
         numbers = tf.data.Dataset.range(first * size, np.iinfo(np.int64).max)
-        return numbers.map(crop, num_parallel_calls=2, deterministic=True).batch(size, drop_remainder=True).prefetch(2)
+        return numbers.map(tensor, num_parallel_calls=2, deterministic=True).batch(size, drop_remainder=True).prefetch(2)
 
     def crop(self, index):
         """Crop number `index`, uint8 [side, side, 3]: a random part of one photo at a random scale, mirrored or not."""
@@ -74,10 +71,10 @@ class Photos:
         for scales in readable:
             photo = scales[rng.integers(len(scales))]
             y, x = (rng.integers(length - self.side + 1) for length in photo.shape[:2])
-            crop = photo[y:y + self.side, x:x + self.side]
-            if crop.std(axis=(0, 1)).max() > FLAT:
+            part = photo[y:y + self.side, x:x + self.side]
+            if part.std(axis=(0, 1)).max() > FLAT:
                 break
-        return np.ascontiguousarray(crop[:, ::-1] if rng.random() < 0.5 else crop)
+        return np.ascontiguousarray(part[:, ::-1] if rng.random() < 0.5 else part)
 
     def _permutation(self, epoch):
         return np.random.default_rng((self.seed, 0, epoch)).permutation(len(self.paths))

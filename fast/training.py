@@ -5,14 +5,17 @@ Johnson, Alahi and Fei-Fei (2016).
 
 from pathlib import Path
 
+from engine import quiet  # before tensorflow
+
 import numpy as np
+import tensorflow.compat.v1 as tf
 
 import load_vgg
 import recipes
 import style_transfer
 import utils
-from engine import quiet  # before tensorflow
-import tensorflow.compat.v1 as tf
+from engine import names, runs, style_statistics
+from engine.features import features_of
 from fast import models
 from fast.network import MARGIN, TransformNet
 
@@ -21,34 +24,40 @@ MARGIN_STEP, MARGIN_STEPS = 8, 4  # pixels; margins in training are 8, 16, 24 or
 
 
 class FastStyleTransfer(style_transfer.StyleTransfer):
-    """A network that gives photos one style: the losses, the loop and the run of `StyleTransfer`, other variables.
+    """A network that gives photos one style: the losses, the loop and the hand-in of `StyleTransfer`, other variables.
 
-    photos: `training_images.Photos`; batch: how many a step; held_out: paths of photos to show and to log the losses of
-    shape, base: of the network, see `TransformNet`
-    The others are those of `StyleTransfer`; the style image is fitted into the crops' size.
+    collection: `photos.Photos`; batch: crops a step; held_out: paths of photos to show and to log the losses of
+    style_img: path, fitted into the crops' size; architecture, base: of the network, see `network.TransformNet`
+    The others are those of `StyleTransfer`.
     """
 
     checkpoint_every = 200  # iterations
 
-    def __init__(self, photos, batch, held_out, style_img, shape, base, recipe=recipes.FAST, vgg=None, seed=0,
+    def __init__(self, collection, batch, held_out, style_img, architecture, base, *, recipe=recipes.FAST, vgg=None, seed=0,
                  precision='auto', threads=0, name=None):
-        side = photos.side
-        # a held-out photo stands in for the content image, which only gives its size
-        super().__init__(held_out[0], style_img, side, side, recipe, vgg, seed, precision, threads, name)
-        del self.run.identity['content']
-        self.run.identity |= dict(images=photos.hash, batch=batch, network=shape, base=base)
-        self.training_photos, self.batch, self.seed = photos, batch, seed
-        self.model_folder = Path('models', self.run.name)
-        self.network = TransformNet(shape, base, seed)
+        side = collection.side
+        self.collection, self.batch, self.seed, self.architecture = collection, batch, seed, architecture
+        self.network = TransformNet(architecture, base, seed)
         self.averages = []  # pairs of variables: the average, what it is of
         self.held_out = np.concatenate([utils.get_resized_image(path, side, side) for path in held_out])
+        super().__init__(None, style_img, side, side, recipe=recipe, vgg=vgg, seed=seed, precision=precision, threads=threads,
+                         name=name)
+        self.model_folder = Path('models', self.run.name)
+
+    def _run(self, name, seed):
+        """The run that the settings make."""
+        side = self.collection.side
+        identity = dict(style=utils.file_hash(self.style_path), vgg=utils.file_hash(self.weights.path), width=side, height=side,
+                        seed=seed, **self.recipe.identity(), images=self.collection.hash, batch=self.batch,
+                        network=self.architecture, base=self.network.base)
+        return runs.Run(name or names.of_files(self.style_path.stem), identity, recipes.defaults())
 
     def create_input(self):
         """Crops of photos [B, H, W, 3], 0-255, and what the network makes of them, centred."""
         side = self.img_width
         with tf.variable_scope('input'):
             self.first = tf.placeholder(tf.int64, [], name='first_batch')
-            self.batches = tf.data.make_initializable_iterator(self.training_photos.batches(self.batch, self.first))
+            self.batches = tf.data.make_initializable_iterator(self.collection.batches(self.batch, self.first))
             batch = tf.cast(self.batches.get_next(), tf.float32)
             self.photos = tf.placeholder_with_default(batch, [None, side, side, 3], name='photos')
             self.gstep = tf.train.get_or_create_global_step()
@@ -77,14 +86,15 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
         with tf.variable_scope('vgg_of_photos'):
             self.photo_vgg = load_vgg.VGG(self.photos - self.weights.mean_pixels, self.weights, self.recipe.pooling)
             self.photo_vgg.load(self.recipe.content_layers + self.recipe.style_layers)
+        self.targets = self._of_photos_and_style()
         super().load_vgg()
 
-    def _targets(self):
-        """The features P of the batch's photos, tensors; A of the style image, arrays."""
-        with self._session() as sess:
-            A = sess.run(self.photo_vgg.features(self.recipe.style_layers),
-                         {self.photos: self.style_img + self.vgg.mean_pixels})
-        return self.photo_vgg.features(self.recipe.content_layers), A
+    def _of_photos_and_style(self):
+        """The features P of the batch's photos, tensors; for A the style's Gram matrices as targets."""
+        gram = style_statistics.Gram(self._gram_matrix, self.recipe.style_factor)
+        A = features_of(self.weights, self.style_img, self.recipe.style_layers, self.recipe.pooling, self.config)
+        return (self.photo_vgg.features(self.recipe.content_layers),
+                [style_statistics.Target(gram, gram.of(a)) for a in A])
 
     def optimize(self):
         """Step 3, optimizer: Adam on the network; the averages follow, closely at first."""
@@ -108,9 +118,9 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
         sess.run(self.batches.initializer, {self.first: step})
         yield from super()._moves(sess, step)
 
-    def _hand_in(self, sess):
-        super()._hand_in(sess)
-        losses = dict(zip(self.run.columns, map(float, self._look(sess)[0])))
+    def hand_in(self, sess):
+        super().hand_in(sess)
+        losses = {name: float(loss) for name, loss in self._look(sess)[0].items()}
         about = self.run.identity | dict(style_file=self.style_path.name, vgg_file=self.weights.path.name,
                                          steps=int(sess.run(self.gstep)), held_out=losses)
         models.write(self.model_folder, sess.run(self.network.parameters, self.shown), about)

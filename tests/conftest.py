@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+from engine import quiet  # before tensorflow
+
 import imageio.v3 as iio
 import numpy as np
 import pytest
+import tensorflow.compat.v1 as tf
 
 import load_vgg
-import tensorflow.compat.v1 as tf
 from fast.network import TransformNet
 from style_transfer import StyleTransfer
 

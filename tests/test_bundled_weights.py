@@ -6,16 +6,16 @@ import math
 
 import numpy as np
 import pytest
+from test_load_vgg import write_beta16, write_today
+import tensorflow.compat.v1 as tf
 
 import load_vgg
 import recipes
 import reference
 import utils
-import tensorflow.compat.v1 as tf
+from engine import shipped
 from engine.shipped import CONTENT, STYLE
 from style_transfer import StyleTransfer
-from test_load_vgg import write_beta16, write_today
-from engine import shipped
 
 CHANNELS = {1: 64, 2: 128, 3: 256, 4: 512, 5: 512}
 
@@ -56,9 +56,9 @@ def test_losses_are_numpys_in_every_layout(weights, workdir, write):
         machine.load_vgg()
         machine.losses()
         with tf.Session() as sess:
-            sess.run(machine.assign_img, {machine.new_img: machine.initial_img})
-            losses = sess.run(machine.loss_terms)
-    expected = reference.cs20(machine.initial_img[0], machine.content_img[0], machine.style_img[0], weights)
+            sess.run(machine.assign_img, {machine.new_img: machine.centred_start})
+            losses = list(sess.run(machine.loss_terms).values())
+    expected = reference.cs20(machine.centred_start[0], machine.centred_content[0], machine.centred_style[0], weights)
     np.testing.assert_allclose(losses, expected, rtol=1e-4)
 
 
@@ -76,8 +76,8 @@ def test_gram_matrices_of_saturated_noise_at_1024_768_are_within_float32(workdir
         F = machine.vgg.conv3_1
         G = machine._gram_matrix(F, 256, 256 * 192)
         with machine._session() as sess:
-            sess.run(machine.assign_img, {machine.new_img: machine.content_img})
-            losses, gradient, F, G = sess.run([machine.loss_terms, gradient, F, G])
+            sess.run(machine.assign_img, {machine.new_img: machine.centred_content})
+            losses, gradient, F, G = sess.run([list(machine.loss_terms.values()), gradient, F, G])
     assert np.isfinite(losses).all() and np.isfinite(gradient).all() and np.abs(gradient).max() > 0
     np.testing.assert_allclose(G[0], reference.gram(F[0]), rtol=1e-3)
     assert 64 * 64 * np.square(np.float64(G)).max() < 1e36  # of float32's 3·10³⁸
@@ -96,7 +96,7 @@ def test_lbfgs_needs_a_third_of_adams_evaluations(workdir):
     """The CS20 recipe from the same start: Adam's loss after 120 iterations."""
     for name, settings, n in (('adam', {}, 120), ('lbfgs', {'optimizer': 'lbfgs'}, 40)):
         recipe = dataclasses.replace(recipes.CS20, cadence=((math.inf, 1000),), **settings)
-        machine = StyleTransfer(CONTENT, STYLE, 64, 48, recipe, precision='float32', name=name)
+        machine = StyleTransfer(CONTENT, STYLE, 64, 48, recipe=recipe, precision='float32', name=name)
         machine.build()
         machine.train(n)
     adam, lbfgs = (np.loadtxt(f'checkpoints/{name}/losses.csv', delimiter=',', skiprows=1) for name in ('adam', 'lbfgs'))

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import scipy.io
 import scipy.signal
+import tensorflow
+import tensorflow.compat.v1 as tf
 
 import load_vgg
 import reference
-import tensorflow
-import tensorflow.compat.v1 as tf
-from conftest import he_weights
 from engine.messages import UserError
+from conftest import he_weights
 
 MEAN = [123.68, 116.779, 103.939]
 

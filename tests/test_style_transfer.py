@@ -5,15 +5,15 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tensorflow.compat.v1 as tf
 
 import load_vgg
 import recipes
 import reference
 import utils
-from conftest import he_weights
-import tensorflow.compat.v1 as tf
-from style_transfer import StyleTransfer
 from engine.messages import UserError
+from conftest import he_weights
+from style_transfer import StyleTransfer
 
 WIDTH, HEIGHT = 37, 26  # odd at most poolings
 
@@ -34,7 +34,7 @@ def evaluation(machine):
         with tf.Session() as sess:
             def run(image):
                 sess.run(machine.assign_img, {machine.new_img: image})
-                return sess.run([machine.loss_terms, gradient])
+                return sess.run([list(machine.loss_terms.values()), gradient])
             yield run
 
 
@@ -48,16 +48,16 @@ def evaluate(machine):
     (recipes.CS20, reference.cs20), (recipes.STYLENET, reference.stylenet),
     (recipes.LBFGS_TUTORIAL, reference.lbfgs_tutorial), (recipes.GATYS, reference.gatys)], ids=lambda x: getattr(x, 'name', ''))
 def test_losses_and_gradient_are_those_of_the_formulas(images, tiny_vgg, workdir, recipe, reference_losses):
-    machine = StyleTransfer(*images, WIDTH, HEIGHT, recipe, tiny_vgg, precision='float32')
+    machine = StyleTransfer(*images, WIDTH, HEIGHT, recipe=recipe, vgg=tiny_vgg, precision='float32')
     weights = load_vgg.read_weights(tiny_vgg)
     rng = np.random.default_rng(0)
     with evaluation(machine) as run:
         # between content and noise, so that no term is small beside the others
-        image = machine.content_img / 2 + rng.normal(0, 20, machine.content_img.shape).astype(np.float32)
+        image = machine.centred_content / 2 + rng.normal(0, 20, machine.centred_content.shape).astype(np.float32)
         losses, gradient = run(image)
 
         def by_formula(image):
-            return reference_losses(image[0], machine.content_img[0], machine.style_img[0], weights)
+            return reference_losses(image[0], machine.centred_content[0], machine.centred_style[0], weights)
         np.testing.assert_allclose(losses, by_formula(image), rtol=1e-4)
         for _ in range(3):
             direction = rng.normal(size=gradient.shape)
@@ -67,16 +67,16 @@ def test_losses_and_gradient_are_those_of_the_formulas(images, tiny_vgg, workdir
 
 
 def test_losses_do_not_depend_on_what_was_evaluated_before(machine, evaluate):
-    first, _ = evaluate(machine.initial_img)
-    evaluate(machine.style_img)
-    again, _ = evaluate(machine.initial_img)
+    first, _ = evaluate(machine.centred_start)
+    evaluate(machine.centred_style)
+    again, _ = evaluate(machine.centred_start)
     assert first == again
 
 
 def test_a_fixed_image_has_no_loss_of_its_own(machine, evaluate):
-    (content_loss, style_loss, total_loss), _ = evaluate(machine.content_img)
+    (content_loss, style_loss, total_loss), _ = evaluate(machine.centred_content)
     assert content_loss == 0 and style_loss > 0 and total_loss == pytest.approx(style_loss, rel=1e-6)
-    (content_loss, style_loss, _), _ = evaluate(machine.style_img)
+    (content_loss, style_loss, _), _ = evaluate(machine.centred_style)
     assert content_loss > 0 and style_loss == pytest.approx(0, abs=1e-6)
 
 
@@ -110,30 +110,30 @@ def test_style_coefficients(machine, name):
 def test_starting_image_is_blended_from_the_centred_content(machine):
     machine.build()
     content = utils.get_resized_image(machine.content_path, WIDTH, HEIGHT) - machine.weights.mean_pixels
-    noise = (machine.initial_img - 0.4 * content) / 0.6
+    noise = (machine.centred_start - 0.4 * content) / 0.6
     assert np.abs(noise).max() <= 20.001 and np.abs(noise).max() > 19
     assert abs(noise.mean()) < 1 and noise.std() == pytest.approx(20 / np.sqrt(3), rel=0.05)
 
 
 def test_starting_images_of_the_other_recipes(images, tiny_vgg, workdir):
-    normal = StyleTransfer(*images, WIDTH, HEIGHT, recipes.STYLENET, tiny_vgg)
-    content = StyleTransfer(*images, WIDTH, HEIGHT, recipes.LBFGS_TUTORIAL, tiny_vgg)
+    normal = StyleTransfer(*images, WIDTH, HEIGHT, recipe=recipes.STYLENET, vgg=tiny_vgg)
+    content = StyleTransfer(*images, WIDTH, HEIGHT, recipe=recipes.LBFGS_TUTORIAL, vgg=tiny_vgg)
     normal.build(), content.build()
-    assert normal.initial_img.std() == pytest.approx(0.256, rel=0.05) and abs(normal.initial_img.mean()) < 0.02
-    assert (content.initial_img == content.content_img).all()
+    assert normal.centred_start.std() == pytest.approx(0.256, rel=0.05) and abs(normal.centred_start.mean()) < 0.02
+    assert (content.centred_start == content.centred_content).all()
 
 
 def test_adam_has_the_recipes_settings(images, tiny_vgg, workdir):
     """Three steps against Kingma and Ba's algorithm 1 in NumPy, at the same gradients."""
     rate, beta1, beta2 = 3., 0.5, 0.8
     recipe = dataclasses.replace(recipes.CS20, learning_rate=rate, beta1=beta1, beta2=beta2)
-    machine = StyleTransfer(*images, WIDTH, HEIGHT, recipe, tiny_vgg, precision='float32')
+    machine = StyleTransfer(*images, WIDTH, HEIGHT, recipe=recipe, vgg=tiny_vgg, precision='float32')
     with evaluation(machine) as run, machine.graph.as_default():
         machine.optimize()
         with tf.Session() as sess:
             sess.run(tf.global_variables_initializer())
-            sess.run(machine.assign_img, {machine.new_img: machine.initial_img})
-            x, mean, square = np.float64(machine.initial_img), 0., 0.
+            sess.run(machine.assign_img, {machine.new_img: machine.centred_start})
+            x, mean, square = np.float64(machine.centred_start), 0., 0.
             for t in range(1, 4):
                 gradient = np.float64(run(sess.run(machine.input_img))[1])
                 mean = beta1 * mean + (1 - beta1) * gradient
@@ -148,9 +148,9 @@ def test_all_weights_times_a_number_give_the_same_picture(images, tiny_vgg, work
     pictures = []
     for factor in (1, 2 ** -13, 1e4):
         recipe = dataclasses.replace(recipes.GATYS, content_weight=factor * 1., style_weight=factor * recipes.GATYS.style_weight)
-        machine = StyleTransfer(*images, WIDTH, HEIGHT, recipe, tiny_vgg, precision='float32', name=f'{factor}')
+        machine = StyleTransfer(*images, WIDTH, HEIGHT, recipe=recipe, vgg=tiny_vgg, precision='float32', name=f'{factor}')
         machine.build()
-        assert machine.train(25) == 25
+        assert machine.train(25).step == 25
         pictures.append(np.float32(utils.read_image(f'outputs/{factor}/final.png')))
     assert (pictures[1] == pictures[0]).all()
     assert np.abs(pictures[2] - pictures[0]).mean() < 1 < pictures[0].std()
@@ -187,11 +187,11 @@ def test_a_layer_that_the_weights_lack(images, tmp_path, workdir):
 
 def test_more_content_layers_are_a_weighted_sum(images, tiny_vgg, workdir):
     recipe = dataclasses.replace(recipes.CS20, content_layers=('conv1_2', 'conv5_2'), content_layer_weights=(0.5, 2.))
-    machine = StyleTransfer(*images, WIDTH, HEIGHT, recipe, tiny_vgg, precision='float32')
+    machine = StyleTransfer(*images, WIDTH, HEIGHT, recipe=recipe, vgg=tiny_vgg, precision='float32')
     machine.build()
     weights = load_vgg.read_weights(tiny_vgg)
-    F, P = (reference.vgg(image[0], weights) for image in (machine.initial_img, machine.content_img))
+    F, P = (reference.vgg(image[0], weights) for image in (machine.centred_start, machine.centred_content))
     expected = sum(w * reference.cs20_content_loss(F[layer], P[layer]) for w, layer in [(0.5, 'conv1_2'), (2, 'conv5_2')])
     with tf.Session(graph=machine.graph) as sess:
-        sess.run(machine.assign_img, {machine.new_img: machine.initial_img})
+        sess.run(machine.assign_img, {machine.new_img: machine.centred_start})
         assert sess.run(machine.content_loss) == pytest.approx(expected, rel=1e-4)

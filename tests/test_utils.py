@@ -9,12 +9,12 @@ import tracemalloc
 import zlib
 from pathlib import Path
 
+from PIL import Image, ImageOps
 import imageio.v3 as iio
 import numpy as np
 import pytest
 import scipy.ndimage
 import tifffile
-from PIL import Image, ImageOps
 
 import utils
 from engine import shipped

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from assignment import check, make_starter, report
 from engine import shipped
+from assignment import check, make_starter, report
 
 
 @pytest.fixture(scope='module')

@@ -8,8 +8,8 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
-
 import tensorflow.compat.v1 as tf
+
 from assignment import report
 
 

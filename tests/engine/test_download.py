@@ -14,10 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow
 
 import load_vgg
-import utils
-import tensorflow
 from engine import download, shipped
 from engine.messages import UserError
 

@@ -12,14 +12,14 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
+import tensorflow.compat.v1 as tf
 
 import load_vgg
 import recipes
 import utils
-import tensorflow.compat.v1 as tf
-from style_transfer import StyleTransfer, main
 from engine import runs, sessions, shipped
 from engine.messages import UserError
+from style_transfer import StyleTransfer, main
 
 PROGRAM = shipped.ROOT / 'style_transfer.py'
 N = 60
@@ -29,9 +29,9 @@ N = 60
 def transfer(images, tiny_vgg, workdir):
     """A function that trains the run 'r' to `n_iters` and returns the iteration reached."""
     def run(n_iters, *args, recipe=recipes.CS20, seed=0, name='r', **kwargs):
-        machine = StyleTransfer(*images, 48, 32, recipe, tiny_vgg, seed, name=name)
+        machine = StyleTransfer(*images, 48, 32, recipe=recipe, vgg=tiny_vgg, seed=seed, name=name)
         machine.build()
-        return machine.train(n_iters, *args, **kwargs)
+        return machine.train(n_iters, *args, **kwargs).step
     return run
 
 
@@ -107,7 +107,7 @@ def test_restart_forgets_the_run_and_nothing_else(transfer):
     transfer(20)
     transfer(40, name='other')
     Path('outputs/r/notes.txt').write_text('mine')
-    transfer(10, True, seed=1)
+    transfer(10, restart=True, seed=1)
     assert saved() == [10] and saved('other') == [20, 40]
     assert [int(path.stem) for path in sorted(Path('outputs/r').glob('0*.jpg'))] == [1, 2, 3, 4, 5, 10]
     assert Path('outputs/r/notes.txt').read_text() == 'mine'
@@ -142,7 +142,7 @@ def test_images_and_weights_belong_to_the_identity(images, tiny_vgg, workdir):
 def test_precision_is_what_the_processor_is_fast_at(images, tiny_vgg, workdir, monkeypatch):
     def precision(wanted='auto', optimizer='adam', name='r'):
         recipe = dataclasses.replace(recipes.CS20, optimizer=optimizer)
-        machine = StyleTransfer(*images, 48, 32, recipe, tiny_vgg, precision=wanted, name=name)
+        machine = StyleTransfer(*images, 48, 32, recipe=recipe, vgg=tiny_vgg, precision=wanted, name=name)
         assert machine.run.identity['precision'] == machine.precision
         return machine.precision
     monkeypatch.setattr(sessions, 'bfloat16_hardware', lambda: 'amx_bf16')
@@ -172,9 +172,9 @@ def test_a_resume_keeps_its_precision_or_says_why_it_cannot(images, tiny_vgg, wo
     monkeypatch.setattr(sessions, 'bfloat16_hardware', lambda: 'avx512_bf16')
     assert main([*flags, '--iterations', '5']) == 0
     out = capsys.readouterr().out
-    assert out.count('48×32, float32\n') == 2 and 'resuming at iteration 3' in out
+    assert out.count('48×32 (the shape of the content), float32\n') == 2 and 'resuming at iteration 3' in out
     assert main([*flags, '--iterations', '3', '--restart']) == 0  # begins anew, so with what is fastest
-    assert '48×32, bfloat16 by avx512_bf16\n' in capsys.readouterr().out
+    assert '48×32 (the shape of the content), bfloat16 by avx512_bf16\n' in capsys.readouterr().out
     monkeypatch.setattr(sessions, 'bfloat16_hardware', lambda: None)
     assert main([*flags, '--iterations', '5']) == 2
     error = capsys.readouterr().err
@@ -236,7 +236,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_good_checkpoint(transfer,
     good = machine.run.finite
 
     def broken(losses, step):
-        return good([losses[0], np.float32('nan'), losses[2]] if step >= 33 else losses, step)
+        return good(losses | {'style_loss': np.float32('nan')} if step >= 33 else losses, step)
     machine.run.finite = broken
     with pytest.raises(UserError, match='style_loss is nan at iteration 33'):
         machine.train(N)
@@ -271,14 +271,14 @@ def test_a_disk_that_is_full_at_a_checkpoint(transfer, images, tiny_vgg):
     assert transfer(40) == 40
 
 
-@pytest.mark.parametrize('name', ['', '.', '..', 'a/b', '.hidden', 'x' * 101, 'a:b', 'a\\b'])
+@pytest.mark.parametrize('name', ['', '.', '..', 'a/b', '.hidden', 'x' * 101, '漢' * 34, 'a:b', 'a\\b', 'holi*', 'a?', 'a[1]', 'a\nb', 'a\x7f'])
 def test_names_that_are_no_folder(transfer, name):
     if name:  # '' means the default
         with pytest.raises(UserError, match='--name'):
             transfer(1, name=name)
     else:
         with pytest.raises(UserError, match='--name'):
-            runs.Run(name, {}, ())
+            runs.Run(name, {})
 
 
 # --------------------------------------------------------------------------------------------------- in other processes
@@ -320,7 +320,7 @@ def test_killed_or_stopped_at_any_time_ends_as_if_never_interrupted(images, tiny
 
 
 def test_a_second_process_on_the_same_run_is_refused(images, tiny_vgg, workdir):
-    with runs.Run('r', {}, ()).claimed():
+    with runs.Run('r', {}).claimed():
         second = subprocess.run(command(images, tiny_vgg), capture_output=True, text=True)
     assert second.returncode == 2 and 'another process' in second.stderr and second.stderr.count('\n') == 1
     assert 'Traceback' not in second.stderr and not list(Path('outputs/r').iterdir())

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import utils
-from conftest import random_parameters
-from engine import memory, shipped
+from engine import memory, runs, shipped
 from engine.messages import UserError
+from conftest import random_parameters
 from fast import models
 
 ABOUT = {'network': 'half', 'base': 4, 'style_file': 'x.jpg'}
@@ -151,10 +151,10 @@ def test_models_are_found_by_path_and_by_name(folder, workdir):
 
 
 def test_a_model_is_not_overwritten_by_another_run(folder, workdir):
-    models.check_free(folder, ABOUT)
-    models.check_free(workdir / 'nothing', ABOUT)
-    with pytest.raises(UserError, match=r'other settings \(base\); --restart'):
-        models.check_free(folder, ABOUT | {'base': 8})
+    models.check_free(folder, runs.Run('r', ABOUT))
+    models.check_free(workdir / 'nothing', runs.Run('r', ABOUT))
+    with pytest.raises(UserError, match=r'other settings: base \(now 8, was 4\); --restart'):
+        models.check_free(folder, runs.Run('r', ABOUT | {'base': 8}))
 
 
 # -------------------------------------------------------------------------------------------------------- what is shipped

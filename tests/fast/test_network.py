@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+import tensorflow.compat.v1 as tf
 
 import reference
-import tensorflow.compat.v1 as tf
 from conftest import random_parameters
-from fast.network import TransformNet, reflected
+from fast.network import reflected, TransformNet
 
 SHAPES = {'half': (2, 5, True, 2), 'johnson': (1, 9, False, 0)}  # stride, last kernel, skips, fine blocks: for the reference
 

@@ -3,11 +3,11 @@
 import imageio.v3 as iio
 import numpy as np
 import pytest
-
 import tensorflow.compat.v1 as tf
+
 import utils
 from engine.messages import UserError
-from fast.photos import Photos, files
+from fast.photos import files, Photos
 
 SIDE = 16
 

@@ -1,0 +1,28 @@
+"""Names of runs: folders of the same name in outputs/, checkpoints/ and graphs/."""
+
+import hashlib
+import os
+import re
+
+from engine.messages import UserError
+
+LONGEST = 100  # bytes: the names of files that begin with it must fit into 255
+FORBIDDEN = re.compile(r'[/\\:*?\[\]\x00-\x1f\x7f\ud800-\udfff]')  # other folders, patterns, what no terminal shows
+
+
+def checked(name):
+    """Return `name`. Raises `UserError` for one that cannot be a folder of its own."""
+    if not name or name[0] in '. ' or FORBIDDEN.search(name) or len(os.fsencode(name)) > LONGEST:
+        raise UserError(f'--name {name!r}: must be 1 to {LONGEST} bytes, none of / \\ : * ? [ ] or control characters, and no '
+                        'leading dot or space')
+    return name
+
+
+def of_files(*parts):
+    """The parts joined by -, made into a name. Where that changes them a hash of them keeps two from becoming one."""
+    wanted = '-'.join(parts)
+    name = FORBIDDEN.sub('_', wanted).lstrip('. ')
+    if name == wanted and len(os.fsencode(name)) <= LONGEST:
+        return checked(name)
+    mark = '-' + hashlib.sha256(os.fsencode(wanted)).hexdigest()[:8]
+    return checked(os.fsencode(name)[:LONGEST - len(mark)].decode(errors='ignore') + mark)

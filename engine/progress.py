@@ -1,0 +1,75 @@
+"""What a training tells while it runs and how it has ended; the bar and the lines that people see."""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+
+class Iterate(NamedTuple):
+    """Where a training stands after an iteration, as its callback gets it.
+
+    step: the iteration; losses: name -> value, the newest there are: of this iteration where it was logged or saved, else
+    of the one before; picture: a function that computes it, uint8 [H, W, 3]
+    """
+    step: int
+    losses: dict
+    picture: Callable
+
+
+class Outcome(NamedTuple):
+    """How a training has ended.
+
+    step: the iteration reached; ending: 'finished', 'stopped' by Ctrl-C, or 'converged', its optimizer finding nothing better
+    """
+    step: int
+    ending: str
+
+
+class Bar:
+    """A callback that draws a bar, where there is a terminal. Within `with`."""
+
+    def __init__(self, n_iters):
+        self.n_iters = n_iters
+
+    def __enter__(self):
+        self._bar = None
+        return self
+
+    def __exit__(self, *exception):
+        if self._bar is not None:
+            self._bar.close()
+
+    def __call__(self, iterate):
+        if self._bar is None:  # None: only a terminal has one
+            self._bar = tqdm(total=self.n_iters, initial=iterate.step - 1, unit='it', disable=None)
+        self._bar.set_postfix(loss=f'{iterate.losses["total_loss"]:.4g}', refresh=False)
+        self._bar.update()
+
+
+class Lines:
+    """A callback that prints CS20's lines at the iterations that `recipe` logs. Within `with`."""
+
+    def __init__(self, recipe):
+        self.recipe = recipe
+
+    def __enter__(self):
+        self._start = time.time()
+        return self
+
+    def __exit__(self, *exception):
+        pass
+
+    def __call__(self, iterate):
+        if self.recipe.logs(iterate.step) or iterate.step == self.recipe.iterations:
+            print(f'Step {iterate.step}\n   Loss: {iterate.losses["total_loss"]:.5g}\n   Took: {time.time() - self._start:.1f} seconds')
+
+
+def ended(outcome, restarted=False):
+    """Whether a training was not stopped; say how it ended where that is not at its last iteration."""
+    if outcome.ending == 'stopped':
+        print(f'stopped at iteration {outcome.step}; the same command{" without --restart" * restarted} goes on from there')
+    if outcome.ending == 'converged':
+        print(f'iteration {outcome.step} is the last: L-BFGS finds nothing better, also with its memory cleared')
+    return outcome.ending != 'stopped'

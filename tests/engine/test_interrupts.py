@@ -1,0 +1,54 @@
+"""Ctrl-C at any time: while packages load, in training, while the last pictures are written."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from engine import figures, interrupts, shipped
+from style_transfer import StyleTransfer
+
+
+@pytest.mark.parametrize('program', ['style_transfer.py', 'reconstruct.py', 'fast_style_transfer.py', 'load_vgg.py'])
+def test_while_packages_load_there_is_no_page(program):
+    for library in ('_multiarray_umath', 'libtensorflow'):  # NumPy and TensorFlow, as they come
+        process = subprocess.Popen([sys.executable, shipped.ROOT / program], stderr=subprocess.PIPE, text=True)
+        while library not in Path(f'/proc/{process.pid}/maps').read_text():
+            assert process.poll() is None
+            time.sleep(0.002)
+        process.send_signal(signal.SIGINT)
+        assert (process.communicate()[1], process.returncode) == ('', 130)
+
+
+def test_a_process_that_ignores_it_goes_on_ignoring(workdir):
+    program = ('import signal\n'
+               'signal.signal(signal.SIGINT, signal.SIG_IGN)\n'
+               'from engine import interrupts\n'
+               'interrupts.while_loading(); interrupts.once_loaded()\n'
+               'assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN')
+    subprocess.run([sys.executable, '-c', program], cwd=shipped.ROOT, check=True)
+
+
+def test_the_first_is_asked_the_second_interrupts():
+    with pytest.raises(KeyboardInterrupt), interrupts.StopSignal() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.requested
+        os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_while_the_last_pictures_are_written(images, tiny_vgg, workdir, monkeypatch):
+    def pressed(*args):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)
+        raise AssertionError('Ctrl-C was swallowed')
+    machine = StyleTransfer(*images, 48, 32, vgg=tiny_vgg, name='r')
+    machine.build()
+    with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patch:
+        patch.setattr(figures, 'loss_curves', pressed)
+        machine.train(3)
+    assert machine.train(3) == (3, 'finished') and (workdir / 'outputs/r/progress.gif').exists()

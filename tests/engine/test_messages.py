@@ -1,0 +1,54 @@
+"""One line for what the user can mend, with ways out that the command at hand has, on any terminal."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from engine import messages, parsing, shipped
+from engine.messages import UserError
+
+
+def test_only_ways_whose_flag_the_command_has_are_named(capsys):
+    @messages.command_line
+    def main(argv):
+        parser = parsing.Parser()
+        commands = parser.add_subparsers()
+        commands.add_parser('one').add_argument('--restart', action='store_true')
+        commands.add_parser('two').add_argument('--name')
+        parser.parse_args(argv)
+        raise UserError('it is broken', ('--restart', 'begins again'), ('--name', 'NEW starts another'), ('--tile', 'W helps'))
+    said = []
+    for argv in (['one'], ['two'], []):
+        assert main(argv) == 2
+        said.append(capsys.readouterr().err)
+    assert said == ['error: it is broken; --restart begins again\n', 'error: it is broken; --name NEW starts another\n',
+                    'error: it is broken\n']
+
+
+def test_in_a_program_of_ones_own_all_ways_are_named():
+    assert str(UserError('it is\nbroken', ('--a', 'helps'), ('--b', 'too'))) == 'it is broken; --a helps, --b too'
+
+
+@pytest.mark.parametrize('encoding, shows', [('cp1252', '333×250 alpha … sum -'), ('latin-1', '333×250 alpha ... sum -'),
+                                             ('ascii', '333x250 alpha ... sum -'), ('utf-8', '333×250 α … Σ −')])
+def test_a_terminal_that_lacks_a_letter_gets_another(encoding, shows):
+    program = ('from engine import messages\n'
+               '@messages.command_line\n'
+               'def main(argv):\n'
+               '    print("333×250 α … Σ −")\n'
+               '    raise messages.UserError("漢 … \\udcff")\n'
+               'main()')
+    done = subprocess.run([sys.executable, '-c', program], cwd=shipped.ROOT, capture_output=True,
+                          env=os.environ | {'PYTHONIOENCODING': encoding})
+    assert done.stdout.decode(encoding) == shows + '\n'
+    error = done.stderr.decode(encoding)
+    assert error == ('error: 漢 … ?\n' if encoding == 'utf-8' else 'error: ? … ?\n' if encoding == 'cp1252' else 'error: ? ... ?\n')
+
+
+@pytest.mark.parametrize('program', ['style_transfer.py', 'reconstruct.py', 'load_vgg.py'])
+def test_help_in_ascii(program):
+    done = subprocess.run([sys.executable, shipped.ROOT / program, '--help'], capture_output=True, text=True,
+                          env=os.environ | {'PYTHONIOENCODING': 'ascii'})
+    assert (done.returncode, done.stderr) == (0, '') and '--help' in done.stdout
