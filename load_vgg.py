@@ -176,6 +176,9 @@ def read_weights(path):
     except Exception as error:  # SciPy raises a dozen kinds for a damaged file
         raise UserError(f'{path}: not a MatConvNet VGG-19 file ({error})') from error
     _check_chain(path, convolutions)
+    for name, numbers in (*convolutions.items(), ('the mean', (mean_pixels,))):
+        if not all(np.isfinite(array).all() for array in numbers):
+            raise UserError(f'{path}: {name} has numbers that are not finite: a damaged file')
     return Weights(Path(path), convolutions, mean_pixels, description or _describe(convolutions))
 
 

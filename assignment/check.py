@@ -91,11 +91,22 @@ def judged(item, answer, given, ended):
     return f'{error}: {hint}' if hint else error
 
 
+def of_another_version(folder):
+    """What to do about files of a starter that this grader does not know, as text; None where there are none."""
+    for name in TODO:
+        mark = make_starter.MARK.match(Path(folder, name).read_text(encoding='utf-8', errors='replace'))
+        if mark and int(mark[1]) != make_starter.VERSION:
+            return (f'not graded: {name} is of starter version {mark[1]}, this grader of version {make_starter.VERSION}; grade it with '
+                    'the project as it was then, or move the code into a new starter')
+
+
 def check_step(folder, step, seconds=SECONDS):
     """Grade one step: {item: None if right, else what is wrong}."""
     missing = [name for name in TODO if not Path(folder, name).is_file()]
     if missing:
         return dict.fromkeys(probe.ITEMS[step], f'{missing[0]} is missing')
+    if other := of_another_version(folder):
+        return dict.fromkeys(probe.ITEMS[step], other)
     seed = secrets.randbits(32)
     answers, ended = run_step(folder, step, seed, seconds)
     given = inputs.of_step(step, seed)

@@ -20,6 +20,8 @@ from engine import messages, parsing, shipped
 from engine.messages import UserError
 
 TODO = ('style_transfer.py', 'load_vgg.py')  # what the student fills in
+VERSION = 1  # of what starter and grader agree on; see tests/assignment/test_make_starter.py for when to raise it
+MARK = re.compile(r'# starter version (\d+)\n')  # first line of each of its files
 PAPERS = ('requirements.txt', 'LICENSE')
 FOLDERS = ('content', 'styles', 'weights')
 HANDOUTS = ('README.md', 'README.zh.md')
@@ -91,7 +93,8 @@ def make(folder):
         starter = Path(place, 'starter')
         starter.mkdir()
         for name in TODO:
-            (starter / name).write_text(without_solution((shipped.ROOT / name).read_text(encoding='utf-8')), encoding='utf-8')
+            text = without_solution((shipped.ROOT / name).read_text(encoding='utf-8'))
+            (starter / name).write_text(f'# starter version {VERSION}\n{text}', encoding='utf-8')
         give(starter)
         for name in HANDOUTS:
             shutil.copy(shipped.ROOT / 'assignment' / name, starter)

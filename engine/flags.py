@@ -60,7 +60,7 @@ def size(args, default):
         return (width, height), ''
     if not (width or height) and args.content is shipped.CONTENT:
         return default, ''
-    H, W = utils.read_image(args.content).shape[:2]
+    W, H = utils.image_size(args.content)
     scale = width / W if width else height / H if height else max(default) / max(W, H)
     fitted = tuple(min(max(given or round(scale * side), SIDES[0]), SIDES[1]) for given, side in ((width, W), (height, H)))
     return fitted, ' (the shape of the content)'

@@ -7,7 +7,6 @@ from pathlib import Path
 from engine import quiet  # before tensorflow
 
 import numpy as np
-import skimage.transform
 import tensorflow.compat.v1 as tf
 
 import utils
@@ -86,10 +85,6 @@ class Photos:
         except UserError:
             self.skipped.add(path)
             return None
-        H, W = photo.shape[:2]
-        factor = max(1, int(min(H, W) / (SCALES[0] * self.side)))  # a large one first by whole pixels, which is quick
-        photo = skimage.transform.downscale_local_mean(photo[:H // factor * factor, :W // factor * factor],
-                                                       (factor, factor, 1))
         scaled = []
         for scale in SCALES:
             shorter = scale * self.side / min(photo.shape[:2])

@@ -7,9 +7,12 @@ import sys
 from pathlib import Path
 
 import imageio.v3 as iio
+import numpy as np
 import pytest
 
+import fast_style_transfer
 import load_vgg
+import reconstruct
 import style_transfer
 from engine import shipped
 
@@ -55,6 +58,15 @@ def call(images, tiny_vgg, workdir, capsys):
     ('--precision float16', 'bfloat16'),
     ('--threads 2000', 'from 0 to 1024'),
     ('--name a/b', '--name'),
+    ('--name holi*', '--name'),
+    ('--style-weight 0 --style-layers conv1_1,conv1_2,conv2_1,conv2_2,conv3_1', '--style-layers does nothing with --style-weight 0'),
+    ('--style-weight 0 --style-layer-weights 1,2,3,4,5', '--style-layer-weights does nothing with --style-weight 0'),
+    ('--content-weight 0 --content-layers conv1_1', '--content-layers does nothing with --content-weight 0'),
+    ('--recipe lbfgs --seed 3', '--seed does nothing with --init content'),
+    ('--noise-ratio 0 --seed 3', '--seed does nothing with --noise-ratio 0'),
+    ('--noise-ratio 0 --noise-amplitude 3', '--noise-amplitude does nothing with --noise-ratio 0'),
+    ('--style-layer-weights 0,0,0,0,0', '--style-layer-weights are all 0; --style-weight 0 leaves the style out'),
+    ('--content-layer-weights 0', '--content-layer-weights are all 0'),
     ('--nonsense', '--help lists the flags'),
     ('--width', 'expected one argument')])
 def test_mistakes_end_in_one_line(call, workdir, flags, says):
@@ -86,6 +98,16 @@ def test_one_side_given_the_other_follows_the_content(call):
     assert iio.imread('outputs/r/final.png').shape == (32, 48, 3)
 
 
+def test_without_a_size_the_picture_has_the_shape_of_the_photo(images, tiny_vgg, workdir, capsys):
+    iio.imwrite('tall.png', np.zeros((90, 30, 3), np.uint8) + 99)
+    flags = ['--style', str(images[1]), '--vgg', str(tiny_vgg), '--iterations', '1']
+    assert style_transfer.main(['--content', 'tall.png', *flags]) == 0
+    assert capsys.readouterr().out.splitlines()[0].startswith(f'tall.png in the style of {images[1]}, 111×333 (the shape of the content), ')
+    assert iio.imread('outputs/tall-style-cs20/final.png').shape == (333, 111, 3)
+    assert style_transfer.main(flags) == 0  # the default picture keeps CS20's size
+    assert f'{images[1]}, 333×250, ' in capsys.readouterr().out
+
+
 def test_default_name_and_verbose_lines(call):
     status, out, err = call('--iterations', 3, '--verbose')
     assert status == 0 and Path('outputs/content-style-cs20/final.png').exists()
@@ -107,6 +129,23 @@ def test_help_shows_every_setting_with_its_default(capsys):
     for said in ('--content-layers LAYER,...', 'conv1_1,conv2_1,conv3_1,conv4_1,conv5_1 in cs20', '0.5,1,1.5,3,4 in cs20',
                  '2 in cs20', '300 in cs20', '0.6 in cs20', '--restart', '--precision {auto,float32,bfloat16}', '(default: 333)'):
         assert said in text
+
+
+@pytest.mark.parametrize('program', [reconstruct, fast_style_transfer])
+def test_hints_name_flags_that_the_program_has(program, images, tiny_vgg, workdir, monkeypatch, capsys):
+    flags = ['--style', str(images[1]), '--vgg', str(tiny_vgg), '--iterations', '1']
+    if program is reconstruct:
+        flags += ['--content', str(images[0]), '--width', '32', '--content-layers', 'conv1_2', '--style-layers', 'conv1_1']
+    else:
+        Path('photos').mkdir()
+        Path('photos/one.png').write_bytes(Path(images[0]).read_bytes())
+        flags = ['train', *flags, '--images', 'photos', '--side', '32', '--base', '4', '--held-out', str(images[1])]
+    assert program.main(flags) == 0
+    for path in (*Path('checkpoints').glob('*/run.json'), *Path('models').glob('*/model.json')):
+        path.write_text('5')
+    assert program.main(flags) == 2
+    error = capsys.readouterr().err
+    assert error.count('\n') == 1 and 'damaged; --restart' in error and ('--name' in error) == (program is fast_style_transfer)
 
 
 def test_no_weights_at_all_says_how_to_get_them(images, workdir, monkeypatch, capsys):

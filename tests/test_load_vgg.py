@@ -275,3 +275,18 @@ def test_keras_without_weights_says_so(tmp_path):
     with pytest.raises(UserError, match='Keras has no VGG-19 weights to give'):
         load_vgg.convert_keras(tmp_path / 'vgg.mat', tmp_path / 'nowhere.weights.h5')
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('wrong', [np.nan, np.inf])
+@pytest.mark.parametrize('where', ['filter', 'bias', 'the mean'])
+def test_numbers_that_are_not_finite_are_refused(tmp_path, where, wrong):
+    weights = he_weights()
+    W, b = weights.convolutions['conv2_1']
+    if where == 'the mean':
+        weights.mean_pixels[1] = wrong
+    else:
+        (W if where == 'filter' else b).flat[1] = wrong
+    load_vgg.write_weights(tmp_path / 'w.mat', weights)
+    name = where if where == 'the mean' else 'conv2_1'
+    with pytest.raises(UserError, match=f'w.mat: {name} has numbers that are not finite'):
+        load_vgg.read_weights(tmp_path / 'w.mat')

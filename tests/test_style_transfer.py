@@ -11,7 +11,10 @@ import load_vgg
 import recipes
 import reference
 import utils
+from engine import runs
+from engine.features import features_of
 from engine.messages import UserError
+from engine.style_statistics import Gram, GramMatrix, Target
 from conftest import he_weights
 from style_transfer import StyleTransfer
 
@@ -195,3 +198,65 @@ def test_more_content_layers_are_a_weighted_sum(images, tiny_vgg, workdir):
     with tf.Session(graph=machine.graph) as sess:
         sess.run(machine.assign_img, {machine.new_img: machine.centred_start})
         assert sess.run(machine.content_loss) == pytest.approx(expected, rel=1e-4)
+
+
+# ----------------------------------------------------------------------------------------------------- what can be given
+
+def built(images, tiny_vgg, **given):
+    machine = StyleTransfer(*images, WIDTH, HEIGHT, vgg=tiny_vgg, precision='float32', **given)
+    machine.build()
+    return machine
+
+
+def test_a_start_that_is_given_is_where_training_starts_and_part_of_the_identity(images, tiny_vgg, workdir):
+    start = np.random.default_rng(5).uniform(0, 255, (1, HEIGHT, WIDTH, 3)).astype(np.float32)
+    machine = built(images, tiny_vgg, initial_img=start, name='r')
+    machine.train(1)
+    weights = load_vgg.read_weights(tiny_vgg)
+    centred = [image[0] - weights.mean_pixels for image in (start, machine.content_img, machine.style_img)]
+    np.testing.assert_allclose(list(machine.run.history[0].values()), reference.cs20(*centred, weights), rtol=1e-4)
+    with pytest.raises(UserError, match='initial_img'):
+        built(images, tiny_vgg, initial_img=start + 1, name='r').train(2)
+    with pytest.raises(UserError, match=r'initial_img \(now null'):
+        built(images, tiny_vgg, name='r').train(2)
+
+
+def test_targets_that_are_given_are_those_of_the_loss(images, tiny_vgg, workdir):
+    """The features of one picture, and the style of another of another shape, and a blend of two."""
+    weights = load_vgg.read_weights(tiny_vgg)
+    recipe, rng = recipes.CS20, np.random.default_rng(6)
+    gram = Gram(StyleTransfer(*images, WIDTH, HEIGHT, vgg=tiny_vgg)._gram_matrix, recipe.style_factor)
+    P = features_of(weights, utils.get_resized_image(images[1], WIDTH, HEIGHT), recipe.content_layers)
+    others = [rng.uniform(0, 255, (1, *size, 3)).astype(np.float32) for size in ((24, 40), (32, 32))]
+    values = [[gram.of(a) for a in features_of(weights, other, recipe.style_layers)] for other in others]
+    blend = [GramMatrix(one.matrix / one.positions * 0.25 + two.matrix / two.positions * 0.75, 1) for one, two in zip(*values)]
+    machine = built(images, tiny_vgg, targets=(P, [Target(gram, value) for value in blend]),
+                    run=runs.Run('r', {}), initial_img=utils.get_resized_image(images[0], WIDTH, HEIGHT))
+    machine.train(1)
+    F = reference.vgg(utils.get_resized_image(images[0], WIDTH, HEIGHT)[0] - weights.mean_pixels, weights)
+    style = 0
+    for weight, layer in zip(recipe.style_layer_weights, recipe.style_layers):
+        G = reference.gram(F[layer]) / F[layer][..., 0].size
+        A = sum(share * reference.gram(x) / x[..., 0].size for share, x in zip((0.25, 0.75), (
+            reference.vgg(other[0] - weights.mean_pixels, weights)[layer] for other in others)))
+        style += weight * ((G - A) ** 2).sum() / (4 * len(G) ** 2)
+    content = reference.cs20_content_loss(F['conv4_2'], P[0][0])
+    np.testing.assert_allclose(list(machine.run.history[0].values()), [content, style, content / 20 + style], rtol=1e-3)
+
+
+def test_a_callback_gets_every_iterate_and_train_says_how_it_ended(images, tiny_vgg, workdir):
+    machine, told, pictures = built(images, tiny_vgg, name='r'), [], {}
+
+    def callback(iterate):
+        told.append((iterate.step, iterate.losses))
+        if iterate.step in (7, 12):
+            pictures[iterate.step] = iterate.picture()
+    assert machine.train(12, callback) == (12, 'finished')
+    assert [step for step, _ in told] == list(range(1, 13))
+    for step, losses in told:
+        assert list(losses) == ['content_loss', 'style_loss', 'total_loss']
+        newest = step if recipes.CS20.logs(step) and step < 12 else step - 1
+        if step < 12:
+            assert losses == machine.run.history[newest]
+    assert (pictures[12] == utils.read_image('outputs/r/final.png')).all() and (pictures[7] != pictures[12]).any()
+    assert machine.train(12, callback) == (12, 'finished') and len(told) == 12

@@ -2,7 +2,9 @@
 
 import ast
 import concurrent.futures
+import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -47,6 +49,40 @@ def test_what_is_given_is_the_real_code(folder):
         assert (folder / name).read_bytes() == (shipped.ROOT / name).read_bytes()
     steps = {region.step for name in make_starter.TODO for region, _ in solutions(name)}
     assert steps == {1, 2, 3, 4, 5}
+
+
+# What starter and grader agree on: the methods that are filled in, without comments and docstrings, and the names they have.
+# Where this digest changes, right homework of an older starter may no longer pass: raise make_starter.VERSION, and put the new
+# digest here.
+AGREED = {1: '4b6d782284073885fc9ac3df4f0877ed2e874325977f6477675c9f792b9b8720'}
+
+
+def agreed():
+    """A hash of the starter's methods that have something to fill in, whatever comments and docstrings say."""
+    kept = []
+    for name in make_starter.TODO:
+        text = make_starter.without_solution((shipped.ROOT / name).read_text())
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef) and 'TODO' in ast.get_source_segment(text, node):
+                told = range(node.body[0].lineno, node.body[0].end_lineno + 1) if ast.get_docstring(node) else ()
+                hints = [range(inner.lineno, inner.end_lineno + 1) for inner in ast.walk(node) if isinstance(inner, ast.Raise)]
+                numbers = [n for n in range(node.lineno, node.end_lineno + 1) if not any(n in lines for lines in (told, *hints))]
+                kept += [line for n in numbers if (line := text.splitlines()[n - 1].partition('  #')[0].strip()) and line[0] != '#']
+    return hashlib.sha256('\n'.join(kept).encode()).hexdigest()
+
+
+def test_the_version_is_raised_where_old_homework_may_no_longer_pass():
+    assert AGREED[make_starter.VERSION] == agreed()
+
+
+def test_homework_of_another_version_is_named_and_not_failed_in_silence(folder, tmp_path):
+    for name in make_starter.TODO:
+        text = (folder / name).read_text()
+        assert text.startswith(f'# starter version {make_starter.VERSION}\n')
+        (tmp_path / name).write_text(text.replace(f'version {make_starter.VERSION}', 'version 99', 1))
+    grades = check.check_step(tmp_path, 1)
+    assert set(grades) == {'conv2d_relu', 'avgpool', 'maxpool'}
+    assert all('is of starter version 99, this grader of version 1;' in wrong for wrong in grades.values())
 
 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path, capsys):

@@ -3,6 +3,8 @@
 import csv
 import dataclasses
 import json
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +19,7 @@ import tensorflow.compat.v1 as tf
 import load_vgg
 import recipes
 import utils
-from engine import runs, sessions, shipped
+from engine import interrupts, runs, sessions, shipped
 from engine.messages import UserError
 from style_transfer import StyleTransfer, main
 
@@ -279,6 +281,118 @@ def test_names_that_are_no_folder(transfer, name):
     else:
         with pytest.raises(UserError, match='--name'):
             runs.Run(name, {})
+
+
+# ------------------------------------------------------------------------------------------- what is a run's and what not
+
+def test_restart_removes_the_exact_names_that_a_run_writes(transfer):
+    transfer(20)
+    mine = ['outputs/r/2024 holiday.jpg', 'outputs/r/1.jpg', 'outputs/r/final.png.bak', 'checkpoints/r/model-notes/x.txt',
+            'checkpoints/r/model-20.txt', 'graphs/r/events.txt', 'graphs/r/events.out.tfevents.notes', 'outputs/r/00009.jpg/x']
+    for path in map(Path, mine):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text('mine')
+    transfer(3, restart=True, seed=1)
+    assert all(Path(path).read_text() == 'mine' for path in mine)
+    assert saved() == [3] and len(list(Path('graphs/r').glob('events.out.tfevents.*'))) == 2
+
+
+def frames(name='r'):
+    with iio.imopen(Path('outputs', name, 'progress.gif'), 'r', plugin='pillow') as file:
+        return file.properties(index=...).shape[0]
+
+
+def test_pictures_of_an_older_run_do_not_get_into_the_animation(transfer):
+    transfer(60)
+    for path in Path('checkpoints/r').iterdir():
+        path.unlink()
+    transfer(10)
+    assert [int(path.stem) for path in sorted(Path('outputs/r').glob('0*.jpg'))] == [1, 2, 3, 4, 5, 10] and frames() == 6
+
+
+def test_checkpoints_without_their_settings_are_refused_with_two_ways_out(transfer, images, tiny_vgg, capsys):
+    transfer(20)
+    Path('checkpoints/r/run.json').unlink()
+    before = {path: path.read_bytes() for path in Path('checkpoints/r').iterdir()}
+    flags = ['--content', str(images[0]), '--style', str(images[1]), '--vgg', str(tiny_vgg), '--width', '48', '--name', 'r', '--iterations']
+    assert main([*flags, '21']) == 2
+    error = capsys.readouterr().err
+    assert 'run.json: missing' in error and '--restart' in error and '--name' in error and error.count('\n') == 1
+    assert {path: path.read_bytes() for path in Path('checkpoints/r').iterdir()} == before
+    assert main([*flags, '2', '--restart']) == 0 and saved() == [2]
+
+
+def test_a_history_that_lacks_a_row_is_a_damaged_checkpoint(transfer, capsys):
+    transfer(40)
+    before = final(), history()
+    rows = history().splitlines(keepends=True)
+    Path('checkpoints/r/losses.csv').write_text(''.join(rows[:31] + rows[32:]))
+    transfer(40)
+    out = capsys.readouterr().out
+    assert 'model-40: damaged' in out and 'resuming at iteration 20' in out
+    assert (final(), history()) == before
+
+
+def test_a_converged_run_stays_as_it_is(images, tiny_vgg, workdir, capsys):
+    flags = ['--content', str(images[0]), '--style', str(images[1]), '--width', '48', '--vgg', str(tiny_vgg), '--recipe', 'lbfgs',
+             '--style-weight', '0', '--name', 'r']
+    assert main(flags) == 0
+    before = final(), history(), saved(), sorted(Path('graphs/r').iterdir())
+    for more in ([], ['--iterations', '400']):
+        assert main([*flags, *more]) == 0
+        assert 'is the last: L-BFGS finds nothing better' in capsys.readouterr().out
+        assert (final(), history(), saved(), sorted(Path('graphs/r').iterdir())) == before
+
+
+def test_outputs_tidied_away_come_again_and_no_event_file_with_them(transfer):
+    transfer(20)
+    before, events = final(), sorted(Path('graphs/r').iterdir())
+    shutil.rmtree('outputs')
+    transfer(20)
+    assert final() == before and frames() == 1 and sorted(Path('graphs/r').iterdir()) == events
+
+
+def test_what_stands_in_the_way_of_the_lock_is_said(transfer):
+    transfer(1)
+    lock = Path('checkpoints/r/lock')
+    lock.write_text('of somebody else, and rather longer than the header of a database, which has a hundred bytes, or so I read')
+    with pytest.raises(UserError, match='^checkpoints/r/lock: is not the lock that a run writes .*; remove it$'):
+        transfer(2)
+    lock.unlink()
+    lock.mkdir()  # as in a folder that may not be written, SQLite cannot open it
+    with pytest.raises(UserError, match='^checkpoints/r/lock: cannot be opened for writing'):
+        transfer(2)
+
+
+def test_a_disk_that_is_full_while_events_are_written(transfer, monkeypatch):
+    writer = tf.io.TFRecordWriter
+    monkeypatch.setattr(tf.io, 'TFRecordWriter', lambda path: writer('/dev/full'))
+    with pytest.raises(UserError, match='^graphs/r: the event file cannot be written: No space left on device$'):
+        transfer(1)
+
+
+def test_a_folder_of_events_that_may_not_be_written(transfer, monkeypatch):
+    monkeypatch.setattr('engine.events.socket.gethostname', lambda: 'no/such')
+    with pytest.raises(UserError, match='^graphs/r: the event file cannot be written: No such file or directory$'):
+        transfer(1)
+
+
+def test_a_file_with_a_pattern_for_a_name(images, tiny_vgg, workdir, capsys):
+    Path('photo[1].png').write_bytes(images[0].read_bytes())
+    flags = ['--content', 'photo[1].png', '--style', str(images[1]), '--vgg', str(tiny_vgg), '--width', '48', '--iterations']
+    assert main([*flags, '2']) == 0 and main([*flags, '3']) == 0
+    assert 'resuming at iteration 2' in capsys.readouterr().out
+    folder, = Path('outputs').iterdir()
+    assert re.fullmatch(r'photo_1_-style-cs20-[0-9a-f]{8}', folder.name)
+
+
+def test_after_a_restart_it_is_another_command_that_goes_on(transfer, images, tiny_vgg, monkeypatch, capsys):
+    flags = ['--content', str(images[0]), '--style', str(images[1]), '--vgg', str(tiny_vgg), '--width', '48', '--name', 'r']
+    monkeypatch.setattr(interrupts.StopSignal, 'requested', True)
+    assert main(flags) == 130
+    assert 'stopped at iteration 1; the same command goes on' in capsys.readouterr().out
+    assert main([*flags, '--restart']) == 130
+    assert 'stopped at iteration 1; the same command without --restart goes on' in capsys.readouterr().out
 
 
 # --------------------------------------------------------------------------------------------------- in other processes
