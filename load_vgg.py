@@ -114,10 +114,9 @@ class VGG:
 
         What lies deeper would only take memory: half of VGG-19's weights belong to conv4_4 and what follows.
         """
-        last = max(CONVOLUTIONS.index(layer.removesuffix(BEFORE_RELU)) for layer in needed)
         pool = {'avg': self.avgpool, 'max': self.maxpool}[self.pooling]
         prev_layer = self.input_img
-        for layer_idx, name in enumerate(LAYERS[:LAYERS.index(CONVOLUTIONS[last]) + 1]):
+        for layer_idx, name in enumerate(LAYERS[:LAYERS.index(CONVOLUTIONS[deepest(needed)]) + 1]):
             if name in CONVOLUTIONS:
                 if name not in self.weights.convolutions:
                     break
@@ -138,6 +137,11 @@ class VGG:
         raise MissingLayer(f'{self.weights.path} has no layer {name}; it has {built}')
 
 
+def deepest(layers):
+    """The place in CONVOLUTIONS of the deepest of some layers."""
+    return max(CONVOLUTIONS.index(layer.removesuffix(BEFORE_RELU)) for layer in layers)
+
+
 def find_weights(path=None):
     """Return the path of the weights to use: `path` if given, else the first of `SEARCHED` that exists.
 
@@ -149,7 +153,7 @@ def find_weights(path=None):
     if path:
         raise UserError(f'{path}: no such weights file; python load_vgg.py fetches the public one')
     raise UserError(f'no VGG-19 weights in {shipped.ROOT} or its weights/, not even those that ship: python load_vgg.py fetches '
-                          'them (535 MB), --vgg PATH names a file you have')
+                          'them (535 MB)', ('--vgg', 'PATH names a file you have'))
 
 
 def read_weights(path):
@@ -278,7 +282,7 @@ def fetch(path, url=VGG_DOWNLOAD_LINK, levels=False):
         try:
             download(url, fetched, EXPECTED_BYTES, EXPECTED_SHA256)
         except UserError as error:
-            raise UserError(f'{error}; --url takes a mirror, --source keras the copy that Keras has') from error
+            raise UserError(str(error), ('--url', 'takes a mirror'), ('--source', 'keras the copy that Keras has')) from error
     write_weights(path, read_weights(public or fetched)._replace(description=DESCRIPTION), levels)
     fetched.unlink(missing_ok=True)
 
@@ -296,8 +300,8 @@ def convert_keras(path, weights='imagenet', levels=False):
     try:
         model = tensorflow.keras.applications.VGG19(include_top=False, weights=weights)
     except Exception as error:  # a download that fails is a bare Exception there
-        raise UserError(f'Keras has no VGG-19 weights to give: {error}; the same command tries again, '
-                              '--source vlfeat takes the public file') from error
+        raise UserError(f'Keras has no VGG-19 weights to give: {error}; the same command tries again',
+                        ('--source', 'vlfeat takes the public file')) from error
     convolutions = {}
     for layer in model.layers:
         if match := re.fullmatch(r'block(\d)_conv(\d)', layer.name):

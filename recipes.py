@@ -168,7 +168,7 @@ STYLENET = Recipe(
 )
 
 # PyTorch's tutorial. Its 10⁶ goes with inputs that are 57 times smaller, (0-1 less a mean) / 0.225, and with its own pictures:
-# with 3000 the weighted style loss stands to the content loss as in its log (README).
+# with 3000 the weighted style loss stands to the content loss as in its log (gallery/README.md).
 LBFGS_TUTORIAL = Recipe(
     name='lbfgs',
     content_layers=('conv2_2_pre',), content_layer_weights=(1.,), content_weight=1., content_coefficient='1/s',

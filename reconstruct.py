@@ -80,6 +80,7 @@ def main(argv=None):
         for label, name, recipe in row:
             machine = style_transfer.StyleTransfer(path, path, width, height, recipe=recipe, vgg=weights.path, seed=flags.seed(args),
                                                    precision=flags.precision(args, recipe), threads=args.threads, name=name)
+            machine.check_memory()
             machine.build()
             with progress.Bar(recipe.iterations) as shown:
                 outcome = machine.train(recipe.iterations, shown, args.restart)

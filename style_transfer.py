@@ -19,7 +19,7 @@ import tensorflow.compat.v1 as tf
 import load_vgg
 import recipes
 import utils
-from engine import flags, interrupts, lbfgs, messages, names, parsing, progress, runs, sessions, style_statistics
+from engine import flags, interrupts, lbfgs, memory, messages, names, parsing, progress, runs, sessions, style_statistics
 
 SIZE = 333, 250  # of the picture, as in CS20
 
@@ -69,6 +69,12 @@ class StyleTransfer:
             identity['initial_img'] = hashlib.sha256(np.float32(self.initial_img).tobytes()).hexdigest()
         name = name or names.of_files(self.content_path.stem, self.style_path.stem, self.recipe.name)
         return runs.Run(name, identity, recipes.defaults())
+
+    def check_memory(self):
+        """Raise `UserError`, before anything is built, where the picture does not fit into the free memory."""
+        deepest = load_vgg.deepest(self.recipe.content_layers + self.recipe.style_layers)
+        filters = sum(W.nbytes for W, _ in list(self.weights.convolutions.values())[:deepest + 1])
+        memory.check(self.img_width, self.img_height, filters, self.recipe.optimizer, self.precision)
 
     def create_input(self):
         """One variable [1, H, W, 3] that is the content image, the style image and the generated one in turn.
@@ -343,6 +349,7 @@ def main(argv=None):
     (width, height), whence = flags.size(args, SIZE)
     machine = StyleTransfer(args.content, args.style, width, height, recipe=recipe, vgg=args.vgg, seed=flags.seed(args, recipe),
                             precision=flags.precision(args, recipe), threads=args.threads, name=args.name)
+    machine.check_memory()
     print(f'{args.content} in the style of {args.style}, {width}×{height}{whence}, {sessions.described(machine.precision)}\n'
           f'weights {machine.weights.path}: {machine.weights.description}')
     machine.build()

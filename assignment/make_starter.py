@@ -6,6 +6,7 @@ A region of `style_transfer.py` or `load_vgg.py` begins with a comment `# step 2
 and ends with `# step 2 done`, or with its block.
 """
 
+import functools
 import itertools
 import modulefinder
 import re
@@ -74,6 +75,7 @@ def without_solution(text):
     return '\n'.join(lines) + '\n'
 
 
+@functools.cache
 def given():
     """The paths below the root of what the files of TODO import, from whatever in the project, and of the papers."""
     finder = modulefinder.ModuleFinder([str(shipped.ROOT)])

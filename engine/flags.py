@@ -25,8 +25,9 @@ def add_pictures(parser, width, height):
                         f'(default: styles/{shipped.STYLE.name})')
     side = whole_number(*SIDES)
     parser.add_argument('--width', type=side, metavar='W', help=f'of the picture, in pixels, {SIDES[0]} to {SIDES[1]}; '
-                        f'one of the two given, the other follows the content (default: {width})')
-    parser.add_argument('--height', type=side, metavar='H', help=f'likewise (default: {height})')
+                        f'where one of the two is given the other follows the content (default: {width} by {height}; with --content '
+                        f'{max(width, height)} for the longer side)')
+    parser.add_argument('--height', type=side, metavar='H', help='likewise')
     add_training(parser)
 
 

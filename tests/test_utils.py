@@ -297,7 +297,7 @@ def test_fit_keeps_the_aspect_and_the_centre(old, new):
     fitted = utils.fit(np.dstack([column, row, column]), width, height)
     columns, rows = fitted[:, :, 0], fitted[:, :, 1]
     step = min(H / height, W / width)
-    # as much cut off at the left as at the right; reduced by whole pixels, what is left over of a block is lost at one border
+    # as much cut off at the left as at the right; of an odd rest of blocks the borders see a pixel more at one side
     inside = slice(2, -2) if step >= 2 * utils.WHOLE else slice(None)
     assert np.allclose((columns + columns[:, ::-1])[:, inside], W - 1, atol=1e-3)
     assert np.allclose((rows + rows[::-1])[inside], H - 1, atol=1e-3)
@@ -351,6 +351,26 @@ def test_the_default_pair_is_what_it_was_to_the_bit(path):
     assert (utils.fit(image, width, height) == expected.astype(np.float32)).all()
 
 
+@pytest.mark.parametrize('shape, factor, top, left', [((12, 18), 3, 0, 0), ((13, 20), 3, 0, 1), ((14, 19), 4, 1, 1),
+                                                      ((7, 9), 7, 0, 1), ((5, 8), 1, 0, 0)])
+def test_block_means_are_those_of_centred_blocks(shape, factor, top, left):
+    image = RNG.uniform(0, 255, (*shape, 3)).astype(np.float32)
+    means = utils.block_means(image, factor)
+    assert means.dtype == np.float32 and means.shape == (shape[0] // factor, shape[1] // factor, 3)
+    for row, column in np.ndindex(means.shape[:2]):
+        y, x = top + factor * row, left + factor * column
+        block = image[y:y + factor, x:x + factor].astype(float)
+        np.testing.assert_allclose(means[row, column], block.mean(axis=(0, 1)), rtol=1e-6)
+
+
+def test_a_symmetric_picture_stays_symmetric_to_its_borders():
+    """Reduced by three pixels to one, two are left over in each direction: one at each border."""
+    image = RNG.uniform(0, 255, (320, 482, 3)).astype(np.float32)
+    image += image[::-1, ::-1]
+    fitted = utils.fit(image, 30, 20)
+    assert np.abs(fitted - fitted[::-1, ::-1]).max() < 1e-3
+
+
 def test_fit_does_not_alias():
     checkerboard = np.indices((240, 240)).sum(axis=0) % 2 * 255.
     fitted = utils.fit(grey(checkerboard), 31, 31)
@@ -359,7 +379,7 @@ def test_fit_does_not_alias():
 
 
 @pytest.mark.parametrize('value', [0, 77.3, 254.99998, 255])
-@pytest.mark.parametrize('size', [(33, 25), (217, 123), (500, 300)])
+@pytest.mark.parametrize('size', [(10, 8), (5, 3), (33, 25), (217, 123), (500, 300)])
 def test_a_constant_picture_stays_constant(value, size):
     """To the bit, so no border is darkened either."""
     image = np.full((123, 217, 3), value, np.float32)

@@ -1,0 +1,48 @@
+"""The most memory that training a picture takes, by size: bytes a pixel and beside them, for each recipe and precision.
+
+    python benchmarks/memory.py
+
+Each training of two iterations, with what it hands in, in a process of its own. `engine/memory.py` has its constants from here.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+
+import numpy as np
+
+import iteration  # it puts the project on the path
+import recipes
+import style_transfer
+from engine import shipped
+
+SIZES = (333, 250), (500, 375), (750, 562)
+
+
+def case(name, precision, width, height):
+    """Train a little in this process; print the peak of memory in bytes."""
+    recipe = dataclasses.replace(recipes.RECIPES[name], iterations=2)
+    machine = style_transfer.StyleTransfer(shipped.CONTENT, shipped.STYLE, int(width), int(height), recipe=recipe,
+                                           precision=precision, name='r')
+    machine.build()
+    machine.train(2)
+    print('\n' + json.dumps(iteration.peak_memory()))
+
+
+def main():
+    """Print the table."""
+    print(f'{"recipe":10}{"precision":12}' + ''.join(f'{f"{w}×{h} MB":>14}' for w, h in SIZES) + f'{"bytes a pixel":>16}{"and MB":>8}')
+    for name, recipe in recipes.RECIPES.items():
+        for precision in ('float32', 'bfloat16') if recipe.optimizer == 'adam' else ('float32',):
+            peaks = [iteration.in_a_process(__file__, 'case', name, precision, *size) for size in SIZES]
+            slope, base = np.polyfit([w * h for w, h in SIZES], peaks, 1)
+            print(f'{name:10}{precision:12}' + ''.join(f'{peak / 1e6:14.0f}' for peak in peaks) + f'{slope:16.0f}{base / 1e6:8.0f}', flush=True)
+
+
+if __name__ == '__main__':
+    if sys.argv[1:2] == ['case']:
+        case(*sys.argv[2:])
+    else:
+        argparse.ArgumentParser(description=__doc__.split('\n')[0]).parse_args()
+        main()
