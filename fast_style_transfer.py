@@ -3,8 +3,8 @@
     python fast_style_transfer.py train --style painting.jpg --images PHOTOS --name painting
     python fast_style_transfer.py stylize photo.jpg --model starry_night
 
-Johnson, Alahi and Fei-Fei (2016): the losses are those of `style_transfer.py`, but what is trained is a network, over many
-photos, instead of the pixels of one picture.
+Johnson, Alahi and Fei-Fei (2016): the losses are those of `style_transfer.py`, but what is trained is a network, over
+many photos, instead of the pixels of one picture.
 """
 
 import argparse
@@ -34,8 +34,9 @@ def train(args):
     recipe = flags.recipe(args, OFFERED)
     seed = flags.seed(args)
     collection = Photos(args.images, args.side, seed, args.held_out)
-    machine = FastStyleTransfer(collection, args.batch, args.held_out, args.style, args.network, args.base, recipe=recipe,
-                                vgg=args.vgg, seed=seed, precision=flags.precision(args, recipe), threads=args.threads, name=args.name)
+    machine = FastStyleTransfer(collection, args.batch, args.held_out, args.style, args.network, args.base,
+                                recipe=recipe, vgg=args.vgg, seed=seed, precision=flags.precision(args, recipe),
+                                threads=args.threads, name=args.name)
     if not args.restart:
         models.check_free(machine.model_folder, machine.run)
     print(f'{args.style}, {len(collection.paths)} files to train on, {sessions.described(machine.precision)}\n'
@@ -48,7 +49,7 @@ def train(args):
         names = [str(path) for path in sorted(collection.skipped)]
         more = ' …' if len(names) > LISTED else ''
         print(f'{len(names)} files are no images that can be read, and were skipped: {", ".join(names[:LISTED])}{more}')
-    if not progress.ended(outcome, args.restart):
+    if not progress.ended(outcome, machine.run.name, args.restart):
         return 130
     print(f'{machine.model_folder}: {outcome.step} iterations, {time.time() - start_time:.1f} s')
 
@@ -58,7 +59,8 @@ def stylize(args):
     folder = models.find(args.model)
     model = models.Model(folder, args.precision, args.threads)
     if args.tile and args.tile < model.smallest_tile():
-        raise UserError(f'--tile {args.tile}: at least {model.smallest_tile()} with this model, else tiles are mostly overlap')
+        raise UserError(f'--tile {args.tile}: at least {model.smallest_tile()} with this model, '
+                        'else tiles are mostly overlap')
     out = args.out or Path(applying.PIPE if args.photos == [Path(applying.PIPE)] else 'outputs')
     shard, shards = args.shard
     tasks = list(applying.destinations(args.photos, out, folder.resolve().name))[shard - 1::shards]
@@ -67,7 +69,8 @@ def stylize(args):
         start_time = time.time()
         try:
             with applying.piped(source, target) as (file, picture):
-                written = applying.render(model, file, picture, args.tile or model.default_tile(), args.strength, args.keep_colors)
+                written = applying.render(model, file, picture, args.tile or model.default_tile(),
+                                          args.strength, args.keep_colors)
         except UserError as error:
             failed += 1
             print(f'error: {error}; skipped', file=sys.stderr)
@@ -96,7 +99,8 @@ def _flags(argv):
 def _train_flags(parser):
     parser.set_defaults(command=train)
     parser.add_argument('--style', type=Path, required=True, metavar='IMAGE', help='the image whose style is learned')
-    parser.add_argument('--images', type=Path, nargs='+', required=True, metavar='DIR', help='folders of photos to train on')
+    parser.add_argument('--images', type=Path, nargs='+', required=True, metavar='DIR',
+                        help='folders of photos to train on')
     parser.add_argument('--name', help='of the model, and of the run\'s folders (default: that of the style image)')
     parser.add_argument('--held-out', type=Path, nargs='+', default=shipped.HELD_OUT, metavar='IMAGE',
                         help='photos to show on the way, left out of the training (default: chelsea.png, coffee.png)')
@@ -118,17 +122,20 @@ def _stylize_flags(parser):
     parser.add_argument('photos', type=Path, nargs='+', metavar='PHOTO',
                         help='images, animated GIFs, folders of them, or - for standard input')
     parser.add_argument('--model', required=True, metavar='NAME', help='of models/, or the path of a model\'s folder')
-    parser.add_argument('--out', type=Path, metavar='PATH', help='a folder; for one photo also a file, or - for standard '
-                        'output (default: outputs, or - where the photo comes from -)')
+    parser.add_argument('--out', type=Path, metavar='PATH',
+                        help='a folder; for one photo also a file, or - for standard output '
+                        '(default: outputs, or - where the photo comes from -)')
     parser.add_argument('--strength', type=parsing.number(0, 1), default=1., metavar='X',
                         help='from 0, the photo, to 1, the picture (default: %(default)g)')
-    parser.add_argument('--keep-colors', action='store_true', help='take the picture\'s light and shade, the photo\'s colours')
+    parser.add_argument('--keep-colors', action='store_true',
+                        help='take the picture\'s light and shade, the photo\'s colours')
     parser.add_argument('--tile', type=parsing.whole_number(*models.TILES), metavar='W', help='photos of more pixels '
                         'than this either way go through in parts (default: from the free memory)')
     parser.add_argument('--shard', type=_shard, default=(1, 1), metavar='i/n',
                         help='take every n-th photo, from the i-th on: n processes share the work')
-    parser.add_argument('--precision', choices=sessions.PRECISIONS, default='float32', help='bfloat16 is faster on processors that '
-                        'have it, and a little less exact (default: %(default)s)')
+    parser.add_argument('--precision', choices=sessions.PRECISIONS, default='float32',
+                        help='bfloat16 is faster on processors that have it, and a little less exact '
+                        '(default: %(default)s)')
     flags.add_threads(parser)
 
 

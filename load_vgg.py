@@ -62,8 +62,8 @@ class Weights(NamedTuple):
 class VGG:
     """The convolutions and poolings of VGG-19 over `input_img`, an NHWC tensor of RGB 0-255 less `mean_pixels`.
 
-    After `load()` each layer is an attribute: `vgg.conv4_2` is the map after its ReLU, `vgg.conv4_2_pre` the one before,
-    `vgg.avgpool1` (or `vgg.maxpool1`) the pooled one.
+    After `load()` each layer is an attribute: `vgg.conv4_2` is the map after its ReLU, `vgg.conv4_2_pre` the one
+    before, `vgg.avgpool1` (or `vgg.maxpool1`) the pooled one.
     A layer that the weights file lacks raises `MissingLayer`, which lists those it has.
     """
 
@@ -84,8 +84,8 @@ class VGG:
 
         The weights are constants: it is the image that is trained, not VGG.
         """
-        # step 1: take the layer's filters and biases from self._weights, as constants; the result is the attribute layer_name,
-        #   and what it was before its ReLU the attribute layer_name + BEFORE_RELU
+        # step 1: take the layer's filters and biases from self._weights, as constants; the result is the attribute
+        #   layer_name, and what it was before its ReLU the attribute layer_name + BEFORE_RELU
         with tf.variable_scope(layer_name):
             W, b = self._weights(layer_idx, layer_name)
             W = tf.constant(W, name='weights')
@@ -152,8 +152,8 @@ def find_weights(path=None):
             return candidate
     if path:
         raise UserError(f'{path}: no such weights file; python load_vgg.py fetches the public one')
-    raise UserError(f'no VGG-19 weights in {shipped.ROOT} or its weights/, not even those that ship: python load_vgg.py fetches '
-                          'them (535 MB)', ('--vgg', 'PATH names a file you have'))
+    raise UserError(f'no VGG-19 weights in {shipped.ROOT} or its weights/, not even those that ship: '
+                    'python load_vgg.py fetches them (535 MB)', ('--vgg', 'PATH names a file you have'))
 
 
 def read_weights(path):
@@ -222,8 +222,8 @@ def _describe(convolutions):
 def write_weights(path, weights, levels=False):
     """Write `weights` in MatConvNet's layout, ReLUs and poolings between.
 
-    Any reader of the public file takes it as it is. With `levels` each layer's filters are rounded to LEVELS values, and the
-    file, a quarter of the size, holds their codes beside these; only `read_weights` takes that.
+    Any reader of the public file takes it as it is. With `levels` each layer's filters are rounded to LEVELS values,
+    and the file, a quarter of the size, holds their codes beside these; only `read_weights` takes that.
     """
     last = LAYERS.index(list(weights.convolutions)[-1])
     layers = [_layer(name, weights.convolutions.get(name), levels) for name in LAYERS[:last + 2]]
@@ -245,7 +245,8 @@ def _layer(name, filters_and_biases, levels):
     pair = np.empty((1, 2), dtype=object)
     pair[0, :] = codes, np.float32(b).reshape(1, -1)
     pad = (W.shape[0] - 1) // 2
-    return {'name': name, 'type': 'conv', 'weights': pair, 'size': np.float64([W.shape]), 'pad': np.float64([[pad] * 4]),
+    return {'name': name, 'type': 'conv', 'weights': pair,
+            'size': np.float64([W.shape]), 'pad': np.float64([[pad] * 4]),
             'stride': np.float64([[1, 1]])} | ({} if values is None else {'levels': values})
 
 
@@ -282,7 +283,8 @@ def fetch(path, url=VGG_DOWNLOAD_LINK, levels=False):
         try:
             download(url, fetched, EXPECTED_BYTES, EXPECTED_SHA256)
         except UserError as error:
-            raise UserError(str(error), ('--url', 'takes a mirror'), ('--source', 'keras the copy that Keras has')) from error
+            raise UserError(str(error), ('--url', 'takes a mirror'),
+                            ('--source', 'keras the copy that Keras has')) from error
     write_weights(path, read_weights(public or fetched)._replace(description=DESCRIPTION), levels)
     fetched.unlink(missing_ok=True)
 
@@ -294,8 +296,8 @@ def _is_public(path):
 def convert_keras(path, weights='imagenet', levels=False):
     """Write the 16 convolutions that tf.keras.applications has to `path`; it fetches them (80 MB) unless it has them.
 
-    weights: 'imagenet', or a Keras weights file; levels: as `write_weights` has it. Keras's network takes BGR, ours RGB.
-    Raises `UserError`.
+    weights: 'imagenet', or a Keras weights file; levels: as `write_weights` has it. Keras's network takes BGR, ours
+    RGB. Raises `UserError`.
     """
     try:
         model = tensorflow.keras.applications.VGG19(include_top=False, weights=weights)
@@ -316,10 +318,12 @@ def main(argv=None):
     """Fetch the weights as the flags say; return the exit status."""
     parser = parsing.Parser(description='Fetch the public VGG-19 and keep its convolutions in weights/.')
     parser.add_argument('--source', choices=('vlfeat', 'keras'), default='vlfeat',
-                        help='the public file (535 MB), or what tf.keras.applications has (80 MB) (default: %(default)s)')
+                        help='the public file (535 MB), or what tf.keras.applications has (80 MB) '
+                        '(default: %(default)s)')
     parser.add_argument('--url', default=VGG_DOWNLOAD_LINK, help='a mirror of the public file (default: %(default)s)')
     parser.add_argument('--levels', action='store_true',
-                        help=f'round each layer\'s filters to {LEVELS} values, as in the file that ships: 18.5 MB in place of 80')
+                        help=f'round each layer\'s filters to {LEVELS} values, as in the file that ships: '
+                        '18.5 MB in place of 80')
     args = parser.parse_args(argv)
     if args.source == 'keras' and args.url != VGG_DOWNLOAD_LINK:
         parser.error('--url is for --source vlfeat: Keras has its own address')

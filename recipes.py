@@ -47,7 +47,8 @@ def allowed(field):
     """The values that a setting may have, as text."""
     if choices := field.metadata['choices']:
         return f'of {choices[0]} … {choices[-1]}' if len(choices) > 3 else ' or '.join(choices)
-    kind = 'a whole number' if isinstance(field.default, int) else 'each' if isinstance(field.default, tuple) else 'a number'
+    kind = ('a whole number' if isinstance(field.default, int)
+            else 'each' if isinstance(field.default, tuple) else 'a number')
     return f'{kind} from {field.metadata["low"]:g} to {field.metadata["high"]:g}'
 
 
@@ -64,7 +65,8 @@ class Recipe:
     name: str
 
     # content: what is kept of the content image, and how much it counts (α)
-    content_layers: tuple = setting(('conv4_2',), 'layers whose features the picture keeps', choices=FEATURES, only=WITH_CONTENT)
+    content_layers: tuple = setting(('conv4_2',), 'layers whose features the picture keeps', choices=FEATURES,
+                                    only=WITH_CONTENT)
     content_layer_weights: tuple = setting((1.,), 'weight of each content layer', low=0, high=1e6, only=WITH_CONTENT)
     content_weight: float = setting(0.05, 'α, the weight of the content loss', low=0, high=1e9)
     content_coefficient: str = '1/(4s)'
@@ -82,20 +84,20 @@ class Recipe:
     tv_weight: float = setting(0., 'weight of the total variation loss', low=0, high=1e9)
 
     # network
-    pooling: str = setting('avg', 'how VGG-19 pools: the average of 2×2, as the paper, or the maximum, as it was trained',
-                           choices=('avg', 'max'))
+    pooling: str = setting('avg', 'how VGG-19 pools: the average of 2×2, as the paper, or the maximum, '
+                           'as it was trained', choices=('avg', 'max'))
 
     # start: uniform noise blended with the content image; normal noise; or the content image
-    init: str = setting('uniform', 'the starting image: content blended with uniform noise, normal noise alone, or content',
-                        choices=('uniform', 'normal', 'content'))
+    init: str = setting('uniform', 'the starting image: content blended with uniform noise, normal noise alone, '
+                        'or content', choices=('uniform', 'normal', 'content'))
     noise_ratio: float = setting(0.6, 'share of noise in the blend', low=0, high=1, only=WITH_BLEND)
     noise_amplitude: float = setting(20., 'of 255: largest value of the uniform noise, deviation of the normal one',
                                      low=0, high=255, only=WITH_NOISE)
 
     # optimiser
     optimizer: str = setting('adam', 'Adam, or SciPy\'s L-BFGS-B with pixels kept in 0-255', choices=('adam', 'lbfgs'))
-    learning_rate: float = setting(2., 'step of Adam, in units of what is trained: pixel values, or a network\'s parameters',
-                                   low=1e-4, high=1000, only=WITH_ADAM)
+    learning_rate: float = setting(2., 'step of Adam, in units of what is trained: pixel values, '
+                                   'or a network\'s parameters', low=1e-4, high=1000, only=WITH_ADAM)
     beta1: float = setting(0.9, 'decay of Adam\'s mean of the gradients', low=0, high=0.9999, only=WITH_ADAM)
     beta2: float = setting(0.999, 'decay of Adam\'s mean of their squares', low=0, high=0.999999,
                            only=WITH_ADAM)
@@ -125,7 +127,8 @@ class Recipe:
         for other, counts in self.__dataclass_fields__[name].metadata['only']:
             if not counts(self):
                 value = getattr(self, other)
-                return f'{flag(self.__dataclass_fields__[other])} {value:g}' if isinstance(value, float) else f'--{other} {value}'
+                return (f'{flag(self.__dataclass_fields__[other])} {value:g}' if isinstance(value, float)
+                        else f'--{other} {value}')
 
     @property
     def random(self):
@@ -161,19 +164,20 @@ CS20 = Recipe(name='cs20')
 # TensorFlow Machine Learning Cookbook's StyleNet, after anishathalye/neural-style
 STYLENET = Recipe(
     name='stylenet',
-    content_layers=('conv4_2', 'conv5_2'), content_layer_weights=(0.5, 0.5), content_weight=5., content_coefficient='1/s',
+    content_layers=('conv4_2', 'conv5_2'), content_layer_weights=(0.5, 0.5),
+    content_weight=5., content_coefficient='1/s',
     style_layer_weights=(0.2,) * 5, style_weight=500., style_coefficient='1/(N⁴M²)',
     tv_weight=100., pooling='max', init='normal', noise_amplitude=0.256, learning_rate=10., iterations=100,
     cadence=((math.inf, 25),),
 )
 
-# PyTorch's tutorial. Its 10⁶ goes with inputs that are 57 times smaller, (0-1 less a mean) / 0.225, and with its own pictures:
-# with 3000 the weighted style loss stands to the content loss as in its log (gallery/README.md).
+# PyTorch's tutorial. Its 10⁶ goes with inputs that are 57 times smaller, (0-1 less a mean) / 0.225, and with its own
+# pictures: with 3000 the weighted style loss stands to the content loss as in its log (gallery/README.md).
 LBFGS_TUTORIAL = Recipe(
     name='lbfgs',
     content_layers=('conv2_2_pre',), content_layer_weights=(1.,), content_weight=1., content_coefficient='1/s',
-    style_layers=('conv1_1_pre', 'conv1_2_pre', 'conv2_1_pre', 'conv2_2_pre', 'conv3_1_pre'), style_layer_weights=(1.,) * 5,
-    style_weight=3000., style_coefficient='1/(N⁴M²)',
+    style_layers=('conv1_1_pre', 'conv1_2_pre', 'conv2_1_pre', 'conv2_2_pre', 'conv3_1_pre'),
+    style_layer_weights=(1.,) * 5, style_weight=3000., style_coefficient='1/(N⁴M²)',
     pooling='max', init='content', optimizer='lbfgs', cadence=((math.inf, 50),),
 )
 
@@ -188,7 +192,8 @@ RECIPES = {recipe.name: recipe for recipe in (CS20, STYLENET, LBFGS_TUTORIAL, GA
 
 # Johnson, Alahi and Fei-Fei (2016), on CS20's losses. The content layer is a little shallower, as theirs is (relu3_3 of
 # VGG-16): a network that sees each photo once needs a target that is nearer to the pixels. The learning rate is of its
-# parameters. Weights by eye, from two short trials on one style: 10⁻⁴ and 10 for style and total variation left no photo.
+# parameters. Weights by eye, from two short trials on one style: 10⁻⁴ and 10 for style and total variation left no
+# photo.
 FAST = dataclasses.replace(
     CS20, name='fast', content_layers=('conv3_2',), content_weight=1., style_weight=1e-5, tv_weight=2., init='content',
     learning_rate=1e-3, iterations=5000, cadence=((math.inf, 100),),

@@ -41,7 +41,8 @@ def reconstructions(content, style, content_layers, style_layers, evaluations):
     for n, last in enumerate(style_layers, start=1):
         label = last if n == 1 else f'{style_layers[0]} … {last}'
         bottom.append((label, f'reconstruction-{style.stem}-style-{last}', dataclasses.replace(
-            recipes.GATYS, style_layers=style_layers[:n], style_layer_weights=(1 / n,) * n, content_weight=0., **shared)))
+            recipes.GATYS, style_layers=style_layers[:n], style_layer_weights=(1 / n,) * n, content_weight=0.,
+            **shared)))
     return top, bottom
 
 
@@ -74,17 +75,18 @@ def main(argv=None):
     weights = load_vgg.read_weights(load_vgg.find_weights(args.vgg))
     print(f'{args.content} and {args.style}, {width}×{height}{whence}\nweights {weights.path}: {weights.description}')
     rows = []
-    for path, row in zip((args.content, args.style),
-                         reconstructions(args.content, args.style, args.content_layers, args.style_layers, args.iterations)):
+    planned = reconstructions(args.content, args.style, args.content_layers, args.style_layers, args.iterations)
+    for path, row in zip((args.content, args.style), planned):
         rows.append([(path.stem, utils.get_resized_image(path, width, height)[0])])
         for label, name, recipe in row:
-            machine = style_transfer.StyleTransfer(path, path, width, height, recipe=recipe, vgg=weights.path, seed=flags.seed(args),
-                                                   precision=flags.precision(args, recipe), threads=args.threads, name=name)
+            machine = style_transfer.StyleTransfer(path, path, width, height, recipe=recipe, vgg=weights.path,
+                                                   seed=flags.seed(args), precision=flags.precision(args, recipe),
+                                                   threads=args.threads, name=name)
             machine.check_memory()
             machine.build()
             with progress.Bar(recipe.iterations) as shown:
                 outcome = machine.train(recipe.iterations, shown, args.restart)
-            if not progress.ended(outcome, args.restart):
+            if not progress.ended(outcome, machine.run.name, args.restart):
                 return 130
             print(f'{label}: {machine.run.outputs / "final.png"}')
             rows[-1].append((label, iio.imread(machine.run.outputs / 'final.png')))

@@ -19,7 +19,8 @@ import tensorflow.compat.v1 as tf
 import load_vgg
 import recipes
 import utils
-from engine import flags, interrupts, lbfgs, memory, messages, names, parsing, progress, runs, sessions, style_statistics
+from engine import (flags, interrupts, lbfgs, memory, messages, names, parsing, progress, runs, sessions,
+                    style_statistics)
 
 SIZE = 333, 250  # of the picture, as in CS20
 
@@ -32,12 +33,12 @@ class StyleTransfer:
     seed: of the noise in the starting image; threads: 0 for one a core
     precision: 'float32', 'bfloat16' or 'auto', see `runs.Run.precision`
     name: of the run's folders, None for content-style-recipe
-    targets: (P, A) in place of what the two images have, one a layer each: features, and for A also
-    `style_statistics.Target`; initial_img: [1, H, W, 3] of 0-255 to start from; run: a `runs.Run` in place of the one that
-    the settings make, with which content_img may be None
+    targets: (P, A), lists with one entry a layer, features or for A `style_statistics.Target`; None for the images' own
+    initial_img: [1, H, W, 3] of 0-255 to start from, in place of what the recipe says
+    run: a `runs.Run` in place of the one that the settings make
 
-    As attributes content_img and style_img are [1, H, W, 3] of 0-255. It owns its graph; a session lives only inside `losses`
-    and `train`. Raises `UserError` for what the user can mend.
+    As attributes content_img and style_img are [1, H, W, 3] of 0-255; either may be None where nothing needs it.
+    It owns its graph; a session lives only inside `losses` and `train`. Raises `UserError` for what the user can mend.
     """
 
     checkpoint_every = 20  # iterations
@@ -72,9 +73,11 @@ class StyleTransfer:
 
     def check_memory(self):
         """Raise `UserError`, before anything is built, where the picture does not fit into the free memory."""
-        deepest = load_vgg.deepest(self.recipe.content_layers + self.recipe.style_layers)
-        filters = sum(W.nbytes for W, _ in list(self.weights.convolutions.values())[:deepest + 1])
-        memory.check(self.img_width, self.img_height, filters, self.recipe.optimizer, self.precision)
+        layers = self.recipe.content_layers + self.recipe.style_layers
+        filters = [W.nbytes for W, _ in self.weights.convolutions.values()]
+        before_relu = any(layer.endswith(load_vgg.BEFORE_RELU) for layer in layers)
+        memory.check(self.img_width, self.img_height, sum(filters[:load_vgg.deepest(layers) + 1]),
+                     self.recipe.optimizer, self.precision, before_relu)
 
     def create_input(self):
         """One variable [1, H, W, 3] that is the content image, the style image and the generated one in turn.
@@ -88,7 +91,8 @@ class StyleTransfer:
             self.new_img = tf.placeholder(tf.float32, self.input_img.shape, name='new_img')
             self.assign_img = self.input_img.assign(self.new_img)
             self.gstep = tf.train.get_or_create_global_step()
-        self.centred_content, self.centred_style = (image - self.weights.mean_pixels for image in (self.content_img, self.style_img))
+        self.centred_content, self.centred_style = (image - self.weights.mean_pixels
+                                                    for image in (self.content_img, self.style_img))
         self.centred_start = self._start()
 
     def load_vgg(self):
@@ -148,7 +152,10 @@ class StyleTransfer:
         return self.recipe.style_factor(N, M) * tf.reduce_mean(tf.reduce_sum(tf.square(G - A), axis=[1, 2]))
 
     def _style_loss(self, A):
-        """The weighted sum of E over the style layers (equation 5). A: the style image's features, or targets, one a layer."""
+        """The weighted sum of E over the style layers (equation 5).
+
+        A: one entry a layer, the style image's features or a target.
+        """
         # step 2: the layers are self.recipe.style_layers, features of the generated image those of self.vgg
         E = [self._single_style_loss(a, g) for a, g in zip(A, self.vgg.features(self.recipe.style_layers))]
         return sum(w * e for w, e in zip(self.recipe.style_layer_weights, E))
@@ -185,8 +192,8 @@ class StyleTransfer:
                 (recipe.content_weight, self.content_loss), (recipe.style_weight, self.style_loss),
                 (recipe.tv_weight, self.tv_loss)) if weight)
             # step 2 done
-        tv_loss = {'tv_loss': self.tv_loss} if recipe.tv_weight else {}
-        self.loss_terms = {'content_loss': self.content_loss, 'style_loss': self.style_loss, **tv_loss, 'total_loss': self.total_loss}
+        self.loss_terms = {'content_loss': self.content_loss, 'style_loss': self.style_loss,
+                           **({'tv_loss': self.tv_loss} if recipe.tv_weight else {}), 'total_loss': self.total_loss}
 
     def optimize(self):
         """Step 3, optimizer: Adam on the pixels, the only trainable variable; or the gradient, for SciPy's L-BFGS-B."""
@@ -236,7 +243,8 @@ class StyleTransfer:
         """Step 5, training: up to iteration `n_iters` in all, from the newest checkpoint of this run if it has one.
 
         callback: called with an `Iterate` after each iteration; restart: begin again
-        Returns an `Outcome`: 'stopped' after Ctrl-C, with a checkpoint; 'converged' where the optimizer finds nothing better.
+        Returns an `Outcome`: 'stopped' after Ctrl-C, with a checkpoint; 'converged' where the optimizer finds nothing
+        better.
         Raises `UserError` for a loss that is not finite, and for a run that has other settings or is in use.
         """
         with self.run.claimed(restart) as run, self._session() as sess:
@@ -246,18 +254,17 @@ class StyleTransfer:
                 self._initialise(sess)
             # step 5 done
             ending = 'converged' if run.converged else 'finished' if initial_step >= n_iters else None
-            if ending:
-                print(f'{run.name} is finished at iteration {step}: --iterations N goes on, --restart begins again')
-            else:
+            if not ending:
                 # step 5: the writer of the event files
                 writer = run.event_writer(self.graph, initial_step)
                 # step 5 done
-                with writer, interrupts.StopSignal() as stop, contextlib.closing(self._moves(sess, initial_step)) as moves:
+                with (writer, interrupts.StopSignal() as stop,
+                      contextlib.closing(self._moves(sess, initial_step)) as moves):
                     # a pass that moves the image also gives the losses it had before the move
                     for step, losses in zip(range(initial_step + 1, n_iters + 1), moves):
                         run.history.append(run.finite(losses, step - 1))
-                        last = step == n_iters or self.ended
-                        ending = 'stopped' if stop.requested else 'converged' if self.ended else 'finished' if last else None
+                        last = 'converged' if self.ended else 'finished' if step == n_iters else None
+                        ending = 'stopped' if stop.requested else last
                         logs = last or self.recipe.logs(step)
                         saves = ending or step % self.checkpoint_every == 0
                         if logs or saves:  # a pass of its own, so that what is kept has been checked
@@ -277,12 +284,13 @@ class StyleTransfer:
                     run.mark_converged(step)
             if ending != 'stopped':
                 self.hand_in(sess)
-        return progress.Outcome(step, ending)
+        return progress.Outcome(step, ending, initial_step)
 
     def _look(self, sess):
         """The losses, their summary, the picture and the same as JPEG, as the image is now.
 
-        One list of fetches for the loop and for what is handed in: for another the session would plan anew, and hold VGG again.
+        One list of fetches for the loop and for what is handed in: for another the session would plan anew, and hold
+        VGG again.
         """
         # step 5: fetch self.loss_terms, self.summary_op, self.picture and self.jpeg, fed with self.shown
         return sess.run([self.loss_terms, self.summary_op, self.picture, self.jpeg], self.shown)
@@ -347,16 +355,17 @@ def main(argv=None):
     args = _flags(argv)
     recipe = flags.recipe(args)
     (width, height), whence = flags.size(args, SIZE)
-    machine = StyleTransfer(args.content, args.style, width, height, recipe=recipe, vgg=args.vgg, seed=flags.seed(args, recipe),
-                            precision=flags.precision(args, recipe), threads=args.threads, name=args.name)
+    machine = StyleTransfer(args.content, args.style, width, height, recipe=recipe, vgg=args.vgg,
+                            seed=flags.seed(args, recipe), precision=flags.precision(args, recipe),
+                            threads=args.threads, name=args.name)
     machine.check_memory()
-    print(f'{args.content} in the style of {args.style}, {width}×{height}{whence}, {sessions.described(machine.precision)}\n'
-          f'weights {machine.weights.path}: {machine.weights.description}')
+    print(f'{args.content} in the style of {args.style}, {width}×{height}{whence}, '
+          f'{sessions.described(machine.precision)}\nweights {machine.weights.path}: {machine.weights.description}')
     machine.build()
     start_time = time.time()
     with progress.Lines(recipe) if args.verbose else progress.Bar(recipe.iterations) as shown:
         outcome = machine.train(recipe.iterations, shown, args.restart)
-    if not progress.ended(outcome, args.restart):
+    if not progress.ended(outcome, machine.run.name, args.restart):
         return 130
     print(f'{machine.run.outputs / "final.png"}: {outcome.step} iterations, {time.time() - start_time:.1f} s')
 

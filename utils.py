@@ -219,7 +219,7 @@ def block_means(image, factor):
 
 
 def generate_noise_image(content_image, noise_ratio, amplitude, rng):
-    """noise_ratio · uniform(−amplitude, amplitude) + (1 − noise_ratio) · content_image, of the same shape and centring."""
+    """noise_ratio · uniform(−amplitude, amplitude) + (1 − noise_ratio) · content_image, of its shape and centring."""
     noise = rng.uniform(-amplitude, amplitude, content_image.shape).astype(np.float32)
     return noise_ratio * noise + (1 - noise_ratio) * content_image
 
@@ -231,10 +231,14 @@ def to_uint8(image):
 
 
 def save_image(path, image):
-    """Write [H, W, 3] or [1, H, W, 3] of 0-255, whole or not at all, as the format that the suffix names, PNG without one."""
+    """Write [H, W, 3] or [1, H, W, 3] of 0-255, whole or not at all.
+
+    The suffix names the format, which is PNG without one.
+    """
     extension = Path(path).suffix.lower() or '.png'
+    quality = {'quality': 95} if extension in ('.jpg', '.jpeg') else {}
     with whole_file(path) as part:
-        iio.imwrite(part, to_uint8(image), extension=extension, **({'quality': 95} if extension in ('.jpg', '.jpeg') else {}))
+        iio.imwrite(part, to_uint8(image), extension=extension, **quality)
 
 
 def save_animation(path, frames, plays):

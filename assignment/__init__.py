@@ -1,1 +1,1 @@
-"""The course kit: a starter made from the real code, a grader that says what is wrong, a report from the event files."""
+"""The course kit: a starter made from the real code, a grader that says what is wrong, a report from event files."""

@@ -3,8 +3,8 @@
     python -m assignment.check ~/hw2
     python -m assignment.check class/ --json
 
-Of a folder only style_transfer.py and load_vgg.py count; everything else is the project's own. Every step runs apart, in a
-process with a time limit, and is judged here, by numbers.
+Of a folder only style_transfer.py and load_vgg.py count; everything else is the project's own. Every step runs apart,
+in a process with a time limit, and is judged here, by numbers.
 """
 
 import concurrent.futures
@@ -36,7 +36,7 @@ HINTS = {  # kind of error: (text in it, what to do)
 
 
 def run_step(folder, step, seed, seconds):
-    """Run the probe of one step on the two files in `folder`; return (its answers, item -> dict, what ended it or None)."""
+    """Run the probe of one step on the two files in `folder`; return (answers, item -> dict, what ended it or None)."""
     with tempfile.TemporaryDirectory(prefix='check-') as place:
         work, results = Path(place, 'work'), Path(place, 'results')
         work.mkdir()
@@ -44,7 +44,8 @@ def run_step(folder, step, seed, seconds):
         for name in TODO:
             shutil.copy(Path(folder, name), work)
         (work / 'weights').mkdir()
-        environment = {name: os.environ[name] for name in ('PATH', 'LD_LIBRARY_PATH', 'SYSTEMROOT') if name in os.environ}
+        environment = {name: os.environ[name] for name in ('PATH', 'LD_LIBRARY_PATH', 'SYSTEMROOT')
+                       if name in os.environ}
         process = subprocess.Popen(
             [sys.executable, '-E', '-s', '-B', probe.__file__, str(step), work, results], cwd=work, text=True,
             env=environment | {'HOME': place, 'TMPDIR': place, 'OMP_NUM_THREADS': '1'}, stdin=subprocess.PIPE,
@@ -96,8 +97,9 @@ def of_another_version(folder):
     for name in TODO:
         mark = make_starter.MARK.match(Path(folder, name).read_text(encoding='utf-8', errors='replace'))
         if mark and int(mark[1]) != make_starter.VERSION:
-            return (f'not graded: {name} is of starter version {mark[1]}, this grader of version {make_starter.VERSION}; grade it with '
-                    'the project as it was then, or move the code into a new starter')
+            return (f'not graded: {name} is of starter version {mark[1]}, '
+                    f'this grader of version {make_starter.VERSION}; '
+                    'grade it with the project as it was then, or move the code into a new starter')
 
 
 def check_step(folder, step, seconds=SECONDS):
@@ -152,8 +154,10 @@ def table(grades):
     width = max(len(name) for name in grades)
     lines = [f'{"":{width}}  ' + '  '.join(f'{step}' for step in STEPS) + '  first thing to mend']
     for name, of_one in grades.items():
-        first = next((f'step {step}, {item}: {wrong}' for step, items in of_one.items() for item, wrong in items.items() if wrong), '')
-        lines.append(f'{name:{width}}  ' + '  '.join('✓' if step in passed(of_one) else '·' for step in STEPS) + f'  {first}')
+        first = next((f'step {step}, {item}: {wrong}' for step, items in of_one.items()
+                      for item, wrong in items.items() if wrong), '')
+        lines.append(f'{name:{width}}  ' + '  '.join('✓' if step in passed(of_one) else '·' for step in STEPS)
+                     + f'  {first}')
     return '\n'.join(lines)
 
 

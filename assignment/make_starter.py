@@ -2,8 +2,8 @@
 
     python -m assignment.make_starter ~/hw2
 
-A region of `style_transfer.py` or `load_vgg.py` begins with a comment `# step 2: hint` (its next lines, `#   more of it`)
-and ends with `# step 2 done`, or with its block.
+A region of `style_transfer.py` or `load_vgg.py` begins with a comment `# step 2: hint` (its next lines,
+`#   more of it`) and ends with `# step 2 done`, or with its block.
 """
 
 import functools
@@ -81,7 +81,8 @@ def given():
     finder = modulefinder.ModuleFinder([str(shipped.ROOT)])
     for name in TODO:
         finder.load_file(str(shipped.ROOT / name))
-    found = {Path(module.__file__).relative_to(shipped.ROOT).as_posix() for module in finder.modules.values() if module.__file__}
+    found = {Path(module.__file__).relative_to(shipped.ROOT).as_posix()
+             for module in finder.modules.values() if module.__file__}
     return sorted(found - set(TODO)) + list(PAPERS)
 
 
@@ -101,7 +102,8 @@ def make(folder):
         for name in HANDOUTS:
             shutil.copy(shipped.ROOT / 'assignment' / name, starter)
         for name in FOLDERS:
-            shutil.copytree(shipped.ROOT / name, starter / name, ignore=shutil.ignore_patterns('__pycache__', '*.py', '*imagenet*'))
+            shutil.copytree(shipped.ROOT / name, starter / name,
+                            ignore=shutil.ignore_patterns('__pycache__', '*.py', '*imagenet*'))
         if folder.exists():
             folder.rmdir()
         starter.rename(folder)

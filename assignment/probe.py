@@ -32,13 +32,15 @@ def forbid_writing_outside(folder):
     def hook(event, args):
         if event == 'open':
             path, mode, flags = args
-            writes = (isinstance(mode, str) and set(mode) & set('wax+')) or (flags or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+            writes = ((isinstance(mode, str) and set(mode) & set('wax+'))
+                      or (flags or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
             paths = [path] if writes else []
         elif event in ('os.remove', 'os.rmdir', 'os.mkdir', 'os.chmod', 'os.truncate', 'shutil.rmtree'):
             paths = args[:1]
         elif event in ('os.rename', 'os.link', 'os.symlink', 'shutil.move', 'shutil.copyfile'):
             paths = args[:2]
-        elif event in ('subprocess.Popen', 'os.system', 'os.exec', 'os.posix_spawn', 'os.fork', 'os.forkpty', 'os.kill'):
+        elif event in ('subprocess.Popen', 'os.system', 'os.exec', 'os.posix_spawn', 'os.fork', 'os.forkpty',
+                       'os.kill'):
             raise PermissionError(f'{event} is not needed for the assignment')
         else:
             return
@@ -50,7 +52,7 @@ def forbid_writing_outside(folder):
     sys.addaudithook(hook)
 
 
-# ------------------------------------------------------------------------------------------------------------- the items
+# ------------------------------------------------------------------------------------------------------------ the items
 
 def bare(recipe=None, **attributes):
     """A `StyleTransfer` without its `__init__`: the other steps are `attributes`."""
@@ -163,8 +165,8 @@ def total_loss(given):
     alpha, beta, content, style = (float(x) for x in given['weights'])
     recipe = dataclasses.replace(recipes.CS20, content_weight=alpha, style_weight=beta)
     layers = dict.fromkeys(recipe.content_layers + recipe.style_layers, tf.constant(0.))
-    machine = bare(recipe, vgg=Features(layers), input_img=tf.zeros([1, 2, 2, 3]), targets=([0.], [0.] * 5), _content_loss=lambda P, F: tf.constant(content),
-                   _style_loss=lambda A: tf.constant(style))
+    machine = bare(recipe, vgg=Features(layers), input_img=tf.zeros([1, 2, 2, 3]), targets=([0.], [0.] * 5),
+                   _content_loss=lambda P, F: tf.constant(content), _style_loss=lambda A: tf.constant(style))
     machine.losses()
     return {'loss': value(machine.total_loss)}
 
@@ -212,7 +214,8 @@ def create_summary(given):
     with tf.Session() as sess:
         summary = tf.Summary.FromString(sess.run(machine.summary_op))
         picture = sess.run(machine.picture)
-    scalars = [[entry.tag, entry.simple_value] for entry in summary.value if entry.WhichOneof('value') == 'simple_value']
+    scalars = [[entry.tag, entry.simple_value] for entry in summary.value
+               if entry.WhichOneof('value') == 'simple_value']
     return {'scalars': scalars, 'picture': picture, 'dtype': str(picture.dtype)}
 
 
@@ -256,13 +259,15 @@ def _training(given, name, n_iters):
     machine.train(n_iters)
     losses = [float(row['total_loss']) for row in run.history]
     saved = sorted(int(path.stem.rpartition('-')[2]) for path in run.checkpoints.glob('*-*.index'))
-    events = sorted({event.step for path in run.graphs.glob('events.*') for event in tf.train.summary_iterator(str(path))
+    events = sorted({event.step for path in run.graphs.glob('events.*')
+                     for event in tf.train.summary_iterator(str(path))
                      if any(value.WhichOneof('value') == 'simple_value' for value in event.summary.value)})
     return {'losses': losses, 'image': images[-1] if images else [], 'checkpoints': saved, 'events': events}
 
 
 ITEMS = {
-    1: {'conv2d_relu': conv2d_relu, 'avgpool': lambda given: pool(given, 'avgpool'), 'maxpool': lambda given: pool(given, 'maxpool')},
+    1: {'conv2d_relu': conv2d_relu, 'avgpool': lambda given: pool(given, 'avgpool'),
+        'maxpool': lambda given: pool(given, 'maxpool')},
     2: {'_content_loss': content_loss, '_gram_matrix': gram_matrix, '_single_style_loss': single_style_loss,
         '_style_loss': style_loss, 'losses': total_loss},
     3: {'optimize': optimize},
@@ -271,7 +276,7 @@ ITEMS = {
 }
 
 
-# ----------------------------------------------------------------------------------------------------------- the process
+# ---------------------------------------------------------------------------------------------------------- the process
 
 def as_lists(x):
     """What JSON can hold."""

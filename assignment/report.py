@@ -54,7 +54,7 @@ class Events(NamedTuple):
 
 
 def read(folder):
-    """The `Events` in a folder of event files, as TensorBoard shows them: where a resumed run had to go back, the later ones.
+    """The `Events` in a folder of event files, as TensorBoard shows them: the later ones where a resumed run went back.
 
     Raises `UserError` where there are none, or no loss or no graph in them.
     """
@@ -64,7 +64,8 @@ def read(folder):
     events.Reload()
     tags = events.Tags()
     scalars = {tag.rpartition('/')[2]: events.Scalars(tag) for tag in tags['scalars']}
-    curves = {name: ([point.step for point in points], [point.value for point in points]) for name, points in scalars.items()}
+    curves = {name: ([point.step for point in points], [point.value for point in points])
+              for name, points in scalars.items()}
     if not curves:
         raise UserError(f'{folder}: no loss in event files there; create_summary makes their scalars')
     if not tags['graph']:
@@ -111,7 +112,8 @@ def _places(names):
         places |= {name: (1.4 + 1.25 * x, -float(y)) for x, name in enumerate(row)}
     right = max((x for x, _ in places.values()), default=0) + 2
     middle = -(len(rows) - 1) / 2
-    return places | {'losses': (right, middle), 'optimizer': (right + 1.6, middle + 1), 'summaries': (right + 1.6, middle - 1)}
+    return places | {'losses': (right, middle), 'optimizer': (right + 1.6, middle + 1),
+                     'summaries': (right + 1.6, middle - 1)}
 
 
 def _path(there, here, places, bottom):
@@ -127,8 +129,8 @@ def _path(there, here, places, bottom):
         return [(x + WIDE, y), (u - WIDE, v)] if y == v else None
     if there == 'input' and here in ('losses', 'summaries'):  # the total variation, the picture
         low = bottom - (0.62 if here == 'losses' else 0.8)
-        return [(x - 0.1 if here == 'summaries' else x + 0.1, y - HIGH), (x - 0.1 if here == 'summaries' else x + 0.1, low), (u, low),
-                (u, v - HIGH)]
+        return [(x - 0.1 if here == 'summaries' else x + 0.1, y - HIGH),
+                (x - 0.1 if here == 'summaries' else x + 0.1, low), (u, low), (u, v - HIGH)]
     if there == 'losses':
         return [(x + WIDE, y), ((x + u) / 2, y), ((x + u) / 2, v), (u - WIDE, v)]
     return None  # gradients, which go back along all the arrows
@@ -146,11 +148,12 @@ def draw_graph(path, graph):
         if corners := _path(there, here, places, bottom):
             colour = '#c0504d' if here == 'losses' else '#555555'
             axes.plot(*zip(*corners[:-1]), color=colour, lw=1.2, zorder=1, solid_joinstyle='round')
-            axes.annotate('', corners[-1], corners[-2], zorder=1, arrowprops=dict(arrowstyle='-|>', color=colour, lw=1.2,
-                                                                                  shrinkA=0, shrinkB=0))
+            axes.annotate('', corners[-1], corners[-2], zorder=1,
+                          arrowprops=dict(arrowstyle='-|>', color=colour, lw=1.2, shrinkA=0, shrinkB=0))
     for name, (x, y) in places.items():
         axes.add_patch(FancyBboxPatch((x - WIDE + 0.06, y - HIGH + 0.06), 2 * WIDE - 0.12, 2 * HIGH - 0.12, zorder=2,
-                                      boxstyle='round,pad=0.06', facecolor=COLOURS[name.partition('/')[0]], edgecolor='#444444'))
+                                      boxstyle='round,pad=0.06', facecolor=COLOURS[name.partition('/')[0]],
+                                      edgecolor='#444444'))
         axes.text(x, y, name.removeprefix('vgg/'), ha='center', va='center', fontsize=9, zorder=3)
     xs, ys = np.transpose(list(places.values()))
     axes.set(xlim=(xs.min() - 0.8, xs.max() + 0.8), ylim=(bottom - 1, ys.max() + 0.6))

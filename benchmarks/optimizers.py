@@ -28,7 +28,7 @@ REFERENCE = 'Adam 2'  # CS20's
 
 
 def losses(settings):
-    """Train with `settings` changed in CS20; return the lowest total loss so far and the seconds, [evaluations] each."""
+    """Train with `settings` changed in CS20; return the lowest total loss so far and seconds, [evaluations] each."""
     machine = Timed(shipped.CONTENT, shipped.STYLE, WIDTH, HEIGHT,
                     recipe=dataclasses.replace(recipes.CS20, cadence=((float('inf'), recipes.LONGEST),), **settings),
                     precision='float32', name='r')

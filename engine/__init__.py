@@ -1,4 +1,7 @@
-"""What the method stands on: runs and what they keep, sessions, flags, messages, L-BFGS, figures. It knows no method."""
+"""What the method stands on: runs and what they keep, sessions, flags, messages, L-BFGS, figures.
+
+It knows no method.
+"""
 
 import sys
 from pathlib import Path

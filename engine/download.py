@@ -23,7 +23,8 @@ def download(url, path, size, sha256):
     """Fetch the file at `url` to `path`, which appears only when it has `size` bytes and that hash (hexadecimal).
 
     What has come is kept beside it as .part, and a later call goes on from there. An https address is also tried over
-    http: the hash protects. Raises `UserError` when it cannot be had or written; a file with another hash is kept as .wrong.
+    http: the hash protects. Raises `UserError` when it cannot be had or written; a file with another hash is kept as
+    .wrong.
     """
     path = Path(path)
     part, wrong = path.with_name(path.name + '.part'), path.with_name(path.name + '.wrong')

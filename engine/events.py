@@ -18,7 +18,7 @@ NAME = r'events\.out\.tfevents\.\d+\..+'  # of an event file
 
 
 class Writer:
-    """Writes an event file, as `tf.summary.FileWriter` does, but by the thread that calls it: what fails is known at once.
+    """Writes an event file, as `tf.summary.FileWriter` does, but by the calling thread: what fails is known at once.
 
     Raises `UserError` where the file cannot be made or written.
     """
@@ -26,7 +26,8 @@ class Writer:
     def __init__(self, folder, graph, settings, step):
         """Of the summaries after `step`; graph: a tf.Graph; settings: name -> value."""
         self.folder = folder
-        path = folder / f'events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}.{time.monotonic_ns()}'
+        path = folder / (f'events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}.'
+                         f'{time.monotonic_ns()}')
         with self._reported():
             self._records = tf.io.TFRecordWriter(str(path))
         self._add(file_version='brain.Event:2')
@@ -74,7 +75,8 @@ def picture(jpeg):
 
 def _table(settings):
     """The settings as TensorBoard shows them under Text."""
-    rows = ['| setting | value |', '| --- | --- |', *(f'| {name} | {short(value)} |' for name, value in settings.items())]
+    rows = ['| setting | value |', '| --- | --- |',
+            *(f'| {name} | {short(value)} |' for name, value in settings.items())]
     about = tf.SummaryMetadata(plugin_data=tf.SummaryMetadata.PluginData(plugin_name='text'))
     text = tensorflow.make_tensor_proto(['\n'.join(rows).encode()])
     return tf.Summary(value=[tf.Summary.Value(tag='settings', metadata=about, tensor=text)])
@@ -87,7 +89,7 @@ def short(value):
 
 
 def without_weights(graph):
-    """The GraphDef of `graph` with the values of its large constants left out: their shapes are all TensorBoard shows."""
+    """The GraphDef of `graph`, the values of its large constants left out: their shapes are all TensorBoard shows."""
     graph_def = graph.as_graph_def()
     for node in graph_def.node:
         if node.op == 'Const' and node.attr['value'].tensor.ByteSize() > 1024:

@@ -16,7 +16,8 @@ def loss_curves(path, columns, history):
     axes = figure.subplots()
     for name, values in zip(columns, np.transpose(history)):
         axes.plot(values, label=name.replace('_', ' '), marker='.' if len(values) == 1 else None)
-    axes.set(xlabel='iteration', ylabel='loss', yscale='log' if np.any(history) else 'linear')  # zeros have no logarithm
+    # zeros have no logarithm
+    axes.set(xlabel='iteration', ylabel='loss', yscale='log' if np.any(history) else 'linear')
     axes.grid(alpha=0.3)
     axes.legend()
     with utils.whole_file(path) as part:
@@ -48,7 +49,7 @@ def grid(path, rows):
 
 
 def progress(path, pictures, final):
-    """Make an animation of picture files, in that order and in small, and of `final`, uint8 [H, W, 3], which stays for a while.
+    """Animate picture files, in that order and in small, and `final`, uint8 [H, W, 3], which stays for a while.
 
     Of more than GIF_FRAMES some are left out, evenly, the first never.
     """

@@ -19,14 +19,14 @@ def add_pictures(parser, width, height):
 
     width, height: the size if neither is given, as `size` has it
     """
-    parser.add_argument('--content', type=Path, default=shipped.CONTENT, metavar='IMAGE', help='the image whose content is kept '
-                        f'(default: content/{shipped.CONTENT.name})')
-    parser.add_argument('--style', type=Path, default=shipped.STYLE, metavar='IMAGE', help='the image whose style is taken '
-                        f'(default: styles/{shipped.STYLE.name})')
+    parser.add_argument('--content', type=Path, default=shipped.CONTENT, metavar='IMAGE',
+                        help=f'the image whose content is kept (default: content/{shipped.CONTENT.name})')
+    parser.add_argument('--style', type=Path, default=shipped.STYLE, metavar='IMAGE',
+                        help=f'the image whose style is taken (default: styles/{shipped.STYLE.name})')
     side = whole_number(*SIDES)
     parser.add_argument('--width', type=side, metavar='W', help=f'of the picture, in pixels, {SIDES[0]} to {SIDES[1]}; '
-                        f'where one of the two is given the other follows the content (default: {width} by {height}; with --content '
-                        f'{max(width, height)} for the longer side)')
+                        f'where one of the two is given the other follows the content (default: {width} by {height}; '
+                        f'with --content {max(width, height)} for the longer side)')
     parser.add_argument('--height', type=side, metavar='H', help='likewise')
     add_training(parser)
 
@@ -37,9 +37,9 @@ def add_training(parser):
                         f'{load_vgg.VGG_FILENAME} if it is there, else the bundled weights/vgg19.mat)')
     parser.add_argument('--seed', type=whole_number(0, 2**31 - 1), metavar='N',
                         help='of everything random, 0 to 2147483647 (default: 0)')
-    parser.add_argument('--precision', choices=('auto', *sessions.PRECISIONS), default='auto', help='auto: what the run was begun in; '
-                        'for a new one bfloat16 if the processor has it in hardware and the optimizer is Adam, else float32 '
-                        '(default: %(default)s)')
+    parser.add_argument('--precision', choices=('auto', *sessions.PRECISIONS), default='auto',
+                        help='auto: what the run was begun in; for a new one bfloat16 if the processor has it in '
+                        'hardware and the optimizer is Adam, else float32 (default: %(default)s)')
     add_threads(parser)
     parser.add_argument('--restart', action='store_true', help='begin the run again instead of resuming it')
 
@@ -63,7 +63,8 @@ def size(args, default):
         return default, ''
     W, H = utils.image_size(args.content)
     scale = width / W if width else height / H if height else max(default) / max(W, H)
-    fitted = tuple(min(max(given or round(scale * side), SIDES[0]), SIDES[1]) for given, side in ((width, W), (height, H)))
+    fitted = tuple(min(max(given or round(scale * side), SIDES[0]), SIDES[1])
+                   for given, side in ((width, W), (height, H)))
     return fitted, ' (the shape of the content)'
 
 
@@ -124,7 +125,8 @@ def _parser(field):
 
 
 def _text(value):
-    return ','.join(map(_text, value)) if isinstance(value, tuple) else f'{value:g}' if isinstance(value, float) else str(value)
+    return (','.join(map(_text, value)) if isinstance(value, tuple)
+            else f'{value:g}' if isinstance(value, float) else str(value))
 
 
 def _metavar(field):

@@ -22,7 +22,7 @@ def _leave(number, frame):
 
 
 class StopSignal:
-    """Within `with StopSignal() as stop`, the first Ctrl-C (or SIGTERM) sets `stop.requested`; the second interrupts."""
+    """Within `with StopSignal() as stop`, the first Ctrl-C (or SIGTERM) sets `stop.requested`; a second interrupts."""
 
     requested = False
 

@@ -14,8 +14,9 @@ FIRST_STEP = 1.  # the mean of what its first step adds to a number of the point
 class Search:
     """The minimum of a function between bounds, by L-BFGS-B (Byrd, Lu, Nocedal and Zhu 1995).
 
-    Where nothing is known of the curvature its first step is the gradient, whose size is that of the function. SciPy is given
-    the function over a number that makes that step FIRST_STEP: times any factor, the function has the same points.
+    Where nothing is known of the curvature its first step is the gradient, whose size is that of the function. SciPy is
+    given the function over a number that makes that step FIRST_STEP: times any factor, the function has the same
+    points.
 
     best: the point of the smallest value told so far, an array of the shape of the start, float32; first the start
     value: that smallest value

@@ -7,41 +7,44 @@ from pathlib import Path
 from engine.messages import UserError
 
 SMALLEST = 16  # pixels of a side
-# What training a picture takes, by benchmarks/memory.py over the four recipes: at most a fifth more than was measured
+# What training a picture takes, by benchmarks/memory.py over the four recipes: up to a fifth more than was measured
 BESIDES = 0.65e9  # bytes: Python, its libraries, TensorFlow
-OF_WEIGHTS = 18  # times the bytes of the filters down to the deepest layer: constants, and what the session makes of them
-A_PIXEL = {('adam', 'float32'): 3100, ('adam', 'bfloat16'): 2000, ('lbfgs', 'float32'): 5100, ('lbfgs', 'bfloat16'): 5100}
+OF_WEIGHTS = 18  # times the bytes of the filters down to the deepest layer: constants, and what a session makes of them
+A_PIXEL = {'float32': 3060, 'bfloat16': 1990}  # bytes
+BEFORE_RELU = 4700  # bytes a pixel where layers before their ReLU are used: both maps are kept
+LBFGS = 700  # bytes a pixel more for SciPy's pairs, in float64
+
+CONTAINER = (('memory.max', 'memory.current', 'inactive_file'),  # of control groups, version 2 and version 1
+             ('memory/memory.limit_in_bytes', 'memory/memory.usage_in_bytes', 'total_inactive_file'))
 
 
 def free_memory():
-    """Bytes that a program could use without swapping, or that its container leaves it; 4 GB on a system that does not say."""
+    """Bytes that a program could use without swapping, or that its container leaves it; 4 GB where no system says."""
     free = []
     with contextlib.suppress(OSError, KeyError, ValueError):
         about = dict(line.split(':') for line in Path('/proc/meminfo').read_text().splitlines())
         free.append(1024 * int(about['MemAvailable'].split()[0]))
-    with contextlib.suppress(OSError, ValueError):  # no number where there is no limit
-        limit, used = (int(Path('/sys/fs/cgroup', name).read_text()) for name in ('memory.max', 'memory.current'))
-        free.append(limit - used + _reclaimable())
+    for limit, used, reclaimable in CONTAINER:
+        with contextlib.suppress(OSError, KeyError, ValueError):  # no number where there is no limit
+            group = Path('/sys/fs/cgroup')
+            about = dict(line.split() for line in (group / limit).with_name('memory.stat').read_text().splitlines())
+            free.append(int((group / limit).read_text()) - int((group / used).read_text()) + int(about[reclaimable]))
     return min(free, default=4 << 30)
 
 
-def _reclaimable():
-    """Bytes of files that the container holds and would give up."""
-    with contextlib.suppress(OSError, KeyError, ValueError):
-        about = dict(line.split() for line in Path('/sys/fs/cgroup/memory.stat').read_text().splitlines())
-        return int(about['inactive_file'])
-    return 0
+def needed(pixels, filters, optimizer, precision, before_relu=False):
+    """Bytes that training a picture of so many pixels takes.
 
-
-def needed(pixels, filters, optimizer, precision):
-    """Bytes that training a picture of so many pixels takes; filters: bytes of those in its network."""
-    return BESIDES + OF_WEIGHTS * filters + A_PIXEL[optimizer, precision] * pixels
+    filters: bytes of those in its network; before_relu: whether maps before their ReLU are compared
+    """
+    a_pixel = (BEFORE_RELU if before_relu else A_PIXEL[precision]) + LBFGS * (optimizer == 'lbfgs')
+    return BESIDES + OF_WEIGHTS * filters + a_pixel * pixels
 
 
 def check(width, height, *network):
     """Raise `UserError` where a picture of this size does not fit into the free memory, saying what does.
 
-    network: filters, optimizer, precision, as `needed` has them
+    network: filters, optimizer, precision, before_relu, as `needed` has them
     """
     free, needs, least = free_memory(), needed(width * height, *network), needed(0, *network)
     if needs <= free:

@@ -6,8 +6,8 @@ import sys
 
 from engine import interrupts
 
-PLAIN = str.maketrans({'α': 'alpha', 'β': 'beta', 'Σ': 'sum', '×': 'x', '…': '...', '–': '-', '−': '-', '½': '1/2', '²': '^2',
-                       '³': '^3', '⁴': '^4', '⁵': '^5', '⁶': '^6', '·': '*', '’': "'", '✓': 'v', 'ᵀ': '^T'})
+PLAIN = str.maketrans({'α': 'alpha', 'β': 'beta', 'Σ': 'sum', '×': 'x', '…': '...', '–': '-', '−': '-', '½': '1/2',
+                       '²': '^2', '³': '^3', '⁴': '^4', '⁵': '^5', '⁶': '^6', '·': '*', '’': "'", '✓': 'v', 'ᵀ': '^T'})
 _offered = set()  # the flags of the command at hand
 
 
@@ -57,13 +57,13 @@ def command_line(main):
 
 
 def _outside(error):
-    """A `UserError` for what lies outside of the program: a full disk, a folder that may not be written, too little memory."""
+    """A `UserError` for what lies outside the program: a full disk, an unwritable folder, too little memory."""
     if isinstance(error, OSError):
         return UserError(f'{error.filename or "a file"}: {error.strerror or error}')
     # TensorFlow's, by its name: this module comes before it
     if isinstance(error, MemoryError) or type(error).__name__ == 'ResourceExhaustedError':
-        return UserError('the memory is too small for this', ('--width', 'makes the picture smaller'), ('--side', 'the crops'),
-                         ('--tile', 'the parts'))
+        return UserError('the memory is too small for this', ('--width', 'makes the picture smaller'),
+                         ('--side', 'the crops'), ('--tile', 'the parts'))
 
 
 def _plain(error):

@@ -13,8 +13,8 @@ FORBIDDEN = re.compile(r'[/\\:*?\[\]\x00-\x1f\x7f\ud800-\udfff]')  # other folde
 def checked(name):
     """Return `name`. Raises `UserError` for one that cannot be a folder of its own."""
     if not name or name[0] in '. ' or FORBIDDEN.search(name) or len(os.fsencode(name)) > LONGEST:
-        raise UserError(f'--name {name!r}: must be 1 to {LONGEST} bytes, none of / \\ : * ? [ ] or control characters, and no '
-                        'leading dot or space')
+        raise UserError(f'--name {name!r}: must be 1 to {LONGEST} bytes, none of / \\ : * ? [ ] or control characters, '
+                        'and no leading dot or space')
     return name
 
 

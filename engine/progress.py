@@ -10,8 +10,8 @@ from tqdm import tqdm
 class Iterate(NamedTuple):
     """Where a training stands after an iteration, as its callback gets it.
 
-    step: the iteration; losses: name -> value, the newest there are: of this iteration where it was logged or saved, else
-    of the one before; picture: a function that computes it, uint8 [H, W, 3]
+    step: the iteration; losses: name -> value, the newest there are: of this iteration where it was logged or saved,
+    else of the one before; picture: a function that computes it, uint8 [H, W, 3]
     """
     step: int
     losses: dict
@@ -21,10 +21,12 @@ class Iterate(NamedTuple):
 class Outcome(NamedTuple):
     """How a training has ended.
 
-    step: the iteration reached; ending: 'finished', 'stopped' by Ctrl-C, or 'converged', its optimizer finding nothing better
+    step: the iteration reached; ending: 'finished', 'stopped' by Ctrl-C, or 'converged', its optimizer finding nothing
+    better; begun: the iteration it went on from
     """
     step: int
     ending: str
+    begun: int
 
 
 class Bar:
@@ -63,13 +65,17 @@ class Lines:
 
     def __call__(self, iterate):
         if self.recipe.logs(iterate.step) or iterate.step == self.recipe.iterations:
-            print(f'Step {iterate.step}\n   Loss: {iterate.losses["total_loss"]:.5g}\n   Took: {time.time() - self._start:.1f} seconds')
+            print(f'Step {iterate.step}\n   Loss: {iterate.losses["total_loss"]:.5g}\n'
+                  f'   Took: {time.time() - self._start:.1f} seconds')
 
 
-def ended(outcome, restarted=False):
-    """Whether a training was not stopped; say how it ended where that is not at its last iteration."""
+def ended(outcome, name, restarted=False):
+    """Whether training the run `name` was not stopped; say how it ended where that is not by its last iteration."""
+    if outcome.ending == 'finished' and outcome.step == outcome.begun:
+        print(f'{name} is finished at iteration {outcome.step}: --iterations N goes on, --restart begins again')
     if outcome.ending == 'stopped':
-        print(f'stopped at iteration {outcome.step}; the same command{" without --restart" * restarted} goes on from there')
+        command = 'the same command without --restart' if restarted else 'the same command'
+        print(f'stopped at iteration {outcome.step}; {command} goes on from there')
     if outcome.ending == 'converged':
         print(f'iteration {outcome.step} is the last: L-BFGS finds nothing better, also with its memory cleared')
     return outcome.ending != 'stopped'

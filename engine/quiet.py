@@ -1,4 +1,7 @@
-"""TensorFlow without its greeting, a page about GPUs that no log level stops. Every module imports this one before it."""
+"""TensorFlow without its greeting, a page about GPUs that no log level stops.
+
+Every module imports this one before it.
+"""
 
 import contextlib
 import os
@@ -19,7 +22,7 @@ def _no_stderr():
 
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-# TensorFlow loads Keras, and Keras Matplotlib, a quarter of the seconds: kept from it, they come when they are asked for
+# TensorFlow loads Keras, and Keras Matplotlib, a quarter of the seconds: kept from it, they come when asked for
 _early = 'keras' not in sys.modules
 if _early:
     sys.modules['keras'] = None

@@ -54,8 +54,8 @@ class Run:
 
     def __init__(self, name, identity, defaults=None):
         self.name = names.checked(name)
-        self.identity, self.defaults = (json.loads(json.dumps(settings)) for settings in  # as it comes back: tuples are lists
-                                        (identity, defaults or {}))
+        # as it comes back: tuples are lists
+        self.identity, self.defaults = (json.loads(json.dumps(settings)) for settings in (identity, defaults or {}))
         self.outputs, self.checkpoints, self.graphs = (Path(room, name) for room in WRITTEN)
         self.history, self.converged = [], False
 
@@ -115,18 +115,20 @@ class Run:
             return wanted
         begun = (self._saved_identity() or {}).get('precision')
         if begun == 'bfloat16' and not sessions.bfloat16_hardware():
-            raise UserError(f'{self.checkpoints}: this run was begun in bfloat16, which this processor does not have in hardware',
+            raise UserError(f'{self.checkpoints}: this run was begun in bfloat16, which this processor does not have '
+                            'in hardware',
                             ('--precision', 'bfloat16 goes on, slowly and with other last digits'),
                             ('--restart', 'begins again in float32'))
         return begun or sessions.fastest_precision(optimizer)
 
     def _saved_identity(self):
-        """The identity of the checkpoints on disk; None if there are none. Raises `UserError` if it is damaged or missing."""
+        """The identity of the checkpoints on disk, or None. Raises `UserError` if it is damaged or missing."""
         path = self.checkpoints / 'run.json'
         if not self._steps_saved():
             return None
         if not path.exists():
-            raise UserError(f'{path}: missing, so that nobody knows which settings the checkpoints beside it have', RESTART, ANOTHER)
+            raise UserError(f'{path}: missing, so that nobody knows which settings the checkpoints beside it have',
+                            RESTART, ANOTHER)
         with contextlib.suppress(ValueError):
             saved = json.loads(path.read_text())
             if isinstance(saved, dict):
@@ -144,13 +146,14 @@ class Run:
         """The iterations that have a checkpoint, newest first."""
         if not self.checkpoints.is_dir():
             return []
-        return sorted((int(re.fullmatch(CHECKPOINT, path.name)[1]) for path in _own(self.checkpoints, CHECKPOINT)), reverse=True)
+        steps = (int(re.fullmatch(CHECKPOINT, path.name)[1]) for path in _own(self.checkpoints, CHECKPOINT))
+        return sorted(steps, reverse=True)
 
     def restore(self, saver, sess):
         """Load the newest checkpoint that can be read, and the history up to it; return its iteration.
 
-        0 if there is none: then the variables still have to be initialised. Pictures of later iterations, or of an older
-        run under this name, are removed.
+        0 if there is none: then the variables still have to be initialised. Pictures of later iterations, or of an
+        older run under this name, are removed.
         """
         self._remove_unfinished()
         step = self._restored(saver, sess)
@@ -213,8 +216,9 @@ class Run:
         """Return `losses`, those of `step`. Raises `UserError` if one is NaN or infinite, saying which."""
         for name, loss in losses.items():
             if not np.isfinite(loss):
+                adam = self.identity.get('optimizer') == 'adam'
                 raise UserError(f'{name} is {loss} at iteration {step}; checkpoints of this run hold what came before',
-                                *[('--learning-rate', 'X, a lower one, may help'), ANOTHER] * (self.identity.get('optimizer') == 'adam'))
+                                *[('--learning-rate', 'X, a lower one, may help'), ANOTHER] * adam)
         return losses
 
     def log(self, writer, step, summary, jpeg):

@@ -12,10 +12,10 @@ PRECISIONS = ('float32', 'bfloat16')
 
 
 def session_config(precision, threads=0):
-    """The configuration of a session: 'float32' or 'bfloat16' (by TensorFlow's graph rewriter), threads, 0 for one a core."""
+    """A session's configuration: 'float32' or 'bfloat16' (by TensorFlow's graph rewriter), threads, 0: one a core."""
     config = tf.ConfigProto(intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads)
     rewriter = config.graph_options.rewrite_options
-    # by default it goes over the graph twice and looks for memory to save: no faster after it, later to begin, and larger
+    # by default it goes over the graph twice and looks for memory to save: no faster after it, later to begin, larger
     rewriter.meta_optimizer_iterations = 1  # ONE
     rewriter.memory_optimization = 1  # NO_MEM_OPT
     if precision == 'bfloat16':
@@ -24,7 +24,10 @@ def session_config(precision, threads=0):
 
 
 def bfloat16_hardware():
-    """What the processor computes bfloat16 with, 'amx_bf16' or 'avx512_bf16'; None without, or where the system does not say."""
+    """What the processor computes bfloat16 with, 'amx_bf16' or 'avx512_bf16'.
+
+    None without, or where the system does not say.
+    """
     try:
         features = re.search('^flags.*:(.*)', Path('/proc/cpuinfo').read_text(), re.MULTILINE)[1].split()
     except (OSError, TypeError):

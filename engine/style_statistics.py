@@ -1,7 +1,8 @@
 """What of a layer's features is its style, and how far two are apart.
 
-A statistic has `of(F)`, of features [B, H, W, N], and `distance(G, A)` between two of what `of` gives; for arrays and tensors.
-The handout's, Gram matrices of one size, is `StyleTransfer._single_style_loss`; those here know sizes that differ.
+A statistic has `of(F)`, of features [B, H, W, N], and `distance(G, A)` between two of what `of` gives; for arrays and
+tensors. The handout's, Gram matrices of one size, is `StyleTransfer._single_style_loss`; those here know sizes that
+differ.
 """
 
 from typing import NamedTuple

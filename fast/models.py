@@ -42,11 +42,12 @@ def write(folder, parameters, about):
     with utils.whole_file(folder / 'saved_model.pb') as part:
         part.write_bytes(pb)
     with utils.whole_file(folder / 'model.json') as part:
-        part.write_text(json.dumps(about | {'saved_model': utils.file_hash(folder / 'saved_model.pb')}, indent=1) + '\n')
+        contents = about | {'saved_model': utils.file_hash(folder / 'saved_model.pb')}
+        part.write_text(json.dumps(contents, indent=1) + '\n')
 
 
 def _export(folder, network):
-    """Three signatures over the same constants: a photo as it is, its statistics alone, a part of it with given ones."""
+    """Three signatures over the same constants: a photo as it is, its statistics alone, a part with given ones."""
     with tf.Graph().as_default(), tf.Session() as sess:
         photos = tf.placeholder(tf.float32, [None, None, None, 3], name='photos')
         pictures, statistics = network(photos)
@@ -70,8 +71,10 @@ def check_free(folder, run):
         return
     except ValueError as error:
         raise UserError(f'{path}: damaged', ('--restart', 'replaces the model'), ('--name', 'NEW keeps it')) from error
-    if differ := runs.differences(run.identity, {key: about[key] for key in run.identity if key in about}, run.defaults):
-        raise UserError(f'{folder} is a model with other settings: {", ".join(differ)}', ('--restart', 'replaces it'), runs.BOTH)
+    saved = {key: about[key] for key in run.identity if key in about}
+    if differ := runs.differences(run.identity, saved, run.defaults):
+        raise UserError(f'{folder} is a model with other settings: {", ".join(differ)}',
+                        ('--restart', 'replaces it'), runs.BOTH)
 
 
 def find(name):
@@ -135,8 +138,8 @@ class Model:
         if max(H, W) <= tile:
             return self._run('serving_default', 'pictures', photos=photo[None])[0]
         factor = -(-max(H, W) // tile)
-        small = np.float32(skimage.transform.downscale_local_mean(photo[:H // factor * factor or H, :W // factor * factor or W],
-                                                       (min(factor, H), min(factor, W), 1)))
+        whole_blocks = photo[:H // factor * factor or H, :W // factor * factor or W]
+        small = np.float32(skimage.transform.downscale_local_mean(whole_blocks, (min(factor, H), min(factor, W), 1)))
         statistics = self._run('statistics', 'statistics', photos=small[None])
         return self.in_tiles(photo, statistics, tile)
 
@@ -170,8 +173,8 @@ def spans(length, tile, overlap, multiple):
 def mixed(photo, picture, strength, keep_colors):
     """The picture, less of it for a strength below 1, or only its luminance: [H, W, 3] of 0-255.
 
-    To keep the photo's colours every channel gets the same difference, which leaves its hues and saturation in YUV as they
-    are (luminance-only transfer: Gatys et al. 2016, Preserving Color in Neural Artistic Style Transfer).
+    To keep the photo's colours every channel gets the same difference, which leaves its hues and saturation in YUV as
+    they are (luminance-only transfer: Gatys et al. 2016, Preserving Color in Neural Artistic Style Transfer).
     """
     change = picture - photo
     if keep_colors:

@@ -119,7 +119,8 @@ class TransformNet:
             mean, variance = tf.nn.moments(x, [1, 2], keepdims=True)
         else:
             start = sum(int(used.shape[-1]) for used in self._used)
-            mean, variance = (self._given[:, None, None, start + i * channels:start + (i + 1) * channels] for i in (0, 1))
+            mean, variance = (self._given[:, None, None, start + i * channels:start + (i + 1) * channels]
+                              for i in (0, 1))
         self._used += [mean, variance]
         scale = gamma * tf.rsqrt(variance + EPSILON)
         return x * scale + (beta - mean * scale)

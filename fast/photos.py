@@ -58,7 +58,8 @@ class Photos:
         def tensor(index):
             return tf.ensure_shape(tf.numpy_function(self.crop, [index], tf.uint8), [self.side, self.side, 3])
         numbers = tf.data.Dataset.range(first * size, np.iinfo(np.int64).max)
-        return numbers.map(tensor, num_parallel_calls=2, deterministic=True).batch(size, drop_remainder=True).prefetch(2)
+        crops = numbers.map(tensor, num_parallel_calls=2, deterministic=True)
+        return crops.batch(size, drop_remainder=True).prefetch(2)
 
     def crop(self, index):
         """Crop number `index`, uint8 [side, side, 3]: a random part of one photo at a random scale, mirrored or not."""

@@ -33,22 +33,22 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
 
     checkpoint_every = 200  # iterations
 
-    def __init__(self, collection, batch, held_out, style_img, architecture, base, *, recipe=recipes.FAST, vgg=None, seed=0,
-                 precision='auto', threads=0, name=None):
+    def __init__(self, collection, batch, held_out, style_img, architecture, base, *, recipe=recipes.FAST, vgg=None,
+                 seed=0, precision='auto', threads=0, name=None):
         side = collection.side
         self.collection, self.batch, self.seed, self.architecture = collection, batch, seed, architecture
         self.network = TransformNet(architecture, base, seed)
         self.averages = []  # pairs of variables: the average, what it is of
         self.held_out = np.concatenate([utils.get_resized_image(path, side, side) for path in held_out])
-        super().__init__(None, style_img, side, side, recipe=recipe, vgg=vgg, seed=seed, precision=precision, threads=threads,
-                         name=name)
+        super().__init__(None, style_img, side, side, recipe=recipe, vgg=vgg, seed=seed, precision=precision,
+                         threads=threads, name=name)
         self.model_folder = Path('models', self.run.name)
 
     def _run(self, name, seed):
         """The run that the settings make."""
         side = self.collection.side
-        identity = dict(style=utils.file_hash(self.style_path), vgg=utils.file_hash(self.weights.path), width=side, height=side,
-                        seed=seed, **self.recipe.identity(), images=self.collection.hash, batch=self.batch,
+        identity = dict(style=utils.file_hash(self.style_path), vgg=utils.file_hash(self.weights.path), width=side,
+                        height=side, seed=seed, **self.recipe.identity(), images=self.collection.hash, batch=self.batch,
                         network=self.architecture, base=self.network.base)
         return runs.Run(name or names.of_files(self.style_path.stem), identity, recipes.defaults())
 
@@ -61,9 +61,10 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
             batch = tf.cast(self.batches.get_next(), tf.float32)
             self.photos = tf.placeholder_with_default(batch, [None, side, side, 3], name='photos')
             self.gstep = tf.train.get_or_create_global_step()
-            # a margin that varies hides from the network where the picture will end: at a border that it knows it paints an
-            # edge, which VGG's zero padding rewards
-            margin = MARGIN_STEP * tf.random.stateless_uniform([], [self.seed, self.gstep], 1, MARGIN_STEPS + 1, tf.int32)
+            # a margin that varies hides from the network where the picture will end: at a border that it knows it
+            # paints an edge, which VGG's zero padding rewards
+            margin = MARGIN_STEP * tf.random.stateless_uniform([], [self.seed, self.gstep], 1, MARGIN_STEPS + 1,
+                                                               tf.int32)
             self.margin = tf.placeholder_with_default(margin, [], name='margin')
             self.averaged = tf.placeholder_with_default(False, [], name='averaged')
         with tf.variable_scope('network', custom_getter=self._trained_or_averaged):
@@ -72,7 +73,7 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
         self.shown = {self.photos: self.held_out, self.margin: MARGIN, self.averaged: True}
 
     def _trained_or_averaged(self, getter, name, **how):
-        """The parameter `name` of the network: a variable that is trained, or what is shown and handed in, its moving average.
+        """The network's parameter `name`: a trained variable, or what is shown and handed in, its moving average.
 
         Adam at a constant rate never settles; the average of its last steps has a lower loss than any of them.
         """

@@ -193,10 +193,12 @@ def stroke(rng, canvas, relief, centre, angle, length, width, paint):
     y, x = np.mgrid[:HEIGHT, :WIDTH][(slice(None), *window)] - np.reshape(centre, (2, 1, 1))
     along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
     ridges = np.interp(across, np.linspace(-.6, .6, 12) * width, rng.standard_normal(12)).clip(-2, 2)
-    edge = np.minimum(length / 2 * (1 - .12 * np.abs(ridges)) - np.abs(along), width / 2 - np.abs(across) + .25 * ridges)
+    edge = np.minimum(length / 2 * (1 - .12 * np.abs(ridges)) - np.abs(along),
+                      width / 2 - np.abs(across) + .25 * ridges)
     cover = np.clip(edge + .5, 0, 1) * np.clip(1.15 - .25 * (along / length + .5) * (1 + ridges), .35, 1)  # it runs dry
     canvas[window] = blend(canvas[window], paint * (1 + .07 * ridges + .06 * along / length)[..., None], cover)
-    thickness = width**.5 * (.5 + .22 * ridges + .5 * np.clip(2 * np.abs(across) / width, 0, 1)**4 + .4 * along / length)
+    thickness = width**.5 * (.5 + .22 * ridges + .5 * np.clip(2 * np.abs(across) / width, 0, 1)**4
+                             + .4 * along / length)
     relief[window] += cover * (thickness - .7 * relief[window])
 
 

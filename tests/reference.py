@@ -5,7 +5,7 @@ import scipy.signal
 
 
 def vgg(image, weights, pooling='avg'):
-    """The features of `image` [H, W, 3], centred, by direct convolution: name -> [H, W, N], after ReLU; name_pre before it."""
+    """Features of centred `image` [H, W, 3] by direct convolution: name -> [H, W, N] after ReLU; name_pre before it."""
     features, x = {}, np.float64(image)
     block = '1'
     for name, (W, b) in weights.convolutions.items():
@@ -68,7 +68,7 @@ def stylenet(image, content, style, weights):
 
 
 def lbfgs_tutorial(image, content, style, weights):
-    """Content, style and total loss of PyTorch's tutorial: the first five convolutions, before their ReLU; mean squares."""
+    """Content, style and total loss of PyTorch's tutorial: first five convolutions, before their ReLU; mean squares."""
     F, P, A = (vgg(x, weights, 'max') for x in (image, content, style))
     content_loss = ((F['conv2_2_pre'] - P['conv2_2_pre']) ** 2).mean()
     style_loss = sum(((gram(F[layer]) / F[layer].size - gram(A[layer]) / A[layer].size) ** 2).mean()
@@ -86,7 +86,7 @@ def gatys(image, content, style, weights):
 
 
 def transform_net(photo, parameters, stride, last_kernel, skips, fine_blocks):
-    """The picture [H, W, 3] that the image transformation network makes of [H, W, 3], 0-255; H, W: multiples of 4·stride."""
+    """The picture [H, W, 3] that the transformation network makes of [H, W, 3], 0-255; H, W: multiples of 4·stride."""
     def convolution(x, name, step=1):
         W = np.float64(parameters[f'{name}/weights'])
         side = W.shape[0] // 2

@@ -63,7 +63,7 @@ def test_losses_are_numpys_in_every_layout(weights, workdir, write):
 
 
 def test_gram_matrices_of_saturated_noise_at_1024_768_are_within_float32(workdir):
-    """The largest features that a picture can have; losses and gradient are finite, and Gram matrices near float64's."""
+    """The largest features a picture can have; losses and gradient are finite, and Gram matrices near float64's."""
     noise = np.random.default_rng(0).choice([0., 255.], (768, 1024, 3))
     utils.save_image('noise.png', noise)
     utils.save_image('black.png', np.zeros((8, 8, 3)))
@@ -99,6 +99,7 @@ def test_lbfgs_needs_a_third_of_adams_evaluations(workdir):
         machine = StyleTransfer(CONTENT, STYLE, 64, 48, recipe=recipe, precision='float32', name=name)
         machine.build()
         machine.train(n)
-    adam, lbfgs = (np.loadtxt(f'checkpoints/{name}/losses.csv', delimiter=',', skiprows=1) for name in ('adam', 'lbfgs'))
+    adam, lbfgs = (np.loadtxt(f'checkpoints/{name}/losses.csv', delimiter=',', skiprows=1)
+                   for name in ('adam', 'lbfgs'))
     assert (adam[0] == lbfgs[0]).all()
     assert lbfgs[40, 3] <= adam[120, 3]

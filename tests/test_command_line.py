@@ -59,7 +59,8 @@ def call(images, tiny_vgg, workdir, capsys):
     ('--threads 2000', 'from 0 to 1024'),
     ('--name a/b', '--name'),
     ('--name holi*', '--name'),
-    ('--style-weight 0 --style-layers conv1_1,conv1_2,conv2_1,conv2_2,conv3_1', '--style-layers does nothing with --style-weight 0'),
+    ('--style-weight 0 --style-layers conv1_1,conv1_2,conv2_1,conv2_2,conv3_1',
+     '--style-layers does nothing with --style-weight 0'),
     ('--style-weight 0 --style-layer-weights 1,2,3,4,5', '--style-layer-weights does nothing with --style-weight 0'),
     ('--content-weight 0 --content-layers conv1_1', '--content-layers does nothing with --content-weight 0'),
     ('--recipe lbfgs --seed 3', '--seed does nothing with --init content'),
@@ -102,7 +103,8 @@ def test_without_a_size_the_picture_has_the_shape_of_the_photo(images, tiny_vgg,
     iio.imwrite('tall.png', np.zeros((90, 30, 3), np.uint8) + 99)
     flags = ['--style', str(images[1]), '--vgg', str(tiny_vgg), '--iterations', '1']
     assert style_transfer.main(['--content', 'tall.png', *flags]) == 0
-    assert capsys.readouterr().out.splitlines()[0].startswith(f'tall.png in the style of {images[1]}, 111×333 (the shape of the content), ')
+    assert capsys.readouterr().out.splitlines()[0].startswith(
+        f'tall.png in the style of {images[1]}, 111×333 (the shape of the content), ')
     assert iio.imread('outputs/tall-style-cs20/final.png').shape == (333, 111, 3)
     assert style_transfer.main(flags) == 0  # the default picture keeps CS20's size
     assert f'{images[1]}, 333×250, ' in capsys.readouterr().out
@@ -126,8 +128,10 @@ def test_help_shows_every_setting_with_its_default(capsys):
         style_transfer.main(['--help'])
     text = ' '.join(capsys.readouterr().out.split())
     assert stop.value.code == 0
-    for said in ('--content-layers LAYER,...', 'conv1_1,conv2_1,conv3_1,conv4_1,conv5_1 in cs20', '0.5,1,1.5,3,4 in cs20',
-                 '2 in cs20', '300 in cs20', '0.6 in cs20', '--restart', '--precision {auto,float32,bfloat16}', '(default: 333 by 250; with --content 333 for the longer side)'):
+    for said in ('--content-layers LAYER,...', 'conv1_1,conv2_1,conv3_1,conv4_1,conv5_1 in cs20',
+                 '0.5,1,1.5,3,4 in cs20', '2 in cs20', '300 in cs20', '0.6 in cs20', '--restart',
+                 '--precision {auto,float32,bfloat16}',
+                 '(default: 333 by 250; with --content 333 for the longer side)'):
         assert said in text
 
 
@@ -135,7 +139,8 @@ def test_help_shows_every_setting_with_its_default(capsys):
 def test_hints_name_flags_that_the_program_has(program, images, tiny_vgg, workdir, monkeypatch, capsys):
     flags = ['--style', str(images[1]), '--vgg', str(tiny_vgg), '--iterations', '1']
     if program is reconstruct:
-        flags += ['--content', str(images[0]), '--width', '32', '--content-layers', 'conv1_2', '--style-layers', 'conv1_1']
+        flags += ['--content', str(images[0]), '--width', '32', '--content-layers', 'conv1_2',
+                  '--style-layers', 'conv1_1']
     else:
         Path('photos').mkdir()
         Path('photos/one.png').write_bytes(Path(images[0]).read_bytes())
@@ -145,7 +150,8 @@ def test_hints_name_flags_that_the_program_has(program, images, tiny_vgg, workdi
         path.write_text('5')
     assert program.main(flags) == 2
     error = capsys.readouterr().err
-    assert error.count('\n') == 1 and 'damaged; --restart' in error and ('--name' in error) == (program is fast_style_transfer)
+    assert (error.count('\n') == 1 and 'damaged; --restart' in error
+            and ('--name' in error) == (program is fast_style_transfer))
 
 
 def test_no_weights_at_all_says_how_to_get_them(images, workdir, monkeypatch, capsys):
@@ -165,7 +171,7 @@ def test_a_full_disk_ends_in_one_line(call, monkeypatch):
 
 
 def test_as_a_program_from_another_folder(images, tiny_vgg, workdir):
-    """A new process: no greeting of TensorFlow's in the way of the one line, and runs are written where it is called."""
+    """A new process: no greeting of TensorFlow's in the way of the one line, and runs written where it is called."""
     flags = ['--content', images[0], '--style', images[1], '--vgg', tiny_vgg, '--width', '48', '--iterations', '2']
     done = subprocess.run([sys.executable, PROGRAM, *flags], capture_output=True, text=True)
     assert done.returncode == 0 and Path('outputs/content-style-cs20/final.png').exists()

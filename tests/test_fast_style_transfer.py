@@ -1,4 +1,4 @@
-"""Fast style transfer: losses against NumPy, training that learns and resumes exactly, and everything `stylize` takes."""
+"""Fast style transfer: losses against NumPy, training that learns and resumes exactly, and all that `stylize` takes."""
 
 import dataclasses
 import io
@@ -101,7 +101,8 @@ def test_the_losses_of_a_batch_are_the_means_of_its_photos_losses(make, tiny_vgg
 def test_only_the_network_is_trained_and_no_op_is_added(make):
     machine = make()
     with machine.graph.as_default():
-        assert {v.op.name for v in tf.trainable_variables()} == {f'network/{name}' for name in machine.network.parameters}
+        assert ({v.op.name for v in tf.trainable_variables()}
+                == {f'network/{name}' for name in machine.network.parameters})
     assert machine.graph.finalized
 
 
@@ -155,13 +156,14 @@ def test_a_resumed_training_is_the_same_to_the_bit(make):
 
 def test_ctrl_c_leaves_a_checkpoint_and_no_model(make, monkeypatch):
     monkeypatch.setattr(interrupts.StopSignal, 'requested', True)
-    assert make().train(50) == (1, 'stopped')
+    assert make().train(50) == (1, 'stopped', 0)
     assert Path('checkpoints/r/model-1.index').exists() and not Path('models').exists()
 
 
 def training_flags(folder, images, tiny_vgg, *more):
-    return ['train', '--style', str(images[1]), '--images', str(folder), '--held-out', str(images[0]), '--vgg', str(tiny_vgg),
-            '--side', '32', '--batch', '2', '--base', '4', '--iterations', '3', '--name', 'small', *more]
+    return ['train', '--style', str(images[1]), '--images', str(folder), '--held-out', str(images[0]),
+            '--vgg', str(tiny_vgg), '--side', '32', '--batch', '2', '--base', '4', '--iterations', '3',
+            '--name', 'small', *more]
 
 
 def test_the_command_trains_names_what_it_skipped_and_refuses_another_model(folder, images, tiny_vgg, workdir, capsys):
@@ -245,7 +247,8 @@ def test_shards_share_the_work(model, workdir):
 
 
 def test_an_animation_keeps_its_timing(model, workdir):
-    frames = [np.random.default_rng(i).integers(0, 2, (24, 30, 1)).repeat(3, axis=2).astype(np.uint8) * 255 for i in range(4)]
+    frames = [np.random.default_rng(i).integers(0, 2, (24, 30, 1)).repeat(3, axis=2).astype(np.uint8) * 255
+              for i in range(4)]
     plays = {'duration': [50, 120, 1000, 70], 'loop': 3}
     iio.imwrite('a.gif', frames, **plays)
     assert main(['stylize', 'a.gif', '--model', model]) == 0
@@ -253,7 +256,8 @@ def test_an_animation_keeps_its_timing(model, workdir):
     assert timing == plays
     for frame, picture in zip(frames, written, strict=True):
         wanted = expected(model, frame).astype(float)
-        assert np.abs(picture - wanted).mean() < 12 < np.abs(picture - frame.astype(float)).mean()  # 256 colours a frame
+        # 256 colours a frame
+        assert np.abs(picture - wanted).mean() < 12 < np.abs(picture - frame.astype(float)).mean()
     assert main(['stylize', 'a.gif', '--model', model, '--out', 'a.png']) == 1
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from engine import shipped
 
-ROOMS = {path.relative_to(shipped.ROOT).with_suffix('').as_posix().replace('/', '.'): path for folder in ('.', 'engine', 'fast', 'assignment')
-         for path in (shipped.ROOT / folder).glob('*.py')}
+ROOMS = {path.relative_to(shipped.ROOT).with_suffix('').as_posix().replace('/', '.'): path
+         for folder in ('.', 'engine', 'fast', 'assignment') for path in (shipped.ROOT / folder).glob('*.py')}
 
 
 def imports(path):
@@ -24,12 +24,13 @@ def imports(path):
 ARROWS = {room: set(imports(path)) for room, path in ROOMS.items()}
 
 
-@pytest.mark.parametrize('below, above', [('engine', ('style_transfer', 'reconstruct', 'fast', 'fast_style_transfer', 'assignment')),
-                                          ('fast', ('fast_style_transfer', 'reconstruct', 'assignment')),
-                                          ('recipes', ('style_transfer', 'fast', 'assignment')),
-                                          ('utils', ('style_transfer', 'load_vgg', 'recipes', 'fast', 'assignment')),
-                                          ('load_vgg', ('style_transfer', 'recipes', 'fast', 'assignment')),
-                                          ('style_transfer', ('fast', 'fast_style_transfer', 'reconstruct', 'assignment'))])
+@pytest.mark.parametrize('below, above', [
+    ('engine', ('style_transfer', 'reconstruct', 'fast', 'fast_style_transfer', 'assignment')),
+    ('fast', ('fast_style_transfer', 'reconstruct', 'assignment')),
+    ('recipes', ('style_transfer', 'fast', 'assignment')),
+    ('utils', ('style_transfer', 'load_vgg', 'recipes', 'fast', 'assignment')),
+    ('load_vgg', ('style_transfer', 'recipes', 'fast', 'assignment')),
+    ('style_transfer', ('fast', 'fast_style_transfer', 'reconstruct', 'assignment'))])
 def test_arrows_go_down(below, above):
     found = {(room, there) for room, imported in ARROWS.items() for there in imported
              if room.split('.')[0] == below and there.split('.')[0] in above}
@@ -52,3 +53,10 @@ def test_every_room_that_loads_tensorflow_quiets_it_first():
 def test_the_root_is_the_card_and_the_commands():
     assert {path.name for path in shipped.ROOT.glob('*.py')} == {
         'style_transfer.py', 'load_vgg.py', 'utils.py', 'recipes.py', 'reconstruct.py', 'fast_style_transfer.py'}
+
+
+def test_lines_are_of_120_characters_at_most():
+    files = [path for pattern in ('*.py', '*/*.py', 'tests/*/*.py') for path in shipped.ROOT.glob(pattern)]
+    long = [f'{path.relative_to(shipped.ROOT)}:{number}' for path in [*files, shipped.ROOT / 'README.md']
+            for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), start=1) if len(line) > 120]
+    assert len(files) > 70 and long == []

@@ -87,7 +87,7 @@ def test_a_single_channel_keeps_its_dimension(tmp_path, levels):
     assert [W.shape for W, _ in read.convolutions.values()] == [W.shape for W, _ in weights.convolutions.values()]
 
 
-# ---------------------------------------------------------------------------------------------------------------- levels
+# --------------------------------------------------------------------------------------------------------------- levels
 
 def test_levels_are_as_near_as_levels_can_be():
     """256 levels leave √3π/2 / 256² of a normal variance at best (Panter and Dite 1951)."""
@@ -129,7 +129,7 @@ def test_codes_beyond_the_levels_are_no_weights(tmp_path):
     not_a_weights_file(tmp_path / 'bad.mat')
 
 
-# ------------------------------------------------------------------------------------------------------------- the graph
+# ------------------------------------------------------------------------------------------------------------ the graph
 
 def test_the_references_convolution_is_scipys():
     rng = np.random.default_rng(0)
@@ -158,7 +158,8 @@ def test_layers_agree_with_numpy(size, pooling, kind):
     features = load(image, weights, pooling)
     for name in expected:
         np.testing.assert_allclose(features[name], expected[name], rtol=1e-4, atol=1e-3, err_msg=name)
-    np.testing.assert_allclose(features[f'{pooling}pool1'], reference.pool(expected['conv1_2'], kind), rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(features[f'{pooling}pool1'], reference.pool(expected['conv1_2'], kind),
+                               rtol=1e-4, atol=1e-3)
 
 
 def test_batches_and_unknown_sizes():
@@ -260,7 +261,8 @@ def test_keras_weights_give_the_same_features(tmp_path):
     image = np.random.default_rng(0).uniform(0, 255, (32, 48, 3)).astype(np.float32)
     ours = load(image - weights.mean_pixels, weights)
     bgr = tensorflow.keras.applications.vgg19.preprocess_input(image[None].copy())
-    for keras_name, name in (('block1_conv1', 'conv1_1'), ('block1_conv2', 'conv1_2')):  # up to the pooling, a maximum there
+    # up to the pooling, a maximum there
+    for keras_name, name in (('block1_conv1', 'conv1_1'), ('block1_conv2', 'conv1_2')):
         theirs = tensorflow.keras.Model(model.input, model.get_layer(keras_name).output)(bgr).numpy()[0]
         np.testing.assert_allclose(ours[name], theirs, rtol=1e-4, atol=1e-3)
     with tf.Graph().as_default(), tf.Session() as sess:

@@ -14,9 +14,11 @@ from engine import runs, shipped
 from engine.messages import UserError
 from fast import models
 
-PICTURE = ['--content', 'content.png', '--style', 'style.png', '--width', '48', '--height', '32', '--vgg', 'tiny.mat', '--threads', '1']
-NETWORK = ['train', '--style', 'style.png', '--images', 'photos', '--held-out', 'content.png', '--side', '32', '--batch', '1',
-           '--network', 'johnson', '--base', '4', '--vgg', 'tiny.mat', '--threads', '1', '--name', 'fast']
+PICTURE = ['--content', 'content.png', '--style', 'style.png', '--width', '48', '--height', '32', '--vgg', 'tiny.mat',
+           '--threads', '1']
+NETWORK = ['train', '--style', 'style.png', '--images', 'photos', '--held-out', 'content.png', '--side', '32',
+           '--batch', '1', '--network', 'johnson', '--base', '4', '--vgg', 'tiny.mat', '--threads', '1',
+           '--name', 'fast']
 ABOUT_A_MODEL = 'style_file', 'vgg_file', 'steps', 'held_out', 'saved_model'  # in model.json beside the settings
 
 

@@ -24,7 +24,8 @@ def test_the_other_recipes_have_their_sources_numbers():
     assert (stylenet.content_weight, stylenet.style_weight, stylenet.tv_weight) == (5, 500, 100)
     assert (stylenet.learning_rate, stylenet.beta1, stylenet.beta2, stylenet.iterations) == (10, 0.9, 0.999, 100)
     assert [step for step in range(1, 101) if stylenet.logs(step)] == [25, 50, 75, 100]
-    assert (tutorial.init, tutorial.optimizer, tutorial.pooling, tutorial.iterations) == ('content', 'lbfgs', 'max', 300)
+    assert (tutorial.init, tutorial.optimizer, tutorial.pooling, tutorial.iterations) == (
+        'content', 'lbfgs', 'max', 300)
     assert (tutorial.content_weight, tutorial.style_coefficient) == (1, '1/(N⁴M²)')
     assert gatys.style_layer_weights == (0.2,) * 5 and gatys.content_coefficient == '1/2' and gatys.pooling == 'avg'
 

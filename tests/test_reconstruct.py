@@ -21,7 +21,8 @@ def call(images, tiny_vgg, workdir):
 
 
 def test_each_picture_is_trained_by_one_loss_alone():
-    top, bottom = reconstruct.reconstructions(Path('a.png'), Path('b.png'), ('conv1_2', 'conv4_2_pre'), ('conv1_1', 'conv3_1'), 7)
+    top, bottom = reconstruct.reconstructions(Path('a.png'), Path('b.png'), ('conv1_2', 'conv4_2_pre'),
+                                              ('conv1_1', 'conv3_1'), 7)
     assert [recipe.content_layers for _, _, recipe in top] == [('conv1_2',), ('conv4_2_pre',)]
     assert [recipe.style_layers for _, _, recipe in bottom] == [('conv1_1',), ('conv1_1', 'conv3_1')]
     assert [recipe.style_layer_weights for _, _, recipe in bottom] == [(1,), (0.5, 0.5)]

@@ -49,7 +49,8 @@ def evaluate(machine):
 
 @pytest.mark.parametrize('recipe, reference_losses', [
     (recipes.CS20, reference.cs20), (recipes.STYLENET, reference.stylenet),
-    (recipes.LBFGS_TUTORIAL, reference.lbfgs_tutorial), (recipes.GATYS, reference.gatys)], ids=lambda x: getattr(x, 'name', ''))
+    (recipes.LBFGS_TUTORIAL, reference.lbfgs_tutorial), (recipes.GATYS, reference.gatys)],
+    ids=lambda x: getattr(x, 'name', ''))
 def test_losses_and_gradient_are_those_of_the_formulas(images, tiny_vgg, workdir, recipe, reference_losses):
     machine = StyleTransfer(*images, WIDTH, HEIGHT, recipe=recipe, vgg=tiny_vgg, precision='float32')
     weights = load_vgg.read_weights(tiny_vgg)
@@ -150,8 +151,10 @@ def test_all_weights_times_a_number_give_the_same_picture(images, tiny_vgg, work
     """L-BFGS by itself depends on the size of the loss: times 10⁻⁴ it found another picture, or stalled."""
     pictures = []
     for factor in (1, 2 ** -13, 1e4):
-        recipe = dataclasses.replace(recipes.GATYS, content_weight=factor * 1., style_weight=factor * recipes.GATYS.style_weight)
-        machine = StyleTransfer(*images, WIDTH, HEIGHT, recipe=recipe, vgg=tiny_vgg, precision='float32', name=f'{factor}')
+        recipe = dataclasses.replace(recipes.GATYS, content_weight=factor * 1.,
+                                     style_weight=factor * recipes.GATYS.style_weight)
+        machine = StyleTransfer(*images, WIDTH, HEIGHT, recipe=recipe, vgg=tiny_vgg, precision='float32',
+                                name=f'{factor}')
         machine.build()
         assert machine.train(25).step == 25
         pictures.append(np.float32(utils.read_image(f'outputs/{factor}/final.png')))
@@ -167,7 +170,8 @@ def test_only_the_image_is_trained(machine):
 
 def test_the_graph_holds_no_features_of_the_style_image(machine):
     machine.build()
-    largest = max((node.attr['value'].tensor.ByteSize() for node in machine.graph.as_graph_def().node if node.op == 'Const'))
+    largest = max((node.attr['value'].tensor.ByteSize()
+                   for node in machine.graph.as_graph_def().node if node.op == 'Const'))
     features = 4 * WIDTH * HEIGHT * 4  # bytes of conv1_1
     assert largest < features
 
@@ -194,13 +198,14 @@ def test_more_content_layers_are_a_weighted_sum(images, tiny_vgg, workdir):
     machine.build()
     weights = load_vgg.read_weights(tiny_vgg)
     F, P = (reference.vgg(image[0], weights) for image in (machine.centred_start, machine.centred_content))
-    expected = sum(w * reference.cs20_content_loss(F[layer], P[layer]) for w, layer in [(0.5, 'conv1_2'), (2, 'conv5_2')])
+    expected = sum(w * reference.cs20_content_loss(F[layer], P[layer])
+                   for w, layer in [(0.5, 'conv1_2'), (2, 'conv5_2')])
     with tf.Session(graph=machine.graph) as sess:
         sess.run(machine.assign_img, {machine.new_img: machine.centred_start})
         assert sess.run(machine.content_loss) == pytest.approx(expected, rel=1e-4)
 
 
-# ----------------------------------------------------------------------------------------------------- what can be given
+# ---------------------------------------------------------------------------------------------------- what can be given
 
 def built(images, tiny_vgg, **given):
     machine = StyleTransfer(*images, WIDTH, HEIGHT, vgg=tiny_vgg, precision='float32', **given)
@@ -229,7 +234,8 @@ def test_targets_that_are_given_are_those_of_the_loss(images, tiny_vgg, workdir)
     P = features_of(weights, utils.get_resized_image(images[1], WIDTH, HEIGHT), recipe.content_layers)
     others = [rng.uniform(0, 255, (1, *size, 3)).astype(np.float32) for size in ((24, 40), (32, 32))]
     values = [[gram.of(a) for a in features_of(weights, other, recipe.style_layers)] for other in others]
-    blend = [GramMatrix(one.matrix / one.positions * 0.25 + two.matrix / two.positions * 0.75, 1) for one, two in zip(*values)]
+    blend = [GramMatrix(one.matrix / one.positions * 0.25 + two.matrix / two.positions * 0.75, 1)
+             for one, two in zip(*values)]
     machine = built(images, tiny_vgg, targets=(P, [Target(gram, value) for value in blend]),
                     run=runs.Run('r', {}), initial_img=utils.get_resized_image(images[0], WIDTH, HEIGHT))
     machine.train(1)
@@ -251,7 +257,7 @@ def test_a_callback_gets_every_iterate_and_train_says_how_it_ended(images, tiny_
         told.append((iterate.step, iterate.losses))
         if iterate.step in (7, 12):
             pictures[iterate.step] = iterate.picture()
-    assert machine.train(12, callback) == (12, 'finished')
+    assert machine.train(12, callback) == (12, 'finished', 0)
     assert [step for step, _ in told] == list(range(1, 13))
     for step, losses in told:
         assert list(losses) == ['content_loss', 'style_loss', 'total_loss']
@@ -259,4 +265,4 @@ def test_a_callback_gets_every_iterate_and_train_says_how_it_ended(images, tiny_
         if step < 12:
             assert losses == machine.run.history[newest]
     assert (pictures[12] == utils.read_image('outputs/r/final.png')).all() and (pictures[7] != pictures[12]).any()
-    assert machine.train(12, callback) == (12, 'finished') and len(told) == 12
+    assert machine.train(12, callback) == (12, 'finished', 12) and len(told) == 12

@@ -1,4 +1,4 @@
-"""Images in and out: every kind of file against its numbers, resizing against SciPy and Pillow, files that stay whole."""
+"""Images in and out: every kind of file against its numbers, resizing against SciPy and Pillow, files staying whole."""
 
 import contextlib
 import os
@@ -38,7 +38,7 @@ ONLY_KEY = (COLOUR == KEY).all(axis=2, keepdims=True)
 BITS = GREY > 128
 PALE = COLOUR // 4 + 96  # all of it has a place in Lab
 
-# -------------------------------------------------------------------------------------------------------- kinds of files
+# ------------------------------------------------------------------------------------------------------- kinds of files
 
 def png(pixels, depth, colour_type, chunks=(), size=None):
     """The bytes of a PNG of the rows `pixels` as they are stored; `size` is declared, whatever is there."""
@@ -79,9 +79,12 @@ def in_palette():
 KINDS = {
     'grey.png': (lambda path: iio.imwrite(path, GREY), grey(GREY), 0),
     'grey.jpg': (lambda path: iio.imwrite(path, blocks(GREY), quality=100), blocks(grey(GREY)), 2),
-    '1 bit.png': (lambda path: path.write_bytes(png(np.packbits(BITS, axis=1), 1, 0, size=(6, 4))), grey(BITS * 255), 0),
-    '4 bits.png': (lambda path: path.write_bytes(png(INDICES[:, ::2] * 16 + INDICES[:, 1::2], 4, 0)), grey(INDICES * 17.), 0),
-    'grey and alpha.png': (lambda path: iio.imwrite(path, np.dstack([GREY, ALPHA])), over_white(grey(GREY), ALPHA), 1e-3),
+    '1 bit.png': (lambda path: path.write_bytes(png(np.packbits(BITS, axis=1), 1, 0, size=(6, 4))),
+                  grey(BITS * 255), 0),
+    '4 bits.png': (lambda path: path.write_bytes(png(INDICES[:, ::2] * 16 + INDICES[:, 1::2], 4, 0)),
+                   grey(INDICES * 17.), 0),
+    'grey and alpha.png': (lambda path: iio.imwrite(path, np.dstack([GREY, ALPHA])),
+                           over_white(grey(GREY), ALPHA), 1e-3),
     'grey key.png': (lambda path: path.write_bytes(png(GREY, 8, 0, [(b'tRNS', bytes([0, KEY[0]]))])),
                      np.where(grey(GREY) == KEY[0], 255, grey(GREY)), 0),
     'colour.png': (lambda path: iio.imwrite(path, COLOUR), COLOUR, 0),
@@ -90,7 +93,8 @@ KINDS = {
     'alpha.png': (lambda path: iio.imwrite(path, np.dstack([COLOUR, ALPHA])), over_white(COLOUR, ALPHA), 1e-3),
     'alpha.webp': (lambda path: iio.imwrite(path, np.dstack([COLOUR, ALPHA]), lossless=True, exact=True),
                    over_white(COLOUR, ALPHA), 1e-3),
-    'palette.png': (lambda path: path.write_bytes(png(INDICES, 8, 3, [(b'PLTE', PALETTE.tobytes())])), PALETTE[INDICES], 0),
+    'palette.png': (lambda path: path.write_bytes(png(INDICES, 8, 3, [(b'PLTE', PALETTE.tobytes())])),
+                    PALETTE[INDICES], 0),
     'palette and alpha.png': (lambda path: path.write_bytes(png(INDICES, 8, 3, [
         (b'PLTE', PALETTE.tobytes()), (b'tRNS', OPACITY[:10].tobytes())])),
         over_white(PALETTE[INDICES], OPACITY[INDICES]), 1e-3),
@@ -108,17 +112,20 @@ KINDS = {
         over_white(DEEP / 257, ALPHA), 1),
     'float.tif': (lambda path: iio.imwrite(path, FLOAT[:, :, 0]), grey(FLOAT[:, :, 0].clip(0, 1) * 255), 1e-3),
     'float colour.tif': (lambda path: iio.imwrite(path, FLOAT), FLOAT.clip(0, 1) * 255, 1e-3),
-    'float to 255.tif': (lambda path: iio.imwrite(path, COLOUR.astype(np.float32) + 0.25), (COLOUR + 0.25).clip(0, 255), 1e-3),
-    'float and alpha.tif': (lambda path: iio.imwrite(path, FLOAT[:, :, :2], photometric='minisblack', planarconfig='contig',
-                                                     extrasamples=['unassalpha']),
+    'float to 255.tif': (lambda path: iio.imwrite(path, COLOUR.astype(np.float32) + 0.25),
+                         (COLOUR + 0.25).clip(0, 255), 1e-3),
+    'float and alpha.tif': (lambda path: iio.imwrite(path, FLOAT[:, :, :2], photometric='minisblack',
+                                                     planarconfig='contig', extrasamples=['unassalpha']),
                             over_white(grey(FLOAT[:, :, 0].clip(0, 1) * 255), FLOAT[:, :, 1].clip(0, 1) * 255), 1e-3),
     'CMYK.tif': (lambda path: Image.fromarray(CMYK, 'CMYK').save(path), from_cmyk(CMYK), 1),
     # Pillow 12.3, which Python 3.10 gets, does not read uncompressed ones; they are rare
-    'YCbCr.tif': (lambda path: Image.fromarray(blocks(COLOUR)).convert('YCbCr').save(path, compression='jpeg', quality=100),
-                  blocks(COLOUR), 4),
+    'YCbCr.tif': (lambda path: Image.fromarray(blocks(COLOUR)).convert('YCbCr').save(
+        path, compression='jpeg', quality=100),
+        blocks(COLOUR), 4),
     'Lab.tif': (lambda path: Image.fromarray(PALE).convert('LAB').save(path), PALE, 4),
     # Pillow, as Photoshop, stores inverted values and a marker that says so
-    'CMYK.jpg': (lambda path: Image.fromarray(blocks(CMYK), 'CMYK').save(path, quality=100), blocks(from_cmyk(CMYK)), 4),
+    'CMYK.jpg': (lambda path: Image.fromarray(blocks(CMYK), 'CMYK').save(path, quality=100),
+                 blocks(from_cmyk(CMYK)), 4),
     'colour.bmp': (lambda path: iio.imwrite(path, COLOUR), COLOUR, 0),
     'colour.jpg': (lambda path: iio.imwrite(path, blocks(COLOUR), quality=100, subsampling=0), blocks(COLOUR), 3),
     'animated.gif': (lambda path: iio.imwrite(path, FRAMES, duration=100), COLOUR, 0),
@@ -162,8 +169,9 @@ def stored(upright, orientation):
 
 
 @pytest.mark.parametrize('orientation', ORIENTATIONS)
-@pytest.mark.parametrize('suffix, mode', [('.jpg', 'RGB'), ('.jpg', 'L'), ('.png', 'RGB'), ('.png', 'L'), ('.png', 'LA'),
-                                          ('.png', 'P'), ('.tif', 'RGB'), ('.tif', 'L'), ('.tif', 'P'), ('.webp', 'RGB')])
+@pytest.mark.parametrize('suffix, mode', [
+    ('.jpg', 'RGB'), ('.jpg', 'L'), ('.png', 'RGB'), ('.png', 'L'), ('.png', 'LA'), ('.png', 'P'),
+    ('.tif', 'RGB'), ('.tif', 'L'), ('.tif', 'P'), ('.webp', 'RGB')])
 def test_exif_orientation(tmp_path, suffix, mode, orientation):
     image, expected = {'RGB': (COLOUR, COLOUR), 'L': (GREY, grey(GREY)), 'P': (INDICES, PALETTE[INDICES]),
                        'LA': (np.dstack([GREY, ALPHA]), over_white(grey(GREY), ALPHA))}[mode]
@@ -217,7 +225,8 @@ BAD = {
     'cut.webp': (lambda path: (noise(path), cut(path, 0.5)), ''),
     'only a head.png': (lambda path: (noise(path), path.write_bytes(path.read_bytes()[:33])), ''),
     'flipped.png': (flipped_byte, 'broken'),
-    'million by million.png': (lambda path: path.write_bytes(png([], 8, 2, size=(10**6, 10**6))), '1000000000000 pixels'),
+    'million by million.png': (lambda path: path.write_bytes(png([], 8, 2, size=(10**6, 10**6))),
+                               '1000000000000 pixels'),
     '120 megapixels.png': (lambda path: path.write_bytes(png([], 8, 2, size=(12000, 10000))),
                            '12000×10000 is more than 90000000 pixels'),
     'huge floats.tif': (huge_float_tiff, '50000000×4 is more than 90000000 pixels'),
@@ -288,7 +297,8 @@ def test_fit_against_scipy(old, new):
     assert np.abs(fitted - expected).max() < 0.01
 
 
-@pytest.mark.parametrize('old, new', SIZES + [((403, 611), (20, 31)), ((1000, 301), (33, 17)), ((640, 480), (16, 16)), ((161, 499), (16, 17))])
+@pytest.mark.parametrize('old, new', SIZES + [((403, 611), (20, 31)), ((1000, 301), (33, 17)), ((640, 480), (16, 16)),
+                                              ((161, 499), (16, 17))])
 def test_fit_keeps_the_aspect_and_the_centre(old, new):
     """On a picture whose red is the column and whose green is the row."""
     H, W = old
@@ -347,7 +357,8 @@ def test_the_default_pair_is_what_it_was_to_the_bit(path):
     smooth = skimage.filters.gaussian(image, (scale - 1) / 2, mode='nearest', preserve_range=True, channel_axis=-1)
     to_input = skimage.transform.AffineTransform(scale=scale, translation=[(W - scale * width + scale - 1) / 2,
                                                                            (H - scale * height + scale - 1) / 2])
-    expected = skimage.transform.warp(smooth, to_input, output_shape=(height, width), order=1, mode='edge', preserve_range=True)
+    expected = skimage.transform.warp(smooth, to_input, output_shape=(height, width), order=1, mode='edge',
+                                      preserve_range=True)
     assert (utils.fit(image, width, height) == expected.astype(np.float32)).all()
 
 

@@ -27,9 +27,11 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 class Handler(http.server.BaseHTTPRequestHandler):
     """Serves CONTENT, in the way that the path says.
 
-    /whole; /wrong: as many other bytes; /endless: these without a length, again and again; /page: a short page; /missing: 404
+    /whole; /wrong: as many other bytes; /endless: these without a length, again and again; /page: a short page;
+    /missing: 404
     /drops: a third of what is asked, then the connection ends; /resets, /stalls: likewise, but only from the beginning
-    /no-range, /no-range-drops: whatever range is asked; /unsatisfiable: 416 to any range; /shifted: 100 bytes further on
+    /no-range, /no-range-drops: whatever range is asked; /unsatisfiable: 416 to any range;
+    /shifted: 100 bytes further on
     """
 
     def do_GET(self):
@@ -128,7 +130,8 @@ def test_a_server_that_has_not_the_range_starts_over(server, tmp_path, name):
 
 
 def test_a_server_that_neither_resumes_nor_holds_out_is_given_up(server, tmp_path):
-    with pytest.raises(UserError, match='100000 of 300000 bytes have come .the connection was closed.; the same command'):
+    with pytest.raises(UserError, match='100000 of 300000 bytes have come .the connection was closed.; '
+                                        'the same command'):
         get(server, 'no-range-drops', tmp_path / 'file')
     assert len(server.asked) == 1 + download.TRIES and not (tmp_path / 'file').exists()
     get(server, 'whole', tmp_path / 'file')
@@ -264,11 +267,12 @@ def test_keras_that_cannot_download_ends_in_one_line(house, server, monkeypatch,
     monkeypatch.setattr(tensorflow.keras.applications, 'VGG19', fail)
     assert load_vgg.main(['--source', 'keras']) == 2
     err = capsys.readouterr().err
-    assert err.count('\n') == 1 and 'Name or service not known; the same command tries again, --source vlfeat' in err
+    assert err.count('\n') == 1 and 'Name or service not known; the same command tries again; --source vlfeat' in err
     assert list(house.iterdir()) == []
 
 
-@pytest.mark.parametrize('flags, message', [(['--source', 'torch'], 'vlfeat'), (['--source', 'keras', '--url', 'a'], '--url is')])
+@pytest.mark.parametrize('flags, message', [(['--source', 'torch'], 'vlfeat'),
+                                            (['--source', 'keras', '--url', 'a'], '--url is')])
 def test_wrong_flags(flags, message, capsys):
     assert load_vgg.main(flags) == 2
     err = capsys.readouterr().err

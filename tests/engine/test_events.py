@@ -21,7 +21,8 @@ def ask(run_folder):
     server = subprocess.Popen([sys.executable, '-m', 'tensorboard.main', '--logdir', 'graphs', '--port', '0', '--host',
                                '127.0.0.1'], cwd=run_folder, stderr=subprocess.PIPE, text=True)
     try:
-        address = next(match[0] for match in (re.search(r'http://127.0.0.1:\d+/', line) for line in server.stderr) if match)
+        address = next(match[0] for match in (re.search(r'http://127.0.0.1:\d+/', line) for line in server.stderr)
+                       if match)
 
         def get(path, **query):
             with urllib.request.urlopen(f'{address}data/{path}?{urllib.parse.urlencode(query)}', timeout=30) as answer:

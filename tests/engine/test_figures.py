@@ -37,7 +37,8 @@ def test_loss_curves_show_every_loss_on_a_log_axis(tmp_path, axes):
     assert [axes[0].get_xscale(), axes[0].get_yscale()] == ['linear', 'log']
     for line, values in zip(axes[0].lines, HISTORY.T, strict=True):
         assert (line.get_xdata() == np.arange(300)).all() and (line.get_ydata() == values).all()
-    assert [text.get_text() for text in axes[0].get_legend().get_texts()] == ['content loss', 'style loss', 'total loss']
+    assert [text.get_text() for text in axes[0].get_legend().get_texts()] == [
+        'content loss', 'style loss', 'total loss']
     low, high = axes[0].get_ylim()
     assert low < HISTORY.min() and HISTORY.max() < high
     assert all(ink(tmp_path / 'losses.png', curve) > 300 for curve in range(3))
@@ -146,7 +147,8 @@ def test_the_animation_of_noise_stays_small(tmp_path):
 @pytest.mark.parametrize('draw', [
     lambda path, picture: figures.loss_curves(path, COLUMNS, HISTORY),
     lambda path, picture: figures.sheet(path, [np.zeros((4, 4, 3))]),
-    lambda path, picture: figures.progress(path, [picture], iio.imread(picture))], ids=['loss_curves', 'sheet', 'progress'])
+    lambda path, picture: figures.progress(path, [picture], iio.imread(picture))],
+    ids=['loss_curves', 'sheet', 'progress'])
 def test_figures_are_written_whole_or_not_at_all(tmp_path, monkeypatch, draw):
     picture, path = tmp_path / 'picture.png', tmp_path / 'figure.gif'
     iio.imwrite(picture, np.zeros((4, 4, 3), np.uint8))

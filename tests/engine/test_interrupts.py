@@ -13,10 +13,19 @@ from engine import figures, interrupts, shipped
 from style_transfer import StyleTransfer
 
 
+@pytest.fixture(autouse=True)
+def not_ignored():
+    """As at a terminal: a process that was started in the background may have been told to ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize('program', ['style_transfer.py', 'reconstruct.py', 'fast_style_transfer.py', 'load_vgg.py'])
 def test_while_packages_load_there_is_no_page(program):
     for library in ('_multiarray_umath', 'libtensorflow'):  # NumPy and TensorFlow, as they come
-        process = subprocess.Popen([sys.executable, shipped.ROOT / program], stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen([sys.executable, shipped.ROOT / program, '--help'], stderr=subprocess.PIPE,
+                                   stdout=subprocess.DEVNULL, text=True)
         while library not in Path(f'/proc/{process.pid}/maps').read_text():
             assert process.poll() is None
             time.sleep(0.002)
@@ -51,4 +60,4 @@ def test_while_the_last_pictures_are_written(images, tiny_vgg, workdir, monkeypa
     with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patch:
         patch.setattr(figures, 'loss_curves', pressed)
         machine.train(3)
-    assert machine.train(3) == (3, 'finished') and (workdir / 'outputs/r/progress.gif').exists()
+    assert machine.train(3) == (3, 'finished', 3) and (workdir / 'outputs/r/progress.gif').exists()

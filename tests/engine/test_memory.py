@@ -23,8 +23,9 @@ def test_what_fits_is_let_be(free):
 
 
 def test_a_size_that_would_fit_is_named_and_does_fit(free):
-    free(650e6 + 18 * 52e6 + 3100 * 300_000)  # so many pixels of 3:2 are 670×447
-    with pytest.raises(UserError, match=r'^3000×2000 needs [\d.]+ GB of memory, and [\d.]+ GB are free; --width 670 --height 447 would fit$'):
+    free(650e6 + 18 * 52e6 + 3060 * 300_000)  # so many pixels of 3:2 are 670×447
+    with pytest.raises(UserError, match=r'^3000×2000 needs [\d.]+ GB of memory, and [\d.]+ GB are free; '
+                                        r'--width 670 --height 447 would fit$'):
         memory.check(3000, 2000, 52e6, 'adam', 'float32')
     memory.check(670, 447, 52e6, 'adam', 'float32')
 
@@ -38,26 +39,41 @@ def test_too_little_for_any_picture(free):
 @pytest.mark.parametrize('program', [style_transfer, reconstruct])
 def test_the_commands_say_it_before_anything_starts(program, free, images, tiny_vgg, workdir, capsys):
     free(2 << 30)
-    assert program.main(['--content', str(images[0]), '--style', str(images[1]), '--vgg', str(tiny_vgg), '--width', '4000']) == 2
+    assert program.main(['--content', str(images[0]), '--style', str(images[1]), '--vgg', str(tiny_vgg),
+                         '--width', '4000']) == 2
     said = capsys.readouterr()
     assert re.fullmatch(r'error: 4000×2667 needs .* --width \d+ --height \d+ would fit\n', said.err)
     assert 'in the style of' not in said.out and not list(workdir.iterdir())
 
 
-def test_a_container_s_limit_counts(monkeypatch):
-    files = {'/proc/meminfo': 'MemTotal: 9000 kB\nMemAvailable:  5000 kB\n', 'memory.max': '4000000\n', 'memory.current': '3500000\n',
-             'memory.stat': 'anon 7\ninactive_file 250000\n'}
-
-    class Files:
-        def __init__(self, *path):
-            self.name = path[-1].rpartition('/')[2] if path[-1].startswith('/sys') else path[-1]
-
-        def read_text(self):
-            return files[self.name]
-    monkeypatch.setattr(memory, 'Path', Files)
-    assert memory.free_memory() == 750_000
-    files['memory.max'] = 'max\n'
+@pytest.mark.parametrize('limit, used, inactive', [
+    ('memory.max', 'memory.current', 'inactive_file'),
+    ('memory/memory.limit_in_bytes', 'memory/memory.usage_in_bytes', 'total_inactive_file')])
+def test_a_containers_limit_counts(monkeypatch, tmp_path, limit, used, inactive):
+    files = {'/proc/meminfo': tmp_path / 'meminfo', '/sys/fs/cgroup': tmp_path / 'group'}
+    monkeypatch.setattr(memory, 'Path', files.get)
+    assert memory.free_memory() == 4 << 30  # where nothing says anything
+    files['/proc/meminfo'].write_text('MemTotal: 9000 kB\nMemAvailable:  5000 kB\n')
     assert memory.free_memory() == 5000 * 1024
-    files.clear()
-    monkeypatch.setattr(memory, 'Path', lambda *path: Path('/nowhere'))
-    assert memory.free_memory() == 4 << 30
+    folder = (tmp_path / 'group' / limit).parent
+    folder.mkdir(parents=True)
+    for name, text in ((limit, '4000000'), (used, '3500000'),
+                       (str(Path(limit).with_name('memory.stat')), f'anon 7\n{inactive} 250000')):
+        (tmp_path / 'group' / name).write_text(text + '\n')
+    assert memory.free_memory() == 750_000
+    (tmp_path / 'group' / limit).write_text('max\n')
+    assert memory.free_memory() == 5000 * 1024
+
+
+def test_what_is_needed_is_near_what_was_measured():
+    """Peaks of VmHWM on one machine, by benchmarks/memory.py, in bytes."""
+    deep, shallow = 51.8e6, 2.2e6
+    for size, network, peak in (((333, 250), (deep, 'adam', 'float32'), 1.813e9),
+                                ((1333, 1000), (deep, 'adam', 'float32'), 5.241e9),
+                                ((333, 250), (deep, 'adam', 'bfloat16'), 1.484e9),
+                                ((1333, 1000), (deep, 'adam', 'bfloat16'), 3.584e9),
+                                ((333, 250), (shallow, 'lbfgs', 'float32', True), 1.101e9),
+                                ((1333, 1000), (shallow, 'lbfgs', 'float32', True), 7.596e9),
+                                ((333, 250), (deep, 'lbfgs', 'float32'), 1.7e9),
+                                ((1333, 1000), (deep, 'lbfgs', 'float32'), 6.021e9)):
+        assert 0.97 < memory.needed(size[0] * size[1], *network) / peak < 1.22

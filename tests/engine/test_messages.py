@@ -18,7 +18,8 @@ def test_only_ways_whose_flag_the_command_has_are_named(capsys):
         commands.add_parser('one').add_argument('--restart', action='store_true')
         commands.add_parser('two').add_argument('--name')
         parser.parse_args(argv)
-        raise UserError('it is broken', ('--restart', 'begins again'), ('--name', 'NEW starts another'), ('--tile', 'W helps'))
+        raise UserError('it is broken', ('--restart', 'begins again'), ('--name', 'NEW starts another'),
+                        ('--tile', 'W helps'))
     said = []
     for argv in (['one'], ['two'], []):
         assert main(argv) == 2
@@ -31,8 +32,9 @@ def test_in_a_program_of_ones_own_all_ways_are_named():
     assert str(UserError('it is\nbroken', ('--a', 'helps'), ('--b', 'too'))) == 'it is broken; --a helps, --b too'
 
 
-@pytest.mark.parametrize('encoding, shows', [('cp1252', '333×250 alpha … sum -'), ('latin-1', '333×250 alpha ... sum -'),
-                                             ('ascii', '333x250 alpha ... sum -'), ('utf-8', '333×250 α … Σ −')])
+@pytest.mark.parametrize('encoding, shows', [
+    ('cp1252', '333×250 alpha … sum -'), ('latin-1', '333×250 alpha ... sum -'),
+    ('ascii', '333x250 alpha ... sum -'), ('utf-8', '333×250 α … Σ −')])
 def test_a_terminal_that_lacks_a_letter_gets_another(encoding, shows):
     program = ('from engine import messages\n'
                '@messages.command_line\n'
@@ -44,7 +46,8 @@ def test_a_terminal_that_lacks_a_letter_gets_another(encoding, shows):
                           env=os.environ | {'PYTHONIOENCODING': encoding})
     assert done.stdout.decode(encoding) == shows + '\n'
     error = done.stderr.decode(encoding)
-    assert error == ('error: 漢 … ?\n' if encoding == 'utf-8' else 'error: ? … ?\n' if encoding == 'cp1252' else 'error: ? ... ?\n')
+    assert error == ('error: 漢 … ?\n' if encoding == 'utf-8' else
+                     'error: ? … ?\n' if encoding == 'cp1252' else 'error: ? ... ?\n')
 
 
 @pytest.mark.parametrize('program', ['style_transfer.py', 'reconstruct.py', 'load_vgg.py'])

@@ -8,8 +8,8 @@ from engine import names
 from engine.messages import UserError
 
 
-@pytest.mark.parametrize('name', ['', '.', '..', '.hidden', ' a', 'a/b', 'a\\b', 'a:b', 'holi*', 'a?', 'photo[1]', 'a]', 'a\nb', 'a\x7f',
-                                  'x' * 101, '漢' * 34, 'a\udcff'])
+@pytest.mark.parametrize('name', ['', '.', '..', '.hidden', ' a', 'a/b', 'a\\b', 'a:b', 'holi*', 'a?', 'photo[1]', 'a]',
+                                  'a\nb', 'a\x7f', 'x' * 101, '漢' * 34, 'a\udcff'])
 def test_a_name_that_could_mean_another_folder_is_refused(name):
     with pytest.raises(UserError, match='^--name .*: must be 1 to 100 bytes') as error:
         names.checked(name)
@@ -25,7 +25,8 @@ def test_names_of_files_stay_what_they_are_where_they_can():
     assert names.of_files('photo', 'starry_night', 'cs20') == 'photo-starry_night-cs20'
 
 
-@pytest.mark.parametrize('stem', ['photo[1]', 'a*b', '.hidden', 'a\nb', 'x' * 250, '漢字' * 40, 'é' * 120, 'bad\udcff', '...'])
+@pytest.mark.parametrize('stem', ['photo[1]', 'a*b', '.hidden', 'a\nb', 'x' * 250, '漢字' * 40, 'é' * 120, 'bad\udcff',
+                                  '...'])
 def test_names_of_other_files_are_made_safe_and_short(stem):
     name = names.of_files(stem, 'style', 'cs20')
     assert names.checked(name) == name == names.of_files(stem, 'style', 'cs20')
@@ -33,5 +34,6 @@ def test_names_of_other_files_are_made_safe_and_short(stem):
 
 
 def test_two_files_are_never_one_name():
-    stems = ['photo[1]', 'photo[1', 'photo_1_', 'photo*1*', 'photo?1?', 'x' * 100, 'x' * 101, 'x' * 150, 'x' * 150 + 'y', '漢' * 50, '漢' * 51]
+    stems = ['photo[1]', 'photo[1', 'photo_1_', 'photo*1*', 'photo?1?', 'x' * 100, 'x' * 101, 'x' * 150,
+             'x' * 150 + 'y', '漢' * 50, '漢' * 51]
     assert len({names.of_files(stem, 's') for stem in stems}) == len(stems)

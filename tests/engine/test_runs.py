@@ -71,13 +71,16 @@ def test_a_longer_run_equals_one_never_stopped(transfer):
     assert final() == final('straight') and history() == history('straight')
 
 
-def test_a_finished_run_says_so_and_stays_as_it_is(transfer, capsys):
-    transfer(20)
+def test_a_finished_run_says_so_and_stays_as_it_is(images, tiny_vgg, workdir, capsys):
+    flags = ['--content', str(images[0]), '--style', str(images[1]), '--width', '48', '--vgg', str(tiny_vgg),
+             '--name', 'r']
+    assert main([*flags, '--iterations', '20']) == 0
     before = final(), history()
-    capsys.readouterr()
-    assert transfer(20) == 20
-    assert 'finished at iteration 20' in capsys.readouterr().out
-    assert (final(), history()) == before
+    assert 'is finished' not in capsys.readouterr().out
+    for n_iters in ('20', '7'):
+        assert main([*flags, '--iterations', n_iters]) == 0
+        assert 'r is finished at iteration 20: --iterations N goes on' in capsys.readouterr().out
+        assert (final(), history()) == before
 
 
 def losses_of(name='r'):
@@ -118,7 +121,8 @@ def test_restart_forgets_the_run_and_nothing_else(transfer):
 @pytest.mark.parametrize('change, says', [
     (dict(seed=7), r'seed \(now 7, was 0\)'),
     (dict(recipe=dataclasses.replace(recipes.CS20, style_weight=3.)), r'style_weight \(now 3.0, was 1.0\)'),
-    (dict(recipe=dataclasses.replace(recipes.CS20, style_layers=('conv1_1', 'conv2_1', 'conv3_1', 'conv4_1', 'conv5_2'))),
+    (dict(recipe=dataclasses.replace(recipes.CS20,
+                                     style_layers=('conv1_1', 'conv2_1', 'conv3_1', 'conv4_1', 'conv5_2'))),
      r'style_layers \(now .*conv5_2.*, was .*conv5_1')])
 def test_never_the_wrong_state(transfer, change, says):
     transfer(20)
@@ -162,13 +166,15 @@ def test_precision_is_what_the_processor_is_fast_at(images, tiny_vgg, workdir, m
 def test_the_processors_features_are_what_linux_says(monkeypatch, tmp_path, flags, found):
     said = tmp_path / 'cpuinfo'
     if flags:
-        said.write_text(f'processor\t: 0\nflags\t\t: {flags}\nbugs\t\t: spectre\n\nprocessor\t: 1\nflags\t\t: {flags}\n')
+        said.write_text(f'processor\t: 0\nflags\t\t: {flags}\nbugs\t\t: spectre\n\n'
+                        f'processor\t: 1\nflags\t\t: {flags}\n')
     monkeypatch.setattr(sessions, 'Path', lambda path: {'/proc/cpuinfo': said}[path])
     assert sessions.bfloat16_hardware() == found
 
 
 def test_a_resume_keeps_its_precision_or_says_why_it_cannot(images, tiny_vgg, workdir, monkeypatch, capsys):
-    flags = ['--content', str(images[0]), '--style', str(images[1]), '--width', '48', '--vgg', str(tiny_vgg), '--name', 'r']
+    flags = ['--content', str(images[0]), '--style', str(images[1]), '--width', '48', '--vgg', str(tiny_vgg),
+             '--name', 'r']
     monkeypatch.setattr(sessions, 'bfloat16_hardware', lambda: None)
     assert main([*flags, '--iterations', '3']) == 0
     monkeypatch.setattr(sessions, 'bfloat16_hardware', lambda: 'avx512_bf16')
@@ -268,12 +274,14 @@ def test_a_disk_that_is_full_at_a_checkpoint(transfer, images, tiny_vgg):
             raise tf.errors.UnknownError(None, None, 'Graph execution error:\n\nDetected at node ...\n'
                                          'model-40.tempstate1; No space left on device\n\t [[{{node save/SaveV2}}]]')
     machine.saver = Full()
-    with pytest.raises(UserError, match='checkpoint of iteration 40 could not be written: No space left on device; earl'):
+    with pytest.raises(UserError, match='checkpoint of iteration 40 could not be written: '
+                                        'No space left on device; earl'):
         machine.train(40)
     assert transfer(40) == 40
 
 
-@pytest.mark.parametrize('name', ['', '.', '..', 'a/b', '.hidden', 'x' * 101, '漢' * 34, 'a:b', 'a\\b', 'holi*', 'a?', 'a[1]', 'a\nb', 'a\x7f'])
+@pytest.mark.parametrize('name', ['', '.', '..', 'a/b', '.hidden', 'x' * 101, '漢' * 34, 'a:b', 'a\\b', 'holi*', 'a?',
+                                  'a[1]', 'a\nb', 'a\x7f'])
 def test_names_that_are_no_folder(transfer, name):
     if name:  # '' means the default
         with pytest.raises(UserError, match='--name'):
@@ -283,12 +291,13 @@ def test_names_that_are_no_folder(transfer, name):
             runs.Run(name, {})
 
 
-# ------------------------------------------------------------------------------------------- what is a run's and what not
+# ----------------------------------------------------------------------------------------- what is a run's and what not
 
 def test_restart_removes_the_exact_names_that_a_run_writes(transfer):
     transfer(20)
-    mine = ['outputs/r/2024 holiday.jpg', 'outputs/r/1.jpg', 'outputs/r/final.png.bak', 'checkpoints/r/model-notes/x.txt',
-            'checkpoints/r/model-20.txt', 'graphs/r/events.txt', 'graphs/r/events.out.tfevents.notes', 'outputs/r/00009.jpg/x']
+    mine = ['outputs/r/2024 holiday.jpg', 'outputs/r/1.jpg', 'outputs/r/final.png.bak',
+            'checkpoints/r/model-notes/x.txt', 'checkpoints/r/model-20.txt', 'graphs/r/events.txt',
+            'graphs/r/events.out.tfevents.notes', 'outputs/r/00009.jpg/x']
     for path in map(Path, mine):
         path.parent.mkdir(exist_ok=True)
         path.write_text('mine')
@@ -307,14 +316,16 @@ def test_pictures_of_an_older_run_do_not_get_into_the_animation(transfer):
     for path in Path('checkpoints/r').iterdir():
         path.unlink()
     transfer(10)
-    assert [int(path.stem) for path in sorted(Path('outputs/r').glob('0*.jpg'))] == [1, 2, 3, 4, 5, 10] and frames() == 6
+    assert ([int(path.stem) for path in sorted(Path('outputs/r').glob('0*.jpg'))] == [1, 2, 3, 4, 5, 10]
+            and frames() == 6)
 
 
 def test_checkpoints_without_their_settings_are_refused_with_two_ways_out(transfer, images, tiny_vgg, capsys):
     transfer(20)
     Path('checkpoints/r/run.json').unlink()
     before = {path: path.read_bytes() for path in Path('checkpoints/r').iterdir()}
-    flags = ['--content', str(images[0]), '--style', str(images[1]), '--vgg', str(tiny_vgg), '--width', '48', '--name', 'r', '--iterations']
+    flags = ['--content', str(images[0]), '--style', str(images[1]), '--vgg', str(tiny_vgg), '--width', '48',
+             '--name', 'r', '--iterations']
     assert main([*flags, '21']) == 2
     error = capsys.readouterr().err
     assert 'run.json: missing' in error and '--restart' in error and '--name' in error and error.count('\n') == 1
@@ -334,8 +345,8 @@ def test_a_history_that_lacks_a_row_is_a_damaged_checkpoint(transfer, capsys):
 
 
 def test_a_converged_run_stays_as_it_is(images, tiny_vgg, workdir, capsys):
-    flags = ['--content', str(images[0]), '--style', str(images[1]), '--width', '48', '--vgg', str(tiny_vgg), '--recipe', 'lbfgs',
-             '--style-weight', '0', '--name', 'r']
+    flags = ['--content', str(images[0]), '--style', str(images[1]), '--width', '48', '--vgg', str(tiny_vgg),
+             '--recipe', 'lbfgs', '--style-weight', '0', '--name', 'r']
     assert main(flags) == 0
     before = final(), history(), saved(), sorted(Path('graphs/r').iterdir())
     for more in ([], ['--iterations', '400']):
@@ -355,7 +366,8 @@ def test_outputs_tidied_away_come_again_and_no_event_file_with_them(transfer):
 def test_what_stands_in_the_way_of_the_lock_is_said(transfer):
     transfer(1)
     lock = Path('checkpoints/r/lock')
-    lock.write_text('of somebody else, and rather longer than the header of a database, which has a hundred bytes, or so I read')
+    lock.write_text('of somebody else, and rather longer than the header of a database, which has a hundred bytes, '
+                    'or so I read')
     with pytest.raises(UserError, match='^checkpoints/r/lock: is not the lock that a run writes .*; remove it$'):
         transfer(2)
     lock.unlink()
@@ -379,7 +391,8 @@ def test_a_folder_of_events_that_may_not_be_written(transfer, monkeypatch):
 
 def test_a_file_with_a_pattern_for_a_name(images, tiny_vgg, workdir, capsys):
     Path('photo[1].png').write_bytes(images[0].read_bytes())
-    flags = ['--content', 'photo[1].png', '--style', str(images[1]), '--vgg', str(tiny_vgg), '--width', '48', '--iterations']
+    flags = ['--content', 'photo[1].png', '--style', str(images[1]), '--vgg', str(tiny_vgg), '--width', '48',
+             '--iterations']
     assert main([*flags, '2']) == 0 and main([*flags, '3']) == 0
     assert 'resuming at iteration 2' in capsys.readouterr().out
     folder, = Path('outputs').iterdir()
@@ -387,7 +400,8 @@ def test_a_file_with_a_pattern_for_a_name(images, tiny_vgg, workdir, capsys):
 
 
 def test_after_a_restart_it_is_another_command_that_goes_on(transfer, images, tiny_vgg, monkeypatch, capsys):
-    flags = ['--content', str(images[0]), '--style', str(images[1]), '--vgg', str(tiny_vgg), '--width', '48', '--name', 'r']
+    flags = ['--content', str(images[0]), '--style', str(images[1]), '--vgg', str(tiny_vgg), '--width', '48',
+             '--name', 'r']
     monkeypatch.setattr(interrupts.StopSignal, 'requested', True)
     assert main(flags) == 130
     assert 'stopped at iteration 1; the same command goes on' in capsys.readouterr().out
@@ -404,7 +418,8 @@ def command(images, tiny_vgg, *flags):
 
 
 def start(images, tiny_vgg, *flags):
-    return subprocess.Popen(command(images, tiny_vgg, *flags), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(command(images, tiny_vgg, *flags), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            text=True)
 
 
 def wait_for(path, process):

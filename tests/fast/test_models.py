@@ -47,7 +47,8 @@ def test_a_fresh_process_gives_the_same_bytes(folder, model, photo, tmp_path):
                'from fast import models\n'
                'photo = utils.read_image(sys.argv[2])[:203, :301]\n'
                'np.save(sys.argv[3], models.Model(sys.argv[1])(photo, 1000))')
-    subprocess.run([sys.executable, '-c', program, folder, PHOTO, tmp_path / 'picture.npy'], cwd=shipped.ROOT, check=True)
+    subprocess.run([sys.executable, '-c', program, folder, PHOTO, tmp_path / 'picture.npy'], cwd=shipped.ROOT,
+                   check=True)
     again = np.load(tmp_path / 'picture.npy')
     assert again.tobytes() == picture.tobytes() and picture.std() > 5
 
@@ -107,7 +108,8 @@ def test_strength_and_colours():
     kept = models.mixed(photo, picture, 1, True)
     luminance = [0.2125, 0.7154, 0.0721]
     np.testing.assert_allclose(kept @ luminance, picture @ luminance, atol=1e-3)
-    np.testing.assert_allclose((kept - (kept @ luminance)[..., None]), photo - (photo @ luminance)[..., None], atol=1e-3)
+    np.testing.assert_allclose((kept - (kept @ luminance)[..., None]), photo - (photo @ luminance)[..., None],
+                               atol=1e-3)
 
 
 def test_a_default_tile_leaves_memory(model, monkeypatch):
@@ -122,7 +124,8 @@ def test_a_default_tile_leaves_memory(model, monkeypatch):
 
 def test_damaged_models_are_refused(folder, tmp_path):
     pb, about = (folder / 'saved_model.pb').read_bytes(), (folder / 'model.json').read_text()
-    for pb_now, about_now in ((pb[:5000], about), (pb, '{'), (pb, '[]'), (pb, json.dumps(ABOUT)), (pb, None), (None, about),
+    for pb_now, about_now in ((pb[:5000], about), (pb, '{'), (pb, '[]'), (pb, json.dumps(ABOUT)), (pb, None),
+                              (None, about),
                               (b'', json.dumps(ABOUT | {'saved_model': utils.file_hash(_file(tmp_path, b''))}))):
         damaged = tmp_path / 'damaged'
         damaged.mkdir(exist_ok=True)
@@ -157,7 +160,7 @@ def test_a_model_is_not_overwritten_by_another_run(folder, workdir):
         models.check_free(folder, runs.Run('r', ABOUT | {'base': 8}))
 
 
-# -------------------------------------------------------------------------------------------------------- what is shipped
+# ------------------------------------------------------------------------------------------------------ what is shipped
 
 SHIPPED = sorted(path.parent for path in shipped.MODELS.glob('*/model.json'))
 

@@ -8,7 +8,8 @@ import reference
 from conftest import random_parameters
 from fast.network import reflected, TransformNet
 
-SHAPES = {'half': (2, 5, True, 2), 'johnson': (1, 9, False, 0)}  # stride, last kernel, skips, fine blocks: for the reference
+# stride, last kernel, skips, fine blocks: for the reference
+SHAPES = {'half': (2, 5, True, 2), 'johnson': (1, 9, False, 0)}
 
 
 @pytest.fixture(params=SHAPES)

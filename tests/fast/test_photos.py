@@ -36,7 +36,8 @@ def reds(photos, indices):
 
 def test_contents_are_found_once_and_the_excluded_ones_nowhere(folder):
     found = files([folder, folder / 'below'], [folder / 'below/3.png', folder / 'below/0.png'])
-    assert sorted(path.name for path in found.values()) == ['1.png', '2.png', '4.png', '5.png', 'cut.jpg', 'empty.png', 'notes.txt']
+    assert sorted(path.name for path in found.values()) == [
+        '1.png', '2.png', '4.png', '5.png', 'cut.jpg', 'empty.png', 'notes.txt']
     assert all(utils.file_hash(path) == digest for digest, path in found.items())
 
 
@@ -71,7 +72,8 @@ def test_batches_go_on_from_any_number(folder):
 
 
 def test_crops_are_half_a_photo_or_nearly_all_of_it(folder):
-    ramp = np.tile(np.linspace(0, 255, 400)[:, None, None], (1, 900, 3)).astype(np.uint8)  # reduced before it is resized
+    # reduced before it is resized
+    ramp = np.tile(np.linspace(0, 255, 400)[:, None, None], (1, 900, 3)).astype(np.uint8)
     (folder / 'ramp').mkdir()
     iio.imwrite(folder / 'ramp' / 'ramp.png', ramp)
     photos = Photos([folder / 'ramp'], SIDE, 0)
