@@ -18,7 +18,7 @@ import recipes
 import style_transfer
 from engine import shipped
 
-SIZES = (333, 250), (500, 375), (750, 562)
+SIZES = (333, 250), (500, 375), (750, 562), (1333, 1000)
 
 
 def case(name, precision, width, height):

@@ -8,4 +8,4 @@ STYLE = ROOT / 'styles' / 'starry_night.jpg'
 HELD_OUT = ROOT / 'content' / 'chelsea.png', ROOT / 'content' / 'coffee.png'  # from the training of fast networks
 WEIGHTS = ROOT / 'weights' / 'vgg19.mat'
 MODELS = ROOT / 'models'
-PROGRAMS = ROOT, ROOT / 'assignment', ROOT / 'benchmarks'
+PROGRAMS = ROOT, ROOT / 'assignment'  # where the commands lie
