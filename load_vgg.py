@@ -67,11 +67,15 @@ class VGG:
     A layer that the weights file lacks raises `MissingLayer`, which lists those it has.
     """
 
-    def __init__(self, input_img, weights, pooling='avg'):
-        """weights: from `read_weights`; pooling: 'avg' (Gatys et al. found it better) or 'max' (as VGG was trained)."""
+    def __init__(self, input_img, weights, pooling='avg', padding='zeros'):
+        """weights: from `read_weights`; pooling: 'avg' (Gatys et al. found it better) or 'max' (as VGG was trained).
+
+        padding: what lies outside of every map, 'zeros' (as VGG was trained) or its 'mirror' image
+        """
         self.input_img = input_img
         self.weights = weights
         self.pooling = pooling
+        self.padding = padding
         self.mean_pixels = weights.mean_pixels.reshape(1, 1, 1, 3)
 
     def _weights(self, layer_idx, expected_layer_name):
@@ -94,6 +98,16 @@ class VGG:
             out = tf.nn.relu(conv2d)
         setattr(self, layer_name + BEFORE_RELU, conv2d)
         setattr(self, layer_name, out)
+
+    def _mirrored(self, prev_layer, layer_idx, layer_name):
+        """`conv2d_relu` with the map's mirror image beyond its edges: a pixel goes around it, and off again."""
+        scope = f'{tf.get_default_graph().get_name_scope()}/{layer_name}/'.lstrip('/')  # that of the layer itself
+        with tf.name_scope(scope):
+            padded = tf.pad(prev_layer, [[0, 0], [1, 1], [1, 1], [0, 0]], 'SYMMETRIC')
+        self.conv2d_relu(padded, layer_idx, layer_name)
+        with tf.name_scope(scope):
+            for name in (layer_name + BEFORE_RELU, layer_name):
+                setattr(self, name, getattr(self, name)[:, 1:-1, 1:-1])
 
     def avgpool(self, prev_layer, layer_name):
         """Average over 2×2 with stride 2: [1, H, W, C] -> [1, ⌈H/2⌉, ⌈W/2⌉, C]."""
@@ -120,7 +134,7 @@ class VGG:
             if name in CONVOLUTIONS:
                 if name not in self.weights.convolutions:
                     break
-                self.conv2d_relu(prev_layer, layer_idx, name)
+                {'zeros': self.conv2d_relu, 'mirror': self._mirrored}[self.padding](prev_layer, layer_idx, name)
                 prev_layer = getattr(self, name)
             elif name.startswith('pool'):
                 pool(prev_layer, self.pooling + name)

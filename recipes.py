@@ -9,11 +9,14 @@ from load_vgg import FEATURES
 LONGEST = 100_000  # iterations
 NO_IDENTITY = 'iterations', 'cadence'  # settings that do not decide what an iteration computes
 
+SHARE = '1/ΣP²'  # a content loss as a share of the content's own sum of squares: of any size, in any network
+
 # The coefficients before the sums of squares. s: size of P; N: channels; M: height × width
 CONTENT_COEFFICIENTS = {
     '1/(4s)': lambda s: 1 / (4 * s),  # CS20's handout
     '1/s': lambda s: 1 / s,  # a mean squared error
     '1/2': lambda s: 1 / 2,  # Gatys et al. 2015, equation 1
+    SHARE: lambda s: 1,  # of ΣP², by which each layer's weight is divided
 }
 STYLE_COEFFICIENTS = {
     '1/(4N²M²)': lambda N, M: 1 / (4 * N**2 * M**2),  # Gatys et al. 2015, equation 4; CS20
@@ -71,7 +74,7 @@ class Recipe:
     content_weight: float = setting(0.05, 'α, the weight of the content loss', low=0, high=1e9)
     content_coefficient: str = '1/(4s)'
 
-    # style: whose Gram matrices are matched, and how much that counts (β)
+    # style: whose statistics are matched, and how much that counts (β); the coefficient is that of Gram matrices
     style_layers: tuple = setting(('conv1_1', 'conv2_1', 'conv3_1', 'conv4_1', 'conv5_1'),
                                   'layers whose Gram matrices the picture takes from the style', choices=FEATURES,
                                   only=WITH_STYLE)
@@ -79,11 +82,17 @@ class Recipe:
                                          only=WITH_STYLE)
     style_weight: float = setting(1., 'β, the weight of the style loss', low=0, high=1e9)
     style_coefficient: str = '1/(4N²M²)'
+    style_statistic: str = setting('gram', 'what of the features is style: Gram matrices as the paper has them, or '
+                                   'as a share of the style\'s own; covariance and mean likewise, or by Wasserstein\'s '
+                                   'distance',
+                                   choices=('gram', 'gram_share', 'covariance', 'wasserstein'), only=WITH_STYLE)
 
     # smoothness: the mean squared difference of vertical neighbours, plus that of horizontal ones
     tv_weight: float = setting(0., 'weight of the total variation loss', low=0, high=1e9)
 
     # network
+    padding: str = setting('zeros', 'what lies outside of the picture, and of every map: zeros, as VGG-19 was '
+                           'trained, or its mirror image', choices=('zeros', 'mirror'))
     pooling: str = setting('avg', 'how VGG-19 pools: the average of 2×2, as the paper, or the maximum, '
                            'as it was trained', choices=('avg', 'max'))
 

@@ -98,7 +98,7 @@ class StyleTransfer:
     def load_vgg(self):
         """Step 1, inference: stack VGG-19 on the input."""
         with tf.variable_scope('vgg'):
-            self.vgg = load_vgg.VGG(self.input_img, self.weights, self.recipe.pooling)
+            self.vgg = load_vgg.VGG(self.input_img, self.weights, self.recipe.pooling, self.recipe.padding)
             self.vgg.load(self.recipe.content_layers + self.recipe.style_layers)
         self.weights.convolutions.clear()  # they are constants of the graph now; here they are 80 MB
 
@@ -122,6 +122,14 @@ class StyleTransfer:
         # step 2: one number, a tensor; P is an array, F a tensor
         s = np.prod(P.shape[1:])
         return self.recipe.content_factor(s) * tf.reduce_mean(tf.reduce_sum(tf.square(F - P), axis=[1, 2, 3]))
+
+    def _content_weights(self, P):
+        """The weights of the content layers, in which a share of P's own sum of squares has its divisor."""
+        weights = self.recipe.content_layer_weights
+        if self.recipe.content_coefficient != recipes.SHARE:
+            return weights
+        sums = [tf.reduce_mean(tf.reduce_sum(tf.square(p), axis=[1, 2, 3])) for p in P]
+        return [w / (squares + style_statistics.TINY) for w, squares in zip(weights, sums)]
 
     def _gram_matrix(self, F, N, M):
         """G = FᵀF, [1, N, N], of features F [1, H, W, N] with M = H·W: G_ij = Σ_k F_ki F_kj (equation 3).
@@ -160,6 +168,11 @@ class StyleTransfer:
         E = [self._single_style_loss(a, g) for a, g in zip(A, self.vgg.features(self.recipe.style_layers))]
         return sum(w * e for w, e in zip(self.recipe.style_layer_weights, E))
 
+    def statistic(self):
+        """What the recipe takes as the style of a layer: an object of `style_statistics`."""
+        return (style_statistics.STATISTICS.get(self.recipe.style_statistic)
+                or style_statistics.Gram(self._gram_matrix, self.recipe.style_factor))
+
     def _total_variation_loss(self):
         """The mean squared difference of vertical neighbours, plus that of horizontal ones."""
         image = self.input_img
@@ -182,8 +195,10 @@ class StyleTransfer:
         recipe = self.recipe
         with tf.variable_scope('losses'):
             P, A = self.targets or self._targets()
+            if recipe.style_statistic != 'gram':  # what is taught takes the features as they are
+                A = style_statistics.targets(self.statistic(), A)
             F = self.vgg.features(recipe.content_layers)
-            self.content_loss = sum(w * self._content_loss(p, f) for w, p, f in zip(recipe.content_layer_weights, P, F))
+            self.content_loss = sum(w * self._content_loss(p, f) for w, p, f in zip(self._content_weights(P), P, F))
             self.style_loss = self._style_loss(A)
             self.tv_loss = self._total_variation_loss() if recipe.tv_weight else 0.
             # step 2: self.total_loss, each term by its weight in the recipe

@@ -8,7 +8,7 @@ import tensorflow.compat.v1 as tf
 import load_vgg
 
 
-def features_of(weights, images, layers, pooling='avg', config=None):
+def features_of(weights, images, layers, pooling='avg', padding='zeros', config=None):
     """The maps of `layers` of VGG-19 for images [B, H, W, 3] of 0-255: a list of arrays [B, H', W', N].
 
     weights: from `load_vgg.read_weights`; config: of the session, see `sessions.session_config`. It has a graph and a
@@ -16,6 +16,6 @@ def features_of(weights, images, layers, pooling='avg', config=None):
     """
     with tf.Graph().as_default(), tf.Session(config=config) as sess:
         pixels = tf.placeholder(tf.float32, np.shape(images))
-        vgg = load_vgg.VGG(pixels - weights.mean_pixels, weights, pooling)
+        vgg = load_vgg.VGG(pixels - weights.mean_pixels, weights, pooling, padding)
         vgg.load(layers)
         return sess.run(vgg.features(layers), {pixels: images})

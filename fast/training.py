@@ -85,17 +85,17 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
     def load_vgg(self):
         """Step 1, inference: one VGG-19 on the network's pictures, and one on the photos themselves."""
         with tf.variable_scope('vgg_of_photos'):
-            self.photo_vgg = load_vgg.VGG(self.photos - self.weights.mean_pixels, self.weights, self.recipe.pooling)
+            self.photo_vgg = load_vgg.VGG(self.photos - self.weights.mean_pixels, self.weights, self.recipe.pooling,
+                                          self.recipe.padding)
             self.photo_vgg.load(self.recipe.content_layers + self.recipe.style_layers)
         self.targets = self._of_photos_and_style()
         super().load_vgg()
 
     def _of_photos_and_style(self):
-        """The features P of the batch's photos, tensors; for A the style's Gram matrices as targets."""
-        gram = style_statistics.Gram(self._gram_matrix, self.recipe.style_factor)
-        A = features_of(self.weights, self.style_img, self.recipe.style_layers, self.recipe.pooling, self.config)
-        return (self.photo_vgg.features(self.recipe.content_layers),
-                [style_statistics.Target(gram, gram.of(a)) for a in A])
+        """The features P of the batch's photos, tensors; for A targets of the style."""
+        A = features_of(self.weights, self.style_img, self.recipe.style_layers, self.recipe.pooling,
+                        self.recipe.padding, self.config)
+        return self.photo_vgg.features(self.recipe.content_layers), style_statistics.targets(self.statistic(), A)
 
     def optimize(self):
         """Step 3, optimizer: Adam on the network; the averages follow, closely at first."""

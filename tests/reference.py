@@ -1,24 +1,25 @@
 """Independent computations in NumPy and SciPy, float64, from the published formulas."""
 
 import numpy as np
+import scipy.linalg
 import scipy.signal
 
 
-def vgg(image, weights, pooling='avg'):
+def vgg(image, weights, pooling='avg', padding='constant'):
     """Features of centred `image` [H, W, 3] by direct convolution: name -> [H, W, N] after ReLU; name_pre before it."""
     features, x = {}, np.float64(image)
     block = '1'
     for name, (W, b) in weights.convolutions.items():
         if name[4] != block:
             x, block = pool(x, {'avg': np.mean, 'max': np.max}[pooling]), name[4]
-        features[f'{name}_pre'] = convolve(x, np.float64(W)) + b
+        features[f'{name}_pre'] = convolve(x, np.float64(W), padding) + b
         features[name] = x = np.maximum(features[f'{name}_pre'], 0)
     return features
 
 
-def convolve(x, W):
-    """Zero-padded cross-correlation of [H, W, in] with filters [3, 3, in, out], as networks call convolution."""
-    padded = np.pad(x, ((1, 1), (1, 1), (0, 0)))
+def convolve(x, W, padding='constant'):
+    """Cross-correlation of [H, W, in], padded as `np.pad` has it, with filters [3, 3, in, out], as networks have it."""
+    padded = np.pad(x, ((1, 1), (1, 1), (0, 0)), mode=padding)
     return sum(padded[i:i + x.shape[0], j:j + x.shape[1]] @ W[i, j] for i in range(3) for j in range(3))
 
 
@@ -83,6 +84,32 @@ def gatys(image, content, style, weights):
     style_loss = sum(cs20_style_loss(F[layer], A[layer]) / 5
                      for layer in ('conv1_1', 'conv2_1', 'conv3_1', 'conv4_1', 'conv5_1'))
     return content_loss, style_loss, content_loss + 1e4 * style_loss
+
+
+def covariance_distance(g, a):
+    """Of features [H, W, N], by NumPy in float64."""
+    (m, C), (m_s, C_s) = ((x.mean(axis=0), np.cov(x, rowvar=False, bias=True)) for x in (
+        np.float64(x).reshape(-1, x.shape[-1]) for x in (g, a)))
+    return ((C - C_s) ** 2).sum() / (C_s ** 2).sum() + ((m - m_s) ** 2).sum() / (m_s ** 2).sum()
+
+
+def wasserstein_distance(g, a):
+    """Of features [H, W, N], by SciPy's root of a matrix."""
+    (m, C), (m_s, C_s) = ((x.mean(axis=0), np.cov(x, rowvar=False, bias=True)) for x in (
+        np.float64(x).reshape(-1, x.shape[-1]) for x in (g, a)))
+    root = scipy.linalg.sqrtm(C_s).real
+    cross = scipy.linalg.sqrtm(root @ C @ root).real
+    return (((m - m_s) ** 2).sum() + np.trace(C + C_s - 2 * cross)) / ((m_s ** 2).sum() + np.trace(C_s))
+
+
+def gram_share_distance(g, a):
+    """Σ (G − A)² / Σ A² of Gram matrices over their number of positions, of features [H, W, N]."""
+    G, A = (gram(x) / x[..., 0].size for x in (g, a))
+    return ((G - A) ** 2).sum() / (A ** 2).sum()
+
+
+STYLE_DISTANCES = {'gram_share': gram_share_distance, 'covariance': covariance_distance,
+                   'wasserstein': wasserstein_distance}
 
 
 def transform_net(photo, parameters, stride, last_kernel, skips, fine_blocks):

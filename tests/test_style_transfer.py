@@ -11,7 +11,8 @@ import load_vgg
 import recipes
 import reference
 import utils
-from engine import runs
+from assignment import report
+from engine import runs, style_statistics
 from engine.features import features_of
 from engine.messages import UserError
 from engine.style_statistics import Gram, GramMatrix, Target
@@ -266,3 +267,38 @@ def test_a_callback_gets_every_iterate_and_train_says_how_it_ended(images, tiny_
             assert losses == machine.run.history[newest]
     assert (pictures[12] == utils.read_image('outputs/r/final.png')).all() and (pictures[7] != pictures[12]).any()
     assert machine.train(12, callback) == (12, 'finished', 12) and len(told) == 12
+
+
+@pytest.mark.parametrize('name', style_statistics.STATISTICS)
+def test_a_recipe_with_another_statistic_has_its_loss_and_learns(images, tiny_vgg, workdir, name):
+    recipe = dataclasses.replace(recipes.CS20, style_statistic=name, style_weight=1000.)
+    machine = built(images, tiny_vgg, recipe=recipe, name='r')
+    machine.train(20)
+    weights = load_vgg.read_weights(tiny_vgg)
+    F, A = (reference.vgg(image[0], weights) for image in (machine.centred_start, machine.centred_style))
+    expected = sum(weight * reference.STYLE_DISTANCES[name](F[layer], A[layer])
+                   for weight, layer in zip(recipe.style_layer_weights, recipe.style_layers))
+    losses = [row['style_loss'] for row in machine.run.history]
+    assert losses[0] == pytest.approx(expected, rel=0.01) and losses[-1] < losses[0] / 3
+    assert machine.run.identity['style_statistic'] == name
+
+
+def test_a_content_loss_as_a_share_does_not_know_the_size_of_the_features(images, tiny_vgg, workdir):
+    recipe = dataclasses.replace(recipes.CS20, content_coefficient=recipes.SHARE, content_layers=('conv1_2', 'conv3_1'),
+                                 content_layer_weights=(1., 0.5))
+    machine = built(images, tiny_vgg, recipe=recipe, name='r')
+    machine.train(1)
+    weights = load_vgg.read_weights(tiny_vgg)
+    F, P = (reference.vgg(image[0], weights) for image in (machine.centred_start, machine.centred_content))
+    expected = sum(weight * ((F[layer] - P[layer]) ** 2).sum() / (P[layer] ** 2).sum()
+                   for weight, layer in ((1, 'conv1_2'), (0.5, 'conv3_1')))
+    assert machine.run.history[0]['content_loss'] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_mirror_as_padding_keeps_the_graphs_shape(images, tiny_vgg, workdir):
+    flows = []
+    for padding in ('zeros', 'mirror'):
+        machine = built(images, tiny_vgg, recipe=dataclasses.replace(recipes.CS20, padding=padding), name=padding)
+        names, edges = report.blocks(machine.graph.as_graph_def())
+        flows.append((names, {edge for edge in edges if 'optimizer' not in edge}))  # gradients go other ways
+    assert flows[0] == flows[1] and ('vgg/conv1_1', 'vgg/conv1_2') in flows[0][1]

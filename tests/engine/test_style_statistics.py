@@ -6,7 +6,7 @@ import tensorflow.compat.v1 as tf
 
 import recipes
 import reference
-from engine.style_statistics import Gram, Target
+from engine.style_statistics import STATISTICS, Gram, Target
 from style_transfer import StyleTransfer
 
 
@@ -44,3 +44,60 @@ def test_of_a_batch_it_is_the_mean(gram):
     a, g = features(4, 6, 5), np.concatenate([features(4, 6, 5, seed=i) for i in (1, 2, 3)])
     expected = np.mean([reference.cs20_style_loss(one, a[0]) for one in g])
     assert gram.distance(gram.of(g), gram.of(a)) == pytest.approx(expected, rel=1e-5)
+
+
+# ------------------------------------------------------------------------------------------------------ of the moments
+
+def mixed(*shape, seed=0):
+    """Features whose channels go together, as those of a network do, after a ReLU."""
+    rng = np.random.default_rng(seed)
+    return np.maximum(rng.normal(1, 2, (1, *shape)) @ rng.normal(size=(shape[-1], shape[-1])), 0).astype(np.float32)
+
+
+def loss_and_gradient(name, g, a):
+    statistic = STATISTICS[name]
+    with tf.Graph().as_default(), tf.Session() as sess:
+        F = tf.constant(g)
+        loss = Target(statistic, statistic.of(a)).loss(F)
+        return sess.run([loss, tf.gradients(loss, F)[0]])
+
+
+@pytest.mark.parametrize('name', STATISTICS)
+def test_moments_value_and_gradient_against_numpy_and_scipy(name):
+    a, g = mixed(9, 8, 6), mixed(7, 10, 6, seed=1)  # of another shape
+    loss, gradient = loss_and_gradient(name, g, a)
+    assert loss == pytest.approx(reference.STYLE_DISTANCES[name](g[0], a[0]), rel=1e-3)
+    for seed in range(3):
+        direction = np.random.default_rng(seed).normal(size=g.shape)
+        up, down = (reference.STYLE_DISTANCES[name]((np.float64(g) + sign * 1e-4 * direction)[0], a[0])
+                    for sign in (1, -1))
+        assert (gradient * direction).sum() == pytest.approx((up - down) / 2e-4, rel=5e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize('name', STATISTICS)
+def test_moments_do_not_know_the_size_of_a_tiled_picture_nor_a_common_factor(name):
+    a, g = mixed(6, 8, 5), mixed(6, 8, 5, seed=1)
+    loss, _ = loss_and_gradient(name, g, a)
+    tiled, _ = loss_and_gradient(name, np.tile(g, (1, 3, 2, 1)), np.tile(a, (1, 2, 2, 1)))
+    scaled, _ = loss_and_gradient(name, 1000 * g, 1000 * a)
+    assert tiled == pytest.approx(loss, rel=1e-3) and scaled == pytest.approx(loss, rel=1e-3)
+
+
+@pytest.mark.parametrize('name', STATISTICS)
+@pytest.mark.parametrize('fill', [0, 7])
+def test_moments_of_themselves_and_of_nothing_at_all(name, fill):
+    a = mixed(6, 8, 5)
+    loss, gradient = loss_and_gradient(name, a, a)
+    assert abs(loss) < 1e-3
+    for g, style in ((np.full_like(a, fill), a), (a, np.full_like(a, fill))):
+        loss, gradient = loss_and_gradient(name, g, style)
+        assert np.isfinite(loss) and np.isfinite(gradient).all()
+
+
+def test_of_a_deep_layer_wasserstein_is_scipys():
+    """256 channels of 500 positions: many eigenvalues that are next to nothing."""
+    rng = np.random.default_rng(3)
+    shared = rng.normal(size=(256, 256)) * 0.9 ** np.arange(256)[:, None]
+    a, g = (np.maximum(rng.normal(size=(1, 20, 25, 256)) @ shared + 0.2, 0).astype(np.float32) for _ in range(2))
+    loss, gradient = loss_and_gradient('wasserstein', g, a)
+    assert loss == pytest.approx(reference.wasserstein_distance(g[0], a[0]), abs=0.01) and np.isfinite(gradient).all()
