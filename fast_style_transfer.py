@@ -43,7 +43,7 @@ def train(args):
           f'weights {machine.weights.path}: {machine.weights.description}')
     machine.build()
     start_time = time.time()
-    with progress.Lines(recipe) if args.verbose else progress.Bar(recipe.iterations) as shown:
+    with progress.Lines(recipe, recipe.iterations) if args.verbose else progress.Bar(recipe.iterations) as shown:
         outcome = machine.train(recipe.iterations, shown, args.restart)
     if collection.skipped:
         names = [str(path) for path in sorted(collection.skipped)]

@@ -37,6 +37,7 @@ WITH_ADAM = ('optimizer', lambda recipe: recipe.optimizer == 'adam'),
 WITH_CONTENT = ('content_weight', lambda recipe: recipe.content_weight),
 WITH_STYLE = ('style_weight', lambda recipe: recipe.style_weight),
 WITH_BLEND = ('init', lambda recipe: recipe.init == 'uniform'),
+WITH_SCALES = ('scales', lambda recipe: recipe.scales != 1),
 WITH_NOISE = (('init', lambda recipe: recipe.init != 'content'),
          ('noise_ratio', lambda recipe: recipe.init != 'uniform' or recipe.noise_ratio))
 
@@ -113,6 +114,10 @@ class Recipe:
 
     # length, and when a picture and summaries are written: (up to this iteration, every so many)
     iterations: int = setting(300, 'steps of Adam, evaluations of L-BFGS', low=1, high=LONGEST)
+    # coarse to fine: sizes, each of half the next one's sides, and the steps at each but the last
+    scales: int = setting(1, 'sizes to train at, smallest first; 0 for as many as it takes from some 128 pixels on',
+                          low=0, high=8, only=WITH_ADAM)
+    coarse_iterations: int = setting(200, 'steps at each size but the last', low=1, high=LONGEST, only=WITH_SCALES)
     cadence: tuple = ((5, 1), (20, 10), (math.inf, 20))
 
     def __post_init__(self):
@@ -128,6 +133,8 @@ class Recipe:
                                 f'--{kind}-layers needs at least one layer and as many weights')
             if not any(weights):
                 raise UserError(f'--{kind}-layer-weights are all 0; --{kind}-weight 0 leaves the {kind} out')
+        if self.scales != 1 and self.optimizer != 'adam':
+            raise UserError(f'--scales {self.scales}: for --optimizer adam alone')
         if not self.content_weight and not self.style_weight:
             raise UserError('--content-weight and --style-weight are both 0: nothing is left to look for')
 

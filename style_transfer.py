@@ -19,7 +19,7 @@ import tensorflow.compat.v1 as tf
 import load_vgg
 import recipes
 import utils
-from engine import (flags, interrupts, lbfgs, memory, messages, names, parsing, progress, runs, sessions,
+from engine import (flags, interrupts, lbfgs, memory, messages, names, parsing, progress, runs, scales, sessions,
                     style_statistics)
 
 SIZE = 333, 250  # of the picture, as in CS20
@@ -55,6 +55,7 @@ class StyleTransfer:
                                             for path in (self.content_path, self.style_path))
         self.weights = load_vgg.read_weights(load_vgg.find_weights(vgg))
         self.recipe, self.targets, self.initial_img = recipe, targets, initial_img
+        self.seed, self.threads = seed, threads
         self.rng = np.random.default_rng(seed)
         self.graph = tf.Graph()
         self.run = run or self._run(name, seed)
@@ -254,10 +255,11 @@ class StyleTransfer:
     def _session(self):
         return tf.Session(graph=self.graph, config=self.config)
 
-    def train(self, n_iters, callback=None, restart=False):
+    def train(self, n_iters, callback=None, restart=False, hands_in=True):
         """Step 5, training: up to iteration `n_iters` in all, from the newest checkpoint of this run if it has one.
 
         callback: called with an `Iterate` after each iteration; restart: begin again
+        hands_in: whether the final pictures are written
         Returns an `Outcome`: 'stopped' after Ctrl-C, with a checkpoint; 'converged' where the optimizer finds nothing
         better.
         Raises `UserError` for a loss that is not finite, and for a run that has other settings or is in use.
@@ -292,14 +294,24 @@ class StyleTransfer:
                             # step 5: write a checkpoint
                             run.save(self.saver, sess, step, losses)
                         if callback:
-                            callback(progress.Iterate(step, losses, lambda: self._look(sess)[2]))
+                            callback(progress.Iterate(run.begin + step, losses, lambda: self._look(sess)[2]))
                         if ending:
                             break
                 if self.ended:
                     run.mark_converged(step)
-            if ending != 'stopped':
+            if hands_in and ending != 'stopped':
                 self.hand_in(sess)
-        return progress.Outcome(step, ending, initial_step)
+        return progress.Outcome(run.begin + step, ending, run.begin + initial_step)
+
+    def train_scales(self, callback=None, restart=False):
+        """Train coarse to fine, as the recipe says, up to this size; as `train`, but it builds the graphs itself."""
+        sizes = scales.of(self.recipe, self.img_width, self.img_height)
+
+        def make(scale):
+            return self if scale is sizes[-1] else StyleTransfer(
+                self.content_path, self.style_path, scale.width, scale.height, recipe=self.recipe,
+                vgg=self.weights.path, seed=self.seed, precision=self.precision, threads=self.threads, run=self.run)
+        return scales.train(make, sizes, self.run, callback, restart)
 
     def _look(self, sess):
         """The losses, their summary, the picture and the same as JPEG, as the image is now.
@@ -376,10 +388,10 @@ def main(argv=None):
     machine.check_memory()
     print(f'{args.content} in the style of {args.style}, {width}×{height}{whence}, '
           f'{sessions.described(machine.precision)}\nweights {machine.weights.path}: {machine.weights.description}')
-    machine.build()
     start_time = time.time()
-    with progress.Lines(recipe) if args.verbose else progress.Bar(recipe.iterations) as shown:
-        outcome = machine.train(recipe.iterations, shown, args.restart)
+    n_iters = scales.of(recipe, width, height)[-1].end
+    with progress.Lines(recipe, n_iters) if args.verbose else progress.Bar(n_iters) as shown:
+        outcome = machine.train_scales(shown, args.restart)
     if not progress.ended(outcome, machine.run.name, args.restart):
         return 130
     print(f'{machine.run.outputs / "final.png"}: {outcome.step} iterations, {time.time() - start_time:.1f} s')

@@ -51,10 +51,10 @@ class Bar:
 
 
 class Lines:
-    """A callback that prints CS20's lines at the iterations that `recipe` logs. Within `with`."""
+    """A callback that prints CS20's lines at the iterations that `recipe` logs, and at the last. Within `with`."""
 
-    def __init__(self, recipe):
-        self.recipe = recipe
+    def __init__(self, recipe, n_iters):
+        self.recipe, self.n_iters = recipe, n_iters
 
     def __enter__(self):
         self._start = time.time()
@@ -64,7 +64,7 @@ class Lines:
         pass
 
     def __call__(self, iterate):
-        if self.recipe.logs(iterate.step) or iterate.step == self.recipe.iterations:
+        if self.recipe.logs(iterate.step) or iterate.step == self.n_iters:
             print(f'Step {iterate.step}\n   Loss: {iterate.losses["total_loss"]:.5g}\n'
                   f'   Took: {time.time() - self._start:.1f} seconds')
 

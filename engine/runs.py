@@ -23,6 +23,8 @@ BOTH = '--name', 'NEW keeps both'
 NUMBERED = r'\d{5,}\.jpg'  # pictures of iterations
 CHECKPOINT = r'model-(\d+)\.index'  # the part of one that is written last
 UNFINISHED = r'model-\d+_temp'  # of a save that was killed
+# what a checkpoint that cannot be read raises
+DAMAGED = tf.errors.OpError, ValueError, LookupError, TypeError, OSError, RuntimeError
 # Whatever a run writes, by its room. Nothing else in its folders is its own.
 WRITTEN = {
     'outputs': '|'.join((NUMBERED, r'final\.png', r'losses\.png', r'sheet\.png', r'progress\.gif')),
@@ -50,7 +52,11 @@ class Run:
     defaults: settings under which a run that was made before they existed is the same run
     history: list of name -> loss, one an iteration, from iteration 0 (the starting image) on
     converged: whether the checkpoint restored is one that its optimizer could not better
+    begin: the iteration that the current size of the picture begins after, see `scales`; where iterations are counted
+    below, they are counted from it
     """
+
+    begin = 0
 
     def __init__(self, name, identity, defaults=None):
         self.name = names.checked(name)
@@ -157,9 +163,9 @@ class Run:
         """
         self._remove_unfinished()
         step = self._restored(saver, sess)
-        self.converged = bool(step) and self._converged_at() == step
+        self.converged = bool(step) and self._converged_at() == self.begin + step
         for picture in self.pictures():
-            if int(picture.stem) > step:
+            if int(picture.stem) > self.begin + step:
                 picture.unlink()
         return step
 
@@ -169,15 +175,34 @@ class Run:
             step = int(saved[0].rpartition('-')[2])
             try:
                 self.history = self._read_history(step)
-                saver.restore(sess, saved[0])
-            except (tf.errors.OpError, ValueError, KeyError, TypeError, OSError) as error:
+                if step > self.begin:  # at it the picture is of another size, from which this one starts
+                    saver.restore(sess, saved[0])
+            except DAMAGED as error:
                 print(f'{saved.pop(0)}: damaged, going back to the one before ({type(error).__name__})')
                 continue
             saver.recover_last_checkpoints(saved[::-1])
-            print(f'{self.name}: resuming at iteration {step}')
-            return step
+            if step > self.begin or not self.begin:
+                print(f'{self.name}: resuming at iteration {step}')
+            return step - self.begin
         self.history = []
         return 0
+
+    def newest(self):
+        """The iteration of the newest checkpoint of which all can be read, counted from the first; 0 without one."""
+        for step in self._steps_saved():
+            with contextlib.suppress(*DAMAGED):
+                self._read_history(step)
+                for name in self._reader(step).get_variable_to_shape_map():
+                    self.tensor(step, name)
+                return step
+        return 0
+
+    def _reader(self, step):
+        return tf.train.load_checkpoint(str(self.checkpoints / f'model-{step}'))
+
+    def tensor(self, step, name):
+        """What the checkpoint of iteration `step`, counted from the first, has under a variable's name, an array."""
+        return self._reader(step).get_tensor(name)
 
     def save(self, saver, sess, step, losses):
         """Write the checkpoint of iteration `step`, whose losses are `losses`, name -> value.
@@ -188,17 +213,18 @@ class Run:
             csv.writer(file).writerows([('iteration', *losses), *((i, *(f'{loss:.9g}' for loss in row.values()))
                                                                   for i, row in enumerate([*self.history, losses]))])
         try:
-            saver.save(sess, str(self.checkpoints / 'model'), global_step=step, write_meta_graph=False)
+            saver.save(sess, str(self.checkpoints / 'model'), global_step=self.begin + step, write_meta_graph=False)
         except tf.errors.OpError as error:  # a page about graph nodes, with the reason in its last line
             reason = error.message.partition('[[')[0].strip().splitlines()[-1].rpartition('; ')[2]
-            raise UserError(f'{self.checkpoints}: the checkpoint of iteration {step} could not be written: {reason}; '
+            raise UserError(f'{self.checkpoints}: the checkpoint of iteration {self.begin + step} could not be '
+                            f'written: {reason}; '
                             'earlier ones are kept, and are where the run goes on') from error
 
     def mark_converged(self, step):
         """Note that the optimizer found nothing better than the checkpoint of iteration `step`."""
         self.converged = True
         with utils.whole_file(self.checkpoints / 'converged') as part:
-            part.write_text(f'{step}\n')
+            part.write_text(f'{self.begin + step}\n')
 
     def _converged_at(self):
         with contextlib.suppress(OSError, ValueError):
@@ -217,12 +243,14 @@ class Run:
         for name, loss in losses.items():
             if not np.isfinite(loss):
                 adam = self.identity.get('optimizer') == 'adam'
-                raise UserError(f'{name} is {loss} at iteration {step}; checkpoints of this run hold what came before',
+                raise UserError(f'{name} is {loss} at iteration {self.begin + step}; checkpoints of this run hold what '
+                                'came before',
                                 *[('--learning-rate', 'X, a lower one, may help'), ANOTHER] * adam)
         return losses
 
     def log(self, writer, step, summary, jpeg):
         """Write the summary and the encoded picture of iteration `step` to TensorBoard, the picture also as a file."""
+        step += self.begin
         writer.add_summary(summary, step)
         writer.add_summary(events.picture(jpeg), step)
         with utils.whole_file(self.outputs / f'{step:05d}.jpg') as part:
@@ -230,7 +258,7 @@ class Run:
 
     def event_writer(self, graph, step):
         """A writer of the summaries after `step`, with the graph and the settings."""
-        return events.Writer(self.graphs, graph, self.identity, step)
+        return events.Writer(self.graphs, graph, self.identity, self.begin + step)
 
 
 def _own(folder, pattern):

@@ -36,7 +36,7 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
     def __init__(self, collection, batch, held_out, style_img, architecture, base, *, recipe=recipes.FAST, vgg=None,
                  seed=0, precision='auto', threads=0, name=None):
         side = collection.side
-        self.collection, self.batch, self.seed, self.architecture = collection, batch, seed, architecture
+        self.collection, self.batch, self.architecture = collection, batch, architecture
         self.network = TransformNet(architecture, base, seed)
         self.averages = []  # pairs of variables: the average, what it is of
         self.held_out = np.concatenate([utils.get_resized_image(path, side, side) for path in held_out])

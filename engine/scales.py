@@ -1,0 +1,63 @@
+"""Coarse to fine: a picture is trained small first, enlarged, and trained on.
+
+Gatys et al. (2017, Controlling Perceptual Factors) found that VGG's receptive fields are too small for the large
+structures of a style in a large picture; trained small first it has them. All sizes are one run.
+"""
+
+import gc
+import math
+from typing import NamedTuple
+
+import numpy as np
+import skimage.transform
+
+SMALLEST = 128  # pixels of the longer side at the smallest size, or so, where the recipe leaves the number open
+
+
+class Scale(NamedTuple):
+    """A size of the picture, and the iterations after `begin` up to `end` that it is trained for."""
+    width: int
+    height: int
+    begin: int
+    end: int
+
+
+def of(recipe, width, height):
+    """The `Scale` of each size, smallest first: each of half the next one's sides, the last is width × height."""
+    count = recipe.scales or 1 + max(0, round(math.log2(max(width, height) / SMALLEST)))
+    scales, begin = [], 0
+    for halvings in reversed(range(count)):
+        end = begin + (recipe.coarse_iterations if halvings else recipe.iterations)
+        scales.append(Scale(*(max(1, round(side / 2 ** halvings)) for side in (width, height)), begin, end))
+        begin = end
+    return scales
+
+
+def enlarged(image, width, height):
+    """[1, H, W, 3] of 0-255 enlarged to [1, height, width, 3] by cubic interpolation, clipped to what pixels are."""
+    large = skimage.transform.resize(image[0], (height, width), order=3, mode='edge', preserve_range=True)
+    return np.float32(large.clip(0, 255))[None]
+
+
+def train(make, scales, run, callback=None, restart=False):
+    """Train through the sizes from where the newest checkpoint of `run` is; return the last `progress.Outcome`.
+
+    make: a Scale -> its `StyleTransfer`, not built, with `run` as its own
+    """
+    step = 0 if restart else run.newest()
+    for scale in scales:
+        if step >= scale.end and scale is not scales[-1]:
+            continue
+        machine = make(scale)
+        run.begin = scale.begin
+        if scale.begin and step == scale.begin:  # else a checkpoint of this size is what it goes on from
+            picture = run.tensor(step, 'input/in_img') + machine.weights.mean_pixels
+            machine.initial_img = enlarged(picture, scale.width, scale.height)
+        machine.build()
+        last = scale is scales[-1]
+        outcome = machine.train(scale.end - scale.begin, callback, restart and not scale.begin, hands_in=last)
+        step = outcome.step
+        if last or outcome.ending == 'stopped':
+            return outcome
+        del machine
+        gc.collect()  # its graph refers to itself, and would stay beside the next, larger one

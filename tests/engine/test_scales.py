@@ -1,0 +1,132 @@
+"""Coarse to fine: sizes, enlargement, one run through all of them, the same bits however often it is killed."""
+
+import dataclasses
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import scipy.ndimage
+
+import recipes
+from engine import scales, shipped
+from engine.messages import UserError
+from style_transfer import StyleTransfer, main
+
+RECIPE = dataclasses.replace(recipes.CS20, scales=3, coarse_iterations=15, iterations=10)
+WIDTH, HEIGHT = 96, 66
+
+
+class Killed(Exception):
+    """Stands for a process that is no more."""
+
+
+@pytest.fixture
+def train(images, tiny_vgg, workdir):
+    """A function that trains the run `name` through its sizes and is killed after iteration `until`."""
+    def run(name='r', until=None, recipe=RECIPE, restart=False):
+        machine, told = StyleTransfer(*images, WIDTH, HEIGHT, recipe=recipe, vgg=tiny_vgg, name=name), []
+
+        def callback(iterate):
+            told.append(iterate.step)
+            if iterate.step == until:
+                raise Killed
+        try:
+            return machine.train_scales(callback, restart), told
+        except Killed:
+            return None, told
+    return run
+
+
+def left(name='r'):
+    return Path('outputs', name, 'final.png').read_bytes(), Path('checkpoints', name, 'losses.csv').read_text()
+
+
+def test_each_size_is_half_of_the_next():
+    assert scales.of(RECIPE, 1024, 683) == [(256, 171, 0, 15), (512, 342, 15, 30), (1024, 683, 30, 40)]
+    assert scales.of(recipes.CS20, 333, 250) == [(333, 250, 0, 300)]
+    by_itself = dataclasses.replace(RECIPE, scales=0)
+    sizes = (1024, 768), (768, 1024), (512, 512), (333, 250), (64, 64), (3840, 2160)
+    assert [len(scales.of(by_itself, *size)) for size in sizes] == [4, 4, 3, 2, 1, 6]
+
+
+def test_enlarging_is_cubic_centred_and_clipped():
+    image = np.random.default_rng(0).choice([0, 90, 255], (1, 12, 9, 3)).astype(np.float32)
+    large = scales.enlarged(image, 18, 24)
+    y, x = ((np.arange(n) + 0.5) / 2 - 0.5 for n in (24, 18))
+    inside = np.s_[6:-6, 6:-6]  # how splines begin beyond the border is a choice
+    at = np.meshgrid(y, x, indexing='ij')
+    expected = np.dstack([scipy.ndimage.map_coordinates(np.float64(image[0, ..., i]), at, order=3, mode='nearest')
+                          for i in range(3)]).clip(0, 255)
+    assert large.dtype == np.float32 and large.shape == (1, 24, 18, 3) and 0 == large.min() < large.max() == 255
+    np.testing.assert_allclose(large[0][inside], expected[inside], atol=0.05)
+
+
+def test_one_run_one_history_one_film(train):
+    outcome, told = train()
+    assert outcome == (40, 'finished', 30) and told == list(range(1, 41))
+    rows = np.loadtxt('checkpoints/r/losses.csv', delimiter=',', skiprows=1)
+    assert rows[:, 0].tolist() == list(range(41)) and rows[14, -1] < rows[0, -1] and rows[40, -1] < rows[30, -1]
+    sizes = {path.stem: iio.imread(path).shape[:2] for path in Path('outputs/r').glob('0*.jpg')}
+    assert {name: size for name, size in sizes.items() if name in ('00015', '00030', '00040')} == {
+        '00015': (16, 24), '00030': (33, 48), '00040': (66, 96)}
+    assert iio.imread('outputs/r/final.png').shape == (66, 96, 3)
+    with iio.imopen('outputs/r/progress.gif', 'r', plugin='pillow') as file:
+        assert file.properties(index=...).shape[0] == len(sizes)
+
+
+def test_killed_before_at_and_after_each_change_of_size_the_bits_are_the_same(train):
+    train('straight')
+    for until in (5, 15, 16, 29, 30, 31, 36):
+        assert train(until=until)[0] is None
+    assert train()[0][:2] == (40, 'finished')
+    assert left() == left('straight')
+
+
+def test_a_damaged_checkpoint_after_a_change_goes_back_over_it(train, capsys):
+    train('straight')
+    train(until=30)
+    for path in Path('checkpoints/r').glob('model-30.data*'):
+        path.write_bytes(path.read_bytes()[:-9])
+    capsys.readouterr()
+    train()
+    assert 'model-30: damaged, going back' in capsys.readouterr().out
+    assert left() == left('straight')
+
+
+def test_more_iterations_are_of_the_last_size_and_a_restart_begins_small(train):
+    train('straight', recipe=dataclasses.replace(RECIPE, iterations=16))
+    train()
+    assert train(recipe=dataclasses.replace(RECIPE, iterations=16))[1] == list(range(41, 47))
+    assert left() == left('straight')
+    assert train(restart=True)[1] == list(range(1, 41))
+
+
+def test_flags_that_do_not_go_together(images, tiny_vgg, workdir, capsys):
+    flags = ['--content', str(images[0]), '--style', str(images[1]), '--vgg', str(tiny_vgg), '--width', '48']
+    for more, says in ((['--scales', '2', '--optimizer', 'lbfgs'], '--scales 2: for --optimizer adam alone'),
+                       (['--coarse-iterations', '9'], '--coarse-iterations does nothing with --scales 1')):
+        assert main([*flags, *more]) == 2
+        assert says in capsys.readouterr().err
+    with pytest.raises(UserError, match='--scales 2: for --optimizer adam alone'):
+        dataclasses.replace(recipes.GATYS, scales=2)
+
+
+def test_sigkill_at_each_change_of_size(images, tiny_vgg, workdir):
+    command = [sys.executable, shipped.ROOT / 'style_transfer.py', '--content', images[0], '--style', images[1],
+               '--vgg', tiny_vgg, '--width', '192', '--height', '128', '--scales', '3', '--coarse-iterations', '20',
+               '--iterations', '20']
+    subprocess.run([*command, '--name', 'straight'], check=True, capture_output=True)
+    for step in (20, 40):
+        process = subprocess.Popen([*command, '--name', 'r'], stdout=subprocess.DEVNULL)
+        while not Path(f'checkpoints/r/model-{step}.index').exists():
+            assert process.poll() is None
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run([*command, '--name', 'r'], check=True, capture_output=True)
+    assert left() == left('straight')
