@@ -204,7 +204,17 @@ GATYS = Recipe(
     init='normal', noise_amplitude=5., optimizer='lbfgs', iterations=300, cadence=((math.inf, 50),),
 )
 
-RECIPES = {recipe.name: recipe for recipe in (CS20, STYLENET, LBFGS_TUTORIAL, GATYS)}
+# Our own, from what came after: coarse to fine (Gatys et al. 2017), losses as shares of the targets' own, so that α
+# and β mean the same at every size, no zeros beyond the border, from the content image. A shallower content layer
+# keeps faces.
+MODERN = Recipe(
+    name='modern',
+    content_layers=('conv3_1',), content_weight=1., content_coefficient=SHARE,
+    style_layer_weights=(1.,) * 5, style_statistic='gram_share', style_weight=1.,
+    padding='mirror', init='content', scales=0, coarse_iterations=100, iterations=60,
+)
+
+RECIPES = {recipe.name: recipe for recipe in (CS20, STYLENET, LBFGS_TUTORIAL, GATYS, MODERN)}
 
 # Johnson, Alahi and Fei-Fei (2016), on CS20's losses. The content layer is a little shallower, as theirs is (relu3_3 of
 # VGG-16): a network that sees each photo once needs a target that is nearer to the pixels. The learning rate is of its
