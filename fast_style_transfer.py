@@ -24,7 +24,8 @@ from fast.photos import Photos
 from fast.training import FastStyleTransfer
 
 SIDE, BATCH, NETWORK, BASE = 256, 4, 'half', 16
-OF_PIXELS = ('init', 'noise_ratio', 'noise_amplitude', 'optimizer')  # settings that mean nothing for a network
+# settings that mean nothing for a network
+OF_PIXELS = 'init', 'noise_ratio', 'noise_amplitude', 'optimizer', 'scales', 'coarse_iterations'
 LISTED = 5  # files named in a message
 OFFERED = {recipes.FAST.name: recipes.FAST}
 

@@ -382,6 +382,7 @@ def main(argv=None):
     args = _flags(argv)
     recipe = flags.recipe(args)
     (width, height), whence = flags.size(args, SIZE)
+    n_iters = scales.of(recipe, width, height)[-1].end
     machine = StyleTransfer(args.content, args.style, width, height, recipe=recipe, vgg=args.vgg,
                             seed=flags.seed(args, recipe), precision=flags.precision(args, recipe),
                             threads=args.threads, name=args.name)
@@ -389,7 +390,6 @@ def main(argv=None):
     print(f'{args.content} in the style of {args.style}, {width}×{height}{whence}, '
           f'{sessions.described(machine.precision)}\nweights {machine.weights.path}: {machine.weights.description}')
     start_time = time.time()
-    n_iters = scales.of(recipe, width, height)[-1].end
     with progress.Lines(recipe, n_iters) if args.verbose else progress.Bar(n_iters) as shown:
         outcome = machine.train_scales(shown, args.restart)
     if not progress.ended(outcome, machine.run.name, args.restart):

@@ -15,10 +15,12 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **settings)
 
     def parse_known_args(self, args=None, namespace=None):
+        """As argparse has it; messages may name these flags from now on."""
         messages.offer(self._option_string_actions)
         return super().parse_known_args(args, namespace)
 
     def error(self, message):
+        """Raise `UserError` in place of printing the usage."""
         raise UserError(f'{message}; --help lists the flags')
 
 

@@ -11,7 +11,11 @@ from typing import NamedTuple
 import numpy as np
 import skimage.transform
 
+from engine.messages import UserError
+
 SMALLEST = 128  # pixels of the longer side at the smallest size, or so, where the recipe leaves the number open
+
+LEAST = 16  # pixels of a side: VGG-19 halves it four times
 
 
 class Scale(NamedTuple):
@@ -23,13 +27,20 @@ class Scale(NamedTuple):
 
 
 def of(recipe, width, height):
-    """The `Scale` of each size, smallest first: each of half the next one's sides, the last is width × height."""
-    count = recipe.scales or 1 + max(0, round(math.log2(max(width, height) / SMALLEST)))
+    """The `Scale` of each size, smallest first: each of half the next one's sides, the last is width × height.
+
+    Raises `UserError` where that makes a side of less than LEAST pixels.
+    """
+    by_itself = min(math.log2(max(width, height) / SMALLEST), math.log2(min(width, height) / LEAST) // 1)
+    count = recipe.scales or 1 + max(0, round(by_itself))
     scales, begin = [], 0
     for halvings in reversed(range(count)):
         end = begin + (recipe.coarse_iterations if halvings else recipe.iterations)
-        scales.append(Scale(*(max(1, round(side / 2 ** halvings)) for side in (width, height)), begin, end))
+        scales.append(Scale(*(round(side / 2 ** halvings) for side in (width, height)), begin, end))
         begin = end
+    if count > 1 and min(scales[0][:2]) < LEAST:
+        raise UserError(f'--scales {count} of {width}×{height} begin at {scales[0].width}×{scales[0].height}: each side '
+                        f'must be of at least {LEAST} pixels')
     return scales
 
 

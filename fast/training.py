@@ -120,6 +120,7 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
         yield from super()._moves(sess, step)
 
     def hand_in(self, sess):
+        """Write what `StyleTransfer` does, and the model."""
         super().hand_in(sess)
         losses = {name: float(loss) for name, loss in self._look(sess)[0].items()}
         about = self.run.identity | dict(style_file=self.style_path.name, vgg_file=self.weights.path.name,

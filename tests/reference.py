@@ -86,6 +86,15 @@ def gatys(image, content, style, weights):
     return content_loss, style_loss, content_loss + 1e4 * style_loss
 
 
+def modern(image, content, style, weights):
+    """Content, style and total loss of our own recipe, each a share of the target's squares, with mirrored borders."""
+    F, P, A = (vgg(x, weights, padding='symmetric') for x in (image, content, style))
+    content_loss = ((F['conv3_1'] - P['conv3_1']) ** 2).sum() / (P['conv3_1'] ** 2).sum()
+    style_loss = sum(gram_share_distance(F[layer], A[layer])
+                     for layer in ('conv1_1', 'conv2_1', 'conv3_1', 'conv4_1', 'conv5_1'))
+    return content_loss, style_loss, content_loss + style_loss
+
+
 def covariance_distance(g, a):
     """Of features [H, W, N], by NumPy in float64."""
     (m, C), (m_s, C_s) = ((x.mean(axis=0), np.cov(x, rowvar=False, bias=True)) for x in (

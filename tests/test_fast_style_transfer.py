@@ -182,6 +182,7 @@ def test_the_command_trains_names_what_it_skipped_and_refuses_another_model(fold
 @pytest.mark.parametrize('more, says', [
     (('--images', 'nowhere'), 'nowhere: no such folder'), (('--learning-rate', '0'), '--learning-rate'),
     (('--base', '3'), '--base'), (('--network', 'vgg'), '--network'), (('--init', 'content'), '--init'),
+    (('--scales', '2'), '--scales'),
     (('--held-out', 'none.png'), 'none.png: '), (('--style', 'none.png'), 'none.png: no such image')])
 def test_bad_training_flags_end_in_one_line(folder, images, tiny_vgg, workdir, capsys, more, says):
     assert main(training_flags(folder, images, tiny_vgg, *more)) == 2

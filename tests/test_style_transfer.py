@@ -50,7 +50,8 @@ def evaluate(machine):
 
 @pytest.mark.parametrize('recipe, reference_losses', [
     (recipes.CS20, reference.cs20), (recipes.STYLENET, reference.stylenet),
-    (recipes.LBFGS_TUTORIAL, reference.lbfgs_tutorial), (recipes.GATYS, reference.gatys)],
+    (recipes.LBFGS_TUTORIAL, reference.lbfgs_tutorial), (recipes.GATYS, reference.gatys),
+    (recipes.MODERN, reference.modern)],
     ids=lambda x: getattr(x, 'name', ''))
 def test_losses_and_gradient_are_those_of_the_formulas(images, tiny_vgg, workdir, recipe, reference_losses):
     machine = StyleTransfer(*images, WIDTH, HEIGHT, recipe=recipe, vgg=tiny_vgg, precision='float32')

@@ -50,8 +50,10 @@ def test_each_size_is_half_of_the_next():
     assert scales.of(RECIPE, 1024, 683) == [(256, 171, 0, 15), (512, 342, 15, 30), (1024, 683, 30, 40)]
     assert scales.of(recipes.CS20, 333, 250) == [(333, 250, 0, 300)]
     by_itself = dataclasses.replace(RECIPE, scales=0)
-    sizes = (1024, 768), (768, 1024), (512, 512), (333, 250), (64, 64), (3840, 2160)
-    assert [len(scales.of(by_itself, *size)) for size in sizes] == [4, 4, 3, 2, 1, 6]
+    sizes = (1024, 768), (768, 1024), (512, 512), (333, 250), (64, 64), (3840, 2160), (1024, 40), (1024, 16)
+    assert [len(scales.of(by_itself, *size)) for size in sizes] == [4, 4, 3, 2, 1, 6, 2, 1]
+    with pytest.raises(UserError, match='--scales 3 of 100×50 begin at 25×12: each side must be of at least 16'):
+        scales.of(RECIPE, 100, 50)
 
 
 def test_enlarging_is_cubic_centred_and_clipped():
