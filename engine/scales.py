@@ -39,8 +39,8 @@ def of(recipe, width, height):
         scales.append(Scale(*(round(side / 2 ** halvings) for side in (width, height)), begin, end))
         begin = end
     if count > 1 and min(scales[0][:2]) < LEAST:
-        raise UserError(f'--scales {count} of {width}×{height} begin at {scales[0].width}×{scales[0].height}: each side '
-                        f'must be of at least {LEAST} pixels')
+        raise UserError(f'--scales {count} of {width}×{height} begin at {scales[0].width}×{scales[0].height}: '
+                        f'each side must be of at least {LEAST} pixels')
     return scales
 
 
