@@ -50,8 +50,7 @@ def test_a_terminal_that_lacks_a_letter_gets_another(encoding, shows):
                      'error: ? … ?\n' if encoding == 'cp1252' else 'error: ? ... ?\n')
 
 
-@pytest.mark.parametrize('program', ['style_transfer.py', 'reconstruct.py', 'load_vgg.py'])
-def test_help_in_ascii(program):
-    done = subprocess.run([sys.executable, shipped.ROOT / program, '--help'], capture_output=True, text=True,
-                          env=os.environ | {'PYTHONIOENCODING': 'ascii'})
+def test_help_in_ascii():
+    done = subprocess.run([sys.executable, shipped.ROOT / 'style_transfer.py', '--help'], capture_output=True,
+                          text=True, env=os.environ | {'PYTHONIOENCODING': 'ascii'})
     assert (done.returncode, done.stderr) == (0, '') and '--help' in done.stdout

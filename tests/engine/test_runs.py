@@ -414,7 +414,7 @@ def test_after_a_restart_it_is_another_command_that_goes_on(transfer, images, ti
 def command(images, tiny_vgg, *flags):
     content, style = images
     return [sys.executable, str(PROGRAM), '--content', content, '--style', style, '--vgg', tiny_vgg, '--name', 'r',
-            '--width', '192', '--height', '128', '--iterations', '400', *flags]
+            '--width', '192', '--height', '128', '--iterations', '260', *flags]
 
 
 def start(images, tiny_vgg, *flags):

@@ -120,8 +120,8 @@ def test_flags_that_do_not_go_together(images, tiny_vgg, workdir, capsys):
 
 def test_sigkill_at_each_change_of_size(images, tiny_vgg, workdir):
     command = [sys.executable, shipped.ROOT / 'style_transfer.py', '--content', images[0], '--style', images[1],
-               '--vgg', tiny_vgg, '--width', '192', '--height', '128', '--scales', '3', '--coarse-iterations', '20',
-               '--iterations', '20']
+               '--vgg', tiny_vgg, '--width', '96', '--height', '66', '--scales', '3', '--coarse-iterations', '20',
+               '--iterations', '10']
     subprocess.run([*command, '--name', 'straight'], check=True, capture_output=True)
     for step in (20, 40):
         process = subprocess.Popen([*command, '--name', 'r'], stdout=subprocess.DEVNULL)
