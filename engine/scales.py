@@ -46,7 +46,7 @@ def of(recipe, width, height):
 
 def enlarged(image, width, height):
     """[1, H, W, 3] of 0-255 enlarged to [1, height, width, 3] by cubic interpolation, clipped to what pixels are."""
-    large = skimage.transform.resize(image[0], (height, width), order=3, mode='edge', preserve_range=True)
+    large = skimage.transform.resize(image[0], (height, width), order=3, mode='edge', preserve_range=True, clip=False)
     return np.float32(large.clip(0, 255))[None]
 
 

@@ -122,8 +122,7 @@ def trace_of_root(S):
     """
     values = tf.linalg.eigvalsh(S)
     counts = values > FLOOR * tf.reduce_sum(tf.abs(values), axis=1, keepdims=True)
-    # the inner choice keeps the root of what is left out away from its gradient, NaN
-    return tf.reduce_sum(tf.where_v2(counts, tf.sqrt(tf.where_v2(counts, values, 1.)), 0.), axis=1)
+    return tf.reduce_sum(tf.sqrt(tf.where_v2(counts, values, 0.)), axis=1)
 
 
 # What a recipe can name beside the handout's Gram matrices. Covariance and mean are in the line of Novak and Nikulin

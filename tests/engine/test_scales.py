@@ -11,8 +11,12 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import scipy.ndimage
+import tensorflow.compat.v1 as tf
 
+import load_vgg
 import recipes
+import reference
+import utils
 from engine import scales, shipped
 from engine.messages import UserError
 from style_transfer import StyleTransfer, main
@@ -29,7 +33,8 @@ class Killed(Exception):
 def train(images, tiny_vgg, workdir):
     """A function that trains the run `name` through its sizes and is killed after iteration `until`."""
     def run(name='r', until=None, recipe=RECIPE, restart=False):
-        machine, told = StyleTransfer(*images, WIDTH, HEIGHT, recipe=recipe, vgg=tiny_vgg, name=name), []
+        machine, told = StyleTransfer(*images, WIDTH, HEIGHT, recipe=recipe, vgg=tiny_vgg, name=name,
+                                      precision='float32'), []
 
         def callback(iterate):
             told.append(iterate.step)
@@ -57,7 +62,7 @@ def test_each_size_is_half_of_the_next():
 
 
 def test_enlarging_is_cubic_centred_and_clipped():
-    image = np.random.default_rng(0).choice([0, 90, 255], (1, 12, 9, 3)).astype(np.float32)
+    image = np.random.default_rng(0).choice([-30, 90, 290], (1, 12, 9, 3)).astype(np.float32)
     large = scales.enlarged(image, 18, 24)
     y, x = ((np.arange(n) + 0.5) / 2 - 0.5 for n in (24, 18))
     inside = np.s_[6:-6, 6:-6]  # how splines begin beyond the border is a choice
@@ -83,10 +88,26 @@ def test_one_run_one_history_one_film(train):
 
 def test_killed_before_at_and_after_each_change_of_size_the_bits_are_the_same(train):
     train('straight')
-    for until in (5, 15, 16, 29, 30, 31, 36):
-        assert train(until=until)[0] is None
-    assert train()[0][:2] == (40, 'finished')
+    for until, begins in ((5, 1), (15, 1), (16, 16), (29, 16), (30, 16), (31, 31), (36, 31)):
+        outcome, told = train(until=until)
+        assert outcome is None and told == list(range(begins, until + 1))  # checkpoints are at 15 and 30
+        assert not Path('outputs/r/final.png').exists()
+    outcome, told = train()
+    assert outcome[:2] == (40, 'finished') and told == list(range(31, 41))
     assert left() == left('straight')
+
+
+def test_a_size_begins_at_the_smaller_ones_picture_enlarged(train, images, tiny_vgg):
+    """Its first losses are those of that picture, of the images fitted to the new size, by NumPy."""
+    train(until=15)
+    weights = load_vgg.read_weights(tiny_vgg)
+    small = tf.train.load_checkpoint('checkpoints/r/model-15').get_tensor('input/in_img') + weights.mean_pixels
+    train(until=16)
+    train()  # writes the history
+    content, style = (utils.get_resized_image(path, 48, 33)[0] - weights.mean_pixels for path in images)
+    expected = reference.cs20(scales.enlarged(small, 48, 33)[0] - weights.mean_pixels, content, style, weights)
+    row = np.loadtxt('checkpoints/r/losses.csv', delimiter=',', skiprows=1)[15]
+    np.testing.assert_allclose(row, [15, *expected], rtol=1e-3)
 
 
 def test_a_damaged_checkpoint_after_a_change_goes_back_over_it(train, capsys):
@@ -105,7 +126,9 @@ def test_more_iterations_are_of_the_last_size_and_a_restart_begins_small(train):
     train()
     assert train(recipe=dataclasses.replace(RECIPE, iterations=16))[1] == list(range(41, 47))
     assert left() == left('straight')
+    train('plain')
     assert train(restart=True)[1] == list(range(1, 41))
+    assert left() == left('plain')
 
 
 def test_flags_that_do_not_go_together(images, tiny_vgg, workdir, capsys):

@@ -94,6 +94,17 @@ def test_moments_of_themselves_and_of_nothing_at_all(name, fill):
         assert np.isfinite(loss) and np.isfinite(gradient).all()
 
 
+@pytest.mark.parametrize('name', STATISTICS)
+def test_moments_of_channels_that_are_dead_or_copies_of_others(name):
+    """Their covariance has no root of its own: eigenvalues of nothing, which rounding makes negative."""
+    a, g = mixed(6, 8, 5), mixed(6, 8, 5, seed=1)
+    for x in (a, g):
+        x[..., 1], x[..., 2] = 0, x[..., 0]
+    loss, gradient = loss_and_gradient(name, g, a)
+    assert loss == pytest.approx(reference.STYLE_DISTANCES[name](g[0], a[0]), rel=1e-3)
+    assert np.isfinite(gradient).all() and np.abs(gradient).max() > 0
+
+
 def test_of_a_deep_layer_wasserstein_is_scipys():
     """256 channels of 500 positions: many eigenvalues that are next to nothing."""
     rng = np.random.default_rng(3)
