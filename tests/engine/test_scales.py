@@ -86,23 +86,25 @@ def test_one_run_one_history_one_film(train):
         assert file.properties(index=...).shape[0] == len(sizes)
 
 
-def test_killed_before_at_and_after_each_change_of_size_the_bits_are_the_same(train):
+def test_killed_before_at_and_after_each_change_of_size_the_bits_are_the_same(train, capsys):
     train('straight')
     for until, begins in ((5, 1), (15, 1), (16, 16), (29, 16), (30, 16), (31, 31), (36, 31)):
         outcome, told = train(until=until)
         assert outcome is None and told == list(range(begins, until + 1))  # checkpoints are at 15 and 30
-        assert not Path('outputs/r/final.png').exists()
+    assert not Path('outputs/r/final.png').exists()
+    capsys.readouterr()
     outcome, told = train()
     assert outcome[:2] == (40, 'finished') and told == list(range(31, 41))
+    assert 'resuming' not in capsys.readouterr().out  # no smaller size is built again
     assert left() == left('straight')
 
 
 def test_a_size_begins_at_the_smaller_ones_picture_enlarged(train, images, tiny_vgg):
     """Its first losses are those of that picture, of the images fitted to the new size, by NumPy."""
-    train(until=15)
+    train(until=16)
+    assert not Path('outputs/r/final.png').exists()  # which the last size alone writes
     weights = load_vgg.read_weights(tiny_vgg)
     small = tf.train.load_checkpoint('checkpoints/r/model-15').get_tensor('input/in_img') + weights.mean_pixels
-    train(until=16)
     train()  # writes the history
     content, style = (utils.get_resized_image(path, 48, 33)[0] - weights.mean_pixels for path in images)
     expected = reference.cs20(scales.enlarged(small, 48, 33)[0] - weights.mean_pixels, content, style, weights)
