@@ -78,7 +78,7 @@ class StyleTransfer:
         filters = [W.nbytes for W, _ in self.weights.convolutions.values()]
         before_relu = any(layer.endswith(load_vgg.BEFORE_RELU) for layer in layers)
         memory.check(self.img_width, self.img_height, sum(filters[:load_vgg.deepest(layers) + 1]),
-                     self.recipe.optimizer, self.precision, before_relu)
+                     self.recipe.optimizer, self.precision, before_relu, self.recipe.padding == 'mirror')
 
     def create_input(self):
         """One variable [1, H, W, 3] that is the content image, the style image and the generated one in turn.

@@ -74,6 +74,8 @@ def test_what_is_needed_is_near_what_was_measured():
                                 ((1333, 1000), (deep, 'adam', 'bfloat16'), 3.584e9),
                                 ((333, 250), (shallow, 'lbfgs', 'float32', True), 1.101e9),
                                 ((1333, 1000), (shallow, 'lbfgs', 'float32', True), 7.596e9),
+                                ((1024, 768), (deep, 'adam', 'float32', False, True), 4.643e9),
+                                ((1024, 768), (deep, 'adam', 'bfloat16', False, True), 3.38e9),
                                 ((333, 250), (deep, 'lbfgs', 'float32'), 1.7e9),
                                 ((1333, 1000), (deep, 'lbfgs', 'float32'), 6.021e9)):
         assert 0.97 < memory.needed(size[0] * size[1], *network) / peak < 1.22
