@@ -25,7 +25,8 @@ from fast.training import FastStyleTransfer
 
 SIDE, BATCH, NETWORK, BASE = 256, 4, 'half', 16
 # settings that mean nothing for a network
-OF_PIXELS = 'init', 'noise_ratio', 'noise_amplitude', 'optimizer', 'scales', 'coarse_iterations'
+OF_PIXELS = ('init', 'noise_ratio', 'noise_amplitude', 'optimizer', 'pixels', 'averaging', 'scales',
+             'coarse_iterations', 'coarse_ratio', 'style_fit', 'style_scale')
 LISTED = 5  # files named in a message
 OFFERED = {recipes.FAST.name: recipes.FAST}
 

@@ -83,31 +83,28 @@ class VGG:
         assert LAYERS[layer_idx] == expected_layer_name, f'layer {layer_idx} is {LAYERS[layer_idx]}'
         return self.weights.convolutions[expected_layer_name]
 
-    def conv2d_relu(self, prev_layer, layer_idx, layer_name):
-        """Convolve with zero padding, add the bias, rectify: [1, H, W, in] -> [1, H, W, out].
+    def conv2d_relu(self, prev_layer, layer_idx, layer_name, padding='SAME'):
+        """Convolve, add the bias, rectify: [1, H, W, in] -> [1, H, W, out].
 
-        The weights are constants: it is the image that is trained, not VGG.
+        The weights are constants: it is the image that is trained, not VGG. padding: 'SAME' for zeros around, 'VALID'
+        where prev_layer has its own border of one pixel.
         """
-        # step 1: take the layer's filters and biases from self._weights, as constants; the result is the attribute
-        #   layer_name, and what it was before its ReLU the attribute layer_name + BEFORE_RELU
+        # step 1: take the layer's filters and biases from self._weights, as constants; convolve with `padding`; the
+        #   result is the attribute layer_name, and what it was before its ReLU the attribute layer_name + BEFORE_RELU
         with tf.variable_scope(layer_name):
             W, b = self._weights(layer_idx, layer_name)
             W = tf.constant(W, name='weights')
             b = tf.constant(b, name='biases')
-            conv2d = tf.nn.bias_add(tf.nn.conv2d(prev_layer, W, strides=[1, 1, 1, 1], padding='SAME'), b)
+            conv2d = tf.nn.bias_add(tf.nn.conv2d(prev_layer, W, strides=[1, 1, 1, 1], padding=padding), b)
             out = tf.nn.relu(conv2d)
         setattr(self, layer_name + BEFORE_RELU, conv2d)
         setattr(self, layer_name, out)
 
     def _mirrored(self, prev_layer, layer_idx, layer_name):
-        """`conv2d_relu` with the map's mirror image beyond its edges: a pixel goes around it, and off again."""
-        scope = f'{tf.get_default_graph().get_name_scope()}/{layer_name}/'.lstrip('/')  # that of the layer itself
-        with tf.name_scope(scope):
+        """`conv2d_relu` with the map's mirror image beyond its edges."""
+        with tf.name_scope(f'{tf.get_default_graph().get_name_scope()}/{layer_name}/'.lstrip('/')):  # the layer's own
             padded = tf.pad(prev_layer, [[0, 0], [1, 1], [1, 1], [0, 0]], 'SYMMETRIC')
-        self.conv2d_relu(padded, layer_idx, layer_name)
-        with tf.name_scope(scope):
-            for name in (layer_name + BEFORE_RELU, layer_name):
-                setattr(self, name, getattr(self, name)[:, 1:-1, 1:-1])
+        self.conv2d_relu(padded, layer_idx, layer_name, 'VALID')
 
     def avgpool(self, prev_layer, layer_name):
         """Average over 2×2 with stride 2: [1, H, W, C] -> [1, ⌈H/2⌉, ⌈W/2⌉, C]."""

@@ -4,10 +4,10 @@ import dataclasses
 import math
 
 from engine.messages import UserError
-from load_vgg import FEATURES
+from load_vgg import BEFORE_RELU, CONVOLUTIONS, FEATURES
 
 LONGEST = 100_000  # iterations
-NO_IDENTITY = 'iterations', 'cadence'  # settings that do not decide what an iteration computes
+NO_IDENTITY = 'iterations', 'cadence', 'size'  # settings that do not decide what an iteration computes
 
 SHARE = '1/ΣP²'  # a content loss as a share of the content's own sum of squares: of any size, in any network
 
@@ -38,6 +38,7 @@ WITH_CONTENT = ('content_weight', lambda recipe: recipe.content_weight),
 WITH_STYLE = ('style_weight', lambda recipe: recipe.style_weight),
 WITH_BLEND = ('init', lambda recipe: recipe.init == 'uniform'),
 WITH_SCALES = ('scales', lambda recipe: recipe.scales != 1),
+WITH_OWN_SHAPE = ('style_fit', lambda recipe: recipe.style_fit == 'own'),
 WITH_NOISE = (('init', lambda recipe: recipe.init != 'content'),
          ('noise_ratio', lambda recipe: recipe.init != 'uniform' or recipe.noise_ratio))
 
@@ -87,6 +88,11 @@ class Recipe:
                                    'as a share of the style\'s own; covariance and mean likewise, or by Wasserstein\'s '
                                    'distance',
                                    choices=('gram', 'gram_share', 'covariance', 'wasserstein'), only=WITH_STYLE)
+    style_fit: str = setting('crop', 'the style image: cut to the picture\'s size, as CS20 has it, or of its own '
+                             'shape, with as many pixels as the picture if it has them', choices=('crop', 'own'),
+                             only=WITH_STYLE)
+    style_scale: float = setting(1., 'how large the style image is, of that: less for finer strokes, more for bolder '
+                                 'ones', low=0.1, high=4, only=WITH_STYLE + WITH_OWN_SHAPE)
 
     # smoothness: the mean squared difference of vertical neighbours, plus that of horizontal ones
     tv_weight: float = setting(0., 'weight of the total variation loss', low=0, high=1e9)
@@ -111,13 +117,23 @@ class Recipe:
     beta1: float = setting(0.9, 'decay of Adam\'s mean of the gradients', low=0, high=0.9999, only=WITH_ADAM)
     beta2: float = setting(0.999, 'decay of Adam\'s mean of their squares', low=0, high=0.999999,
                            only=WITH_ADAM)
+    pixels: str = setting('free', 'with Adam they go where they want and are clipped when shown, or are kept in 0-255',
+                          choices=('free', '0-255'), only=WITH_ADAM)
+    averaging: float = setting(0., 'decay of the mean of Adam\'s iterates that is shown in place of the last one; 0 '
+                               'for none', low=0, high=0.9999, only=WITH_ADAM)
 
     # length, and when a picture and summaries are written: (up to this iteration, every so many)
     iterations: int = setting(300, 'steps of Adam, evaluations of L-BFGS', low=1, high=LONGEST)
     # coarse to fine: sizes, each of half the next one's sides, and the steps at each but the last
     scales: int = setting(1, 'sizes to train at, smallest first; 0 for as many as it takes from some 128 pixels on',
                           low=0, high=8, only=WITH_ADAM)
-    coarse_iterations: int = setting(200, 'steps at each size but the last', low=1, high=LONGEST, only=WITH_SCALES)
+    coarse_iterations: int = setting(200, 'steps at the smallest size', low=1, high=LONGEST, only=WITH_SCALES)
+    coarse_ratio: float = setting(1., 'steps at each further size but the last, as a share of those at the one before',
+                                  low=0.1, high=2, only=WITH_SCALES)
+    # what is left out at larger sizes, the smallest always has all: (from this longer side on, no layer deeper than)
+    deepest: tuple = ()
+    # width and height if nobody tells; of other photos than the bundled one the longer is that of the longer side
+    size: tuple = (333, 250)
     cadence: tuple = ((5, 1), (20, 10), (math.inf, 20))
 
     def __post_init__(self):
@@ -150,6 +166,20 @@ class Recipe:
     def random(self):
         """Whether the starting image has noise in it, so that the seed counts."""
         return self.ignores('noise_amplitude') is None
+
+    def at(self, side):
+        """This recipe for a picture whose longer side that is: without the layers too deep for it."""
+        limits = [layer for start, layer in self.deepest if side >= start]
+        if not limits:
+            return self
+        kept = {}
+        for kind in ('content', 'style'):
+            layers, weights = f'{kind}_layers', f'{kind}_layer_weights'
+            pairs = [pair for pair in zip(getattr(self, layers), getattr(self, weights))
+                     if CONVOLUTIONS.index(pair[0].removesuffix(BEFORE_RELU)) <= CONVOLUTIONS.index(limits[-1])]
+            if pairs:  # else all of the kind are too deep, and stay
+                kept[layers], kept[weights] = zip(*pairs)
+        return dataclasses.replace(self, **kept)
 
     def content_factor(self, s):
         """What stands before Σ (F − P)²; s: the number of elements of P."""
@@ -211,7 +241,8 @@ MODERN = Recipe(
     name='modern',
     content_layers=('conv3_1',), content_weight=1., content_coefficient=SHARE,
     style_layer_weights=(1.,) * 5, style_statistic='gram_share', style_weight=1.,
-    padding='mirror', init='content', scales=0, coarse_iterations=100, iterations=60,
+    style_fit='own', padding='mirror', init='content', learning_rate=5., pixels='0-255', averaging=0.9,
+    scales=0, coarse_iterations=80, coarse_ratio=0.75, iterations=30, deepest=((700, 'conv3_1'),), size=(512, 512),
 )
 
 RECIPES = {recipe.name: recipe for recipe in (CS20, STYLENET, LBFGS_TUTORIAL, GATYS, MODERN)}

@@ -57,7 +57,7 @@ def _layers(text):
 
 def _flags(argv):
     parser = parsing.Parser(description=__doc__.split('\n')[0])
-    flags.add_pictures(parser, *SIZE)
+    flags.add_pictures(parser, SIZE)
     for kind, layers, what in (('content', CONTENT_LAYERS, 'one a picture'),
                                ('style', recipes.GATYS.style_layers, 'one more a picture')):
         parser.add_argument(f'--{kind}-layers', type=_layers, default=layers, metavar='LAYER,...',

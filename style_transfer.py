@@ -19,16 +19,16 @@ import tensorflow.compat.v1 as tf
 import load_vgg
 import recipes
 import utils
-from engine import (flags, interrupts, lbfgs, memory, messages, names, parsing, progress, runs, scales, sessions,
-                    style_statistics)
-
-SIZE = 333, 250  # of the picture, as in CS20
+from engine import (flags, interrupts, iterates, lbfgs, memory, messages, names, parsing, progress, runs, scales,
+                    sessions, style_statistics)
+from engine.features import features_of
 
 
 class StyleTransfer:
     """A picture with the content of one image and the style of another, found by training its pixels.
 
-    content_img, style_img: paths of images; both are fitted into img_width × img_height, the size of the result
+    content_img, style_img: paths of images; both are fitted into img_width × img_height, the size of the result, the
+    style where the recipe has it so
     recipe: the hyperparameters; vgg: path of the weights, None for the best ones at hand
     seed: of the noise in the starting image; threads: 0 for one a core
     precision: 'float32', 'bfloat16' or 'auto', see `runs.Run.precision`
@@ -38,12 +38,13 @@ class StyleTransfer:
     run: a `runs.Run` in place of the one that the settings make
 
     As attributes content_img and style_img are [1, H, W, 3] of 0-255; either may be None where nothing needs it.
+    shown_img is the variable that people are shown.
     It owns its graph; a session lives only inside `losses` and `train`. Raises `UserError` for what the user can mend.
     """
 
     checkpoint_every = 20  # iterations
     recipe = recipes.CS20
-    targets = None
+    targets = style_targets = None
     shown = {}  # what a pass that shows and logs is fed
     ended = False  # by an optimizer that finds nothing better
 
@@ -51,8 +52,9 @@ class StyleTransfer:
                  precision='auto', threads=0, name=None, targets=None, initial_img=None, run=None):
         self.img_width, self.img_height = img_width, img_height
         self.content_path, self.style_path = (path and Path(path) for path in (content_img, style_img))
-        self.content_img, self.style_img = (path and utils.get_resized_image(path, img_width, img_height)
-                                            for path in (self.content_path, self.style_path))
+        self.content_img = self.content_path and utils.get_resized_image(self.content_path, img_width, img_height)
+        self.style_img = self.style_path and utils.get_style_image(
+            self.style_path, img_width, img_height, recipe.style_fit == 'crop', recipe.style_scale)
         self.weights = load_vgg.read_weights(load_vgg.find_weights(vgg))
         self.recipe, self.targets, self.initial_img = recipe, targets, initial_img
         self.seed, self.threads = seed, threads
@@ -92,6 +94,7 @@ class StyleTransfer:
             self.new_img = tf.placeholder(tf.float32, self.input_img.shape, name='new_img')
             self.assign_img = self.input_img.assign(self.new_img)
             self.gstep = tf.train.get_or_create_global_step()
+        self.shown_img = self.input_img
         self.centred_content, self.centred_style = (image - self.weights.mean_pixels
                                                     for image in (self.content_img, self.style_img))
         self.centred_start = self._start()
@@ -101,6 +104,8 @@ class StyleTransfer:
         with tf.variable_scope('vgg'):
             self.vgg = load_vgg.VGG(self.input_img, self.weights, self.recipe.pooling, self.recipe.padding)
             self.vgg.load(self.recipe.content_layers + self.recipe.style_layers)
+        if not self.targets:
+            self.style_targets = self._style_targets()
         self.weights.convolutions.clear()  # they are constants of the graph now; here they are 80 MB
 
     def _start(self):
@@ -181,7 +186,11 @@ class StyleTransfer:
                 tf.reduce_mean(tf.square(image[:, :, 1:] - image[:, :, :-1])))
 
     def _targets(self):
-        """The features P of the content image and A of the style image, one array a layer."""
+        """The features P of the content image and A of the style image, one array a layer; for A also `Target`."""
+        if self.style_targets:
+            with self._session() as sess:
+                sess.run(self.assign_img, {self.new_img: self.centred_content})
+                return sess.run(self.vgg.features(self.recipe.content_layers)), self.style_targets
         # both lists of both images, of which half is needed: a session plans anew, a second or two, for other fetches
         features = [self.vgg.features(layers) for layers in (self.recipe.content_layers, self.recipe.style_layers)]
         with self._session() as sess:
@@ -190,6 +199,15 @@ class StyleTransfer:
             sess.run(self.assign_img, {self.new_img: self.centred_style})
             _, A = sess.run(features)
         return P, A
+
+    def _style_targets(self):
+        """A `Target` a style layer; None where the style is CS20's: Gram matrices, of an image of the picture's size."""
+        recipe, statistic = self.recipe, self.statistic()
+        if recipe.style_statistic == 'gram' and recipe.style_fit == 'crop':
+            return None
+        values = features_of(self.weights, self.style_img, recipe.style_layers, recipe.pooling, recipe.padding,
+                             self.config, statistic.of)
+        return [style_statistics.Target(statistic, value) for value in values]
 
     def losses(self):
         """Step 2, loss: α · content + β · style, against the features of the two fixed images."""
@@ -219,6 +237,11 @@ class StyleTransfer:
                 # step 3: self.opt moves the image and counts in self.gstep
                 optimizer = tf.train.AdamOptimizer(recipe.learning_rate, recipe.beta1, recipe.beta2)
                 self.opt = optimizer.minimize(self.total_loss, global_step=self.gstep)
+                # step 3 done
+                if recipe.pixels == '0-255':
+                    self.opt = iterates.kept_in_range(self.opt, self.input_img, self.vgg.mean_pixels)
+                if recipe.averaging:
+                    self.opt, self.shown_img = iterates.averaged(self.opt, self.input_img, self.gstep, recipe.averaging)
             else:
                 self.gradient, = tf.gradients(self.total_loss, self.input_img)
 
@@ -236,8 +259,8 @@ class StyleTransfer:
 
     def _image(self):
         """What people are shown, [H, W, 3], 0-255."""
-        # step 4: the image as it was before its mean was subtracted
-        return (self.input_img + self.vgg.mean_pixels)[0]
+        # step 4: self.shown_img as it was before its mean was subtracted
+        return (self.shown_img + self.vgg.mean_pixels)[0]
 
     def build(self):
         """Assemble the graph: steps 1 to 4."""
@@ -308,8 +331,11 @@ class StyleTransfer:
         sizes = scales.of(self.recipe, self.img_width, self.img_height)
 
         def make(scale):
-            return self if scale is sizes[-1] else StyleTransfer(
-                self.content_path, self.style_path, scale.width, scale.height, recipe=self.recipe,
+            if scale is sizes[-1]:
+                self.recipe = scale.recipe
+                return self
+            return StyleTransfer(
+                self.content_path, self.style_path, scale.width, scale.height, recipe=scale.recipe,
                 vgg=self.weights.path, seed=self.seed, precision=self.precision, threads=self.threads, run=self.run)
         return scales.train(make, sizes, self.run, callback, restart)
 
@@ -363,12 +389,15 @@ class StyleTransfer:
 
     def _originals(self):
         """What the sheet shows beside the picture: [H, W, 3] of 0-255 each, of its height."""
-        return [self.content_img[0], self.style_img[0]]
+        height, width = self.style_img.shape[1:3]
+        return [self.content_img[0],
+                utils.fit(self.style_img[0], round(width * self.img_height / height), self.img_height)]
 
 
 def _flags(argv):
     parser = parsing.Parser(description=__doc__.split('\n')[0])
-    flags.add_pictures(parser, *SIZE)
+    flags.add_pictures(parser, recipes.CS20.size, recipes.RECIPES.values())
+    flags.add_strength(parser)
     flags.add_recipe(parser)
     parser.add_argument('--name', help='of the run\'s folders in outputs, checkpoints and graphs '
                         '(default: content-style-recipe)')
@@ -381,7 +410,7 @@ def main(argv=None):
     """Run style transfer as the flags say; return the exit status."""
     args = _flags(argv)
     recipe = flags.recipe(args)
-    (width, height), whence = flags.size(args, SIZE)
+    (width, height), whence = flags.size(args, recipe.size)
     n_iters = scales.of(recipe, width, height)[-1].end
     machine = StyleTransfer(args.content, args.style, width, height, recipe=recipe, vgg=args.vgg,
                             seed=flags.seed(args, recipe), precision=flags.precision(args, recipe),

@@ -17,6 +17,7 @@ from engine.messages import UserError
 
 MAX_PIXELS = 90_000_000  # of an image read: a gigabyte, as float32
 TURNED = 5, 6, 7, 8  # Exif's orientations of images that lie on their side
+LEAST_STYLE = 16  # pixels of a side of a style image that keeps its shape
 WHOLE = 5  # pixels of an image reduced by whole ones that make one of the fitted image, at least
 for _reader in ('PIL', 'tifffile'):  # they log what they then raise
     logging.getLogger(_reader).addHandler(logging.NullHandler())
@@ -179,6 +180,20 @@ def get_resized_image(path, width, height):
     The largest centred part of the wanted shape is kept, and resized with antialiasing, as CS20's ImageOps.fit did.
     """
     return fit(read_image(path), width, height)[None]
+
+
+def get_style_image(path, width, height, crop=True, scale=1.):
+    """Read an image and make it [1, H, W, 3], float32, RGB 0-255, the style of a picture of width × height.
+
+    It has that very size; or, not cropped, its own shape, with as many pixels as the picture, or its own if it has
+    fewer, and then `scale` times these sides.
+    """
+    image = read_image(path)
+    if crop:
+        return fit(image, width, height)[None]
+    H, W = image.shape[:2]
+    scale *= min(1, (width * height / (W * H)) ** 0.5)
+    return fit(image, *(max(LEAST_STYLE, round(scale * side)) for side in (W, H)))[None]
 
 
 def fit(image, width, height):

@@ -208,7 +208,8 @@ def create_summary(given):
     """The scalars and the picture, of losses and an image that are given."""
     import tensorflow.compat.v1 as tf
     losses = {name: tf.constant(float(loss)) for name, loss in zip(LOSSES, given['losses'])}
-    machine = bare(vgg=Features({}, given['mean_pixels'].reshape(1, 1, 1, 3)), input_img=tf.constant(given['centred']),
+    image = tf.constant(given['centred'])
+    machine = bare(vgg=Features({}, given['mean_pixels'].reshape(1, 1, 1, 3)), input_img=image, shown_img=image,
                    loss_terms=losses, **losses)
     machine.create_summary()
     with tf.Session() as sess:

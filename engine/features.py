@@ -8,14 +8,15 @@ import tensorflow.compat.v1 as tf
 import load_vgg
 
 
-def features_of(weights, images, layers, pooling='avg', padding='zeros', config=None):
+def features_of(weights, images, layers, pooling='avg', padding='zeros', config=None, of=lambda F: F):
     """The maps of `layers` of VGG-19 for images [B, H, W, 3] of 0-255: a list of arrays [B, H', W', N].
 
-    weights: from `load_vgg.read_weights`; config: of the session, see `sessions.session_config`. It has a graph and a
-    session of its own: nothing of it is left.
+    weights: from `load_vgg.read_weights`; config: of the session, see `sessions.session_config`; of: what of each map
+    is wanted, tensor -> tensors. It has a graph and a session of its own: nothing of it is left.
     """
     with tf.Graph().as_default(), tf.Session(config=config) as sess:
         pixels = tf.placeholder(tf.float32, np.shape(images))
         vgg = load_vgg.VGG(pixels - weights.mean_pixels, weights, pooling, padding)
         vgg.load(layers)
-        return sess.run(vgg.features(layers), {pixels: images})
+        wanted = [of(F) for F in vgg.features(layers)]
+        return sess.run(tf.nest.map_structure(tf.convert_to_tensor, wanted), {pixels: images})

@@ -9,24 +9,26 @@ import recipes
 import utils
 from engine import sessions, shipped
 from engine.messages import UserError
-from engine.parsing import whole_number
+from engine.parsing import number, whole_number
 
 SIDES = 16, 4096  # of a picture
+STRONGEST = 10.  # times the recipe's β, at --strength 1
 
 
-def add_pictures(parser, width, height):
+def add_pictures(parser, default, others=()):
     """Give `parser` the flags of whatever trains pictures: the two images, their size, and `add_training`.
 
-    width, height: the size if neither is given, as `size` has it
+    default: (width, height) if neither is given, as `size` has it; others: recipes, of which some may have other ones
     """
     parser.add_argument('--content', type=Path, default=shipped.CONTENT, metavar='IMAGE',
                         help=f'the image whose content is kept (default: content/{shipped.CONTENT.name})')
     parser.add_argument('--style', type=Path, default=shipped.STYLE, metavar='IMAGE',
                         help=f'the image whose style is taken (default: styles/{shipped.STYLE.name})')
     side = whole_number(*SIDES)
+    usual = f'{default[0]} by {default[1]}, with --content {max(default)} for the longer side'
+    usual += ''.join(f'; {max(recipe.size)} in {recipe.name}' for recipe in others if recipe.size != default)
     parser.add_argument('--width', type=side, metavar='W', help=f'of the picture, in pixels, {SIDES[0]} to {SIDES[1]}; '
-                        f'where one of the two is given the other follows the content (default: {width} by {height}; '
-                        f'with --content {max(width, height)} for the longer side)')
+                        f'where one of the two is given the other follows the content (default: {usual})')
     parser.add_argument('--height', type=side, metavar='H', help='likewise')
     add_training(parser)
 
@@ -80,6 +82,12 @@ def precision(args, recipe):
     return sessions.fastest_precision(recipe.optimizer) if args.restart and args.precision == 'auto' else args.precision
 
 
+def add_strength(parser):
+    """Give `parser` --strength, the one knob for people."""
+    parser.add_argument('--strength', type=number(0, 1), metavar='X', help='how much of the style, 0 to 1: multiplies '
+                        f'--style-weight by 1/{STRONGEST:g} … {STRONGEST:g} (default: 0.5, which leaves it as it is)')
+
+
 def add_recipe(parser, offered=recipes.RECIPES, without=()):
     """Give `parser` one flag a setting of `Recipe`, and --recipe where there is a choice.
 
@@ -102,6 +110,12 @@ def recipe(args, offered=recipes.RECIPES):
     changed = {field.name: getattr(args, field.name) for field in dataclasses.fields(recipes.Recipe)
                if field.metadata and getattr(args, field.name, None) is not None}
     recipe = dataclasses.replace(offered[args.recipe], **changed)
+    if getattr(args, 'strength', None) is not None:
+        if 'style_weight' in changed:
+            raise UserError('--strength and --style-weight: one of the two, both set β')
+        if why := recipe.ignores('style_statistic'):
+            raise UserError(f'--strength does nothing with {why}')
+        recipe = dataclasses.replace(recipe, style_weight=recipe.style_weight * STRONGEST ** (2 * args.strength - 1))
     for name in changed:
         if why := recipe.ignores(name):
             raise UserError(f'{recipes.flag(recipe.__dataclass_fields__[name])} does nothing with {why}')

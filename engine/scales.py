@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import skimage.transform
 
+import recipes
+from engine import iterates
 from engine.messages import UserError
 
 SMALLEST = 128  # pixels of the longer side at the smallest size, or so, where the recipe leaves the number open
@@ -19,11 +21,12 @@ LEAST = 16  # pixels of a side: VGG-19 halves it four times
 
 
 class Scale(NamedTuple):
-    """A size of the picture, and the iterations after `begin` up to `end` that it is trained for."""
+    """A size of the picture, the iterations after `begin` up to `end` that it is trained for, and by which recipe."""
     width: int
     height: int
     begin: int
     end: int
+    recipe: recipes.Recipe
 
 
 def of(recipe, width, height):
@@ -35,8 +38,10 @@ def of(recipe, width, height):
     count = recipe.scales or 1 + max(0, round(by_itself))
     scales, begin = [], 0
     for halvings in reversed(range(count)):
-        end = begin + (recipe.coarse_iterations if halvings else recipe.iterations)
-        scales.append(Scale(*(round(side / 2 ** halvings) for side in (width, height)), begin, end))
+        coarse = max(1, round(recipe.coarse_iterations * recipe.coarse_ratio ** len(scales)))
+        end = begin + (coarse if halvings else recipe.iterations)
+        size = [round(side / 2 ** halvings) for side in (width, height)]
+        scales.append(Scale(*size, begin, end, recipe.at(max(size)) if scales else recipe))
         begin = end
     if count > 1 and min(scales[0][:2]) < LEAST:
         raise UserError(f'--scales {count} of {width}×{height} begin at {scales[0].width}×{scales[0].height}: '
@@ -62,7 +67,7 @@ def train(make, scales, run, callback=None, restart=False):
         machine = make(scale)
         run.begin = scale.begin
         if scale.begin and step == scale.begin:  # else a checkpoint of this size is what it goes on from
-            picture = run.tensor(step, 'input/in_img') + machine.weights.mean_pixels
+            picture = run.tensor(step, iterates.shown_variable(scale.recipe)) + machine.weights.mean_pixels
             machine.initial_img = enlarged(picture, scale.width, scale.height)
         machine.build()
         last = scale is scales[-1]

@@ -23,25 +23,30 @@ def session_config(precision, threads=0):
     return config
 
 
-def bfloat16_hardware():
-    """What the processor computes bfloat16 with, 'amx_bf16' or 'avx512_bf16'.
-
-    None without, or where the system does not say.
-    """
+def _features():
+    """The names of what the processor can; none where the system does not say."""
     try:
-        features = re.search('^flags.*:(.*)', Path('/proc/cpuinfo').read_text(), re.MULTILINE)[1].split()
+        return re.search('^flags.*:(.*)', Path('/proc/cpuinfo').read_text(), re.MULTILINE)[1].split()
     except (OSError, TypeError):
-        return None
+        return []
+
+
+def bfloat16_hardware():
+    """What the processor computes bfloat16 with, 'amx_bf16' or 'avx512_bf16'; None without."""
+    features = _features()
     return next((name for name in ('amx_bf16', 'avx512_bf16') if name in features), None)
 
 
 def fastest_precision(optimizer):
-    """bfloat16 where the processor has it in hardware and the optimizer is Adam, else float32.
+    """bfloat16 where the processor is faster with it and the optimizer is Adam, else float32.
 
-    L-BFGS's line search stalls on rounded losses; TensorFlow's rewriter is for processors, not for GPUs.
+    L-BFGS's line search stalls on rounded losses; TensorFlow's rewriter is for processors, not for GPUs. Of Intel's
+    processors those that have avx512_fp16 were made for amx_bf16: where a virtual machine hides that, bfloat16 took 1.7
+    times as long as float32 (Emerald Rapids).
     """
     gpu = tensorflow.config.list_physical_devices('GPU')
-    return 'bfloat16' if optimizer == 'adam' and bfloat16_hardware() and not gpu else 'float32'
+    slow = bfloat16_hardware() == 'avx512_bf16' and 'avx512_fp16' in _features()
+    return 'bfloat16' if optimizer == 'adam' and bfloat16_hardware() and not slow and not gpu else 'float32'
 
 
 def described(precision):

@@ -131,7 +131,7 @@ def test_help_shows_every_setting_with_its_default(capsys):
     for said in ('--content-layers LAYER,...', 'conv1_1,conv2_1,conv3_1,conv4_1,conv5_1 in cs20',
                  '0.5,1,1.5,3,4 in cs20', '2 in cs20', '300 in cs20', '0.6 in cs20', '--restart',
                  '--precision {auto,float32,bfloat16}',
-                 '(default: 333 by 250; with --content 333 for the longer side)'):
+                 '(default: 333 by 250, with --content 333 for the longer side; 512 in modern)'):
         assert said in text
 
 

@@ -66,4 +66,5 @@ def test_flags_change_only_what_they_name():
 
 def test_identity_leaves_out_what_does_not_decide_the_result():
     identity = recipes.CS20.identity()
-    assert set(identity) == {field.name for field in dataclasses.fields(recipes.Recipe)} - {'iterations', 'cadence'}
+    assert set(identity) == {field.name for field in dataclasses.fields(recipes.Recipe)} - {
+        'iterations', 'cadence', 'size'}

@@ -281,6 +281,19 @@ SIZES = [((40, 60), (30, 20)), ((41, 60), (30, 20)), ((60, 41), (33, 25)), ((97,
          ((20, 30), (30, 20)), ((1, 1), (5, 4)), ((1, 9), (4, 4)), ((200, 3), (16, 32))]  # (H, W) to (width, height)
 
 
+@pytest.mark.parametrize('scale, size', [(1, (30, 20)), (0.5, (16, 16)), (2, (60, 40))])
+def test_a_style_keeps_its_shape_or_is_cut_to_the_pictures(tmp_path, scale, size):
+    image = np.random.default_rng(0).integers(0, 256, (80, 120, 3), dtype=np.uint8)
+    iio.imwrite(tmp_path / 'style.png', image)
+    found = utils.get_style_image(tmp_path / 'style.png', 20, 30, crop=False, scale=scale)
+    assert found.shape == (1, size[1], size[0], 3)
+    np.testing.assert_array_equal(found[0], utils.fit(np.float32(image), *size))
+    assert utils.get_style_image(tmp_path / 'style.png', 20, 30).shape == (1, 30, 20, 3)
+    # no larger than it is, unless that is asked for
+    assert utils.get_style_image(tmp_path / 'style.png', 900, 800, crop=False, scale=scale).shape[1:3] == (
+        80 * scale, 120 * scale)
+
+
 @pytest.mark.parametrize('old, new', SIZES)
 def test_fit_against_scipy(old, new):
     """The pixel at (row, column) lies at (row + ½, column + ½); the centres of both pictures coincide."""

@@ -18,13 +18,13 @@ SECONDS = 60
 # name: (file, what the real solution says, what the wrong one says, step, item, what the grader must say)
 WRONG = {
     'no ReLU': ('load_vgg.py', 'out = tf.nn.relu(conv2d)', 'out = conv2d', 1, 'conv2d_relu', 'is the ReLU missing?'),
-    'no bias': ('load_vgg.py', "tf.nn.bias_add(tf.nn.conv2d(prev_layer, W, strides=[1, 1, 1, 1], padding='SAME'), b)",
-                "tf.nn.conv2d(prev_layer, W, strides=[1, 1, 1, 1], padding='SAME')",
+    'no bias': ('load_vgg.py', "tf.nn.bias_add(tf.nn.conv2d(prev_layer, W, strides=[1, 1, 1, 1], padding=padding), b)",
+                'tf.nn.conv2d(prev_layer, W, strides=[1, 1, 1, 1], padding=padding)',
                 1, 'conv2d_relu', 'is the bias missing?'),
     'weights are variables': ('load_vgg.py', "W = tf.constant(W, name='weights')",
                               "W = tf.get_variable('weights', initializer=W)",
                               1, 'conv2d_relu', 'trainable, so that the optimizer would change VGG'),
-    'valid padding': ('load_vgg.py', "strides=[1, 1, 1, 1], padding='SAME'), b)",
+    'valid padding': ('load_vgg.py', "strides=[1, 1, 1, 1], padding=padding), b)",
                       "strides=[1, 1, 1, 1], padding='VALID'), b)",
                       1, 'conv2d_relu', "padding='SAME' keeps height and width"),
     'stride 2': ('load_vgg.py', 'strides=[1, 1, 1, 1]', 'strides=[1, 2, 2, 1]', 1, 'conv2d_relu', 'the stride is 1'),

@@ -156,7 +156,12 @@ def test_precision_is_what_the_processor_is_fast_at(images, tiny_vgg, workdir, m
     assert sessions.described('bfloat16') == 'bfloat16 by amx_bf16' and sessions.described('float32') == 'float32'
     monkeypatch.setattr(sessions, 'bfloat16_hardware', lambda: None)
     assert (precision(), precision(optimizer='lbfgs'), precision('bfloat16')) == ('float32', 'float32', 'bfloat16')
+    monkeypatch.setattr(sessions, 'bfloat16_hardware', lambda: 'avx512_bf16')
+    for features, fast in ((['avx512_bf16'], 'bfloat16'), (['avx512_bf16', 'avx512_fp16'], 'float32')):
+        monkeypatch.setattr(sessions, '_features', lambda: features)
+        assert precision() == fast
     monkeypatch.setattr(sessions, 'bfloat16_hardware', lambda: 'amx_bf16')
+    assert precision() == 'bfloat16'
     monkeypatch.setattr(sessions.tensorflow.config, 'list_physical_devices', lambda kind: ['one GPU'])
     assert precision() == 'float32'
 
@@ -176,6 +181,7 @@ def test_a_resume_keeps_its_precision_or_says_why_it_cannot(images, tiny_vgg, wo
     flags = ['--content', str(images[0]), '--style', str(images[1]), '--width', '48', '--vgg', str(tiny_vgg),
              '--name', 'r']
     monkeypatch.setattr(sessions, 'bfloat16_hardware', lambda: None)
+    monkeypatch.setattr(sessions, '_features', lambda: [])
     assert main([*flags, '--iterations', '3']) == 0
     monkeypatch.setattr(sessions, 'bfloat16_hardware', lambda: 'avx512_bf16')
     assert main([*flags, '--iterations', '5']) == 0

@@ -29,6 +29,11 @@ class Killed(Exception):
     """Stands for a process that is no more."""
 
 
+# all that a size may have of its own: layers, a style of its own shape, a mean that is shown
+FULL = dataclasses.replace(RECIPE, deepest=((60, 'conv3_1'),), style_fit='own', style_scale=1.5, pixels='0-255',
+                           style_statistic='covariance', style_weight=100., averaging=0.8, padding='mirror')
+
+
 @pytest.fixture
 def train(images, tiny_vgg, workdir):
     """A function that trains the run `name` through its sizes and is killed after iteration `until`."""
@@ -52,13 +57,28 @@ def left(name='r'):
 
 
 def test_each_size_is_half_of_the_next():
-    assert scales.of(RECIPE, 1024, 683) == [(256, 171, 0, 15), (512, 342, 15, 30), (1024, 683, 30, 40)]
-    assert scales.of(recipes.CS20, 333, 250) == [(333, 250, 0, 300)]
+    assert scales.of(RECIPE, 1024, 683) == [(256, 171, 0, 15, RECIPE), (512, 342, 15, 30, RECIPE),
+                                            (1024, 683, 30, 40, RECIPE)]
+    assert scales.of(recipes.CS20, 333, 250) == [(333, 250, 0, 300, recipes.CS20)]
     by_itself = dataclasses.replace(RECIPE, scales=0)
     sizes = (1024, 768), (768, 1024), (512, 512), (333, 250), (64, 64), (3840, 2160), (1024, 40), (1024, 16)
     assert [len(scales.of(by_itself, *size)) for size in sizes] == [4, 4, 3, 2, 1, 6, 2, 1]
     with pytest.raises(UserError, match='--scales 3 of 100×50 begin at 25×12: each side must be of at least 16'):
         scales.of(RECIPE, 100, 50)
+
+
+def test_fewer_steps_and_layers_at_larger_sizes():
+    recipe = dataclasses.replace(RECIPE, scales=4, coarse_iterations=40, coarse_ratio=0.5, iterations=7, deepest=(
+        (100, 'conv4_1'), (400, 'conv2_2')), content_layers=('conv4_2', 'conv1_2'), content_layer_weights=(2., 3.))
+    made = scales.of(recipe, 800, 600)
+    assert [scale[:4] for scale in made] == [(100, 75, 0, 40), (200, 150, 40, 60), (400, 300, 60, 70),
+                                             (800, 600, 70, 77)]
+    layers = recipe.style_layers
+    assert [scale.recipe.style_layers for scale in made] == [layers, layers[:4], layers[:2], layers[:2]]
+    assert [scale.recipe.style_layer_weights[-1] for scale in made] == [4, 3, 1, 1]
+    assert made[1].recipe.content_layers == ('conv1_2',) and made[1].recipe.content_layer_weights == (3,)
+    deep = dataclasses.replace(recipe, content_layers=('conv5_2',), content_layer_weights=(1.,))
+    assert deep.at(800).content_layers == ('conv5_2',)  # a kind keeps its layers where it would have none
 
 
 def test_enlarging_is_cubic_centred_and_clipped():
@@ -86,14 +106,15 @@ def test_one_run_one_history_one_film(train):
         assert file.properties(index=...).shape[0] == len(sizes)
 
 
-def test_killed_before_at_and_after_each_change_of_size_the_bits_are_the_same(train, capsys):
-    train('straight')
+@pytest.mark.parametrize('recipe', [RECIPE, FULL], ids=['plain', 'full'])
+def test_killed_before_at_and_after_each_change_of_size_the_bits_are_the_same(train, recipe, capsys):
+    train('straight', recipe=recipe)
     for until, begins in ((5, 1), (15, 1), (16, 16), (29, 16), (30, 16), (31, 31), (36, 31)):
-        outcome, told = train(until=until)
+        outcome, told = train(until=until, recipe=recipe)
         assert outcome is None and told == list(range(begins, until + 1))  # checkpoints are at 15 and 30
     assert not Path('outputs/r/final.png').exists()
     capsys.readouterr()
-    outcome, told = train()
+    outcome, told = train(recipe=recipe)
     assert outcome[:2] == (40, 'finished') and told == list(range(31, 41))
     assert 'resuming' not in capsys.readouterr().out  # no smaller size is built again
     assert left() == left('straight')
@@ -110,6 +131,16 @@ def test_a_size_begins_at_the_smaller_ones_picture_enlarged(train, images, tiny_
     expected = reference.cs20(scales.enlarged(small, 48, 33)[0] - weights.mean_pixels, content, style, weights)
     row = np.loadtxt('checkpoints/r/losses.csv', delimiter=',', skiprows=1)[15]
     np.testing.assert_allclose(row, [15, *expected], rtol=1e-3)
+
+
+def test_a_size_begins_at_the_mean_of_the_smaller_ones_iterates(train, monkeypatch):
+    begun, enlarged = [], scales.enlarged
+    monkeypatch.setattr(scales, 'enlarged', lambda *given: begun.append(given) or enlarged(*given))
+    train(until=16, recipe=FULL)
+    checkpoint, (given,) = tf.train.load_checkpoint('checkpoints/r/model-15'), begun
+    mean, last = (checkpoint.get_tensor(name) for name in ('optimizer/average', 'input/in_img'))
+    np.testing.assert_array_equal(given[0], mean + np.float32([123.68, 116.779, 103.939]))
+    assert given[1:] == (48, 33) and np.abs(mean - last).max() > 0.1
 
 
 def test_a_damaged_checkpoint_after_a_change_goes_back_over_it(train, capsys):
