@@ -240,9 +240,10 @@ GATYS = Recipe(
 MODERN = Recipe(
     name='modern',
     content_layers=('conv3_1',), content_weight=1., content_coefficient=SHARE,
-    style_layer_weights=(1.,) * 5, style_statistic='gram_share', style_weight=1.,
+    style_layer_weights=(1.,) * 5, style_statistic='covariance', style_weight=0.5,
     style_fit='own', padding='mirror', init='content', learning_rate=5., pixels='0-255', averaging=0.9,
-    scales=0, coarse_iterations=80, coarse_ratio=0.75, iterations=30, deepest=((700, 'conv3_1'),), size=(512, 512),
+    scales=0, coarse_iterations=80, coarse_ratio=0.7, iterations=25, deepest=((400, 'conv4_1'), (700, 'conv3_1')),
+    size=(512, 512),
 )
 
 RECIPES = {recipe.name: recipe for recipe in (CS20, STYLENET, LBFGS_TUTORIAL, GATYS, MODERN)}

@@ -21,7 +21,7 @@ import recipes
 import utils
 from engine import (flags, interrupts, iterates, lbfgs, memory, messages, names, parsing, progress, runs, scales,
                     sessions, style_statistics)
-from engine.features import features_of
+from engine.features import features_of, held
 
 
 class StyleTransfer:
@@ -125,7 +125,7 @@ class StyleTransfer:
         P, F: features of the content image and of the generated one, [1, H, W, N]; of a batch it is the mean.
         The paper has 1/2 in place of 1/(4s) (equation 1).
         """
-        # step 2: one number, a tensor; P is an array, F a tensor
+        # step 2: one number, a tensor; P and F are tensors
         s = np.prod(P.shape[1:])
         return self.recipe.content_factor(s) * tf.reduce_mean(tf.reduce_sum(tf.square(F - P), axis=[1, 2, 3]))
 
@@ -134,7 +134,8 @@ class StyleTransfer:
         weights = self.recipe.content_layer_weights
         if self.recipe.content_coefficient != recipes.SHARE:
             return weights
-        sums = [tf.reduce_mean(tf.reduce_sum(tf.square(p), axis=[1, 2, 3])) for p in P]
+        sums = [tf.reduce_mean(tf.reduce_sum(tf.square(p), axis=[1, 2, 3])) if tf.is_tensor(p)
+                else np.square(p).sum() / len(p) for p in P]
         return [w / (squares + style_statistics.TINY) for w, squares in zip(weights, sums)]
 
     def _gram_matrix(self, F, N, M):
@@ -216,8 +217,9 @@ class StyleTransfer:
             P, A = self.targets or self._targets()
             if recipe.style_statistic != 'gram':  # what is taught takes the features as they are
                 A = style_statistics.targets(self.statistic(), A)
-            F = self.vgg.features(recipe.content_layers)
-            self.content_loss = sum(w * self._content_loss(p, f) for w, p, f in zip(self._content_weights(P), P, F))
+            weights, F = self._content_weights(P), self.vgg.features(recipe.content_layers)
+            P = [held(p, f) if isinstance(p, np.ndarray) else p for p, f in zip(P, F)]
+            self.content_loss = sum(w * self._content_loss(p, f) for w, p, f in zip(weights, P, F))
             self.style_loss = self._style_loss(A)
             self.tv_loss = self._total_variation_loss() if recipe.tv_weight else 0.
             # step 2: self.total_loss, each term by its weight in the recipe

@@ -1,4 +1,4 @@
-"""The features of fixed images."""
+"""The features of fixed images, and how a graph has them."""
 
 from engine import quiet  # before tensorflow
 
@@ -20,3 +20,13 @@ def features_of(weights, images, layers, pooling='avg', padding='zeros', config=
         vgg.load(layers)
         wanted = [of(F) for F in vgg.features(layers)]
         return sess.run(tf.nest.map_structure(tf.convert_to_tensor, wanted), {pixels: images})
+
+
+def held(array, after):
+    """A tensor that is an array, which stays outside of the graph: of a large constant a session makes several.
+
+    after: a map [B, H, W, N]; when it is there the array is copied, not before
+    """
+    tensor = tf.numpy_function(lambda _: array, [after[:, 0, 0, 0]], tf.float32)
+    tensor.set_shape(array.shape)
+    return tensor

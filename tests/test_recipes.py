@@ -64,6 +64,20 @@ def test_flags_change_only_what_they_name():
     assert changed == dataclasses.replace(recipes.CS20, style_weight=7., style_layer_weights=(1., 2., 3., 4., 5.))
 
 
+def test_strength_sets_the_style_weight():
+    parser = argparse.ArgumentParser()
+    flags.add_strength(parser)
+    flags.add_recipe(parser)
+    for strength, factor in (('0', 0.1), ('0.5', 1), ('0.75', 10 ** 0.5), ('1', 10)):
+        recipe = flags.recipe(parser.parse_args(['--recipe', 'modern', '--strength', strength]))
+        assert recipe.style_weight == pytest.approx(recipes.MODERN.style_weight * factor)
+        assert dataclasses.replace(recipe, style_weight=1.) == dataclasses.replace(recipes.MODERN, style_weight=1.)
+    with pytest.raises(UserError, match='--strength and --style-weight: one of the two'):
+        flags.recipe(parser.parse_args(['--strength', '0.5', '--style-weight', '2']))
+    with pytest.raises(SystemExit):
+        parser.parse_args(['--strength', '1.1'])
+
+
 def test_identity_leaves_out_what_does_not_decide_the_result():
     identity = recipes.CS20.identity()
     assert set(identity) == {field.name for field in dataclasses.fields(recipes.Recipe)} - {

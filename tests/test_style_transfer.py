@@ -149,6 +149,44 @@ def test_adam_has_the_recipes_settings(images, tiny_vgg, workdir):
                 np.testing.assert_allclose(sess.run(machine.input_img), x, atol=1e-2)
 
 
+def plain_cs20(content, style, start, weights, steps):
+    """CS20's system in one piece, as it was before there was anything else: the image after so many steps."""
+    with tf.Graph().as_default(), tf.Session() as sess:
+        image, new = tf.get_variable('image', start.shape), tf.placeholder(tf.float32, start.shape)
+        assign, F, x = image.assign(new), {}, image
+        for name in load_vgg.CONVOLUTIONS[:load_vgg.CONVOLUTIONS.index('conv5_1') + 1]:
+            if name[4:] in ('2_1', '3_1', '4_1', '5_1'):
+                x = tf.nn.avg_pool2d(x, [1, 2, 2, 1], [1, 2, 2, 1], 'SAME')
+            W, b = map(tf.constant, weights.convolutions[name])
+            F[name] = x = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(x, W, [1, 1, 1, 1], 'SAME'), b))
+        sess.run(assign, {new: content})
+        P = sess.run(F['conv4_2'])
+        sess.run(assign, {new: style})
+        A = {layer: sess.run(F[layer]) for layer in recipes.CS20.style_layers}
+        content_loss = 1 / (4 * P.size) * tf.reduce_mean(tf.reduce_sum(tf.square(F['conv4_2'] - P), [1, 2, 3]))
+        style_loss = 0
+        for weight, (layer, a) in zip((0.5, 1, 1.5, 3, 4), A.items()):
+            N, M = a.shape[-1], a[..., 0].size
+            g, a = tf.reshape(F[layer], [-1, M, N]), a.reshape(-1, M, N)
+            squares = tf.square(tf.matmul(g, g, transpose_a=True) - a.swapaxes(1, 2) @ a)
+            style_loss += weight * (1 / (4 * N ** 2 * M ** 2) * tf.reduce_mean(tf.reduce_sum(squares, [1, 2])))
+        move = tf.train.AdamOptimizer(2.).minimize(0.05 * content_loss + style_loss)
+        sess.run(tf.global_variables_initializer())
+        sess.run(assign, {new: start})
+        for _ in range(steps):
+            sess.run(move)
+        return sess.run(image)
+
+
+def test_forty_steps_of_cs20_are_those_of_the_plain_system(machine):
+    machine.build()
+    weights = load_vgg.read_weights(machine.weights.path)
+    expected = plain_cs20(machine.centred_content, machine.centred_style, machine.centred_start, weights, 40)
+    machine.train(40)
+    found = tf.train.load_checkpoint(str(machine.run.checkpoints / 'model-40')).get_tensor('input/in_img')
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_all_weights_times_a_number_give_the_same_picture(images, tiny_vgg, workdir):
     """L-BFGS by itself depends on the size of the loss: times 10⁻⁴ it found another picture, or stalled."""
     pictures = []
