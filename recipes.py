@@ -89,7 +89,7 @@ class Recipe:
                                    'distance',
                                    choices=('gram', 'gram_share', 'covariance', 'wasserstein'), only=WITH_STYLE)
     style_fit: str = setting('crop', 'the style image: cut to the picture\'s size, as CS20 has it, or of its own '
-                             'shape, with as many pixels as the picture if it has them', choices=('crop', 'own'),
+                             'shape, with as many pixels as the picture', choices=('crop', 'own'),
                              only=WITH_STYLE)
     style_scale: float = setting(1., 'how large the style image is, of that: less for finer strokes, more for bolder '
                                  'ones', low=0.1, high=4, only=WITH_STYLE + WITH_OWN_SHAPE)
@@ -130,7 +130,8 @@ class Recipe:
     coarse_iterations: int = setting(200, 'steps at the smallest size', low=1, high=LONGEST, only=WITH_SCALES)
     coarse_ratio: float = setting(1., 'steps at each further size but the last, as a share of those at the one before',
                                   low=0.1, high=2, only=WITH_SCALES)
-    # what is left out at larger sizes, the smallest always has all: (from this longer side on, no layer deeper than)
+    # what is left out at larger sizes, the smallest always has all: (from this longer side on, no layer deeper than
+    # that one, times α)
     deepest: tuple = ()
     # width and height if nobody tells; of other photos than the bundled one the longer is that of the longer side
     size: tuple = (333, 250)
@@ -169,14 +170,15 @@ class Recipe:
 
     def at(self, side):
         """This recipe for a picture whose longer side that is: without the layers too deep for it."""
-        limits = [layer for start, layer in self.deepest if side >= start]
+        limits = [(layer, factor) for start, layer, factor in self.deepest if side >= start]
         if not limits:
             return self
-        kept = {}
+        deepest, factor = limits[-1]
+        kept = dict(content_weight=factor * self.content_weight)
         for kind in ('content', 'style'):
             layers, weights = f'{kind}_layers', f'{kind}_layer_weights'
             pairs = [pair for pair in zip(getattr(self, layers), getattr(self, weights))
-                     if CONVOLUTIONS.index(pair[0].removesuffix(BEFORE_RELU)) <= CONVOLUTIONS.index(limits[-1])]
+                     if CONVOLUTIONS.index(pair[0].removesuffix(BEFORE_RELU)) <= CONVOLUTIONS.index(deepest)]
             if pairs:  # else all of the kind are too deep, and stay
                 kept[layers], kept[weights] = zip(*pairs)
         return dataclasses.replace(self, **kept)
@@ -240,10 +242,10 @@ GATYS = Recipe(
 MODERN = Recipe(
     name='modern',
     content_layers=('conv3_1',), content_weight=1., content_coefficient=SHARE,
-    style_layer_weights=(1.,) * 5, style_statistic='covariance', style_weight=0.5,
+    style_layer_weights=(1.,) * 5, style_statistic='covariance', style_weight=0.5, tv_weight=3e-4,
     style_fit='own', padding='mirror', init='content', learning_rate=5., pixels='0-255', averaging=0.9,
-    scales=0, coarse_iterations=80, coarse_ratio=0.7, iterations=25, deepest=((400, 'conv4_1'), (700, 'conv3_1')),
-    size=(512, 512),
+    scales=0, coarse_iterations=80, coarse_ratio=0.7, iterations=25,
+    deepest=((400, 'conv4_1', 1.), (700, 'conv3_1', 0.3)), size=(512, 512),
 )
 
 RECIPES = {recipe.name: recipe for recipe in (CS20, STYLENET, LBFGS_TUTORIAL, GATYS, MODERN)}

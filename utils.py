@@ -185,14 +185,14 @@ def get_resized_image(path, width, height):
 def get_style_image(path, width, height, crop=True, scale=1.):
     """Read an image and make it [1, H, W, 3], float32, RGB 0-255, the style of a picture of width × height.
 
-    It has that very size; or, not cropped, its own shape, with as many pixels as the picture, or its own if it has
-    fewer, and then `scale` times these sides.
+    It has that very size; or, not cropped, its own shape, with as many pixels as the picture, and then `scale` times
+    these sides.
     """
     image = read_image(path)
     if crop:
         return fit(image, width, height)[None]
     H, W = image.shape[:2]
-    scale *= min(1, (width * height / (W * H)) ** 0.5)
+    scale *= (width * height / (W * H)) ** 0.5
     return fit(image, *(max(LEAST_STYLE, round(scale * side)) for side in (W, H)))[None]
 
 

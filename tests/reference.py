@@ -62,10 +62,15 @@ def stylenet(image, content, style, weights):
     for layer in ('conv1_1', 'conv2_1', 'conv3_1', 'conv4_1', 'conv5_1'):
         G, expected = (gram(x[layer]) / x[layer].size for x in (F, A))
         style_loss += ((G - expected) ** 2).sum() / expected.size / 5
+    tv_loss = total_variation(image)
+    return content_loss, style_loss, tv_loss, 5 * content_loss + 500 * style_loss + 100 * tv_loss
+
+
+def total_variation(image):
+    """The mean squared difference of vertical neighbours of [H, W, 3], plus that of horizontal ones."""
     x = np.float64(image)
     vertical, horizontal = x[1:] - x[:-1], x[:, 1:] - x[:, :-1]
-    tv_loss = (vertical ** 2).sum() / vertical.size + (horizontal ** 2).sum() / horizontal.size
-    return content_loss, style_loss, tv_loss, 5 * content_loss + 500 * style_loss + 100 * tv_loss
+    return (vertical ** 2).sum() / vertical.size + (horizontal ** 2).sum() / horizontal.size
 
 
 def lbfgs_tutorial(image, content, style, weights):
@@ -87,12 +92,16 @@ def gatys(image, content, style, weights):
 
 
 def modern(image, content, style, weights):
-    """Content, style and total loss of our own recipe, each a share of the target's squares, with mirrored borders."""
+    """Content, style, total variation and total loss of our own recipe, shares of the targets' squares, mirrored borders.
+
+    style: [H', W', 3], of a shape of its own
+    """
     F, P, A = (vgg(x, weights, padding='symmetric') for x in (image, content, style))
     content_loss = ((F['conv3_1'] - P['conv3_1']) ** 2).sum() / (P['conv3_1'] ** 2).sum()
-    style_loss = sum(gram_share_distance(F[layer], A[layer])
+    style_loss = sum(covariance_distance(F[layer], A[layer])
                      for layer in ('conv1_1', 'conv2_1', 'conv3_1', 'conv4_1', 'conv5_1'))
-    return content_loss, style_loss, content_loss + style_loss
+    tv_loss = total_variation(image)
+    return content_loss, style_loss, tv_loss, content_loss + style_loss / 2 + 3e-4 * tv_loss
 
 
 def covariance_distance(g, a):

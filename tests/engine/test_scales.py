@@ -30,7 +30,7 @@ class Killed(Exception):
 
 
 # all that a size may have of its own: layers, a style of its own shape, a mean that is shown
-FULL = dataclasses.replace(RECIPE, deepest=((60, 'conv3_1'),), style_fit='own', style_scale=1.5, pixels='0-255',
+FULL = dataclasses.replace(RECIPE, deepest=((60, 'conv3_1', 0.5),), style_fit='own', style_scale=1.5, pixels='0-255',
                            style_statistic='covariance', style_weight=100., averaging=0.8, padding='mirror')
 
 
@@ -69,13 +69,14 @@ def test_each_size_is_half_of_the_next():
 
 def test_fewer_steps_and_layers_at_larger_sizes():
     recipe = dataclasses.replace(RECIPE, scales=4, coarse_iterations=40, coarse_ratio=0.5, iterations=7, deepest=(
-        (100, 'conv4_1'), (400, 'conv2_2')), content_layers=('conv4_2', 'conv1_2'), content_layer_weights=(2., 3.))
+        (100, 'conv4_1', 1.), (400, 'conv2_2', 0.5)), content_layers=('conv4_2', 'conv1_2'), content_layer_weights=(2., 3.))
     made = scales.of(recipe, 800, 600)
     assert [scale[:4] for scale in made] == [(100, 75, 0, 40), (200, 150, 40, 60), (400, 300, 60, 70),
                                              (800, 600, 70, 77)]
     layers = recipe.style_layers
     assert [scale.recipe.style_layers for scale in made] == [layers, layers[:4], layers[:2], layers[:2]]
     assert [scale.recipe.style_layer_weights[-1] for scale in made] == [4, 3, 1, 1]
+    assert [scale.recipe.content_weight for scale in made] == [0.05, 0.05, 0.025, 0.025]
     assert made[1].recipe.content_layers == ('conv1_2',) and made[1].recipe.content_layer_weights == (3,)
     deep = dataclasses.replace(recipe, content_layers=('conv5_2',), content_layer_weights=(1.,))
     assert deep.at(800).content_layers == ('conv5_2',)  # a kind keeps its layers where it would have none

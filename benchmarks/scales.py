@@ -1,0 +1,121 @@
+"""Loss against seconds at one size: coarse to fine against that size alone, Adam against L-BFGS, by the modern recipe.
+
+All have the loss of the recipe's last size. Seconds count from the start of the first iteration, building included, so
+that a smaller size costs what it costs.
+
+    python benchmarks/scales.py --width 512 --height 384 --out scales.png
+"""
+
+import argparse
+import dataclasses
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from iteration import Timed  # it puts the project on the path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+import recipes
+import utils
+from engine import scales, sessions, shipped
+from engine.parsing import whole_number
+
+NEVER = ((float('inf'), recipes.LONGEST),)
+REFERENCE = 'coarse to fine, Adam'
+TIMES = 1.5  # of the reference's seconds, for those that have one size
+
+
+class Curve:
+    """A callback that notes seconds and total losses, and stops what takes too long."""
+
+    def __init__(self, last, seconds=np.inf):
+        self.last, self.limit, self.start, self.noted = last, seconds, time.perf_counter(), []
+
+    def __call__(self, iterate):
+        seconds = time.perf_counter() - self.start
+        if iterate.step > self.last:
+            self.noted.append((seconds, iterate.losses['total_loss']))
+        if seconds > self.limit:
+            raise TimeoutError
+
+
+def train(size, recipe, precision, last=0, limit=np.inf, start=0., **given):
+    """(seconds, losses) of the iterations after `last`; at most `limit` seconds, the first one begins at `start`."""
+    curve = Curve(last, limit - start)
+    machine = Timed(shipped.CONTENT, shipped.STYLE, *size, recipe=recipe, precision=precision, name='r', **given)
+    try:
+        machine.train_scales(curve, restart=True)
+    except TimeoutError:
+        pass
+    seconds, losses = np.transpose(curve.noted)
+    return seconds + start, losses
+
+
+def curves(size, precisions):
+    """name -> (seconds, losses), the reference first."""
+    recipe = dataclasses.replace(recipes.MODERN, cadence=NEVER, averaging=0.)  # the iterates' own losses
+    made = scales.of(recipe, *size)
+    alone = dataclasses.replace(made[-1].recipe, scales=1, deepest=(), iterations=recipes.LONGEST)
+    by_lbfgs = dataclasses.replace(alone, optimizer='lbfgs', pixels='free')
+    found = {}
+    for precision in precisions:
+        name = REFERENCE + (f', {precision}' if precision != precisions[0] else '')
+        found[name] = train(size, recipe, precision, made[-1].begin)
+    limit = TIMES * found[REFERENCE][0][-1]
+    found['one size, Adam'] = train(size, alone, precisions[0], limit=limit)
+    # the same smaller sizes, then the other optimizer
+    coarse, began = dataclasses.replace(recipe, iterations=made[-2].end - made[-2].begin, deepest=()), time.perf_counter()
+    smaller = Timed(shipped.CONTENT, shipped.STYLE, *made[-2][:2], recipe=coarse, precision=precisions[0], name='r')
+    smaller.train_scales(restart=True)
+    picture = smaller.run.tensor(made[-2].end, 'input/in_img') + smaller.weights.mean_pixels
+    start = time.perf_counter() - began
+    for precision in precisions:
+        more = f', {precision}'
+        found['coarse to fine, L-BFGS' + more] = train(size, by_lbfgs, precision, limit=limit, start=start,
+                                                       initial_img=scales.enlarged(picture, *size))
+        found['one size, L-BFGS' + more] = train(size, by_lbfgs, precision, limit=limit)
+    return found
+
+
+def plot(path, found, size):
+    """The lowest loss so far over seconds, on a log axis."""
+    figure = Figure(figsize=(8, 4.5), layout='constrained')
+    axes = figure.subplots()
+    for name, (seconds, losses) in found.items():
+        axes.plot(seconds, np.minimum.accumulate(losses), label=name)
+    axes.set(xlabel='seconds', ylabel=f'lowest total loss so far, {size[0]}×{size[1]}', yscale='log')
+    axes.grid(alpha=0.3)
+    axes.legend()
+    with utils.whole_file(path) as part:
+        figure.savefig(part, dpi=100)
+
+
+def main():
+    """Measure, print a table, plot."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--width', type=whole_number(256, 4096), default=512)
+    parser.add_argument('--height', type=whole_number(256, 4096), default=384)
+    parser.add_argument('--out', type=Path, default=Path('scales.png'))
+    args = parser.parse_args()
+    out, size = args.out.resolve(), (args.width, args.height)
+    precisions = ['float32', 'bfloat16'] if sessions.bfloat16_hardware() else ['float32']
+    precisions.sort(key=lambda precision: precision != sessions.fastest_precision('adam'))
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        found = curves(size, precisions)
+        os.chdir(out.parent)
+    plot(out, found, size)
+    wanted = found[REFERENCE][1].min()
+    print(f'{size[0]}×{size[1]}, {precisions[0]} where nothing else is said\n\n| | lowest loss | over the reference\'s | '
+          'seconds | to the reference\'s loss |\n|---|---|---|---|---|')
+    for name, (seconds, losses) in found.items():
+        there = seconds[np.argmax(losses <= wanted)] if losses.min() <= wanted else None
+        print(f'| {name} | {losses.min():.4g} | {losses.min() / wanted:.2f} | {seconds[-1]:.0f} | '
+              f'{"not" if there is None else f"{there:.0f}"} |')
+
+
+if __name__ == '__main__':
+    main()
