@@ -160,8 +160,8 @@ class Recipe:
         for other, counts in self.__dataclass_fields__[name].metadata['only']:
             if not counts(self):
                 value = getattr(self, other)
-                return (f'{flag(self.__dataclass_fields__[other])} {value:g}' if isinstance(value, float)
-                        else f'--{other} {value}')
+                shown = f'{value:g}' if isinstance(value, float) else value
+                return f'{flag(self.__dataclass_fields__[other])} {shown}'
 
     @property
     def random(self):
@@ -244,8 +244,8 @@ MODERN = Recipe(
     content_layers=('conv3_1',), content_weight=1., content_coefficient=SHARE,
     style_layer_weights=(1.,) * 5, style_statistic='covariance', style_weight=0.5, tv_weight=3e-4,
     style_fit='own', padding='mirror', init='content', learning_rate=5., pixels='0-255', averaging=0.9,
-    scales=0, coarse_iterations=80, coarse_ratio=0.7, iterations=25,
-    deepest=((400, 'conv4_1', 1.), (700, 'conv3_1', 0.3)), size=(512, 512),
+    scales=0, coarse_iterations=80, coarse_ratio=0.6, iterations=20,
+    deepest=((400, 'conv4_1', 1.), (700, 'conv4_1', 0.5), (1400, 'conv3_1', 0.3)), size=(512, 512),
 )
 
 RECIPES = {recipe.name: recipe for recipe in (CS20, STYLENET, LBFGS_TUTORIAL, GATYS, MODERN)}

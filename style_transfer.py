@@ -76,11 +76,12 @@ class StyleTransfer:
 
     def check_memory(self):
         """Raise `UserError`, before anything is built, where the picture does not fit into the free memory."""
-        layers = self.recipe.content_layers + self.recipe.style_layers
+        last = scales.of(self.recipe, self.img_width, self.img_height)[-1].recipe
+        layers = last.content_layers + last.style_layers
         filters = [W.nbytes for W, _ in self.weights.convolutions.values()]
         before_relu = any(layer.endswith(load_vgg.BEFORE_RELU) for layer in layers)
         memory.check(self.img_width, self.img_height, sum(filters[:load_vgg.deepest(layers) + 1]),
-                     self.recipe.optimizer, self.precision, before_relu, self.recipe.padding == 'mirror')
+                     self.recipe.optimizer, self.precision, before_relu)
 
     def create_input(self):
         """One variable [1, H, W, 3] that is the content image, the style image and the generated one in turn.
@@ -413,7 +414,8 @@ def main(argv=None):
     args = _flags(argv)
     recipe = flags.recipe(args)
     (width, height), whence = flags.size(args, recipe.size)
-    n_iters = scales.of(recipe, width, height)[-1].end
+    sizes = scales.of(recipe, width, height)
+    n_iters = sizes[-1].end
     machine = StyleTransfer(args.content, args.style, width, height, recipe=recipe, vgg=args.vgg,
                             seed=flags.seed(args, recipe), precision=flags.precision(args, recipe),
                             threads=args.threads, name=args.name)
@@ -421,7 +423,9 @@ def main(argv=None):
     print(f'{args.content} in the style of {args.style}, {width}×{height}{whence}, '
           f'{sessions.described(machine.precision)}\nweights {machine.weights.path}: {machine.weights.description}')
     start_time = time.time()
-    with progress.Lines(recipe, n_iters) if args.verbose else progress.Bar(n_iters) as shown:
+    shown = (progress.Lines(recipe, n_iters) if args.verbose else
+             progress.Bar(n_iters, lambda step: next(size.width * size.height for size in sizes if step <= size.end)))
+    with shown:
         outcome = machine.train_scales(shown, args.restart)
     if not progress.ended(outcome, machine.run.name, args.restart):
         return 130

@@ -11,7 +11,6 @@ SMALLEST = 16  # pixels of a side
 BESIDES = 0.65e9  # bytes: Python, its libraries, TensorFlow
 OF_WEIGHTS = 18  # times the bytes of the filters down to the deepest layer: constants, and what a session makes of them
 A_PIXEL = {'float32': 3060, 'bfloat16': 1990}  # bytes
-MIRRORED = 1.3  # times that where maps are padded by their mirror images
 BEFORE_RELU = 4700  # bytes a pixel where layers before their ReLU are used: both maps are kept
 LBFGS = 700  # bytes a pixel more for SciPy's pairs, in float64
 
@@ -33,21 +32,19 @@ def free_memory():
     return min(free, default=4 << 30)
 
 
-def needed(pixels, filters, optimizer, precision, before_relu=False, mirrored=False):
+def needed(pixels, filters, optimizer, precision, before_relu=False):
     """Bytes that training a picture of so many pixels takes.
 
-    filters: bytes of those in its network; before_relu: whether maps before their ReLU are compared; mirrored: whether
-    maps are padded by their mirror images
+    filters: bytes of those in its network; before_relu: whether maps before their ReLU are compared
     """
-    a_pixel = BEFORE_RELU if before_relu else A_PIXEL[precision]
-    a_pixel = a_pixel * (MIRRORED if mirrored else 1) + LBFGS * (optimizer == 'lbfgs')
+    a_pixel = (BEFORE_RELU if before_relu else A_PIXEL[precision]) + LBFGS * (optimizer == 'lbfgs')
     return BESIDES + OF_WEIGHTS * filters + a_pixel * pixels
 
 
 def check(width, height, *network):
     """Raise `UserError` where a picture of this size does not fit into the free memory, saying what does.
 
-    network: filters, optimizer, precision, before_relu, mirrored, as `needed` has them
+    network: filters, optimizer, precision, before_relu, as `needed` has them
     """
     free, needs, least = free_memory(), needed(width * height, *network), needed(0, *network)
     if needs <= free:

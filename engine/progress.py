@@ -32,8 +32,9 @@ class Outcome(NamedTuple):
 class Bar:
     """A callback that draws a bar, where there is a terminal. Within `with`."""
 
-    def __init__(self, n_iters):
-        self.n_iters = n_iters
+    def __init__(self, n_iters, work=lambda step: 1):
+        """work: what an iteration takes, in any unit, so that the time left is told right where sizes differ."""
+        self.n_iters, self.work = n_iters, work
 
     def __enter__(self):
         self._bar = None
@@ -44,10 +45,14 @@ class Bar:
             self._bar.close()
 
     def __call__(self, iterate):
-        if self._bar is None:  # None: only a terminal has one
-            self._bar = tqdm(total=self.n_iters, initial=iterate.step - 1, unit='it', disable=None)
-        self._bar.set_postfix(loss=f'{iterate.losses["total_loss"]:.4g}', refresh=False)
-        self._bar.update()
+        if self._bar is None:  # disable=None: only a terminal has one
+            done, left = (sum(map(self.work, steps)) for steps in (range(1, iterate.step),
+                                                                   range(iterate.step, self.n_iters + 1)))
+            self._bar = tqdm(total=done + left, initial=done, disable=None,
+                             bar_format='{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}')
+        self._bar.set_postfix_str(f'iteration {iterate.step}/{self.n_iters}, loss {iterate.losses["total_loss"]:.4g}',
+                                  refresh=False)
+        self._bar.update(self.work(iterate.step))
 
 
 class Lines:

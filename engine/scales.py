@@ -4,6 +4,7 @@ Gatys et al. (2017, Controlling Perceptual Factors) found that VGG's receptive f
 structures of a style in a large picture; trained small first it has them. All sizes are one run.
 """
 
+import dataclasses
 import gc
 import math
 from typing import NamedTuple
@@ -36,6 +37,8 @@ def of(recipe, width, height):
     """
     by_itself = min(math.log2(max(width, height) / SMALLEST), math.log2(min(width, height) / LEAST) // 1)
     count = recipe.scales or 1 + max(0, round(by_itself))
+    if count == 1 and not recipe.scales:  # the smallest of those that come by themselves
+        recipe = dataclasses.replace(recipe, iterations=max(recipe.iterations, recipe.coarse_iterations))
     scales, begin = [], 0
     for halvings in reversed(range(count)):
         coarse = max(1, round(recipe.coarse_iterations * recipe.coarse_ratio ** len(scales)))

@@ -34,6 +34,8 @@ def test_the_other_recipes_have_their_sources_numbers():
     (['--init', 'content', '--noise-ratio', '0.5'], '--noise-ratio does nothing with --init content'),
     (['--optimizer', 'lbfgs', '--beta1', '0.5'], '--beta1 does nothing with --optimizer lbfgs'),
     (['--recipe', 'lbfgs', '--learning-rate', '1'], '--learning-rate does nothing with --optimizer lbfgs'),
+    (['--style-scale', '2'], '--style-scale does nothing with --style-fit crop'),
+    (['--optimizer', 'lbfgs', '--averaging', '0.9'], '--averaging does nothing with --optimizer lbfgs'),
     (['--recipe', 'stylenet', '--noise-ratio', '1'], '--noise-ratio does nothing with --init normal'),
     (['--content-weight', '0', '--style-weight', '0'], 'both 0')])
 def test_flags_that_would_do_nothing_are_refused(argv, why):

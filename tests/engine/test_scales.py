@@ -63,6 +63,7 @@ def test_each_size_is_half_of_the_next():
     by_itself = dataclasses.replace(RECIPE, scales=0)
     sizes = (1024, 768), (768, 1024), (512, 512), (333, 250), (64, 64), (3840, 2160), (1024, 40), (1024, 16)
     assert [len(scales.of(by_itself, *size)) for size in sizes] == [4, 4, 3, 2, 1, 6, 2, 1]
+    assert [scales.of(by_itself, 64, side)[0].end for side in (64, 48)] == [15, 15]  # as the smallest size has
     with pytest.raises(UserError, match='--scales 3 of 100×50 begin at 25×12: each side must be of at least 16'):
         scales.of(RECIPE, 100, 50)
 
