@@ -1,6 +1,6 @@
 """The most memory that training a picture takes, by size: bytes a pixel and beside them, for each recipe and precision.
 
-    python benchmarks/memory.py
+    python benchmarks/memory.py --out memory.png
 
 Each training of two iterations, with what it hands in, in a process of its own. `engine/memory.py` has its constants
 from here.
@@ -10,12 +10,16 @@ import argparse
 import dataclasses
 import json
 import sys
-
-import numpy as np
+from pathlib import Path
 
 import iteration  # it puts the project on the path
+
+import numpy as np
+from matplotlib.figure import Figure
+
 import recipes
 import style_transfer
+import utils
 from engine import shipped
 
 SIZES = (333, 250), (750, 562), (1333, 1000)
@@ -31,21 +35,38 @@ def case(name, precision, width, height):
     print('\n' + json.dumps(iteration.peak_memory()))
 
 
+def plot(path, measured):
+    """Gigabytes over megapixels, one curve a recipe and precision."""
+    figure = Figure(figsize=(7, 4.5), layout='constrained')
+    axes = figure.subplots()
+    for label, peaks in measured.items():
+        axes.plot([w * h / 1e6 for w, h in SIZES], np.divide(peaks, 1e9), marker='.', label=label)
+    axes.set(xlabel='megapixels', ylabel='peak memory, GB', ylim=0)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    with utils.whole_file(path) as part:
+        figure.savefig(part, dpi=100)
+
+
 def main():
-    """Print the table."""
+    """Print the table, plot it."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--out', type=Path, default=Path('memory.png'))
+    out, measured = parser.parse_args().out, {}
     print(f'{"recipe":10}{"precision":12}' + ''.join(f'{f"{w}×{h} MB":>14}' for w, h in SIZES)
           + f'{"bytes a pixel":>16}{"and MB":>8}')
     for name, recipe in recipes.RECIPES.items():
         for precision in ('float32', 'bfloat16') if recipe.optimizer == 'adam' else ('float32',):
             peaks = [iteration.in_a_process(__file__, 'case', name, precision, *size) for size in SIZES]
+            measured[f'{name}, {precision}'] = peaks
             slope, base = np.polyfit([w * h for w, h in SIZES], peaks, 1)
             print(f'{name:10}{precision:12}' + ''.join(f'{peak / 1e6:14.0f}' for peak in peaks)
                   + f'{slope:16.0f}{base / 1e6:8.0f}', flush=True)
+    plot(out, measured)
 
 
 if __name__ == '__main__':
     if sys.argv[1:2] == ['case']:
         case(*sys.argv[2:])
     else:
-        argparse.ArgumentParser(description=__doc__.split('\n')[0]).parse_args()
         main()
