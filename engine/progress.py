@@ -77,7 +77,7 @@ class Lines:
 def ended(outcome, name, restarted=False):
     """Whether training the run `name` was not stopped; say how it ended where that is not by its last iteration."""
     if outcome.ending == 'finished' and outcome.step == outcome.begun:
-        print(f'{name} is finished at iteration {outcome.step}: --iterations N goes on, --restart begins again')
+        print(f'{name} is finished at iteration {outcome.step}: a larger --iterations goes on, --restart begins again')
     if outcome.ending == 'stopped':
         command = 'the same command without --restart' if restarted else 'the same command'
         print(f'stopped at iteration {outcome.step}; {command} goes on from there')

@@ -79,7 +79,7 @@ def test_a_finished_run_says_so_and_stays_as_it_is(images, tiny_vgg, workdir, ca
     assert 'is finished' not in capsys.readouterr().out
     for n_iters in ('20', '7'):
         assert main([*flags, '--iterations', n_iters]) == 0
-        assert 'r is finished at iteration 20: --iterations N goes on' in capsys.readouterr().out
+        assert 'r is finished at iteration 20: a larger --iterations goes on' in capsys.readouterr().out
         assert (final(), history()) == before
 
 
