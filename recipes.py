@@ -125,7 +125,7 @@ class Recipe:
     # length, and when a picture and summaries are written: (up to this iteration, every so many)
     iterations: int = setting(300, 'steps of Adam, evaluations of L-BFGS', low=1, high=LONGEST)
     # coarse to fine: sizes, each of half the next one's sides, and the steps at each but the last
-    scales: int = setting(1, 'sizes to train at, smallest first; 0 for as many as it takes from some 128 pixels on',
+    scales: int = setting(1, 'sizes to train at, smallest first; 0 for as many as it takes from 128 pixels on',
                           low=0, high=8, only=WITH_ADAM)
     coarse_iterations: int = setting(200, 'steps at the smallest size', low=1, high=LONGEST, only=WITH_SCALES)
     coarse_ratio: float = setting(1., 'steps at each further size but the last, as a share of those at the one before',

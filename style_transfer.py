@@ -203,7 +203,7 @@ class StyleTransfer:
         return P, A
 
     def _style_targets(self):
-        """A `Target` a style layer; None where the style is CS20's: Gram matrices, of an image of the picture's size."""
+        """A `Target` a style layer; None where the style is CS20's, Gram matrices of an image of the picture's size."""
         recipe, statistic = self.recipe, self.statistic()
         if recipe.style_statistic == 'gram' and recipe.style_fit == 'crop':
             return None

@@ -67,7 +67,8 @@ def curves(size, precisions):
     limit = TIMES * found[REFERENCE][0][-1]
     found['one size, Adam'] = train(size, alone, precisions[0], limit=limit)
     # the same smaller sizes, then the other optimizer
-    coarse, began = dataclasses.replace(recipe, iterations=made[-2].end - made[-2].begin, deepest=()), time.perf_counter()
+    coarse = dataclasses.replace(recipe, iterations=made[-2].end - made[-2].begin, deepest=())
+    began = time.perf_counter()
     smaller = Timed(shipped.CONTENT, shipped.STYLE, *made[-2][:2], recipe=coarse, precision=precisions[0], name='r')
     smaller.train_scales(restart=True)
     picture = smaller.run.tensor(made[-2].end, 'input/in_img') + smaller.weights.mean_pixels
@@ -109,8 +110,8 @@ def main():
         os.chdir(out.parent)
     plot(out, found, size)
     wanted = found[REFERENCE][1].min()
-    print(f'{size[0]}×{size[1]}, {precisions[0]} where nothing else is said\n\n| | lowest loss | over the reference\'s | '
-          'seconds | to the reference\'s loss |\n|---|---|---|---|---|')
+    print(f'{size[0]}×{size[1]}, {precisions[0]} where nothing else is said\n\n'
+          '| | lowest loss | over the reference\'s | seconds | to the reference\'s loss |\n|---|---|---|---|---|')
     for name, (seconds, losses) in found.items():
         there = seconds[np.argmax(losses <= wanted)] if losses.min() <= wanted else None
         print(f'| {name} | {losses.min():.4g} | {losses.min() / wanted:.2f} | {seconds[-1]:.0f} | '

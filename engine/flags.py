@@ -12,7 +12,7 @@ from engine.messages import UserError
 from engine.parsing import number, whole_number
 
 SIDES = 16, 4096  # of a picture
-STRONGEST = 10.  # times the recipe's β, at --strength 1
+STRONGEST = 5.  # times the recipe's β, at --strength 1
 
 
 def add_pictures(parser, default, others=()):

@@ -7,12 +7,12 @@ from pathlib import Path
 from engine.messages import UserError
 
 SMALLEST = 16  # pixels of a side
-# What training a picture takes, by benchmarks/memory.py over the four recipes: up to a fifth more than was measured
+# What training a picture takes, by benchmarks/memory.py over the four recipes: up to a quarter more than was measured
 BESIDES = 0.65e9  # bytes: Python, its libraries, TensorFlow
 OF_WEIGHTS = 18  # times the bytes of the filters down to the deepest layer: constants, and what a session makes of them
-A_PIXEL = {'float32': 3060, 'bfloat16': 1990}  # bytes
-BEFORE_RELU = 4700  # bytes a pixel where layers before their ReLU are used: both maps are kept
-LBFGS = 700  # bytes a pixel more for SciPy's pairs, in float64
+A_PIXEL = {'float32': 2500, 'bfloat16': 1450}  # bytes
+BEFORE_RELU = 3100  # bytes a pixel where layers before their ReLU are used: both maps are kept
+LBFGS = 760  # bytes a pixel more for SciPy's pairs, in float64
 
 CONTAINER = (('memory.max', 'memory.current', 'inactive_file'),  # of control groups, version 2 and version 1
              ('memory/memory.limit_in_bytes', 'memory/memory.usage_in_bytes', 'total_inactive_file'))

@@ -16,7 +16,7 @@ import recipes
 from engine import iterates
 from engine.messages import UserError
 
-SMALLEST = 128  # pixels of the longer side at the smallest size, or so, where the recipe leaves the number open
+SMALLEST = 128  # pixels of the longer side at the smallest size, at least: from 96 on faces are lost
 
 LEAST = 16  # pixels of a side: VGG-19 halves it four times
 
@@ -35,8 +35,8 @@ def of(recipe, width, height):
 
     Raises `UserError` where that makes a side of less than LEAST pixels.
     """
-    by_itself = min(math.log2(max(width, height) / SMALLEST), math.log2(min(width, height) / LEAST) // 1)
-    count = recipe.scales or 1 + max(0, round(by_itself))
+    by_itself = min(math.log2(max(width, height) / SMALLEST), math.log2(min(width, height) / LEAST))
+    count = recipe.scales or 1 + max(0, int(by_itself))
     if count == 1 and not recipe.scales:  # the smallest of those that come by themselves
         recipe = dataclasses.replace(recipe, iterations=max(recipe.iterations, recipe.coarse_iterations))
     scales, begin = [], 0

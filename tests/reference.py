@@ -92,7 +92,7 @@ def gatys(image, content, style, weights):
 
 
 def modern(image, content, style, weights):
-    """Content, style, total variation and total loss of our own recipe, shares of the targets' squares, mirrored borders.
+    """Content, style, total variation and total loss of our own recipe, shares of the targets' squares, mirrored.
 
     style: [H', W', 3], of a shape of its own
     """

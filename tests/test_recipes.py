@@ -70,7 +70,7 @@ def test_strength_sets_the_style_weight():
     parser = argparse.ArgumentParser()
     flags.add_strength(parser)
     flags.add_recipe(parser)
-    for strength, factor in (('0', 0.1), ('0.5', 1), ('0.75', 10 ** 0.5), ('1', 10)):
+    for strength, factor in (('0', 0.2), ('0.5', 1), ('0.75', 5 ** 0.5), ('1', 5)):
         recipe = flags.recipe(parser.parse_args(['--recipe', 'modern', '--strength', strength]))
         assert recipe.style_weight == pytest.approx(recipes.MODERN.style_weight * factor)
         assert dataclasses.replace(recipe, style_weight=1.) == dataclasses.replace(recipes.MODERN, style_weight=1.)
