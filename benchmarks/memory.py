@@ -15,11 +15,10 @@ from pathlib import Path
 import iteration  # it puts the project on the path
 
 import numpy as np
-from matplotlib.figure import Figure
 
+import plots
 import recipes
 import style_transfer
-import utils
 from engine import shipped
 
 SIZES = (333, 250), (750, 562), (1333, 1000)
@@ -33,19 +32,6 @@ def case(name, precision, width, height):
     machine.build()
     machine.train(2)
     print('\n' + json.dumps(iteration.peak_memory()))
-
-
-def plot(path, measured):
-    """Gigabytes over megapixels, one curve a recipe and precision."""
-    figure = Figure(figsize=(7, 4.5), layout='constrained')
-    axes = figure.subplots()
-    for label, peaks in measured.items():
-        axes.plot([w * h / 1e6 for w, h in SIZES], np.divide(peaks, 1e9), marker='.', label=label)
-    axes.set(xlabel='megapixels', ylabel='peak memory, GB', ylim=0)
-    axes.grid(alpha=0.3)
-    axes.legend()
-    with utils.whole_file(path) as part:
-        figure.savefig(part, dpi=100)
 
 
 def main():
@@ -62,7 +48,9 @@ def main():
             slope, base = np.polyfit([w * h for w, h in SIZES], peaks, 1)
             print(f'{name:10}{precision:12}' + ''.join(f'{peak / 1e6:14.0f}' for peak in peaks)
                   + f'{slope:16.0f}{base / 1e6:8.0f}', flush=True)
-    plot(out, measured)
+    megapixels = [w * h / 1e6 for w, h in SIZES]
+    plots.curves(out, {name: (megapixels, np.divide(peaks, 1e9)) for name, peaks in measured.items()},
+                 xlabel='megapixels', ylabel='peak memory, GB', ylim=0)
 
 
 if __name__ == '__main__':

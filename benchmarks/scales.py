@@ -16,10 +16,9 @@ from pathlib import Path
 from iteration import Timed  # it puts the project on the path
 
 import numpy as np
-from matplotlib.figure import Figure
 
+import plots
 import recipes
-import utils
 from engine import scales, sessions, shipped
 from engine.parsing import whole_number
 
@@ -81,24 +80,11 @@ def curves(size, precisions):
     return found
 
 
-def plot(path, found, size):
-    """The lowest loss so far over seconds, on a log axis."""
-    figure = Figure(figsize=(8, 4.5), layout='constrained')
-    axes = figure.subplots()
-    for name, (seconds, losses) in found.items():
-        axes.plot(seconds, np.minimum.accumulate(losses), label=name)
-    axes.set(xlabel='seconds', ylabel=f'lowest total loss so far, {size[0]}×{size[1]}', yscale='log')
-    axes.grid(alpha=0.3)
-    axes.legend()
-    with utils.whole_file(path) as part:
-        figure.savefig(part, dpi=100)
-
-
 def main():
     """Measure, print a table, plot."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--width', type=whole_number(256, 4096), default=512)
-    parser.add_argument('--height', type=whole_number(256, 4096), default=384)
+    parser.add_argument('--height', type=whole_number(64, 4096), default=384)
     parser.add_argument('--out', type=Path, default=Path('scales.png'))
     args = parser.parse_args()
     out, size = args.out.resolve(), (args.width, args.height)
@@ -108,7 +94,8 @@ def main():
         os.chdir(folder)
         found = curves(size, precisions)
         os.chdir(out.parent)
-    plot(out, found, size)
+    plots.curves(out, {name: (seconds, np.minimum.accumulate(losses)) for name, (seconds, losses) in found.items()},
+                 xlabel='seconds', ylabel=f'lowest total loss so far, {size[0]}×{size[1]}', yscale='log')
     wanted = found[REFERENCE][1].min()
     print(f'{size[0]}×{size[1]}, {precisions[0]} where nothing else is said\n\n'
           '| | lowest loss | over the reference\'s | seconds | to the reference\'s loss |\n|---|---|---|---|---|')
