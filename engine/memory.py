@@ -7,7 +7,7 @@ from pathlib import Path
 from engine.messages import UserError
 
 SMALLEST = 16  # pixels of a side
-# What training a picture takes, by benchmarks/memory.py over the four recipes: up to a quarter more than was measured
+# What training a picture takes, by benchmarks/memory.py over the recipes: up to a quarter more than was measured
 BESIDES = 0.65e9  # bytes: Python, its libraries, TensorFlow
 OF_WEIGHTS = 18  # times the bytes of the filters down to the deepest layer: constants, and what a session makes of them
 A_PIXEL = {'float32': 2500, 'bfloat16': 1450}  # bytes
