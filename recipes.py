@@ -250,11 +250,12 @@ MODERN = Recipe(
 
 RECIPES = {recipe.name: recipe for recipe in (CS20, STYLENET, LBFGS_TUTORIAL, GATYS, MODERN)}
 
-# Johnson, Alahi and Fei-Fei (2016), on CS20's losses. The content layer is a little shallower, as theirs is (relu3_3 of
-# VGG-16): a network that sees each photo once needs a target that is nearer to the pixels. The learning rate is of its
-# parameters. Weights by eye, from two short trials on one style: 10⁻⁴ and 10 for style and total variation left no
-# photo.
-FAST = dataclasses.replace(
-    CS20, name='fast', content_layers=('conv3_2',), content_weight=1., style_weight=1e-5, tv_weight=2., init='content',
-    learning_rate=1e-3, iterations=5000, cadence=((math.inf, 100),),
+# Johnson, Alahi and Fei-Fei (2016) with the losses of MODERN. The content layer is theirs, the third of its block. The
+# learning rate is of the network's parameters.
+FAST = Recipe(
+    name='fast',
+    content_layers=('conv3_3',), content_weight=1., content_coefficient=SHARE,
+    style_layers=('conv1_1', 'conv2_1', 'conv3_1', 'conv4_1'), style_layer_weights=(1.,) * 4,
+    style_statistic='covariance', style_fit='own', style_weight=1., tv_weight=1e-4, padding='mirror', init='content',
+    learning_rate=2e-3, iterations=10_000, cadence=((math.inf, 200),),
 )

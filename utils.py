@@ -9,8 +9,7 @@ from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
-import skimage.filters
-import skimage.transform
+from imageio.core.request import InitializationError
 
 from engine.messages import UserError
 
@@ -75,9 +74,18 @@ def image_size(path):
             _check_size(file)
             size = file.properties(index=0).shape[1::-1]
             turned = file.metadata(index=0, exclude_applied=False).get('Orientation', 1) in TURNED
-        with open(path, 'rb') as file:
-            upright = file.read(4) in (b'II*\0', b'MM\0*')  # of a TIFF Pillow gives the size that it will have
-        return size[::-1] if turned and not upright else size
+        # of a TIFF Pillow gives the size that it will have
+        return size[::-1] if turned and not _is_tiff(path) else size
+
+
+def color_profile(path):
+    """The ICC profile, bytes, of an RGB image that `read_image` has read; None where it has none."""
+    try:
+        with iio.imopen(path, 'r', plugin='pillow') as file:
+            about = file.metadata(index=0)
+            return about.get('icc_profile') if about['mode'].startswith('RGB') else None
+    except OSError:
+        return None
 
 
 def read_animation(path):
@@ -122,8 +130,11 @@ def _decode(path):
     """The first frame, upright: [H, W] or [H, W, channels] of integers or floating-point numbers."""
     try:
         file = iio.imopen(path, 'r', plugin='pillow')
-    except OSError:
-        with iio.imopen(path, 'r') as file:  # a colour TIFF of floating-point numbers, say
+    except OSError as error:
+        if not _is_tiff(path):
+            unknown = isinstance(error.__cause__, InitializationError)
+            raise ValueError('of no format that is known' if unknown else error.__cause__) from error
+        with iio.imopen(path, 'r', plugin='tifffile') as file:  # of floating-point numbers in colour, say
             _check_size(file)
             return file.read(index=0)
     with file:
@@ -144,6 +155,11 @@ def _decode(path):
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
     return pixels
+
+
+def _is_tiff(path):
+    with open(path, 'rb') as file:
+        return file.read(4) in (b'II*\0', b'MM\0*')
 
 
 def _check_size(file):
@@ -202,6 +218,7 @@ def fit(image, width, height):
     A Gaussian against aliasing, then linear interpolation; the part is cut to fractions of a pixel, so its centre stays
     the centre. Values stay within the range that they had, constant pictures stay what they are.
     """
+    import skimage.filters, skimage.transform  # networks that are trained stylise without
     H, W = image.shape[:2]
     scale = min(H / height, W / width)  # input pixels an output pixel
     # centres of pixels lie at .5: output x is taken from (x + .5 − width / 2) · scale + W / 2 − .5
@@ -245,15 +262,17 @@ def to_uint8(image):
     return rounded.clip(0, 255, out=rounded).astype(np.uint8)
 
 
-def save_image(path, image):
-    """Write [H, W, 3] or [1, H, W, 3] of 0-255, whole or not at all.
+def save_image(path, image, profile=None):
+    """Write [H, W, 3] or [1, H, W, 3] of 0-255, whole or not at all; profile: from `color_profile`.
 
     The suffix names the format, which is PNG without one.
     """
     extension = Path(path).suffix.lower() or '.png'
-    quality = {'quality': 95} if extension in ('.jpg', '.jpeg') else {}
+    settings = {'quality': 95} if extension in ('.jpg', '.jpeg') else {}
+    if profile:
+        settings['icc_profile'] = profile
     with whole_file(path) as part:
-        iio.imwrite(part, to_uint8(image), extension=extension, **quality)
+        iio.imwrite(part, to_uint8(image), extension=extension, **settings)
 
 
 def save_animation(path, frames, plays):

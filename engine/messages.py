@@ -24,7 +24,8 @@ class UserError(Exception):
     def line(self, flags=None):
         """The line, with the ways whose flags are among `flags`, None for all."""
         ways = ', '.join(f'{flag} {does}' for flag, does in self.ways if flags is None or flag in flags)
-        return ' '.join(f'{self.what}; {ways}'.split()) if ways else ' '.join(self.what.split())
+        line = ' '.join((f'{self.what}; {ways}' if ways else self.what).split())
+        return ''.join(c if c.isprintable() or c > '\x9f' else '?' for c in line)  # a file's name may have escapes
 
 
 def offer(flags):

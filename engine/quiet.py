@@ -3,22 +3,10 @@
 Every module imports this one before it.
 """
 
-import contextlib
 import os
 import sys
 
-
-@contextlib.contextmanager
-def _no_stderr():
-    sys.stderr.flush()
-    stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    try:
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(null)
+from engine.silence import no_stderr
 
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
@@ -26,7 +14,7 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 _early = 'keras' not in sys.modules
 if _early:
     sys.modules['keras'] = None
-with _no_stderr():
+with no_stderr():
     import tensorflow
     tensorflow.config.list_physical_devices('GPU')
 if _early:

@@ -69,6 +69,11 @@ class Run:
         """The paths of the numbered pictures written so far, in order."""
         return sorted(_own(self.outputs, NUMBERED), key=lambda path: int(path.stem))
 
+    def begun(self):
+        """Whether there is a checkpoint of this very run."""
+        saved = self._saved_identity()
+        return saved is not None and not differences(self.identity, saved, self.defaults)
+
     @contextlib.contextmanager
     def claimed(self, restart=False):
         """Hold the run alone, as the same run as before; with `restart`, as a new one.

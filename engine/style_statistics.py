@@ -88,14 +88,16 @@ class Shares:
         self.of = of
 
     def distance(self, G, A):
-        """The mean over the batch of the distance of G, tensors, from A, arrays."""
+        """The mean over the batch of the distance of G, tensors, from A, arrays of one style or tensors, one each."""
         return sum(_share(g, a) for g, a in zip(G, A))
 
 
 def _share(g, a):
     """Σ (g − a)² / Σ a², the mean over the batch of g."""
-    squares = tf.reduce_sum(tf.square(g - a), axis=list(range(1, a.ndim)))
-    return tf.reduce_mean(squares) / max(np.square(a).sum(), TINY)
+    axes = tuple(range(1, len(a.shape)))
+    squares = tf.reduce_sum(tf.square(g - a), axis=axes)
+    own = np.square(a).sum(axis=axes) if isinstance(a, np.ndarray) else tf.reduce_sum(tf.square(a), axis=axes)
+    return tf.reduce_mean(squares / tf.maximum(own, TINY))
 
 
 def gram_matrix(F):

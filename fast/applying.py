@@ -1,4 +1,4 @@
-"""A trained network applied to files: images, folders of them, animations, standard input."""
+"""A trained network applied to files: images, folders of them, animations, clips, standard input."""
 
 import contextlib
 import os
@@ -11,75 +11,143 @@ from tqdm import tqdm
 
 import utils
 from engine.messages import UserError
-from fast import models
+from fast import rendering, video
 
 SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')  # taken from a folder
 WRITTEN = ('.gif', '.jpeg', '.jpg', '.png')  # a picture of another kind is written as PNG
-PIPE = '-'  # standard input or output
+PIPE = Path('-')  # standard input or output
 
 
 def destinations(sources, out, name):
-    """Pairs (source, target) for images, folders and PIPE: in the folder `out`, or `out` itself, an image or PIPE.
+    """Pairs (source, target) for images, folders and PIPE: in the folder `out`, or `out` itself, a file or PIPE.
 
-    What lies in a folder keeps its place below it. Raises `UserError` for two photos with one target.
+    What lies in a folder keeps its place below it. Raises `UserError` for photos with one target, for a target that is
+    one of the photos, and where there is nothing to do.
     """
     found = [pair for source in sources for pair in _below(source, out)]
-    if out == Path(PIPE) or out.suffix.lower() in SUFFIXES:
+    if out == PIPE or out.suffix.lower() in SUFFIXES + video.SUFFIXES:
         if len(found) != 1:
             raise UserError(f'--out {out}: takes one picture, and there are {len(found)} photos; name a folder')
-        return [(found[0][0], out)]
-    targets = {}
-    for source, place in found:
-        suffix = place.suffix if place.suffix.lower() in WRITTEN else '.png'
-        target = out / place.with_name(f'{place.stem}-{name}{suffix}')
-        if target in targets:
-            raise UserError(f'{targets[target]} and {source} would both become {target}; stylise them into two folders')
-        targets[target] = source
+        targets = {out: found[0][0]}
+    else:
+        targets = {}
+        for source, place in found:
+            target = out / _named(place, name)
+            if target in targets and targets[target].suffix != source.suffix:  # x.bmp beside x.tif
+                target = out / _named(place.with_name(place.name.replace('.', '-') + place.suffix), name)
+            if target in targets:
+                raise UserError(f'{targets[target]} and {source} would both become {target}; '
+                                'stylise them into two folders')
+            targets[target] = source
+    originals = {source.resolve() for source in targets.values()}
+    for target in targets:
+        if target != PIPE and target.resolve() in originals:
+            raise UserError(f'{target}: is one of the photos, and would be overwritten; name another --out')
     return [(source, target) for target, source in targets.items()]
+
+
+def _named(place, name):
+    """The place of a picture in the style `name`, of that of its photo."""
+    suffix = place.suffix if place.suffix.lower() in WRITTEN + video.SUFFIXES else '.png'
+    return place.with_name(f'{place.stem}-{name}{suffix}')
 
 
 def _below(source, out):
     """(path, its place below the output folder) of a photo, or of every one in a folder, those in `out` left out."""
     if not source.is_dir():
-        return [(source, Path('stdin' if source == Path(PIPE) else source.name))]
-    return [(path, path.relative_to(source)) for path in sorted(source.rglob('*'))
-            if path.suffix.lower() in SUFFIXES and path.is_file() and out.resolve() not in path.resolve().parents]
+        return [(source, Path(_of_stdin() if source == PIPE else source.name))]
+    if out.resolve() == source.resolve():
+        raise UserError(f'--out {out}: is the folder of the photos; name another, so that pictures are not taken for '
+                        'photos the next time')
+    left_out = [out.resolve()] if source.resolve() in out.resolve().parents else []
+    found = [(path, path.relative_to(source)) for path in sorted(source.rglob('*'))
+             if path.suffix.lower() in SUFFIXES and path.is_file()
+             and not any(folder in path.resolve().parents for folder in left_out)]
+    if not found:
+        raise UserError(f'{source}: no images in this folder; they end in {", ".join(SUFFIXES)}')
+    return found
 
 
 @contextlib.contextmanager
 def piped(source, target):
-    """Yield two paths for `source` and `target`: a temporary file where one is PIPE."""
+    """Yield two paths for `source` and `target`: a temporary file where one is PIPE, or a pipe with a name."""
     with tempfile.TemporaryDirectory() as folder:
         file, picture = source, target
-        if source == Path(PIPE):
-            file = Path(folder, 'standard input')
-            file.write_bytes(sys.stdin.buffer.read())
-        if target == Path(PIPE):
+        if source == PIPE or source.is_fifo():
+            file = Path(folder, 'standard input' if source == PIPE else source.name)
+            file.write_bytes(_stream(sys.stdin, 'standard input').read() if source == PIPE else source.read_bytes())
+        if target == PIPE:
+            stream = _stream(sys.stdout, 'standard output')
             picture = Path(folder, 'picture')
         try:
             yield file, picture
         except UserError as error:
             raise UserError(str(error).replace(folder + os.sep, '')) from error
-        if target == Path(PIPE):
-            sys.stdout.buffer.write(picture.read_bytes())
-            sys.stdout.buffer.flush()
+        if target == PIPE:
+            stream.write(picture.read_bytes())
+            stream.flush()
 
 
-def render(model, source, target, tile, strength=1., keep_colors=False):
-    """Stylise the image or animation at `source`, write it to `target`; return its size as text.
+def _of_stdin():
+    """A name for what comes from standard input."""
+    return 'stdin.gif' if _stream(sys.stdin, 'standard input').peek(4)[:4] == b'GIF8' else 'stdin'
 
-    A target without a suffix becomes a PNG, or a GIF if it moves.
-    """
-    def picture(photo):
-        return utils.to_uint8(models.mixed(photo, model(photo, tile), strength, keep_colors))
-    animation = utils.read_animation(source)
-    if not animation:
-        photo = utils.read_image(source)
-        utils.save_image(target, picture(photo))
-        return f'{photo.shape[1]}×{photo.shape[0]}'
-    frames, plays = animation
-    if target.suffix.lower() not in ('', '.gif'):
-        raise UserError(f'{source}: is an animation, and {target} no GIF')
-    frames = [picture(np.float32(frame)) for frame in tqdm(frames, unit='frame', disable=None)]
-    utils.save_animation(target, frames, plays)
-    return f'{len(frames)} frames of {frames[0].shape[1]}×{frames[0].shape[0]}'
+
+def _stream(stream, name):
+    """The bytes of standard input or output. Raises `UserError` where it is closed."""
+    if stream is None:
+        raise UserError(f'{name}: is closed; name a file')
+    return stream.buffer
+
+
+class Renderer:
+    """How photos become pictures: a `rendering.Model`, its style weights, and what is made of the pictures."""
+
+    def __init__(self, model, style_weights, tile=rendering.TILE, strength=1., keep_colors=False, steady=0.):
+        """strength: share of the picture, the rest is the photo; keep_colors: take light and shade alone.
+
+        steady: of clips and animations, see `video.Steady`
+        """
+        self.model, self.style_weights, self.tile = model, style_weights, tile
+        self.strength, self.keep_colors, self.steady = strength, keep_colors, steady
+
+    def picture(self, photo):
+        """Of a photo [H, W, 3], float32 of 0-255, the picture, likewise."""
+        picture = self.model(photo, self.style_weights, self.tile)
+        return rendering.mixed(photo, picture, self.strength, self.keep_colors)
+
+    def pictures(self, photos):
+        """One after the other, of photos that follow each other, uint8 [H, W, 3]."""
+        steady = video.Steady(self.steady)
+        for photo in photos:
+            yield utils.to_uint8(steady(np.float32(photo), self.picture(np.float32(photo))))
+
+    def file(self, source, target):
+        """Stylise the image, animation or clip at `source`, write it to `target`; return its size as text.
+
+        A target without a suffix becomes a PNG, or a GIF if it moves.
+        """
+        if source.suffix.lower() in video.SUFFIXES:
+            return video.stylize(source, target, self)
+        animation = utils.read_animation(source)
+        if not animation:
+            photo, profile = utils.read_image(source), utils.color_profile(source)
+            utils.save_image(target, self.picture(photo), profile)
+            return f'{photo.shape[1]}×{photo.shape[0]}'
+        frames, plays = animation
+        if target.suffix.lower() not in ('', '.gif'):
+            raise UserError(f'{source}: is an animation, and {target} no GIF')
+        frames = list(tqdm(self.pictures(frames), total=len(frames), unit='frame', disable=None))
+        utils.save_animation(target, frames, plays)
+        return f'{len(frames)} frames of {frames[0].shape[1]}×{frames[0].shape[0]}'
+
+
+def sheet(renderer, photo):
+    """The photo, then its picture in every style of the model, row by row, [H, W, 3]."""
+    styles = len(renderer.model.styles)
+    pictures = [photo]
+    for renderer.style_weights in np.eye(styles, dtype=np.float32):
+        pictures.append(renderer.picture(photo))
+    columns = int(np.ceil(len(pictures) ** 0.5))
+    pictures += [np.full_like(photo, 255)] * (-len(pictures) % columns)
+    return np.concatenate([np.concatenate(pictures[i:i + columns], axis=1) for i in range(0, len(pictures), columns)])

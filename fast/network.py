@@ -1,152 +1,155 @@
-"""The image transformation network of Johnson, Alahi and Fei-Fei (2016): a photo in, a picture out, in one pass."""
-
-from typing import NamedTuple
+"""The image transformation network of Johnson, Alahi and Fei-Fei (2016) with many styles: a photo in, a picture out."""
 
 from engine import quiet  # before tensorflow
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 EPSILON = 1e-3  # of the instance norms; with less, photos that show nothing have gradients without bounds
 RESIDUAL_BLOCKS = 5
-MARGIN = 16  # pixels of reflection that go around a photo, and off again
+STRIDE = 4  # of the smallest maps
+LEAST = 16  # height and width that a photo is extended to; smaller maps have nothing to reflect
 FAINT = 0.2  # share of He's deviation in the last layer: from saturated pictures training takes several times as long
 
-
-class Architecture(NamedTuple):
-    """Where a network differs from another.
-
-    stride: of the first convolution, and of a resize before the last one
-    last_kernel: side of the last convolution
-    skips: whether the maps of the first two convolutions are added again on the way up
-    fine_blocks: residual blocks on the way up, at twice the resolution of the five
-    """
-    stride: int
-    last_kernel: int
-    skips: bool
-    fine_blocks: int
-
-
-# 'half' computes all but the first and the last layer at half the published resolution: a third of the time
-ARCHITECTURES = {'half': Architecture(2, 5, True, 2), 'johnson': Architecture(1, 9, False, 0)}
+BINOMIAL = np.float32([1, 2, 1]) / 4
 
 
 class TransformNet:
-    """Convolutions down to a quarter of the first one's resolution, five residual blocks, resize-convolutions up.
+    """Convolutions down to a quarter of the resolution, five residual blocks, enlargement and convolutions up.
 
-    As published but for two things that later work settled: instance norms in place of BatchNorms (Ulyanov et al.
-    2016), and nearest-neighbour resizing with a 3×3 convolution in place of the transposed ones, which leave a
-    checkerboard (Odena et al. 2016).
+    As published but for what later work settled: conditional instance norms, a scale and a shift per style (Dumoulin,
+    Shlens and Kudlur 2017), in place of BatchNorms; a blur before each stride (Zhang 2019); linear enlargement before
+    a convolution (Odena et al. 2016) in place of transposed ones; reflection at the edges. And there are no maps of
+    the photo's own size, which take most of the time and memory: the first convolution has the first stride, the last
+    one gives four pixels at a time.
 
-    architecture: of ARCHITECTURES; base: channels of the first convolution, 32 as published
+    styles: how many; base: channels of the first convolution, at half the photo's resolution
     seed: of the variables' first values
     parameters: name -> array, for a network that is not trained; without it they are variables
     """
 
-    def __init__(self, architecture='johnson', base=32, seed=0, parameters=None):
-        self.architecture, self.base, self.seed = ARCHITECTURES[architecture], base, seed
+    def __init__(self, styles, base=32, seed=0, parameters=None):
+        self.styles, self.base, self.seed = styles, base, seed
         self.fixed = parameters
         self.parameters = {}  # name -> variable, or constant
 
-    @property
-    def multiple(self):
-        """Photos are extended to multiples of this; tiles start at one, so that they are cut up as the whole is."""
-        return 4 * self.architecture.stride
+    def __call__(self, photos, style_weights, statistics=None, given=None):
+        """Stylise photos [B, H, W, 3] of 0-255, height and width multiples of STRIDE and at least LEAST.
 
-    @property
-    def reach(self):
-        """How many pixels away a pixel of the photo is still seen, the statistics of the instance norms apart."""
-        stride, last_kernel, _, fine_blocks = self.architecture
-        down = 4 + stride + 2 * stride
-        blocks = 2 * RESIDUAL_BLOCKS * 4 * stride + 2 * fine_blocks * 2 * stride
-        up = 4 * stride + 2 * stride + last_kernel // 2 + 7 * stride  # resizing rounds down
-        return down + blocks + up
-
-    def __call__(self, photos, statistics=None, margin=MARGIN):
-        """Stylise photos [B, H, W, 3] of 0-255, of any size.
-
-        statistics: [B, S] or [1, S], the means and variances that the instance norms use; None for those of the photos
-        margin: how many pixels of reflection go around them, and off again, a multiple of `multiple`
-        Returns the pictures, as the photos, and the statistics used.
+        style_weights: [B, styles] or [1, styles]; of several styles their scales and shifts are mixed
+        statistics, given: [1, S] and a number; where it is 1 the instance norms take these means and variances, where
+        0 those of the photos. None for the photos'
+        Returns the pictures, as the photos, and the means and variances of the photos, [B, S].
         """
-        _, H, W, _ = tf.unstack(tf.shape(photos))
-        self._given, self._used = statistics, []
-        pictures = self._layers(reflected(photos / 127.5 - 1, self.multiple, 2 * self.multiple, margin))
-        pictures = 127.5 + 150 * tf.tanh(pictures[:, margin:margin + H, margin:margin + W])
-        return pictures, tf.concat([tf.reshape(u, [-1, u.shape[-1]]) for u in self._used], axis=1)
+        self._style_weights, self._statistics, self._given, self._own = style_weights, statistics, given, []
+        pictures = 127.5 + 150 * tf.tanh(self._layers(photos / 127.5 - 1))
+        return pictures, tf.concat([tf.reshape(own, [-1, own.shape[-1]]) for own in self._own], axis=1)
 
     def _layers(self, photos):
-        base, (stride, last_kernel, skips, fine_blocks) = self.base, self.architecture
-        conv1 = self._layer(photos, 'conv1', 9, base, stride)
-        conv2 = self._layer(conv1, 'conv2', 3, 2 * base, stride=2)
-        x = self._layer(conv2, 'conv3', 3, 4 * base, stride=2)
+        base = self.base
+        x = self._layer(photos, 'conv1', 5, base, _halved)
+        x = self._layer(x, 'conv2', 3, 2 * base, _halved)
         for i in range(1, RESIDUAL_BLOCKS + 1):
-            x = self._residual_block(x, f'residual{i}')
-        x = self._layer(self._doubled(x), 'conv4', 3, 2 * base)
-        x = x + conv2 if skips else x
-        for i in range(1, fine_blocks + 1):
-            x = self._residual_block(x, f'fine{i}')
-        x = self._layer(self._doubled(x), 'conv5', 3, base)
-        x = x + conv1 if skips else x
-        x = self._convolution(self._doubled(x) if stride == 2 else x, 'conv6', last_kernel, 3, deviation=FAINT)
-        return x + self._parameter('conv6/bias', [3], tf.zeros_initializer())
+            y = self._layer(x, f'residual{i}_1', 3, 2 * base)
+            x += self._layer(y, f'residual{i}_2', 3, 2 * base, relu=False)
+        x = self._layer(x, 'conv3', 3, base, _doubled)
+        x = _doubled(x, self._filters('conv4', 5, base, 3, FAINT))
+        return x + self._parameter('conv4/bias', [3], tf.zeros_initializer())
 
-    def _residual_block(self, x, name):
-        channels = x.shape[-1]
-        y = self._layer(x, f'{name}_1', 3, channels)
-        return x + self._layer(y, f'{name}_2', 3, channels, relu=False)
-
-    def _layer(self, x, name, kernel, channels, stride=1, relu=True):
+    def _layer(self, x, name, kernel, channels, convolve=None, relu=True):
+        """A convolution, which the norm needs no bias for, its instance norm, a ReLU."""
         with tf.name_scope(name):
-            x = self._instance_norm(self._convolution(x, name, kernel, channels, stride), name)
+            W = self._filters(name, kernel, x.shape[-1], channels)
+            x = self._instance_norm((convolve or _convolved)(x, W), name)
             return tf.nn.relu(x) if relu else x
-
-    def _convolution(self, x, name, kernel, channels, stride=1, deviation=1.):
-        """With reflection at the edges; without a bias, which an instance norm would take off again.
-
-        deviation: of the first values, in He's √(2 / inputs)
-        """
-        initializer = tf.initializers.variance_scaling(2 * deviation ** 2, 'fan_in', 'truncated_normal',
-                                                       seed=self.seed + len(self.parameters))
-        W = self._parameter(f'{name}/weights', [kernel, kernel, x.shape[-1], channels], initializer)
-        side = [kernel // 2] * 2
-        return tf.nn.conv2d(tf.pad(x, [[0, 0], side, side, [0, 0]], 'REFLECT'), W, stride, 'VALID')
 
     def _instance_norm(self, x, name):
         channels = x.shape[-1]
-        gamma = self._parameter(f'{name}/gamma', [channels], tf.ones_initializer())
-        beta = self._parameter(f'{name}/beta', [channels], tf.zeros_initializer())
-        if self._given is None:
-            mean, variance = tf.nn.moments(x, [1, 2], keepdims=True)
-        else:
-            start = sum(int(used.shape[-1]) for used in self._used)
-            mean, variance = (self._given[:, None, None, start + i * channels:start + (i + 1) * channels]
-                              for i in (0, 1))
-        self._used += [mean, variance]
+        gamma, beta = (self._of_style(f'{name}/{kind}', [self.styles, channels], initializer)
+                       for kind, initializer in (('gamma', tf.ones_initializer()), ('beta', tf.zeros_initializer())))
+        mean, variance = tf.nn.moments(x, [1, 2], keepdims=True)
+        start = sum(int(own.shape[-1]) for own in self._own)
+        self._own += [mean, variance]
+        if self._given is not None:
+            mean, variance = (own + self._given * (self._statistics[:, None, None, i:i + channels] - own)
+                              for own, i in ((mean, start), (variance, start + channels)))
         scale = gamma * tf.rsqrt(variance + EPSILON)
         return x * scale + (beta - mean * scale)
 
-    def _doubled(self, x):
-        """Twice the height and width, each value four times."""
-        _, H, W, _ = tf.unstack(tf.shape(x))
-        return tf.image.resize_nearest_neighbor(x, [2 * H, 2 * W])
+    def _of_style(self, name, shape, initializer):
+        """A parameter [styles, C] mixed by the style weights: [B, 1, 1, C]."""
+        return tf.matmul(self._style_weights, self._parameter(name, shape, initializer))[:, None, None]
+
+    def _filters(self, name, kernel, channels, new, deviation=1.):
+        """deviation: of the first values, in He's √(2 / inputs)."""
+        initializer = tf.initializers.variance_scaling(2 * deviation ** 2, 'fan_in', 'truncated_normal',
+                                                       seed=self.seed + len(self.parameters))
+        return self._parameter(f'{name}/weights', [kernel, kernel, channels, new], initializer)
 
     def _parameter(self, name, shape, initializer):
         if name not in self.parameters:
-            self.parameters[name] = (tf.get_variable(name, shape, initializer=initializer) if self.fixed is None
-                                     else tf.constant(self.fixed[name], name=name))
+            with tf.name_scope(None):  # constants have these names too, by which an exported network is read again
+                self.parameters[name] = (tf.get_variable(name, shape, initializer=initializer) if self.fixed is None
+                                         else tf.constant(self.fixed[name], name=name))
         return self.parameters[name]
 
 
-def reflected(photos, multiple, least, margin):
-    """Photos [B, H, W, C] of any size, extended by reflection: by `margin` each way, then down and right to multiples.
+def _convolved(x, W, stride=1):
+    """With reflection at the edges."""
+    side = int(W.shape[0]) // 2
+    for axis in (1, 2):
+        x = tf.concat([*(_row(x, i, axis) for i in range(side, 0, -1)), x,
+                       *(_row(x, -1 - i, axis) for i in range(1, side + 1))], axis)
+    return tf.nn.conv2d(x, W, stride, 'VALID')
 
-    least: height and width that there will be at least
+
+def _row(x, i, axis):
+    """Row or column i, of negative ones from the end, as a slice: LiteRT computes those in parallel, tf.pad not."""
+    every = slice(None)
+    part = slice(i, i + 1 or None)
+    return x[:, part] if axis == 1 else x[:, every, part]
+
+
+def _halved(x, W):
+    """Blurred by a binomial filter, then convolved with stride 2: the same as by filters that are blurred."""
+    n = int(W.shape[0])
+    taps = np.float32([np.convolve(np.eye(n)[i], BINOMIAL) for i in range(n)])
+    return _convolved(x, tf.einsum('ty,sx,tsio->yxio', taps, taps, W), 2)
+
+
+def _doubled(x, W):
+    """Enlarged twofold, linearly, then convolved.
+
+    The same as a convolution of the small map for each of the four pixels that come from one, with a fourth of the
+    memory.
     """
+    n, _, channels, new = map(int, W.shape)
+    taps = phases(n)
+    W = tf.reshape(tf.einsum('pty,qsx,tsio->yxipqo', taps, taps, W), [taps.shape[2]] * 2 + [channels, 4 * new])
+    return tf.nn.depth_to_space(_convolved(x, W), 2)
+
+
+def phases(n):
+    """[2, n, k]: of the first and second of two pixels that come from one, tap of n -> what k pixels around it give."""
+    reach = n // 2
+    k = 2 * ((reach + 2) // 2) + 1
+    taps = np.zeros([2, n, k], np.float32)
+    for phase in range(2):
+        for tap in range(n):
+            place = (phase + tap - reach + 0.5) / 2 - 0.5  # in small pixels from the one
+            before = int(np.floor(place))
+            for pixel, share in ((before, before + 1 - place), (before + 1, place - before)):
+                taps[phase, tap, pixel + k // 2] += share
+    return taps
+
+
+def extended(photos, multiple=STRIDE, least=LEAST):
+    """Photos [B, H, W, C] of any size, a tensor, reflected down and right to multiples and at least `least`."""
     for axis in (1, 2):
         length = tf.shape(photos)[axis]
-        wanted = tf.maximum(least, -(-(length + 2 * margin) // multiple) * multiple)
+        wanted = tf.maximum(least, -(-length // multiple) * multiple)
         # 0 1 2 3 2 1 0 1 …, also for lengths that tf.pad cannot reflect
         period = tf.maximum(2 * (length - 1), 1)
-        i = tf.range(-margin, wanted - margin) % period
+        i = tf.range(wanted) % period
         photos = tf.gather(photos, tf.where(i < length, i, period - i), axis=axis)
     return photos

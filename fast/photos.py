@@ -12,9 +12,13 @@ import tensorflow.compat.v1 as tf
 import utils
 from engine.messages import UserError
 
-SCALES = (2, 1.25)  # shorter side of a photo, in sides of a crop: half of the scene in a crop, or nearly all
-FLAT = 5  # deviation, of 255, up to which a crop shows nothing: instance norms would blow its gradients up
-KEPT = 500  # photos held in memory, as uint8; a smaller collection is decoded once
+KEPT_SIDE = 640  # shorter side that a larger photo is reduced to
+KEPT_BYTES = 2 << 30  # of photos held in memory, as uint8; a smaller collection is decoded once
+LONGEST = 2  # longer side, in shorter ones; what is beyond is left out
+ENLARGED = 1.5  # at most, so that there are crops of large photos among those of small ones
+FLAT = 5  # deviation, of 255, up to which a crop shows nothing
+SMOOTH = 1 / 16  # share of crops that are no photo but a gradient, as skies and walls are
+GAIN, GRAIN = 0.15, 2.  # largest change of a channel's brightness; deviation, of 255, of the noise on a gradient
 
 
 def files(folders, excluded=()):
@@ -39,19 +43,21 @@ def digest(found):
 class Photos:
     """Square crops of every readable image below some folders, each image once an epoch, in random order.
 
-    skipped: the paths met so far that are no readable images
-    Raises `UserError` for a folder that is none or has no readable image.
+    skipped: the paths met so far that are no readable images, or too small
+    Raises `UserError` for a folder that is none or has no image for a crop.
     """
 
     def __init__(self, folders, side, seed, excluded=()):
         """side: of a crop, in pixels; excluded: paths of images to leave out, wherever else a copy of them lies."""
         self.side, self.seed, self.skipped = side, seed, set()
+        self.kept_side = max(KEPT_SIDE, side)
         found = files(folders, excluded)
         self.hash, self.paths = digest(found), list(found.values())
-        self._scaled = functools.lru_cache(KEPT)(self._read)
+        self._photo = functools.lru_cache(KEPT_BYTES // (3 * LONGEST * self.kept_side ** 2))(self._read)
         self._order = functools.lru_cache(2)(self._permutation)
-        if not any(self._scaled(path) for path in self.paths):
-            raise UserError(f'{", ".join(map(str, folders))}: no image there can be read')
+        if all(self._photo(path) is None for path in self.paths):
+            raise UserError(f'{", ".join(map(str, folders))}: no image there can be read and has '
+                            f'{self._least()} pixels or more either way')
 
     def batches(self, size, first):
         """A tf.data.Dataset of uint8 [size, side, side, 3], from batch number `first` (a tensor) on, without end."""
@@ -62,36 +68,56 @@ class Photos:
         return crops.batch(size, drop_remainder=True).prefetch(2)
 
     def crop(self, index):
-        """Crop number `index`, uint8 [side, side, 3]: a random part of one photo at a random scale, mirrored or not."""
+        """Crop number `index`, uint8 [side, side, 3]: a random part of one photo, at a random scale and brightness.
+
+        One in a few is a gradient of two colours.
+        """
         epoch, place = divmod(int(index), len(self.paths))
         rng = np.random.default_rng((self.seed, 1, int(index)))
-        order = np.roll(self._order(epoch), -place)
+        if rng.random() < SMOOTH:
+            return self._gradient(rng)
         # the photos after it stand in for one that cannot be read or shows nothing
-        readable = (scales for scales in map(self._scaled, map(self.paths.__getitem__, order)) if scales)
-        for scales in readable:
-            photo = scales[rng.integers(len(scales))]
-            y, x = (rng.integers(length - self.side + 1) for length in photo.shape[:2])
-            part = photo[y:y + self.side, x:x + self.side]
-            if part.std(axis=(0, 1)).max() > FLAT:
-                break
-        return np.ascontiguousarray(part[:, ::-1] if rng.random() < 0.5 else part)
+        for path in map(self.paths.__getitem__, np.roll(self._order(epoch), -place)):
+            photo = self._photo(path)
+            if photo is not None:
+                part = self._part(photo, rng)
+                if part.std(axis=(0, 1)).max() > FLAT:
+                    break
+        part = part[:, ::-1] if rng.random() < 0.5 else part
+        return utils.to_uint8(part * rng.uniform(1 - GAIN, 1 + GAIN, 3).astype(np.float32))
+
+    def _part(self, photo, rng):
+        """Float32 [side, side, 3]: a square of any size that the photo has, from its enlarged pixels to the whole."""
+        H, W = photo.shape[:2]
+        shorter = min(H, W)
+        width = int(np.exp(rng.uniform(np.log(min(shorter, self._least())), np.log(shorter))))
+        y, x = (rng.integers(length - width + 1) for length in (H, W))
+        return utils.fit(np.float32(photo[y:y + width, x:x + width]), self.side, self.side)
+
+    def _gradient(self, rng):
+        """From one colour to another in a random direction, with a little noise, uint8."""
+        ends, angle = rng.uniform(0, 255, (2, 3)), rng.uniform(0, 2 * np.pi)
+        ramp = np.linspace(-0.5, 0.5, self.side)
+        place = 0.5 + (ramp[:, None] * np.sin(angle) + ramp * np.cos(angle)) / 2 ** 0.5
+        return utils.to_uint8(ends[0] + place[..., None] * (ends[1] - ends[0])
+                              + rng.normal(0, GRAIN, (self.side, self.side, 3)))
+
+    def _least(self):
+        """Pixels that become a side of a crop, at least."""
+        return int(self.side / ENLARGED)
 
     def _permutation(self, epoch):
         return np.random.default_rng((self.seed, 0, epoch)).permutation(len(self.paths))
 
     def _read(self, path):
-        """The photo at each of SCALES, uint8; None if it cannot be read."""
+        """The photo, uint8, reduced to `kept_side`, cut to LONGEST; None if it cannot be read or is too small."""
         try:
             photo = utils.read_image(path)
         except UserError:
+            photo = None
+        if photo is None or min(photo.shape[:2]) < self._least():
             self.skipped.add(path)
             return None
-        factor = int(min(photo.shape[:2]) / (SCALES[0] * self.side))
-        if factor > 1:  # down to less than twice of what is wanted: quick, and sharp enough to cut crops from
-            photo = utils.block_means(photo, factor)
-        scaled = []
-        for scale in SCALES:
-            shorter = scale * self.side / min(photo.shape[:2])
-            photo = utils.fit(photo, *(max(self.side, round(length * shorter)) for length in photo.shape[1::-1]))
-            scaled.append(utils.to_uint8(photo))
-        return scaled
+        H, W = (min(length, LONGEST * min(photo.shape[:2])) for length in photo.shape[:2])
+        scale = min(1, self.kept_side / min(H, W))
+        return utils.to_uint8(utils.fit(photo, round(W * scale), round(H * scale)))

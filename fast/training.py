@@ -1,6 +1,6 @@
-"""Training a network for a style: the losses, the loop and the run of `style_transfer`, another variable.
+"""Training a network for some styles: the losses, the loop and the run of `style_transfer`, another variable.
 
-Johnson, Alahi and Fei-Fei (2016).
+Johnson, Alahi and Fei-Fei (2016); many styles in one: Dumoulin, Shlens and Kudlur (2017).
 """
 
 from pathlib import Path
@@ -15,68 +15,113 @@ import recipes
 import style_transfer
 import utils
 from engine import names, runs, style_statistics
+from engine.messages import UserError
 from engine.features import features_of
-from fast import models
-from fast.network import MARGIN, TransformNet
+from fast import exporting
+from fast.network import TransformNet
 
-DECAY = 0.995  # of the moving averages of the network's parameters
-MARGIN_STEP, MARGIN_STEPS = 8, 4  # pixels; margins in training are 8, 16, 24 or 32
+DECAY = 0.998  # of the moving averages of the network's parameters
+FULL_RATE = 1000  # steps at the recipe's learning rate; after t it is as its square root, so that a run has no end
+STYLE_SIDE = 512  # the pixels of a style image, as a square's side
+SHIFT = 8  # pixels around a crop, within which a second one of the same photo lies elsewhere
+EDGE = 8  # pixels of a view that know of its edge
+NOISE = 4.  # of 255: deviation of what is added to the second one
+OF_STYLES = 'gamma', 'beta'  # last part of the names of the parameters that each style has for itself
 
 
 class FastStyleTransfer(style_transfer.StyleTransfer):
-    """A network that gives photos one style: the losses, the loop and the hand-in of `StyleTransfer`, other variables.
+    """A network that gives photos styles: the losses, the loop and the hand-in of `StyleTransfer`, other variables.
 
-    collection: `photos.Photos`; batch: crops a step; held_out: paths of photos to show and to log the losses of
-    style_img: path, fitted into the crops' size; architecture, base: of the network, see `network.TransformNet`
+    collection: `photos.Photos`, of crops SHIFT larger each way than those trained on
+    batch: crops a step, each in a random style
+    held_out: paths of photos to show, and to log the losses of; style_imgs: paths
+    base: of the network, see `network.TransformNet`; steadiness: weight of the loss of a picture that moves with its
+    photo
+    start: an `exporting.Trained` to begin with, or None
+    add: its styles stay, and what is trained are the scales and shifts of the new ones alone
     The others are those of `StyleTransfer`.
     """
 
     checkpoint_every = 200  # iterations
 
-    def __init__(self, collection, batch, held_out, style_img, architecture, base, *, recipe=recipes.FAST, vgg=None,
-                 seed=0, precision='auto', threads=0, name=None):
-        side = collection.side
-        self.collection, self.batch, self.architecture = collection, batch, architecture
-        self.network = TransformNet(architecture, base, seed)
+    def __init__(self, collection, batch, held_out, style_imgs, base, *, steadiness, start=None, add=False,
+                 recipe=recipes.FAST, vgg=None, seed=0, precision='auto', threads=0, name=None):
+        self.side = collection.side - 2 * SHIFT
+        self.collection, self.batch, self.steadiness = collection, batch, steadiness
+        self.start, self.add = start, add
+        self.style_paths = [Path(path) for path in style_imgs]
+        self.trained = {path.stem: utils.file_hash(path) for path in self.style_paths}
+        self.styles = (start.about['styles'] if add else {}) | self.trained
+        if len(self.trained) < len(self.style_paths) or add and self.trained.keys() & start.about['styles'].keys():
+            raise UserError('--style: two styles of one name; it is that of the file')
+        self.network = TransformNet(len(self.styles), base, seed)
         self.averages = []  # pairs of variables: the average, what it is of
-        self.held_out = np.concatenate([utils.get_resized_image(path, side, side) for path in held_out])
-        super().__init__(None, style_img, side, side, recipe=recipe, vgg=vgg, seed=seed, precision=precision,
+        self.held_out = np.concatenate([utils.get_resized_image(path, collection.side, collection.side)
+                                        for path in held_out])
+        super().__init__(None, None, self.side, self.side, recipe=recipe, vgg=vgg, seed=seed, precision=precision,
                          threads=threads, name=name)
         self.model_folder = Path('models', self.run.name)
 
     def _run(self, name, seed):
         """The run that the settings make."""
-        side = self.collection.side
-        identity = dict(style=utils.file_hash(self.style_path), vgg=utils.file_hash(self.weights.path), width=side,
-                        height=side, seed=seed, **self.recipe.identity(), images=self.collection.hash, batch=self.batch,
-                        network=self.architecture, base=self.network.base)
-        return runs.Run(name or names.of_files(self.style_path.stem), identity, recipes.defaults())
+        identity = dict(styles=self.styles, add=self.add, vgg=utils.file_hash(self.weights.path),
+                        side=self.side, seed=seed, **self.recipe.identity(), images=self.collection.hash,
+                        batch=self.batch, base=self.network.base, steadiness=self.steadiness,
+                        start=self.start and self.start.hash)
+        return runs.Run(name or names.of_files(*(path.stem for path in self.style_paths)), identity, recipes.defaults())
 
     def create_input(self):
-        """Crops of photos [B, H, W, 3], 0-255, and what the network makes of them, centred."""
-        side = self.img_width
+        """Crops of photos [B, H, W, 3], 0-255, and what the network makes of them, centred.
+
+        Of each photo the network has two views, the second shifted by some pixels and with noise.
+        """
+        around, side = self.collection.side, self.side
         with tf.variable_scope('input'):
             self.first = tf.placeholder(tf.int64, [], name='first_batch')
             self.batches = tf.data.make_initializable_iterator(self.collection.batches(self.batch, self.first))
             batch = tf.cast(self.batches.get_next(), tf.float32)
-            self.photos = tf.placeholder_with_default(batch, [None, side, side, 3], name='photos')
+            self.crops = tf.placeholder_with_default(batch, [None, around, around, 3], name='crops')
+            self.photos = self.crops[:, SHIFT:-SHIFT, SHIFT:-SHIFT]
             self.gstep = tf.train.get_or_create_global_step()
-            # a margin that varies hides from the network where the picture will end: at a border that it knows it
-            # paints an edge, which VGG's zero padding rewards
-            margin = MARGIN_STEP * tf.random.stateless_uniform([], [self.seed, self.gstep], 1, MARGIN_STEPS + 1,
-                                                               tf.int32)
-            self.margin = tf.placeholder_with_default(margin, [], name='margin')
+            self.style_weights = tf.placeholder_with_default(self._random_styles(), [None, len(self.styles)])
             self.averaged = tf.placeholder_with_default(False, [], name='averaged')
+            seeds = [self.seed, self.gstep]
+            self.shift = tf.random.stateless_uniform([2], seeds, 0, 2 * SHIFT + 1, tf.int32)
+            moved = tf.slice(self.crops, [0, self.shift[0], self.shift[1], 0], [-1, side, side, -1])
+            moved += tf.random.stateless_normal(tf.shape(moved), seeds, stddev=NOISE)
         with tf.variable_scope('network', custom_getter=self._trained_or_averaged):
-            pictures, _ = self.network(self.photos, margin=self.margin)
-        self.input_img = tf.ensure_shape(pictures, [None, side, side, 3]) - self.weights.mean_pixels
-        self.shown = {self.photos: self.held_out, self.margin: MARGIN, self.averaged: True}
+            views, weights = (tf.concat(pair, 0) for pair in ((self.photos, moved), (self.style_weights,) * 2))
+            self.views = tf.split(self.network(views, weights)[0], 2)
+        self.input_img = tf.ensure_shape(self.views[0], [None, side, side, 3]) - self.weights.mean_pixels
+        n = len(self.trained)
+        self.shown = {self.crops: self.held_out[np.arange(n) % len(self.held_out)], self.averaged: True,
+                      self.style_weights: self._one_hot()[-n:]}
+
+    def _one_hot(self):
+        return np.eye(len(self.styles), dtype=np.float32)
+
+    def _random_styles(self):
+        """A style for each crop of a batch, all different while there are as many: [batch, styles], ones and zeros."""
+        n = len(self.trained)
+        order = tf.argsort(tf.random.stateless_uniform([n], [self.seed, self.gstep]))
+        chosen = tf.gather(order, np.arange(self.batch) % n)
+        return tf.gather(self._one_hot()[-n:], chosen)
 
     def _trained_or_averaged(self, getter, name, **how):
         """The network's parameter `name`: a trained variable, or what is shown and handed in, its moving average.
 
-        Adam at a constant rate never settles; the average of its last steps has a lower loss than any of them.
+        Adam never settles; the average of its last steps has a lower loss than any of them.
         """
+        key = name.partition('/')[2]
+        of_style = key.endswith(OF_STYLES)
+        if self.start:
+            value = self.start.parameters[key]
+            if of_style:
+                rows = dict(zip(self.start.about['styles'], value))
+                value = np.stack([rows.get(style, value.mean(axis=0)) for style in self.styles])
+            how['initializer'] = tf.constant_initializer(value)
+        if self.add and not of_style:
+            return getter(name, **how | dict(trainable=False))
         trained = getter(name, **how)
         average = getter(f'{name}/average', **how | dict(trainable=False))
         self.averages.append((average, trained))
@@ -87,19 +132,51 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
         with tf.variable_scope('vgg_of_photos'):
             self.photo_vgg = load_vgg.VGG(self.photos - self.weights.mean_pixels, self.weights, self.recipe.pooling,
                                           self.recipe.padding)
-            self.photo_vgg.load(self.recipe.content_layers + self.recipe.style_layers)
-        self.targets = self._of_photos_and_style()
+            self.photo_vgg.load(self.recipe.content_layers)
+        self.targets = self.photo_vgg.features(self.recipe.content_layers), self._styles_of_crops()
         super().load_vgg()
 
-    def _of_photos_and_style(self):
-        """The features P of the batch's photos, tensors; for A targets of the style."""
-        A = features_of(self.weights, self.style_img, self.recipe.style_layers, self.recipe.pooling,
-                        self.recipe.padding, self.config)
-        return self.photo_vgg.features(self.recipe.content_layers), style_statistics.targets(self.statistic(), A)
+    def _styles_of_crops(self):
+        """A `Target` a layer: of each crop the style that it is to have."""
+        recipe, statistic = self.recipe, self.statistic()
+        values = [features_of(self.weights, utils.get_style_image(path, STYLE_SIDE, STYLE_SIDE, False,
+                                                                  recipe.style_scale),
+                              recipe.style_layers, recipe.pooling, recipe.padding, self.config, statistic.of)
+                  for path in self.style_paths]
+        weights = self.style_weights[:, -len(self.style_paths):]
+
+        def of_crops(*arrays):
+            stacked = np.concatenate(arrays)
+            return tf.tensordot(weights, stacked, 1)
+        return [style_statistics.Target(statistic, tf.nest.map_structure(of_crops, *layer)) for layer in zip(*values)]
+
+    def losses(self):
+        """Step 2, loss: those of `StyleTransfer`, and that of a picture that does not move with its photo."""
+        super().losses()
+        with tf.variable_scope('losses'):
+            self.shift_loss = self._shift_loss(*self.views)
+            self.total_loss += self.steadiness * self.shift_loss
+        self.loss_terms = {**self.loss_terms, 'shift_loss': self.shift_loss, 'total_loss': self.total_loss}
+
+    def _shift_loss(self, picture, moved):
+        """The mean squared difference of two views' pictures where both show the same, EDGE pixels from their edges.
+
+        As a share of half the range, squared. Whatever follows the network's grid in place of the photo adds to it.
+        """
+        size = self.side - SHIFT - 2 * EDGE
+        low = tf.maximum(SHIFT, self.shift) + EDGE
+        parts = [tf.slice(view, tf.concat([[0], low - corner, [0]], 0), [-1, size, size, -1])
+                 for view, corner in ((picture, SHIFT), (moved, self.shift))]
+        return tf.reduce_mean(tf.square((parts[0] - parts[1]) / 127.5))
 
     def optimize(self):
         """Step 3, optimizer: Adam on the network; the averages follow, closely at first."""
-        super().optimize()
+        recipe = self.recipe
+        with tf.variable_scope('optimizer'):
+            steps = tf.cast(self.gstep.read_value(), tf.float32)
+            rate = recipe.learning_rate * tf.minimum(1., tf.sqrt(FULL_RATE / (1 + steps)))
+            self.opt = tf.train.AdamOptimizer(rate, recipe.beta1, recipe.beta2).minimize(
+                self.total_loss, global_step=self.gstep)
         with tf.variable_scope('averages'), tf.control_dependencies([self.opt]):
             steps = tf.cast(self.gstep.read_value(), tf.float32)
             rate = 1 - tf.minimum(DECAY, steps / (9 + steps))
@@ -107,8 +184,8 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
                                   for average, trained in self.averages))
 
     def _image(self):
-        """The photos side by side, what the network makes of them below: [2H, B·W, 3], 0-255."""
-        rows = [tf.concat(tf.unstack(images, num=len(self.held_out)), axis=1)
+        """The photos side by side, what the network makes of them in each style below: [2H, n·W, 3], 0-255."""
+        rows = [tf.concat(tf.unstack(images, num=len(self.trained)), axis=1)
                 for images in (self.photos, self.input_img + self.vgg.mean_pixels)]
         return tf.concat(rows, axis=0)
 
@@ -123,10 +200,10 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
         """Write what `StyleTransfer` does, and the model."""
         super().hand_in(sess)
         losses = {name: float(loss) for name, loss in self._look(sess)[0].items()}
-        about = self.run.identity | dict(style_file=self.style_path.name, vgg_file=self.weights.path.name,
-                                         steps=int(sess.run(self.gstep)), held_out=losses)
-        models.write(self.model_folder, sess.run(self.network.parameters, self.shown), about)
+        about = self.run.identity | dict(vgg_file=self.weights.path.name, steps=int(sess.run(self.gstep)),
+                                         held_out=losses)
+        exporting.write(self.model_folder, sess.run(self.network.parameters, self.shown), about)
 
     def _originals(self):
-        height = 2 * self.img_height
-        return [utils.get_resized_image(self.style_path, height, height)[0]]
+        height = 2 * self.side
+        return [utils.get_resized_image(path, height, height)[0] for path in self.style_paths]

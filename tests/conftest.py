@@ -10,6 +10,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import load_vgg
+from fast import exporting
 from fast.network import TransformNet
 from style_transfer import StyleTransfer
 
@@ -30,15 +31,23 @@ def he_weights(widths=WIDTHS, seed=0, last='conv5_4'):
     return load_vgg.Weights('he.mat', convolutions, np.float32([123.68, 116.779, 103.939]), 'He noise')
 
 
-def random_parameters(shape, base=4, seed=0):
+def random_parameters(styles=3, base=4, seed=0):
     """Of a `TransformNet`: name -> array, every one away from its first value."""
     with tf.Graph().as_default(), tf.Session() as sess:
-        network = TransformNet(shape, base, seed)
-        network(tf.zeros([1, 16, 16, 3]))
+        network = TransformNet(styles, base, seed)
+        network(tf.zeros([1, 16, 16, 3]), tf.zeros([1, styles]))
         sess.run(tf.global_variables_initializer())
         parameters = sess.run(network.parameters)
     rng = np.random.default_rng(seed)
     return {name: value + rng.normal(0, 0.1, value.shape).astype(np.float32) for name, value in parameters.items()}
+
+
+@pytest.fixture(scope='session')
+def model_folder(tmp_path_factory):
+    """The path of a model of three styles, 'a', 'b' and 'c', with random parameters."""
+    folder = tmp_path_factory.mktemp('models') / 'random'
+    exporting.write(folder, random_parameters(), {'styles': dict.fromkeys('abc', 'a hash'), 'base': 4, 'steps': 7})
+    return folder
 
 
 @pytest.fixture(scope='session')

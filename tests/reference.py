@@ -2,6 +2,8 @@
 
 import numpy as np
 import scipy.linalg
+import scipy.interpolate
+import scipy.ndimage
 import scipy.signal
 
 
@@ -130,35 +132,52 @@ STYLE_DISTANCES = {'gram_share': gram_share_distance, 'covariance': covariance_d
                    'wasserstein': wasserstein_distance}
 
 
-def transform_net(photo, parameters, stride, last_kernel, skips, fine_blocks):
-    """The picture [H, W, 3] that the transformation network makes of [H, W, 3], 0-255; H, W: multiples of 4·stride."""
-    def convolution(x, name, step=1):
-        W = np.float64(parameters[f'{name}/weights'])
-        side = W.shape[0] // 2
-        padded = np.pad(x, ((side, side), (side, side), (0, 0)), mode='reflect')
-        return np.stack([sum(scipy.signal.correlate2d(padded[..., i], W[..., i, o], mode='valid')
-                             for i in range(W.shape[2])) for o in range(W.shape[3])], axis=-1)[::step, ::step]
+def transform_net(photo, parameters, style_weights):
+    """The picture [H, W, 3] that the transformation network makes of [H, W, 3], 0-255; H, W: multiples of 4.
 
-    def layer(x, name, step=1):
-        x = convolution(x, name, step)
+    Blurs, strides and enlargements one after the other, where the network has filters that do them at once.
+    """
+    def correlated(x, W):
+        return np.stack([sum(scipy.signal.correlate2d(x[..., i], W[..., i, o], mode='valid')
+                             for i in range(W.shape[2])) for o in range(W.shape[3])], axis=-1)
+
+    def padded(x, side):
+        return np.pad(x, ((side, side), (side, side), (0, 0)), mode='reflect')
+
+    def filters(name):
+        return np.float64(parameters[f'{name}/weights'])
+
+    def plain(x, name):
+        return correlated(padded(x, filters(name).shape[0] // 2), filters(name))
+
+    def halved(x, name):
+        binomial = np.outer([1, 2, 1], [1, 2, 1]) / 16
+        blurred = scipy.ndimage.correlate(padded(x, filters(name).shape[0] // 2 + 1), binomial[..., None])[1:-1, 1:-1]
+        return correlated(blurred, filters(name))[::2, ::2]
+
+    def doubled(x, name):
+        side = filters(name).shape[0] // 2
+        x = padded(x, 3)
+        for axis in (0, 1):
+            length = x.shape[axis]
+            places = (np.arange(2 * length) + 0.5) / 2 - 0.5
+            x = scipy.interpolate.interp1d(np.arange(length), x, axis=axis, bounds_error=False,
+                                           fill_value=np.nan)(places)
+        x = x[6 - side:len(x) - 6 + side, 6 - side:x.shape[1] - 6 + side]
+        return correlated(x, filters(name))
+
+    def layer(x, name, convolution=plain):
+        x = convolution(x, name)
         x = (x - x.mean(axis=(0, 1))) / np.sqrt(x.var(axis=(0, 1)) + 1e-3)
-        return x * parameters[f'{name}/gamma'] + parameters[f'{name}/beta']
+        gamma, beta = (style_weights @ np.float64(parameters[f'{name}/{kind}']) for kind in ('gamma', 'beta'))
+        return x * gamma + beta
 
     def relu(x):
         return np.maximum(x, 0)
 
-    def doubled(x):
-        return x.repeat(2, axis=0).repeat(2, axis=1)
-
-    conv1 = relu(layer(np.float64(photo) / 127.5 - 1, 'conv1', stride))
-    conv2 = relu(layer(conv1, 'conv2', 2))
-    x = relu(layer(conv2, 'conv3', 2))
+    x = relu(layer(np.float64(photo) / 127.5 - 1, 'conv1', halved))
+    x = relu(layer(x, 'conv2', halved))
     for i in range(1, 6):
         x = x + layer(relu(layer(x, f'residual{i}_1')), f'residual{i}_2')
-    x = relu(layer(doubled(x), 'conv4')) + skips * conv2
-    for i in range(1, fine_blocks + 1):
-        x = x + layer(relu(layer(x, f'fine{i}_1')), f'fine{i}_2')
-    x = relu(layer(doubled(x), 'conv5')) + skips * conv1
-    x = convolution(doubled(x) if stride == 2 else x, 'conv6') + parameters['conv6/bias']
-    assert parameters['conv6/weights'].shape[0] == last_kernel
-    return 127.5 + 150 * np.tanh(x)
+    x = relu(layer(x, 'conv3', doubled))
+    return 127.5 + 150 * np.tanh(doubled(x, 'conv4') + parameters['conv4/bias'])

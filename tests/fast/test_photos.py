@@ -7,9 +7,18 @@ import tensorflow.compat.v1 as tf
 
 import utils
 from engine.messages import UserError
+from fast import photos as module
 from fast.photos import files, Photos
 
 SIDE = 16
+
+
+@pytest.fixture(autouse=True)
+def no_gradients_or_gains(monkeypatch, request):
+    """Crops as they were cut, but where that is what is tested."""
+    if 'gradient' not in request.node.name:
+        monkeypatch.setattr(module, 'SMOOTH', 0)
+        monkeypatch.setattr(module, 'GAIN', 0)
 
 
 @pytest.fixture
@@ -41,13 +50,14 @@ def test_contents_are_found_once_and_the_excluded_ones_nowhere(folder):
     assert all(utils.file_hash(path) == digest for digest, path in found.items())
 
 
-def test_an_epoch_has_every_photo_and_files_that_are_none_are_counted(folder):
+def test_an_epoch_has_every_photo_and_files_that_are_none_or_too_small_are_counted(folder):
+    iio.imwrite(folder / 'small.png', np.random.default_rng(0).integers(0, 256, (9, 300, 3), dtype=np.uint8))
     photos = Photos([folder], SIDE, 0)
     n = len(photos.paths)
-    assert n == 9
+    assert n == 10
     for epoch in range(3):
         assert set(reds(photos, range(n * epoch, n * epoch + n))) == set(range(6))
-    assert sorted(path.name for path in photos.skipped) == ['cut.jpg', 'empty.png', 'notes.txt']
+    assert sorted(path.name for path in photos.skipped) == ['cut.jpg', 'empty.png', 'notes.txt', 'small.png']
 
 
 def test_a_crop_depends_on_its_number_and_the_seed_alone(folder):
@@ -71,16 +81,34 @@ def test_batches_go_on_from_any_number(folder):
                 assert (sess.run(batch) == [photos.crop(3 * number + i) for i in range(3)]).all()
 
 
-def test_crops_are_half_a_photo_or_nearly_all_of_it(folder):
-    # reduced before it is resized
-    ramp = np.tile(np.linspace(0, 255, 400)[:, None, None], (1, 900, 3)).astype(np.uint8)
+def test_crops_go_from_enlarged_pixels_to_the_whole(folder):
+    ramp = np.tile(np.linspace(0, 255, 160)[:, None, None], (1, 300, 3)).astype(np.uint8)
     (folder / 'ramp').mkdir()
     iio.imwrite(folder / 'ramp' / 'ramp.png', ramp)
     photos = Photos([folder / 'ramp'], SIDE, 0)
-    spans = [np.ptp(photos.crop(i)[:, 0, 0].astype(float)) / 255 for i in range(40)]
-    shares = [(SIDE - 1) / (scale * SIDE) for scale in (2, 1.25)]  # of the photo's height, from first row to last
-    nearest = np.abs(np.subtract.outer(spans, shares)).min(axis=1)
-    assert nearest.max() < 0.05 and {bool(span > 0.6) for span in spans} == {True, False}
+    shares = np.array([np.ptp(photos.crop(i)[:, 0, 0].astype(float)) / 255 for i in range(300)]) * SIDE / (SIDE - 1)
+    assert shares.min() == pytest.approx(10 / 160, abs=0.03) and shares.max() == pytest.approx(1, abs=0.05)
+    # their logarithms are spread evenly
+    np.testing.assert_allclose(np.quantile(np.log(shares), [0.25, 0.5, 0.75]),
+                               np.log(160 / 10) * np.array([-0.75, -0.5, -0.25]), atol=0.25)
+
+
+def test_gradients_are_smooth_and_channels_gain_or_lose(folder, monkeypatch):
+    monkeypatch.setattr(module, 'SMOOTH', 1)
+    crops = [np.float64(Photos([folder], 64, 0).crop(i)) for i in range(8)]
+    plane = np.stack(np.broadcast_arrays(np.arange(64.), np.arange(64.)[:, None], 1.), -1).reshape(-1, 3)
+    for crop in crops:
+        inside = crop.reshape(-1, 3)
+        _, residues, *_ = np.linalg.lstsq(plane, inside, rcond=None)
+        assert np.sqrt(residues / len(inside)).max() < 2.5  # nothing but the grain
+        assert crop.std() > 5
+    monkeypatch.setattr(module, 'SMOOTH', 0)
+    (folder / 'grey').mkdir()
+    grey = np.random.default_rng(0).integers(0, 200, (64, 64, 1), dtype=np.uint8).repeat(3, axis=2)
+    iio.imwrite(folder / 'grey/grey.png', grey)
+    photos = Photos([folder / 'grey'], 64, 0)
+    ratios = np.array([photos.crop(i)[..., 0].mean() / photos.crop(i)[..., 1].mean() for i in range(40)])
+    assert 0.85 / 1.15 - 0.02 < ratios.min() < 0.9 and 1.1 < ratios.max() < 1.15 / 0.85 + 0.02
 
 
 def test_a_flat_crop_gives_way_to_the_next_photo_and_a_flat_folder_does_not_hang(folder):
@@ -91,6 +119,15 @@ def test_a_flat_crop_gives_way_to_the_next_photo_and_a_flat_folder_does_not_hang
     iio.imwrite(flat / 'noise.png', np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
     photos = Photos([flat], SIDE, 0)
     assert min(photos.crop(i).std(axis=(0, 1)).min() for i in range(20)) > 5
+
+
+def test_no_photo_takes_more_than_its_share_of_memory(folder):
+    iio.imwrite(folder / 'long.png', np.random.default_rng(0).integers(0, 256, (40, 9000, 3), dtype=np.uint8))
+    iio.imwrite(folder / 'large.png', np.random.default_rng(0).integers(0, 256, (1500, 2000, 3), dtype=np.uint8))
+    photos = Photos([folder], SIDE, 0)
+    sizes = {path.name: photos._photo(path).shape[:2] for path in photos.paths if photos._photo(path) is not None}
+    assert sizes['long.png'] == (40, 80) and sizes['large.png'] == (640, 853)
+    assert photos._photo.cache_info().maxsize * 640 * 1280 * 3 <= module.KEPT_BYTES
 
 
 def test_folders_without_photos_are_refused(folder, tmp_path):

@@ -1,0 +1,124 @@
+"""A trained network becomes models/<name>/: a SavedModel, a LiteRT file and model.json; and is read again."""
+
+import contextlib
+import json
+import re
+import shutil
+import tempfile
+from concurrent import futures
+from pathlib import Path
+from typing import NamedTuple
+
+from engine import quiet  # before tensorflow
+
+import tensorflow
+import tensorflow.compat.v1 as tf
+
+import utils
+from engine import runs
+from engine.messages import UserError
+from fast.models import ABOUT, LITE, SAVED_MODEL
+from fast.network import TransformNet, extended
+
+PARAMETER = r'(conv|residual)\w+/\w+'
+
+
+class Trained(NamedTuple):
+    """A trained network to begin another with.
+
+    parameters: name -> array; about: what model.json says; hash: of the SavedModel
+    """
+    parameters: dict
+    about: dict
+    hash: str
+
+
+def write(folder, parameters, about):
+    """Export a trained `TransformNet`; the folder may hold an older one.
+
+    parameters: name -> array
+    about: what model.json says beside the files' hashes; its 'styles' and 'base' are those of `TransformNet`
+    """
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix='.part-', dir=folder.parent))
+    try:
+        contents = {SAVED_MODEL: _saved_model(temporary / 'whole', parameters, about),
+                    LITE: _lite(temporary / 'lite', parameters, about)}
+    finally:
+        shutil.rmtree(temporary)
+    for name, content in contents.items():
+        with utils.whole_file(folder / name) as part:
+            part.write_bytes(content)
+    with utils.whole_file(folder / ABOUT) as part:
+        hashes = {name: utils.file_hash(folder / name) for name in contents}
+        part.write_text(json.dumps(about | {'files': hashes}, indent=1) + '\n')
+
+
+def _saved_model(folder, parameters, about):
+    """The bytes of a SavedModel: `photos` [B, H, W, 3] of any size, `style_weights` [B or 1, styles] -> `pictures`."""
+    with tf.Graph().as_default(), tf.Session() as sess:
+        photos = tf.placeholder(tf.float32, [None, None, None, 3], name='photos')
+        style_weights = tf.placeholder(tf.float32, [None, len(about['styles'])], name='style_weights')
+        _, H, W, _ = tf.unstack(tf.shape(photos))
+        network = TransformNet(len(about['styles']), about['base'], parameters=parameters)
+        pictures, _ = network(extended(photos), style_weights)
+        _export(sess, folder, {'photos': photos, 'style_weights': style_weights},
+                {'pictures': tf.clip_by_value(pictures[:, :H, :W], 0, 255)})
+    return (folder / SAVED_MODEL).read_bytes()
+
+
+def _lite(folder, parameters, about):
+    """The bytes of a LiteRT file, weights in float16: one photo, extended; statistics if it is part of a larger one."""
+    with tf.Graph().as_default(), tf.Session() as sess:
+        statistics = [2 * array.shape[1] for name, array in parameters.items() if name.endswith('gamma')]
+        inputs = {'photos': tf.placeholder(tf.float32, [1, None, None, 3]),
+                  'style_weights': tf.placeholder(tf.float32, [1, len(about['styles'])]),
+                  'statistics': tf.placeholder(tf.float32, [1, sum(statistics)]),
+                  'given': tf.placeholder(tf.float32, [])}
+        network = TransformNet(len(about['styles']), about['base'], parameters=parameters)
+        pictures, own = network(*inputs.values())
+        _export(sess, folder, inputs, {'pictures': pictures, 'own': own})
+    with futures.ThreadPoolExecutor(1) as thread:  # which is in no graph: there the converter leaves signatures out
+        return thread.submit(_converted, folder).result()
+
+
+def _converted(folder):
+    converter = tensorflow.lite.TFLiteConverter.from_saved_model(str(folder))
+    converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tensorflow.float16]
+    return converter.convert()
+
+
+def _export(sess, folder, inputs, outputs):
+    builder = tf.saved_model.Builder(str(folder))
+    builder.add_meta_graph_and_variables(sess, [tf.saved_model.SERVING], {
+        'serving_default': tf.saved_model.predict_signature_def(inputs, outputs)})
+    builder.save()
+
+
+def read(folder, about):
+    """The `Trained` network of a model's folder whose model.json says `about`."""
+    with tf.Graph().as_default() as graph, tf.Session() as sess:
+        tf.saved_model.load(sess, [tf.saved_model.SERVING], str(folder))
+        constants = {op.name: op.outputs[0] for op in graph.get_operations()
+                     if op.type == 'Const' and re.fullmatch(PARAMETER, op.name)}
+        return Trained(sess.run(constants), about, about['files'][SAVED_MODEL])
+
+
+def check_free(folder, run, steps):
+    """Raise `UserError` if the folder holds a model of another `runs.Run` than `run`, or of more than `steps` steps."""
+    path, about = Path(folder, ABOUT), None
+    with contextlib.suppress(ValueError):
+        if not path.exists():
+            return
+        about = json.loads(path.read_text())
+    if not isinstance(about, dict):
+        raise UserError(f'{path}: damaged', ('--restart', 'replaces the model'), ('--name', 'NEW keeps it'))
+    saved = {key: about[key] for key in run.identity if key in about}
+    if differ := runs.differences(run.identity, saved, run.defaults):
+        raise UserError(f'{folder} is a model with other settings: {", ".join(differ)}',
+                        ('--restart', 'replaces it'), runs.BOTH)
+    if about.get('steps', 0) > steps:
+        raise UserError(f'{folder} is a model of {about["steps"]} steps, more than {steps}',
+                        ('--iterations', 'with more goes on'), ('--restart', 'replaces it'), runs.BOTH)

@@ -1,0 +1,86 @@
+"""python fast_style_transfer.py train: its flags, and what it does."""
+
+import time
+from pathlib import Path
+
+from engine import quiet  # before all that takes long to load
+
+import recipes
+from engine import flags, parsing, progress, sessions, shipped
+from engine.messages import UserError
+from fast import exporting, models
+from fast.photos import Photos
+from fast.training import SHIFT, FastStyleTransfer
+
+SIDE, BATCH, BASE, STEADINESS = 256, 4, 32, 5.
+# settings that mean nothing for a network
+OF_PIXELS = ('init', 'noise_ratio', 'noise_amplitude', 'optimizer', 'pixels', 'averaging', 'scales',
+             'coarse_iterations', 'coarse_ratio', 'style_fit')
+LISTED = 5  # files named in a message
+OFFERED = {recipes.FAST.name: recipes.FAST}
+
+
+def add_flags(parser):
+    """Give `parser` the flags of train."""
+    parser.add_argument('--style', type=Path, nargs='+', required=True, metavar='IMAGE',
+                        help='the images whose styles are learned')
+    parser.add_argument('--images', type=Path, nargs='+', required=True, metavar='DIR',
+                        help='folders of photos to train on')
+    parser.add_argument('--name', help='of the model, and of the run\'s folders (default: those of the style images)')
+    parser.add_argument('--start', metavar='NAME', help='begin with a trained model, of models/ or a folder\'s path; '
+                        'its styles stay if they are given, new ones come after them')
+    parser.add_argument('--add', metavar='NAME', help='add the styles to a trained model: its own stay as they are, '
+                        'and all that is trained is a scale and a shift a channel')
+    parser.add_argument('--held-out', type=Path, nargs='+', default=shipped.HELD_OUT, metavar='IMAGE',
+                        help='photos to show on the way, left out of the training (default: chelsea.png, coffee.png)')
+    parser.add_argument('--side', type=parsing.whole_number(32, 1024), default=SIDE, metavar='W',
+                        help='of the crops, in pixels, 32 to 1024 (default: %(default)s)')
+    parser.add_argument('--batch', type=parsing.whole_number(1, 64), default=BATCH, metavar='N',
+                        help='crops a step, 1 to 64 (default: %(default)s)')
+    parser.add_argument('--base', type=parsing.whole_number(4, 64), metavar='N',
+                        help=f'channels of the first convolution, 4 to 64 (default: {BASE})')
+    parser.add_argument('--steadiness', type=parsing.number(0, 1e6), default=STEADINESS, metavar='X',
+                        help='weight of the loss of a picture that moves with its photo (default: %(default)g)')
+    flags.add_training(parser)
+    parser.add_argument('--verbose', action='store_true', help='print step, loss and time in place of a bar')
+    flags.add_recipe(parser, OFFERED, OF_PIXELS)
+
+
+def run(args):
+    """Train a network as the flags say, and export it; return the exit status."""
+    recipe, seed, start = flags.recipe(args, OFFERED), flags.seed(args), _start(args)
+    collection = Photos(args.images, args.side + 2 * SHIFT, seed, args.held_out)
+    machine = FastStyleTransfer(collection, args.batch, args.held_out, args.style,
+                                start.about['base'] if start else args.base or BASE, steadiness=args.steadiness,
+                                start=start, add=bool(args.add), recipe=recipe, vgg=args.vgg, seed=seed,
+                                precision=flags.precision(args, recipe), threads=args.threads, name=args.name)
+    if not (args.restart or machine.run.begun()):
+        exporting.check_free(machine.model_folder, machine.run, recipe.iterations)
+    print(f'{", ".join(machine.trained)}; {len(collection.paths)} files to train on, '
+          f'{sessions.described(machine.precision)}\nweights {machine.weights.path}: {machine.weights.description}')
+    machine.build()
+    start_time = time.time()
+    with progress.Lines(recipe, recipe.iterations) if args.verbose else progress.Bar(recipe.iterations) as shown:
+        outcome = machine.train(recipe.iterations, shown, args.restart)
+    if collection.skipped:
+        names = [str(path) for path in sorted(collection.skipped)]
+        more = ' …' if len(names) > LISTED else ''
+        print(f'{len(names)} files are too small, or no images that can be read, and were skipped: '
+              f'{", ".join(names[:LISTED])}{more}')
+    if not progress.ended(outcome, machine.run.name, args.restart):
+        return 130
+    print(f'{machine.model_folder}: {outcome.step} iterations, {time.time() - start_time:.1f} s')
+    return 0
+
+
+def _start(args):
+    """The model that --start or --add names, or None."""
+    if args.start and args.add:
+        raise UserError('--start and --add: one of the two, both begin with a trained model')
+    if not (name := args.start or args.add):
+        return None
+    folder = models.find(name)
+    start = exporting.read(folder, models.about(folder, models.SAVED_MODEL))
+    if args.base not in (None, start.about['base']):
+        raise UserError(f'--base {args.base}: {folder} has {start.about["base"]}')
+    return start

@@ -1,0 +1,201 @@
+"""Clips: frame by frame in constant memory, in parts that survive a kill, with the sound; steadier if asked for."""
+
+import contextlib
+import heapq
+import json
+import shutil
+
+import imageio.v3 as iio
+import numpy as np
+from tqdm import tqdm
+
+import utils
+from engine.messages import UserError
+
+SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.webm')
+PART = 48  # frames that are written at a time
+CODEC, PIXELS = 'libx264', 'yuv420p'  # what every player takes; it has even sides alone
+QUALITY = {'crf': '18'}  # of 51, 0 the best: no loss that is seen
+SHARE = 0.8  # of the picture before, at most, in a steady one
+AGREES = 12.  # of 255: by how much a photo may differ from the one before, warped, to count as the same
+FLOW_SIDE = 256  # longer side at which the flow is looked for
+
+
+class Steady:
+    """Mixes the picture before into a picture, where the photos show the same at the place where it has moved to.
+
+    Call it with photo and picture of one frame after the other, float32 [H, W, 3]; share: at most, of the one before.
+    """
+
+    def __init__(self, share):
+        self.share, self.before = share, None
+
+    def __call__(self, photo, picture):
+        """Return the picture, steadier."""
+        if self.share:
+            if self.before:
+                warped_photo, warped_picture = warped(photo, *self.before)
+                difference = np.abs(photo - warped_photo).mean(axis=2, keepdims=True)
+                share = self.share * np.exp(-(difference / AGREES) ** 2)
+                picture = picture + share * (warped_picture - picture)
+            self.before = photo, picture
+        return picture
+
+
+def warped(photo, before, *others):
+    """The photo before, and others of its size, moved to where their things are in this photo, [H, W, 3] each.
+
+    By the optical flow of the iterative Lucas-Kanade method (Le Besnerais and Champagnat 2005), at a reduced size.
+    """
+    try:
+        import skimage.color, skimage.registration, skimage.transform  # only steady clips need it
+    except ImportError:
+        raise UserError('--steady needs the package scikit-image: pip install scikit-image') from None
+    H, W = photo.shape[:2]
+    scale = min(1, FLOW_SIDE / max(H, W))
+    small = [skimage.transform.resize(skimage.color.rgb2gray(image / 255), (round(H * scale), round(W * scale)),
+                                      anti_aliasing=True) for image in (photo, before)]
+    flow = skimage.registration.optical_flow_ilk(*small, radius=7)
+    flow = [skimage.transform.resize(part, (H, W)) * length / size
+            for part, length, size in zip(flow, (H, W), small[0].shape)]
+    places = np.meshgrid(np.arange(H), np.arange(W), indexing='ij') + np.array(flow)
+    return [np.stack([skimage.transform.warp(image[..., i], places, order=1, mode='edge', preserve_range=True)
+                      for i in range(3)], axis=2).astype(np.float32) for image in (before, *others)]
+
+
+def stylize(source, target, renderer):
+    """Stylise the clip at `source` with an `applying.Renderer`, write it to `target`; return its size as text.
+
+    Finished parts of it are kept beside `target` until all are there: after a kill the same call goes on.
+    """
+    if target.suffix.lower() not in SUFFIXES:
+        raise UserError(f'{source}: is a clip, and {target} none; clips end in {", ".join(SUFFIXES)}')
+    if not source.is_file():
+        raise UserError(f'{source}: no such clip')
+    parts = target.with_name(f'.parts-{target.name}')
+    with _reading(source), contextlib.closing(_opened(source)) as clip:
+        stream = clip.streams.video[0]
+        stream.thread_type = 'AUTO'
+        _claim(parts, source, renderer)
+        with tqdm(total=stream.frames or None, unit='frame', disable=None) as bar:
+            written = _write_parts(parts, map(_upright, clip.decode(stream)), stream.average_rate, renderer, bar)
+    with utils.whole_file(target) as part:
+        _join([_part(parts, i) for i in range(-(-written // PART))], stream.average_rate, source, part)
+    shutil.rmtree(parts)
+    return f'{written} frames'
+
+
+def _opened(path, *mode):
+    """A container of the package av, which imageio's plugin for clips is made of: that one takes no sound."""
+    try:
+        import av
+    except ImportError:
+        raise UserError(f'{path}: clips need the package av: pip install av') from None
+    return av.open(str(path), *mode)
+
+
+def _upright(frame):
+    """Its pixels, uint8 [H, W, 3], the way up that it is to be shown, without an odd last row or column."""
+    pixels = np.rot90(frame.to_ndarray(format='rgb24'), round(frame.rotation / 90))
+    return pixels[:len(pixels) // 2 * 2, :pixels.shape[1] // 2 * 2]
+
+
+@contextlib.contextmanager
+def _reading(source):
+    """What goes wrong with the clip at `source` becomes a `UserError`."""
+    try:
+        yield
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        raise UserError(f'{source}: cannot be read as a clip ({error})') from error
+
+
+def _claim(parts, source, renderer):
+    """Make the folder of parts; parts of another clip, or of other settings, go."""
+    now = dict(clip=[source.stat().st_size, source.stat().st_mtime_ns], model=renderer.model.about['files'],
+               style_weights=[float(weight) for weight in renderer.style_weights], tile=renderer.tile,
+               strength=renderer.strength, keep_colors=renderer.keep_colors, steady=renderer.steady)
+    with contextlib.suppress(OSError, ValueError):
+        if json.loads((parts / 'about.json').read_text()) == now:
+            return
+    shutil.rmtree(parts, ignore_errors=True)
+    with utils.whole_file(parts / 'about.json') as file:
+        file.write_text(json.dumps(now))
+
+
+def _part(parts, i):
+    return parts / f'{i:06d}.mp4'
+
+
+def _write_parts(parts, frames, rate, renderer, bar):
+    """Stylise the frames, PART of them a file, those that are there left out; return the number of frames."""
+    steady, written = Steady(SHARE * renderer.steady), 0
+    while photos := [np.float32(frame) for _, frame in zip(range(PART), frames)]:
+        part = _part(parts, written // PART)
+        last = part.with_suffix('.png')  # where a steady clip goes on; written after its part
+        if not last.exists():
+            pictures = []
+            for photo in photos:
+                pictures.append(utils.to_uint8(steady(photo, renderer.picture(photo))))
+                steady.before = photo, np.float32(pictures[-1])
+                bar.update()
+            _encode(part, pictures, rate)
+            utils.save_image(last, pictures[-1])
+        else:
+            steady.before = photos[-1], np.float32(iio.imread(last))
+            bar.update(len(photos))
+        written += len(photos)
+    if not written:
+        raise UserError('it has no frames')
+    return written
+
+
+def _encode(path, pictures, rate):
+    """Write a part; pictures: uint8 [H, W, 3] each."""
+    import av
+    with utils.whole_file(path) as part, _opened(part, 'w') as file:
+        stream = file.add_stream(CODEC, rate)
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt, stream.options = PIXELS, QUALITY
+        for i, picture in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(picture, format='rgb24').reformat(format=PIXELS)
+            frame.pts, frame.time_base = i, 1 / rate
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+
+
+def _join(parts, rate, source, target):
+    """Write one clip of the frames of `parts` and of the sound of the clip at `source`, neither encoded again."""
+    with contextlib.ExitStack() as stack:
+        clips = [stack.enter_context(_opened(part)) for part in parts]
+        original, joined = stack.enter_context(_opened(source)), stack.enter_context(_opened(target, 'w'))
+        picture = joined.add_stream_from_template(clips[0].streams.video[0])
+        streams = [_pictures(clips, rate, picture)]
+        if original.streams.audio:
+            sound = original.streams.audio[0]
+            streams.append(_sounds(original, sound, joined.add_stream_from_template(sound)))
+        for packet in heapq.merge(*streams, key=lambda packet: packet.dts * packet.time_base):
+            joined.mux(packet)
+
+
+def _pictures(clips, rate, stream):
+    """The packets of the clips, one after the other."""
+    start = 0
+    for clip in clips:
+        n = 0
+        for packet in clip.demux(clip.streams.video[0]):
+            if packet.dts is not None:
+                shift = round(start / rate / packet.time_base)
+                packet.pts, packet.dts, packet.stream = packet.pts + shift, packet.dts + shift, stream
+                n += 1
+                yield packet
+        start += n
+
+
+def _sounds(original, sound, stream):
+    """The packets of the sound."""
+    for packet in original.demux(sound):
+        if packet.dts is not None:
+            packet.stream = stream
+            yield packet

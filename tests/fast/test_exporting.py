@@ -1,0 +1,61 @@
+"""Exported networks: what any TensorFlow program loads, what is read again, what is not overwritten."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import utils
+from conftest import random_parameters
+from engine import runs
+from engine.messages import UserError
+from fast import exporting, models, rendering
+
+
+def test_a_model_is_three_files_and_says_what_it_is(model_folder):
+    assert sorted(path.name for path in model_folder.iterdir()) == ['model.json', 'model.tflite', 'saved_model.pb']
+    assert sorted(path.name for path in model_folder.parent.iterdir()) == ['random']
+    about = json.loads((model_folder / 'model.json').read_text())
+    assert list(about['styles']) == ['a', 'b', 'c'] and about['base'] == 4
+    assert about['files'] == {name: utils.file_hash(model_folder / name) for name in ('saved_model.pb', 'model.tflite')}
+
+
+def test_any_tensorflow_program_can_load_it_and_litert_gives_the_same(model_folder, tmp_path):
+    """Within 1/255, though LiteRT has the filters in float16; odd sizes, a batch, a mixture."""
+    program = ('import sys, numpy as np, tensorflow as tf\n'
+               'serve = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]\n'
+               'photos, weights = np.load(sys.argv[2]).values()\n'
+               'pictures = serve(photos=tf.constant(photos), style_weights=tf.constant(weights))["pictures"]\n'
+               'np.save(sys.argv[3], pictures)')
+    photos = np.random.default_rng(0).uniform(0, 255, (2, 50, 33, 3)).astype(np.float32)
+    weights = np.float32([[0, 0, 1], [0.3, 0.7, 0]])
+    np.savez(tmp_path / 'inputs.npz', photos, weights)
+    subprocess.run([sys.executable, '-c', program, model_folder, tmp_path / 'inputs.npz', tmp_path / 'pictures.npy'],
+                   check=True)
+    pictures = np.load(tmp_path / 'pictures.npy')
+    model = rendering.Model(model_folder)
+    for photo, w, picture in zip(photos, weights, pictures, strict=True):
+        assert picture.std() > 5 and np.abs(model(photo, w) - picture).max() < 1
+
+
+def test_what_was_written_is_read_again(model_folder):
+    trained = exporting.read(model_folder, models.about(model_folder, models.SAVED_MODEL))
+    expected = random_parameters()
+    assert trained.parameters.keys() == expected.keys() and trained.about['steps'] == 7
+    assert all((trained.parameters[name] == expected[name]).all() for name in expected)
+
+
+def test_a_model_is_not_overwritten_by_another_run_or_by_fewer_steps(model_folder, tmp_path):
+    settings = {'base': 4}
+    exporting.check_free(model_folder, runs.Run('r', settings), 7)
+    exporting.check_free(tmp_path / 'nothing', runs.Run('r', settings), 7)
+    with pytest.raises(UserError, match=r'other settings: base \(now 8, was 4\); --restart'):
+        exporting.check_free(model_folder, runs.Run('r', {'base': 8}), 7)
+    with pytest.raises(UserError, match='a model of 7 steps, more than 6; --iterations'):
+        exporting.check_free(model_folder, runs.Run('r', settings), 6)
+    for damage in ('{', '[]', '7'):
+        (tmp_path / 'model.json').write_text(damage)
+        with pytest.raises(UserError, match='damaged; --restart'):
+            exporting.check_free(tmp_path, runs.Run('r', settings), 7)

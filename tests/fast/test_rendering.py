@@ -1,0 +1,160 @@
+"""Trained networks applied: tiles that agree with the whole, statistics, mixtures, models that are damaged."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import skimage.color
+
+import utils
+from engine import shipped
+from engine.messages import UserError
+from fast import models, rendering
+
+PHOTO = shipped.ROOT / 'content' / 'astronaut.png'
+FIRST = np.float32([1, 0, 0])
+
+
+@pytest.fixture(scope='module')
+def model(model_folder):
+    return rendering.Model(model_folder)
+
+
+@pytest.fixture(scope='module')
+def photo():
+    return utils.read_image(PHOTO)
+
+
+def test_without_tensorflow_and_in_another_process_the_same_bytes(model_folder, model, photo, tmp_path):
+    picture = model(photo[:203, :301], FIRST)
+    program = ('import sys, numpy as np, utils\n'
+               'from pathlib import Path\n'
+               'from fast import applying, rendering, stylize_command\n'
+               'photo = utils.read_image(sys.argv[2])[:203, :301]\n'
+               'np.save(sys.argv[3], rendering.Model(Path(sys.argv[1]))(photo, [1, 0, 0]))\n'
+               'heavy = {"tensorflow", "scipy", "skimage", "matplotlib", "av"} & sys.modules.keys()\n'
+               'assert not heavy, heavy')
+    subprocess.run([sys.executable, '-c', program, model_folder, PHOTO, tmp_path / 'picture.npy'], cwd=shipped.ROOT,
+                   check=True)
+    again = np.load(tmp_path / 'picture.npy')
+    assert again.tobytes() == picture.tobytes() and picture.std() > 5
+
+
+def test_every_size_comes_back_as_it_went_in(model):
+    rng = np.random.default_rng(0)
+    for height, width in [(1, 1), (1, 300), (2, 3), (15, 17), (16, 16), (33, 64), (300, 2)]:
+        picture = model(rng.uniform(0, 255, (height, width, 3)).astype(np.float32), FIRST)
+        assert picture.shape == (height, width, 3) and np.isfinite(picture).all()
+
+
+def test_the_picture_does_not_depend_on_the_tile(model, photo):
+    """In rows and columns, of a photo that no tile divides; smaller and larger than what statistics are taken of."""
+    for image in (photo[:477, :501], np.tile(photo, (2, 3, 1))[:777, :1101]):
+        pictures = [model(image, FIRST, tile) for tile in (2000, rendering.TILES[0], 411)]
+        assert pictures[0].std() > 5
+        # what a sum in another order makes of instance norms
+        assert max(np.abs(picture - pictures[0]).max() for picture in pictures) < 0.05
+
+
+def test_a_large_photo_has_the_statistics_of_it_reduced(model, photo, monkeypatch):
+    large = photo.repeat(4, axis=0).repeat(4, axis=1)[:, :1600]
+    asked = []
+    whole = model._pass
+    monkeypatch.setattr(model, '_pass', lambda image, *rest: asked.append((image, *rest)) or whole(image, *rest))
+    model(large, FIRST, 1024)
+    np.testing.assert_allclose(asked[0][0], large[:, :, :].reshape(1024, 2, 800, 2, 3).mean(axis=(1, 3)), atol=1e-3)
+    _, statistics = whole(asked[0][0], FIRST)
+    assert len(asked) > 6 and all((given == statistics).all() for _, _, given in asked[1:])
+
+
+@pytest.mark.parametrize('size', [(1024, 30), (1025, 700), (1500, 3), (4000, 2100), (1, 5000)])
+def test_photos_are_reduced_to_a_longer_side_that_is_the_same(size):
+    ramps = np.stack(np.broadcast_arrays(np.linspace(0, 255, size[0])[:, None], np.linspace(0, 255, size[1]), 7.), -1)
+    small = rendering.reduced(np.float32(ramps), 1024)
+    assert max(small.shape[:2]) == 1024
+    shorter = 1024 * min(size) / max(size)
+    assert min(small.shape[:2]) == pytest.approx(max(1, shorter), abs=1)
+    for axis in (0, 1):
+        if size[axis] > 1:
+            line = small[..., axis].mean(axis=1 - axis)
+            centres = (np.arange(len(line)) + 0.5) / len(line) * size[axis] - 0.5
+            np.testing.assert_allclose(line, centres * 255 / (size[axis] - 1), atol=255 * 3 / size[axis])
+
+
+@pytest.mark.parametrize('length, tile', [(7, 400), (400, 400), (401, 400), (333, 304), (1000, 420), (1234, 567)])
+def test_spans_cover_everything_once(length, tile):
+    spans = rendering.spans(length, tile)
+    total = np.zeros(length)
+    for part, weights in spans:
+        assert part.start % 4 == 0 and len(weights) == part.stop - part.start < tile + 4
+        assert (0 <= weights).all() and (weights <= 1).all()
+        total[part] += weights
+    np.testing.assert_allclose(total, 1, atol=1e-6)
+    for (before, w), (after, v) in zip(spans, spans[1:]):
+        assert before.stop - after.start >= rendering.OVERLAP
+        # what a tile's own border spoils has no weight
+        assert w[-rendering.REACH:].max() == 0 and v[:rendering.REACH].max() == 0
+    assert spans[0][0].start == 0 and spans[-1][0].stop == length and (len(spans) == 1) == (length <= tile)
+
+
+def test_strength_and_colours():
+    rng = np.random.default_rng(0)
+    photo, picture = (rng.uniform(60, 190, (5, 6, 3)).astype(np.float32) for _ in range(2))
+    np.testing.assert_allclose(rendering.mixed(photo, picture, 1, False), picture, atol=1e-4)
+    np.testing.assert_allclose(rendering.mixed(photo, picture, 0.25, False), 0.75 * photo + 0.25 * picture, atol=1e-4)
+    assert (rendering.mixed(photo, picture, 0, True) == photo).all()
+    kept = rendering.mixed(photo, picture, 1, True)
+    np.testing.assert_allclose(skimage.color.rgb2gray(kept), skimage.color.rgb2gray(picture), atol=1e-3)
+    difference = kept - photo
+    assert np.abs(difference - difference[..., :1]).max() < 1e-3
+
+
+def test_styles_are_named_one_or_mixed():
+    styles = ['a', 'b', 'c']
+    for text, weights in (('b', [0, 1, 0]), ('a:0.6,c:0.4', [0.6, 0, 0.4]), ('a,b', [0.5, 0.5, 0]),
+                          ('a:3,b:1', [0.75, 0.25, 0]), ('a,a,b:2', [0.5, 0.5, 0])):
+        np.testing.assert_allclose(rendering.style_weights(text, styles), weights, rtol=1e-6)
+    for text, says in (('d', 'no style of this model; it has a, b, c'), ('a:x', 'x is no number'),
+                       ('a:-1', '0 or more'), ('a:0', 'not all 0'), ('a:nan', '0 or more'), ('a:inf', '0 or more'),
+                       ('', 'no style')):
+        with pytest.raises(UserError, match=says):
+            rendering.style_weights(text, styles)
+
+
+def test_a_mixture_lies_between_and_its_parameters_are_mixed(model, photo):
+    a, b, half = (model(photo[:64, 200:280], np.float32(weights)) for weights in ([1, 0, 0], [0, 1, 0], [0.5, 0.5, 0]))
+    assert 1 < np.abs(a - half).mean() < np.abs(a - b).mean() > np.abs(b - half).mean() > 1
+
+
+def test_damaged_models_are_refused(model_folder, tmp_path):
+    lite, about = (model_folder / 'model.tflite').read_bytes(), json.loads((model_folder / 'model.json').read_text())
+
+    def with_hash(content, **more):
+        (tmp_path / 'file').write_bytes(content)
+        return json.dumps(about | {'files': {'model.tflite': utils.file_hash(tmp_path / 'file')}} | more)
+    for i, (lite_now, about_now) in enumerate([
+            (lite[:5000], json.dumps(about)), (lite, '{'), (lite, '[]'), (lite, '{"styles": 3}'), (lite, None),
+            (None, json.dumps(about)), (lite[:5000], with_hash(lite[:5000])), (b'', with_hash(b'')),
+            (lite, with_hash(lite, styles={'a': ''})), (lite, with_hash(lite, styles=[])),
+            (lite, with_hash(lite, styles=[1, 2, 3]))]):
+        folder = tmp_path / f'damaged{i}'
+        folder.mkdir()
+        if lite_now is not None:
+            (folder / 'model.tflite').write_bytes(lite_now)
+        if about_now is not None:
+            (folder / 'model.json').write_text(about_now)
+        with pytest.raises(UserError, match='damaged.*: not a whole model'):
+            rendering.Model(folder)
+
+
+def test_models_are_found_by_path_and_by_name(model_folder, workdir):
+    assert models.find(str(model_folder)) == model_folder
+    with pytest.raises(UserError, match='no such model'):
+        models.find('random')
+    shutil.copytree(model_folder, workdir / 'models/random')
+    assert models.find('random').resolve() == workdir / 'models/random'
+    with pytest.raises(UserError, match='--model other: no such model; there are .*random'):
+        models.find('other')

@@ -1,0 +1,166 @@
+"""Clips: as many frames, as fast, with their sound; after a kill no finished part is lost; steadier ones."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+import utils
+from engine import shipped
+from fast import applying, rendering, video
+from fast_style_transfer import main
+
+RATE = Fraction(30000, 1001)
+
+
+def blocks(height, width, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (-(-height // 6), -(-width // 6), 3)).repeat(6, 0).repeat(6, 1)[:height, :width]
+
+
+@pytest.fixture
+def clip(workdir):
+    """The path of a clip of 100 frames, 63×48, that moves to the right, with sound."""
+    with av.open('clip.mp4', 'w') as file:
+        picture, sound = file.add_stream('libx264', RATE), file.add_stream('aac', 44100)
+        picture.width, picture.height, picture.pix_fmt, sound.layout = 64, 48, 'yuv420p', 'mono'
+        for i in range(100):
+            frame = np.roll(blocks(48, 64), i, axis=1).astype(np.uint8)
+            file.mux(picture.encode(av.VideoFrame.from_ndarray(frame, format='rgb24')))
+        file.mux(picture.encode())
+        wave = 8000 * np.sin(np.arange(44100 * 100 / float(RATE)) * 2 * np.pi * 440 / 44100)
+        samples = av.AudioFrame.from_ndarray(wave.astype(np.int16)[None], format='s16', layout='mono')
+        samples.sample_rate = 44100
+        fifo = av.AudioFifo()
+        fifo.write(samples)
+        while (part := fifo.read(1024, partial=True)) is not None:
+            file.mux(sound.encode(part))
+        file.mux(sound.encode())
+    return Path('clip.mp4')
+
+
+def packets(path, kind):
+    with av.open(str(path)) as file:
+        return [(packet.pts * packet.time_base, bytes(packet)) for packet in file.demux(**{kind: 0})
+                if packet.pts is not None]
+
+
+def stylize(*more, clip='clip.mp4'):
+    return main(['stylize', clip, '--style', 'a', *map(str, more)])
+
+
+def test_a_clip_keeps_its_frames_its_rate_and_its_sound(clip, model_folder, capsys):
+    assert stylize('--model', model_folder) == 0
+    assert 'outputs/clip-a.mp4: 100 frames' in capsys.readouterr().out
+    assert [path.name for path in Path('outputs').iterdir()] == ['clip-a.mp4']
+    with av.open('outputs/clip-a.mp4') as file:
+        assert file.streams.video[0].average_rate == RATE
+    assert packets('outputs/clip-a.mp4', 'audio') == packets(clip, 'audio')
+    times = [[when for when, _ in sorted(packets(path, 'video'))] for path in (clip, 'outputs/clip-a.mp4')]
+    np.testing.assert_allclose(np.float64(times[1]) - float(times[1][0]), np.float64(times[0]) - float(times[0][0]),
+                               atol=1e-3)
+    model = rendering.Model(model_folder)
+    for photo, picture in zip(iio.imiter(clip, plugin='pyav'), iio.imiter('outputs/clip-a.mp4', plugin='pyav'),
+                              strict=True):
+        wanted = utils.to_uint8(model(np.float32(photo), [1, 0, 0]))
+        # the codec halves the resolution of colours
+        assert np.corrcoef(picture.mean(axis=2).ravel(), wanted.mean(axis=2).ravel())[0, 1] > 0.9
+
+
+def test_odd_sides_lose_a_line_and_a_clip_may_have_no_sound(workdir, model_folder):
+    with iio.imopen('odd.mkv', 'w', plugin='pyav') as file:
+        file.init_video_stream('libx264', fps=10, pixel_format='yuv444p')
+        for i in range(5):
+            file.write_frame(blocks(33, 41, seed=i).astype(np.uint8))
+    assert stylize('--model', model_folder, clip='odd.mkv') == 0
+    assert [frame.shape for frame in iio.imiter('outputs/odd-a.mkv', plugin='pyav')] == [(32, 40, 3)] * 5
+
+
+@pytest.mark.parametrize('steady', [False, True])
+def test_after_a_kill_finished_parts_are_not_computed_again(clip, model_folder, monkeypatch, steady):
+    more = ['--steady'] * steady
+    assert stylize('--model', model_folder, '--out', 'straight', *more) == 0
+    command = [sys.executable, shipped.ROOT / 'fast_style_transfer.py', 'stylize', clip, '--style', 'a', '--model',
+               model_folder, '--out', 'killed', *more]
+    process = subprocess.Popen(command)
+    parts = Path('killed/.parts-clip-a.mp4')
+    while not (parts / '000000.png').exists():
+        assert process.poll() is None
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert parts.exists() and not Path('killed/clip-a.mp4').exists()
+    rendered = []
+    picture = applying.Renderer.picture
+    monkeypatch.setattr(applying.Renderer, 'picture', lambda *args: rendered.append(0) or picture(*args))
+    assert stylize('--model', model_folder, '--out', 'killed', *more) == 0
+    assert len(rendered) in (52, 4) and not parts.exists()
+    frames = [list(iio.imiter(f'{out}/clip-a.mp4', plugin='pyav')) for out in ('killed', 'straight')]
+    assert np.abs(np.float64(frames[0]) - frames[1]).mean() < 3  # the codec does not give the same bytes twice
+
+
+def test_parts_of_other_settings_are_not_taken(clip, model_folder, monkeypatch):
+    def stopped(*args):
+        raise KeyboardInterrupt
+    with monkeypatch.context() as patch:
+        patch.setattr(video, '_join', stopped)
+        assert stylize('--model', model_folder) == 130
+    parts = Path('outputs/.parts-clip-a.mp4')
+    assert sorted(path.name for path in parts.glob('*.mp4')) == ['000000.mp4', '000001.mp4', '000002.mp4']
+    shutil.copytree(parts, 'kept')
+    rendered = []
+    picture = applying.Renderer.picture
+    monkeypatch.setattr(applying.Renderer, 'picture', lambda *args: rendered.append(0) or picture(*args))
+    assert stylize('--model', model_folder) == 0 and len(rendered) == 0
+    shutil.copytree('kept', parts)
+    assert stylize('--model', model_folder, '--strength', '0.5') == 0 and len(rendered) == 100
+
+
+def test_what_is_no_clip_and_where_no_clip_goes(workdir, model_folder, capsys):
+    Path('clip.mp4').write_text('no clip')
+    iio.imwrite('a.png', blocks(32, 32).astype(np.uint8))
+    for arguments, says in (((), 'clip.mp4: cannot be read as a clip'),
+                            (('--out', 'a.jpg'), 'is a clip, and a.jpg none')):
+        assert stylize(*arguments, '--model', model_folder) == 1
+        assert says in capsys.readouterr().err
+    assert main(['stylize', 'none.mp4', '--style', 'a', '--model', str(model_folder)]) == 1
+    assert 'none.mp4: no such clip' in capsys.readouterr().err
+
+
+def test_where_nothing_moves_steady_pictures_change_less():
+    """A still camera with noise: the mean change from one picture to the next."""
+    rng = np.random.default_rng(0)
+    scene = np.float32(blocks(48, 64))
+    photos = [scene + rng.normal(0, 3, scene.shape).astype(np.float32) for _ in range(12)]
+    pictures = [128 + 3 * (photo - scene) for photo in photos]  # a network that makes more of the noise
+
+    def change(share):
+        steady = video.Steady(share)
+        shown = [steady(photo, picture) for photo, picture in zip(photos, pictures)]
+        return np.mean([np.abs(after - before).mean() for before, after in zip(shown[4:], shown[5:])])
+    assert change(0.8) < change(0) / 3
+
+
+def test_what_moves_takes_its_picture_along():
+    """By a flow of two pixels a frame: the steady picture is the one before, moved; where that disagrees, the new."""
+    scene = utils.read_image(shipped.ROOT / 'content/coffee.png')[100:300, 100:400]
+    before, photo = scene[:, :-2], scene[:, 2:]
+    warped_photo, warped_picture = video.warped(photo, before, 255 - before)
+    inside = slice(16, -16), slice(16, -16)
+    assert np.abs(warped_photo - photo)[inside].mean() < np.abs(before - photo)[inside].mean() / 3
+    np.testing.assert_allclose(warped_picture, 255 - warped_photo, atol=0.1)
+    steady = video.Steady(0.8)
+    steady(before, 255 - before)
+    shown = steady(photo, np.zeros_like(photo))[inside]
+    share = shown.mean() / (255 - photo[inside]).mean()
+    assert 0.6 < share <= 0.8
+    steady(before, 255 - before)
+    assert steady(255 - photo, np.zeros_like(photo))[inside].mean() < 0.1 * shown.mean()
