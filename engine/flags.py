@@ -11,7 +11,7 @@ from engine import sessions, shipped
 from engine.messages import UserError
 from engine.parsing import number, whole_number
 
-SIDES = 16, 4096  # of a picture
+SIDES = utils.LEAST, 4096  # of a picture
 STRONGEST = 5.  # times the recipe's β, at --strength 1
 
 

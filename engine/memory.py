@@ -4,9 +4,9 @@ import contextlib
 import math
 from pathlib import Path
 
+import utils
 from engine.messages import UserError
 
-SMALLEST = 16  # pixels of a side
 # What training a picture takes, by benchmarks/memory.py over the recipes: up to a quarter more than was measured
 BESIDES = 0.65e9  # bytes: Python, its libraries, TensorFlow
 OF_WEIGHTS = 18  # times the bytes of the filters down to the deepest layer: constants, and what a session makes of them
@@ -41,16 +41,20 @@ def needed(pixels, filters, optimizer, precision, before_relu=False):
     return BESIDES + OF_WEIGHTS * filters + a_pixel * pixels
 
 
-def check(width, height, *network):
+def check(width, height, filters, optimizer, precision, before_relu=False):
     """Raise `UserError` where a picture of this size does not fit into the free memory, saying what does.
 
-    network: filters, optimizer, precision, before_relu, as `needed` has them
+    filters, optimizer, precision, before_relu: as `needed` has them
     """
-    free, needs, least = free_memory(), needed(width * height, *network), needed(0, *network)
+    def of(pixels, precision):
+        return needed(pixels, filters, optimizer, precision, before_relu)
+    free, needs, least = free_memory(), of(width * height, precision), of(0, precision)
     if needs <= free:
         return
     scale = math.sqrt(max(0, free - least) / (needs - least))
     fitting = int(scale * width), int(scale * height)
-    ways = [('--width', '{} --height {} would fit'.format(*fitting))] if min(fitting) >= SMALLEST else []
+    ways = [('--width', '{} --height {} would fit'.format(*fitting))] if min(fitting) >= utils.LEAST else []
+    if precision == 'float32' and optimizer == 'adam' and (halved := of(width * height, 'bfloat16')) <= free:
+        ways.append(('--precision', f'bfloat16 takes {halved / 1e9:.1f} GB'))
     raise UserError(f'{width}×{height} needs {needs / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free'
                     + ('' if ways else ', too little for any picture'), *ways)

@@ -13,12 +13,11 @@ import numpy as np
 import skimage.transform
 
 import recipes
+import utils
 from engine import iterates
 from engine.messages import UserError
 
 SMALLEST = 128  # pixels of the longer side at the smallest size, at least: from 96 on faces are lost
-
-LEAST = 16  # pixels of a side: VGG-19 halves it four times
 
 
 class Scale(NamedTuple):
@@ -33,9 +32,9 @@ class Scale(NamedTuple):
 def of(recipe, width, height):
     """The `Scale` of each size, smallest first: each of half the next one's sides, the last is width × height.
 
-    Raises `UserError` where that makes a side of less than LEAST pixels.
+    Raises `UserError` where that makes a side of less than `utils.LEAST` pixels.
     """
-    by_itself = min(math.log2(max(width, height) / SMALLEST), math.log2(min(width, height) / LEAST))
+    by_itself = min(math.log2(max(width, height) / SMALLEST), math.log2(min(width, height) / utils.LEAST))
     count = recipe.scales or 1 + max(0, int(by_itself))
     if count == 1 and not recipe.scales:  # the smallest of those that come by themselves
         recipe = dataclasses.replace(recipe, iterations=max(recipe.iterations, recipe.coarse_iterations))
@@ -46,9 +45,9 @@ def of(recipe, width, height):
         size = [round(side / 2 ** halvings) for side in (width, height)]
         scales.append(Scale(*size, begin, end, recipe.at(max(size)) if scales else recipe))
         begin = end
-    if count > 1 and min(scales[0][:2]) < LEAST:
+    if count > 1 and min(scales[0][:2]) < utils.LEAST:
         raise UserError(f'--scales {count} of {width}×{height} begin at {scales[0].width}×{scales[0].height}: '
-                        f'each side must be of at least {LEAST} pixels')
+                        f'each side must be of at least {utils.LEAST} pixels')
     return scales
 
 

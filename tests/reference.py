@@ -155,9 +155,12 @@ def transform_net(photo, parameters, style_weights):
         blurred = scipy.ndimage.correlate(padded(x, filters(name).shape[0] // 2 + 1), binomial[..., None])[1:-1, 1:-1]
         return correlated(blurred, filters(name))[::2, ::2]
 
-    def doubled(x, name):
+    def doubled(x, name, notch=False):
         side = filters(name).shape[0] // 2
         x = padded(x, 3)
+        if notch:
+            taps = np.float64([-1, 4, 10, 4, -1]) / 16
+            x = scipy.ndimage.correlate(x, np.outer(taps, taps)[..., None])
         for axis in (0, 1):
             length = x.shape[axis]
             places = (np.arange(2 * length) + 0.5) / 2 - 0.5
@@ -180,4 +183,4 @@ def transform_net(photo, parameters, style_weights):
     for i in range(1, 6):
         x = x + layer(relu(layer(x, f'residual{i}_1')), f'residual{i}_2')
     x = relu(layer(x, 'conv3', doubled))
-    return 127.5 + 150 * np.tanh(doubled(x, 'conv4') + parameters['conv4/bias'])
+    return 127.5 + 150 * np.tanh(doubled(x, 'conv4', notch=True) + parameters['conv4/bias'])

@@ -46,6 +46,15 @@ def test_the_commands_say_it_before_anything_starts(program, free, images, tiny_
     assert 'in the style of' not in said.out and not list(workdir.iterdir())
 
 
+def test_bfloat16_is_offered_where_it_fits(free):
+    free(8 << 30)
+    with pytest.raises(UserError, match=r'would fit, --precision bfloat16 takes \d\.\d GB'):
+        memory.check(2560, 1600, 2.2e6, 'adam', 'float32')
+    for network in (('adam', 'bfloat16'), ('lbfgs', 'float32')):  # has it already; cannot have it
+        with pytest.raises(UserError, match='would fit$'):
+            memory.check(3840, 2160, 2.2e6, *network)
+
+
 @pytest.mark.parametrize('limit, used, inactive', [
     ('memory.max', 'memory.current', 'inactive_file'),
     ('memory/memory.limit_in_bytes', 'memory/memory.usage_in_bytes', 'total_inactive_file')])

@@ -1,0 +1,68 @@
+"""How much pictures of a clip change where nothing does, with and without --steady.
+
+    python benchmarks/flicker.py
+
+By the shipped model, each style: a still camera with noise, mean change from one picture to the next where the scene
+does not change; a camera that pans, RMS difference of a picture and the one before moved along. Both of 255.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+
+import utils
+from engine import shipped
+from fast import models, rendering, video
+
+NOISE = 3.  # of 255, deviation
+PAN = 3  # pixels a frame
+FRAMES = 10
+PART = slice(32, -32)  # what is measured: not the borders
+
+
+def still(photo, rng):
+    """Frames of a still camera with noise."""
+    return [photo + rng.normal(0, NOISE, photo.shape).astype(np.float32) for _ in range(FRAMES)]
+
+
+def panned(photo):
+    """Frames of a camera that pans to the right."""
+    width = photo.shape[1] - PAN * FRAMES
+    return [photo[:, PAN * i:PAN * i + width] for i in range(FRAMES)]
+
+
+def change(pictures):
+    """The mean change from each to the next."""
+    return np.mean([np.abs(after - before)[PART, PART].mean() for before, after in zip(pictures[2:], pictures[3:])])
+
+
+def warp_error(pictures):
+    """The RMS difference of each and the one before, moved along with the pan."""
+    return np.mean([np.sqrt(np.square(after[:, :-PAN] - before[:, PAN:])[PART, PART].mean())
+                    for before, after in zip(pictures[2:], pictures[3:])])
+
+
+def main():
+    """Print the table."""
+    argparse.ArgumentParser(description=__doc__.split('\n')[0]).parse_args()
+    photo = utils.read_image(shipped.ROOT / 'content' / 'lemurs.jpg')[100:420, 200:680]
+    model, rng = rendering.Model(models.find('many')), np.random.default_rng(0)
+    clips = still(photo, rng), panned(photo)
+    print(f'the noise alone: {change(clips[0]):.2f}\n\n| | still: change | the same, steady | pan: warp error '
+          '| the same, steady |\n|---|---|---|---|---|')
+    for name, weights in zip(model.styles, np.eye(len(model.styles))):
+        cells = []
+        for frames, measure in zip(clips, (change, warp_error)):
+            pictures = [model(frame, weights) for frame in frames]
+            for share in (0, video.SHARE):
+                steady = video.Steady(share)
+                cells.append(measure([steady(frame, picture) for frame, picture in zip(frames, pictures)]))
+        print(f'| {name} | {" | ".join(f"{cell:.2f}" for cell in cells)} |', flush=True)
+
+
+if __name__ == '__main__':
+    main()

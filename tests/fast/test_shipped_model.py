@@ -1,0 +1,101 @@
+"""The model that ships: twelve styles that are told apart, faces' edges kept, no grid, pictures that move along."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+
+import load_vgg
+import utils
+from engine import shipped
+from engine.features import features_of
+from engine.style_statistics import moments
+from fast import models, rendering
+
+FOLDER = shipped.MODELS / 'many'
+ABOUT = json.loads((FOLDER / 'model.json').read_text())
+STYLES = list(ABOUT['styles'])
+LAYERS = 'conv2_1', 'conv3_1'
+
+
+@pytest.fixture(scope='module')
+def lattice():
+    """The module benchmarks/lattice.py."""
+    spec = importlib.util.spec_from_file_location('lattice', shipped.ROOT / 'benchmarks' / 'lattice.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope='module')
+def pictures():
+    """Chelsea, 225×150, in every style: the photo, and name -> picture."""
+    photo = rendering.reduced(utils.read_image(shipped.HELD_OUT[0]), 225)
+    model = rendering.Model(FOLDER)
+    return photo, {name: np.float32(utils.to_uint8(model(photo, weights)))
+                   for name, weights in zip(STYLES, np.eye(len(STYLES)))}
+
+
+def test_one_small_model_of_twelve_styles_ships():
+    assert [path.parent.name for path in shipped.MODELS.glob('*/model.json')] == ['many']
+    images = {path.stem: utils.file_hash(path) for path in (shipped.ROOT / 'styles').glob('*.jpg')}
+    assert len(STYLES) >= 12 and ABOUT['styles'].items() <= images.items()
+    assert ABOUT['vgg'] == utils.file_hash(shipped.WEIGHTS)
+    for file in (models.LITE, models.SAVED_MODEL):
+        models.about(FOLDER, file)
+    assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 6e6
+
+
+def shares(a, b):
+    """How far the moments of two maps are apart, as shares of the second one's."""
+    return sum(np.square(x - y).sum() / np.square(y).sum() for x, y in zip(moments(a), moments(b)))
+
+
+def test_each_picture_has_the_moments_of_its_own_style(pictures):
+    """Of VGG-19's features: nearer to it than to any other style, and nearer than the photo is."""
+    photo, by_style = pictures
+    weights = load_vgg.read_weights(shipped.WEIGHTS)
+
+    def features(image):
+        return features_of(weights, image, LAYERS, padding='mirror')
+    styles = {name: features(utils.get_style_image(shipped.ROOT / f'styles/{name}.jpg', 256, 256, False))
+              for name in STYLES}
+    before = features(photo[None])
+    for name, picture in by_style.items():
+        after = features(picture[None])
+        distances = {other: sum(map(shares, after, styles[other])) for other in STYLES}
+        assert min(distances, key=distances.get) == name
+        assert distances[name] < sum(map(shares, before, styles[name])) / 2
+
+
+def test_the_photo_is_still_in_each_picture(pictures):
+    photo, by_style = pictures
+    weights = load_vgg.read_weights(shipped.WEIGHTS)
+    images = np.stack([photo, *by_style.values()])
+    P, *F = features_of(weights, images, ['conv3_1'], padding='mirror')[0]
+    other = features_of(weights, photo[None, ::-1], ['conv3_1'], padding='mirror')[0][0]
+
+    def alike(a, b):
+        a, b = (x - x.mean(axis=(0, 1)) for x in (a, b))
+        return (a * b).sum() / np.sqrt((a ** 2).sum() * (b ** 2).sum())
+    for name, f in zip(by_style, F, strict=True):
+        assert alike(f, P) > 0.25 > 2 * abs(alike(f, other)), name
+
+
+def test_no_grid(lattice):
+    photo = utils.read_image(shipped.HELD_OUT[0])
+    model = rendering.Model(FOLDER)
+    found = {name: lattice.lattice(model(photo, weights)) for name, weights in zip(STYLES, np.eye(len(STYLES)))}
+    assert max(found.values()) <= 1.3, found
+
+
+def test_pictures_move_along_with_their_photos_and_skies_stay_smooth(lattice):
+    photo = rendering.reduced(utils.read_image(shipped.HELD_OUT[0]), 320)
+    model = rendering.Model(FOLDER)
+    for weights in np.eye(len(STYLES)):
+        by_4, by_8 = (lattice.moved(lambda image: model(image, weights), photo, shift) for shift in lattice.SHIFTS)
+        assert by_4 <= 1.3 * by_8 < 5
+        assert (plain := model(lattice.sky(), weights)).std(axis=1).max() < 1 and plain.std() > 0
+    grid = np.tile(np.kron([[0, 255], [255, 0]], np.ones((4, 4)))[..., None], (32, 32, 3))
+    assert lattice.lattice(grid + np.random.default_rng(0).normal(0, 50, grid.shape)) > 2
