@@ -11,9 +11,11 @@ import importlib
 import sys
 
 from engine import messages, parsing
+from engine.messages import UserError
 
-COMMANDS = {'train': 'Train a network for some styles; export it to models/<name>/.',
-            'stylize': 'Stylise photos and clips in one pass each.'}
+# name -> (what it does, where the packages are listed that it needs)
+COMMANDS = {'train': ('Train a network for some styles; export it to models/<name>/.', 'requirements.txt'),
+            'stylize': ('Stylise photos and clips in one pass each.', 'requirements-stylize.txt')}
 
 
 @messages.command_line
@@ -22,14 +24,20 @@ def main(argv=None):
     argv = sys.argv[1:] if argv is None else argv
     parser = parsing.Parser(description=__doc__.split('\n')[0])
     commands = parser.add_subparsers(metavar=' | '.join(COMMANDS), required=True)
-    run = None
-    for name, description in COMMANDS.items():
-        command = commands.add_parser(name, description=description)
-        if name in argv[:1]:  # alone: stylize does without TensorFlow
-            module = importlib.import_module(f'fast.{name}_command')
+    for name, (description, requirements) in COMMANDS.items():
+        command = commands.add_parser(name, description=description, help=description)
+        if name in argv[:1]:  # the other one is not loaded: stylize does without TensorFlow
+            module = _loaded(f'fast.{name}_command', requirements)
             module.add_flags(command)
-            run = module.run
-    return run(parser.parse_args(argv))
+    args = parser.parse_args(argv)
+    return module.run(args)
+
+
+def _loaded(name, requirements):
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise UserError(f'the package {error.name} is missing: pip install -r {requirements}') from error
 
 
 if __name__ == '__main__':

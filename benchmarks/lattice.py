@@ -27,9 +27,9 @@ SHIFTS = 4, 8
 def lattice(picture):
     """Energy at the multiples of 1/PERIOD cycles a pixel over that around them, of [H, W, 3]; the larger of both axes.
 
-    Of rows, and of columns, each by a Hann window; the mean over the multiples. 1 where there is no grid.
+    Of all the multiples together, in the spectra of rows, and of columns, under a Hann window. 1 where there is no grid.
     """
-    grey = picture.mean(axis=2)
+    grey = utils.to_uint8(picture).mean(axis=2)  # as it is written: what rounding hides does not count
     return max(_along(grey), _along(grey.T))
 
 
@@ -37,13 +37,12 @@ def _along(grey):
     n = grey.shape[1] // PERIOD * PERIOD
     rows = (grey[:, :n] - grey[:, :n].mean(axis=1, keepdims=True)) * np.hanning(n)
     power = (np.abs(np.fft.rfft(rows, axis=1)) ** 2).mean(axis=0)
-    around = int(AROUND * n)
-    ratios = []
+    around, lines, surroundings = int(AROUND * n), 0, 0
     for line in range(n // PERIOD, n // 2 + 1, n // PERIOD):
         near = power[line - around:line + around + 1]
-        surroundings = np.concatenate([near[:around - 1], near[around + 2:]])
-        ratios.append(power[line - 1:line + 2].mean() / surroundings.mean())
-    return np.mean(ratios)
+        lines += power[line - 1:line + 2].mean()
+        surroundings += np.concatenate([near[:around - 1], near[around + 2:]]).mean()
+    return lines / surroundings
 
 
 def moved(stylise, photo, shift):

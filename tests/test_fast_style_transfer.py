@@ -251,6 +251,18 @@ def test_ctrl_c_leaves_a_checkpoint_and_no_model(make, monkeypatch):
     assert Path('checkpoints/r/model-1.index').exists() and not Path('models').exists()
 
 
+@pytest.mark.parametrize('command, package, requirements', [
+    ('train', 'tensorflow', 'requirements.txt'), ('stylize', 'ai_edge_litert', 'requirements-stylize.txt')])
+def test_a_package_that_is_missing_is_named(command, package, requirements):
+    program = ('import sys; sys.modules[sys.argv[2]] = None; import fast_style_transfer;'
+               'sys.exit(fast_style_transfer.main([sys.argv[1]]))')
+    done = subprocess.run([sys.executable, '-c', program, command, package], cwd=shipped.ROOT, capture_output=True,
+                          text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f'error: the package {package}')
+    assert done.stderr.endswith(f' is missing: pip install -r {requirements}\n') and done.stderr.count('\n') == 1
+
+
 def training_flags(folder, images, tiny_vgg, *more):
     return ['train', '--style', str(images[1]), '--images', str(folder), '--held-out', str(images[0]),
             '--vgg', str(tiny_vgg), '--side', '32', '--batch', '2', '--base', '4', '--iterations', '2',
