@@ -89,7 +89,7 @@ def color_profile(path):
 
 
 def read_animation(path):
-    """The frames of an animated GIF, uint8 [H, W, 3] each, and how it plays: {'duration': ms of each, 'loop': times}.
+    """The `Frames` of an animated GIF, and how it plays: {'duration': ms of each, 'loop': times}.
 
     None for a file that is no GIF or does not move. Raises `UserError` as `read_image`.
     """
@@ -102,12 +102,25 @@ def read_animation(path):
             length = file.properties(index=...).shape[0]
             if length < 2:
                 return None
-            frames, about = [], []
-            for i in range(length):
-                frames.append(to_uint8(_to_rgb(file.read(index=i, mode='RGBA'))))
-                about.append(file.metadata(index=i))
+            about = [file.metadata(index=i) for i in range(length)]
         plays = {'duration': [frame.get('duration', 0) for frame in about]}
-        return frames, plays | ({'loop': about[0]['loop']} if 'loop' in about[0] else {})
+        return Frames(path, length), plays | ({'loop': about[0]['loop']} if 'loop' in about[0] else {})
+
+
+class Frames:
+    """The frames of an animation, uint8 [H, W, 3] each, read one after the other whenever they are gone through."""
+
+    def __init__(self, path, length):
+        self.path, self.length = path, length
+
+    def __len__(self):
+        return self.length
+
+    def __iter__(self):
+        """Raises `UserError` for a frame that cannot be read."""
+        with _reading(self.path), iio.imopen(self.path, 'r', plugin='pillow') as file:
+            for i in range(self.length):
+                yield to_uint8(_to_rgb(file.read(index=i, mode='RGBA')))
 
 
 @contextlib.contextmanager

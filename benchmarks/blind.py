@@ -37,7 +37,8 @@ def pictures():
         for name in PHOTOS:
             photo = rendering.reduced(utils.read_image(shipped.ROOT / 'content' / name), SIDE)
             pixels = utils.to_uint8(photo.copy())
-            yield pixels, {OURS: utils.to_uint8(model(photo, weights)), THEIRS: np.asarray(other.stylize(pixels, theirs))}
+            yield pixels, {OURS: utils.to_uint8(model(photo, weights)),
+                           THEIRS: np.asarray(other.stylize(pixels, theirs))}
 
 
 def make(seed):

@@ -27,7 +27,7 @@ SHIFTS = 4, 8
 def lattice(picture):
     """Energy at the multiples of 1/PERIOD cycles a pixel over that around them, of [H, W, 3]; the larger of both axes.
 
-    Of all the multiples together, in the spectra of rows, and of columns, under a Hann window. 1 where there is no grid.
+    Of all the multiples together, in spectra of rows, and of columns, under a Hann window. 1 where there is no grid.
     """
     grey = utils.to_uint8(picture).mean(axis=2)  # as it is written: what rounding hides does not count
     return max(_along(grey), _along(grey.T))
@@ -46,7 +46,7 @@ def _along(grey):
 
 
 def moved(stylise, photo, shift):
-    """RMS difference, of 255, of a picture and the one of the photo moved by `shift` pixels, where both show the same."""
+    """RMS difference, of 255, of a picture and the one of the photo moved by `shift` pixels, where both are."""
     one, other = (stylise(photo[:, x:photo.shape[1] - SHIFTS[-1] + x]) for x in (0, shift))
     difference = one[:, shift:] - other[:, :other.shape[1] - shift]
     return np.sqrt(np.square(difference[16:-16, 16:-16]).mean())
@@ -84,7 +84,8 @@ def main():
         energies = ', '.join(f'{lattice(stylise(photo)):.2f}' for photo in photos)
         moves = ' and '.join(f'{moved(stylise, photos[0], shift):.1f}' for shift in SHIFTS)
         plain = stylise(sky())
-        print(f'| {name} | {energies} | {moves} | {(plain - plain.mean(axis=1, keepdims=True)).std():.1f} |', flush=True)
+        deviation = (plain - plain.mean(axis=1, keepdims=True)).std()
+        print(f'| {name} | {energies} | {moves} | {deviation:.1f} |', flush=True)
 
 
 if __name__ == '__main__':

@@ -17,7 +17,7 @@ import tensorflow.compat.v1 as tf
 import utils
 from engine import runs
 from engine.messages import UserError
-from fast.models import ABOUT, LITE, SAVED_MODEL
+from fast import models
 from fast.network import TransformNet, extended
 
 PARAMETER = r'(conv|residual)\w+/\w+'
@@ -26,11 +26,16 @@ PARAMETER = r'(conv|residual)\w+/\w+'
 class Trained(NamedTuple):
     """A trained network to begin another with.
 
-    parameters: name -> array; about: what model.json says; hash: of the SavedModel
+    parameters: name -> array; styles: name -> hash of the image; hash: of the SavedModel
     """
     parameters: dict
-    about: dict
+    styles: dict
     hash: str
+
+    @property
+    def base(self):
+        """Of the `TransformNet`."""
+        return self.parameters['conv1/weights'].shape[-1]
 
 
 def write(folder, parameters, about):
@@ -43,14 +48,14 @@ def write(folder, parameters, about):
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix='.part-', dir=folder.parent))
     try:
-        contents = {SAVED_MODEL: _saved_model(temporary / 'whole', parameters, about),
-                    LITE: _lite(temporary / 'lite', parameters, about)}
+        contents = {models.SAVED_MODEL: _saved_model(temporary / 'whole', parameters, about),
+                    models.LITE: _lite(temporary / 'lite', parameters, about)}
     finally:
         shutil.rmtree(temporary)
     for name, content in contents.items():
         with utils.whole_file(folder / name) as part:
             part.write_bytes(content)
-    with utils.whole_file(folder / ABOUT) as part:
+    with utils.whole_file(folder / models.ABOUT) as part:
         hashes = {name: utils.file_hash(folder / name) for name in contents}
         part.write_text(json.dumps(about | {'files': hashes}, indent=1) + '\n')
 
@@ -65,7 +70,7 @@ def _saved_model(folder, parameters, about):
         pictures, _ = network(extended(photos), style_weights)
         _export(sess, folder, {'photos': photos, 'style_weights': style_weights},
                 {'pictures': tf.clip_by_value(pictures[:, :H, :W], 0, 255)})
-    return (folder / SAVED_MODEL).read_bytes()
+    return (folder / models.SAVED_MODEL).read_bytes()
 
 
 def _lite(folder, parameters, about):
@@ -97,18 +102,25 @@ def _export(sess, folder, inputs, outputs):
     builder.save()
 
 
-def read(folder, about):
-    """The `Trained` network of a model's folder whose model.json says `about`."""
-    with tf.Graph().as_default() as graph, tf.Session() as sess:
-        tf.saved_model.load(sess, [tf.saved_model.SERVING], str(folder))
-        constants = {op.name: op.outputs[0] for op in graph.get_operations()
-                     if op.type == 'Const' and re.fullmatch(PARAMETER, op.name)}
-        return Trained(sess.run(constants), about, about['files'][SAVED_MODEL])
+def read(folder):
+    """The `Trained` network in a model's folder. Raises `UserError` for a folder that is no model, or is damaged."""
+    about = models.about(folder, models.SAVED_MODEL)
+    try:
+        with tf.Graph().as_default() as graph, tf.Session() as sess:
+            tf.saved_model.load(sess, [tf.saved_model.SERVING], str(folder))
+            constants = {op.name: op.outputs[0] for op in graph.get_operations()
+                         if op.type == 'Const' and re.fullmatch(PARAMETER, op.name)}
+            trained = Trained(sess.run(constants), about['styles'], about['files'][models.SAVED_MODEL])
+        if len(trained.parameters['conv1/gamma']) != len(trained.styles):
+            raise ValueError('another number of styles')
+    except (OSError, ValueError, KeyError, RuntimeError, tf.errors.OpError) as error:
+        raise UserError(f'{folder}: not a whole model ({error}); train it again, or take another') from error
+    return trained
 
 
 def check_free(folder, run, steps):
     """Raise `UserError` if the folder holds a model of another `runs.Run` than `run`, or of more than `steps` steps."""
-    path, about = Path(folder, ABOUT), None
+    path, about = Path(folder, models.ABOUT), None
     with contextlib.suppress(ValueError):
         if not path.exists():
             return

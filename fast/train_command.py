@@ -51,7 +51,7 @@ def run(args):
     recipe, seed, start = flags.recipe(args, OFFERED), flags.seed(args), _start(args)
     collection = Photos(args.images, args.side + 2 * SHIFT, seed, args.held_out)
     machine = FastStyleTransfer(collection, args.batch, args.held_out, args.style,
-                                start.about['base'] if start else args.base or BASE, steadiness=args.steadiness,
+                                start.base if start else args.base or BASE, steadiness=args.steadiness,
                                 start=start, add=bool(args.add), recipe=recipe, vgg=args.vgg, seed=seed,
                                 precision=flags.precision(args, recipe), threads=args.threads, name=args.name)
     if not (args.restart or machine.run.begun()):
@@ -80,7 +80,7 @@ def _start(args):
     if not (name := args.start or args.add):
         return None
     folder = models.find(name)
-    start = exporting.read(folder, models.about(folder, models.SAVED_MODEL))
-    if args.base not in (None, start.about['base']):
-        raise UserError(f'--base {args.base}: {folder} has {start.about["base"]}')
+    start = exporting.read(folder)
+    if args.base not in (None, start.base):
+        raise UserError(f'--base {args.base}: {folder} has {start.base}')
     return start

@@ -51,8 +51,8 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
         self.start, self.add = start, add
         self.style_paths = [Path(path) for path in style_imgs]
         self.trained = {path.stem: utils.file_hash(path) for path in self.style_paths}
-        self.styles = (start.about['styles'] if add else {}) | self.trained
-        if len(self.trained) < len(self.style_paths) or add and self.trained.keys() & start.about['styles'].keys():
+        self.styles = (start.styles if add else {}) | self.trained
+        if len(self.trained) < len(self.style_paths) or add and self.trained.keys() & start.styles.keys():
             raise UserError('--style: two styles of one name; it is that of the file')
         self.network = TransformNet(len(self.styles), base, seed)
         self.averages = []  # pairs of variables: the average, what it is of
@@ -117,7 +117,7 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
         if self.start:
             value = self.start.parameters[key]
             if of_style:
-                rows = dict(zip(self.start.about['styles'], value))
+                rows = dict(zip(self.start.styles, value))
                 value = np.stack([rows.get(style, value.mean(axis=0)) for style in self.styles])
             how['initializer'] = tf.constant_initializer(value)
         if self.add and not of_style:

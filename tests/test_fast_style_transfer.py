@@ -18,9 +18,8 @@ import load_vgg
 import recipes
 import reference
 import utils
-from conftest import random_parameters
 from engine import interrupts, shipped
-from fast import exporting, models, rendering
+from fast import exporting, rendering
 from fast.photos import Photos
 from fast.training import SHIFT, FastStyleTransfer
 from fast_style_transfer import main
@@ -195,7 +194,7 @@ def test_100_steps_lower_the_loss_by_a_third_and_hand_in_a_model(make):
     assert about['styles'] == {path.stem: utils.file_hash(path) for path in machine.style_paths}
     checkpoint = tf.train.load_checkpoint('checkpoints/r')
     averages = {name: checkpoint.get_tensor(f'network/{name}/average') for name in machine.network.parameters}
-    trained = exporting.read(Path('models/r'), about)
+    trained = exporting.read(Path('models/r'))
     assert all((trained.parameters[name] == value).all() for name, value in averages.items())
     model = rendering.Model(Path('models/r'))
     pictures = [model(image, weights) for image, weights in zip(photos, np.eye(2))]
@@ -216,14 +215,13 @@ def test_a_resumed_training_is_the_same_to_the_bit(make):
 
 def test_a_style_is_added_and_what_was_there_stays_to_the_bit(make, images, workdir):
     make(styles=images[:1]).train(3)
-    about = models.about(Path('models/r'), models.SAVED_MODEL)
-    start = exporting.read(Path('models/r'), about)
+    start = exporting.read(Path('models/r'))
     machine = make('more', styles=images[1:], start=start, add=True)
     with machine.graph.as_default():
         assert all(v.op.name.endswith(('gamma', 'beta')) for v in tf.trainable_variables())
     machine.train(5)
-    more = exporting.read(Path('models/more'), models.about(Path('models/more'), models.SAVED_MODEL))
-    assert list(more.about['styles']) == ['content', 'style']
+    more = exporting.read(Path('models/more'))
+    assert list(more.styles) == ['content', 'style']
     for name, before in start.parameters.items():
         after = more.parameters[name]
         if name.endswith(('gamma', 'beta')):
@@ -234,7 +232,7 @@ def test_a_style_is_added_and_what_was_there_stays_to_the_bit(make, images, work
 
 def test_another_training_starts_from_a_model_with_its_styles_where_they_were(make, images):
     make(styles=images).train(3)
-    start = exporting.read(Path('models/r'), models.about(Path('models/r'), models.SAVED_MODEL))
+    start = exporting.read(Path('models/r'))
     machine = make('next', styles=images[::-1], start=start)
     with machine._session() as sess:
         machine._initialise(sess)

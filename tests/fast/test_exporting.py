@@ -11,7 +11,7 @@ import utils
 from conftest import random_parameters
 from engine import runs
 from engine.messages import UserError
-from fast import exporting, models, rendering
+from fast import exporting, rendering
 
 
 def test_a_model_is_three_files_and_says_what_it_is(model_folder):
@@ -41,10 +41,22 @@ def test_any_tensorflow_program_can_load_it_and_litert_gives_the_same(model_fold
 
 
 def test_what_was_written_is_read_again(model_folder):
-    trained = exporting.read(model_folder, models.about(model_folder, models.SAVED_MODEL))
+    trained = exporting.read(model_folder)
     expected = random_parameters()
-    assert trained.parameters.keys() == expected.keys() and trained.about['steps'] == 7
+    assert trained.base == 4 and list(trained.styles) == ['a', 'b', 'c']
+    assert trained.parameters.keys() == expected.keys()
     assert all((trained.parameters[name] == expected[name]).all() for name in expected)
+
+
+def test_a_damaged_savedmodel_is_refused(model_folder, tmp_path):
+    about = json.loads((model_folder / 'model.json').read_text())
+    whole = (model_folder / 'saved_model.pb').read_bytes()
+    for content, styles in ((whole[:5000], about['styles']), (b'', about['styles']), (whole, {'a': ''})):
+        (tmp_path / 'saved_model.pb').write_bytes(content)
+        files = {'saved_model.pb': utils.file_hash(tmp_path / 'saved_model.pb')}
+        (tmp_path / 'model.json').write_text(json.dumps(about | {'files': files, 'styles': styles}))
+        with pytest.raises(UserError, match='not a whole model'):
+            exporting.read(tmp_path)
 
 
 def test_a_model_is_not_overwritten_by_another_run_or_by_fewer_steps(model_folder, tmp_path):
