@@ -37,7 +37,8 @@ class Steady:
                 warped_photo, warped_picture = warped(photo, *self.before)
                 difference = np.abs(photo - warped_photo).mean(axis=2, keepdims=True)
                 share = self.share * np.exp(-(difference / AGREES) ** 2)
-                picture = picture + share * (warped_picture - picture)
+                mixed = picture + share * (warped_picture - picture)
+                picture = np.where(np.isnan(mixed), picture, mixed)
             self.before = photo, picture
         return picture
 
@@ -45,6 +46,7 @@ class Steady:
 def warped(photo, before, *others):
     """The photo before, and others of its size, moved to where their things are in this photo, [H, W, 3] each.
 
+    NaN where nothing of them is.
     By the optical flow of the iterative Lucas-Kanade method (Le Besnerais and Champagnat 2005), at a reduced size.
     """
     try:
@@ -59,8 +61,9 @@ def warped(photo, before, *others):
     flow = [skimage.transform.resize(part, (H, W)) * length / size
             for part, length, size in zip(flow, (H, W), small[0].shape)]
     places = np.meshgrid(np.arange(H), np.arange(W), indexing='ij') + np.array(flow)
-    return [np.stack([skimage.transform.warp(image[..., i], places, order=1, mode='edge', preserve_range=True)
-                      for i in range(3)], axis=2).astype(np.float32) for image in (before, *others)]
+    return [np.stack([skimage.transform.warp(image[..., i], places, order=1, mode='constant', cval=np.nan,
+                                             preserve_range=True) for i in range(3)], axis=2).astype(np.float32)
+            for image in (before, *others)]
 
 
 def stylize(source, target, renderer):

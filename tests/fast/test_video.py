@@ -104,7 +104,7 @@ def test_after_a_kill_finished_parts_are_not_computed_again(clip, model_folder, 
     assert stylize('--model', model_folder, '--out', 'killed', *more) == 0
     assert len(rendered) in (52, 4) and not parts.exists()
     frames = [list(iio.imiter(f'{out}/clip-a.mp4', plugin='pyav')) for out in ('killed', 'straight')]
-    assert np.abs(np.float64(frames[0]) - frames[1]).mean() < 3  # the codec does not give the same bytes twice
+    assert np.abs(np.float64(frames[0]) - frames[1]).mean() < 8  # x264 does not give the same bytes twice
 
 
 def test_parts_of_other_settings_are_not_taken(clip, model_folder, monkeypatch):
@@ -147,6 +147,15 @@ def test_where_nothing_moves_steady_pictures_change_less():
         shown = [steady(photo, picture) for photo, picture in zip(photos, pictures)]
         return np.mean([np.abs(after - before).mean() for before, after in zip(shown[4:], shown[5:])])
     assert change(0.8) < change(0) / 3
+
+
+def test_what_comes_into_the_frame_is_its_own_picture():
+    scene = utils.read_image(shipped.ROOT / 'content/coffee.png')[100:200, 100:300]
+    before, photo = scene[:, :-10], scene[:, 10:]
+    steady = video.Steady(0.8)
+    steady(before, np.zeros_like(before))
+    shown = steady(photo, np.full_like(photo, 200))
+    assert shown[20:-20, -3:].mean() > 150 > 100 > shown[20:-20, 20:-20].mean() and np.isfinite(shown).all()
 
 
 def test_what_moves_takes_its_picture_along():
