@@ -250,12 +250,12 @@ MODERN = Recipe(
 
 RECIPES = {recipe.name: recipe for recipe in (CS20, STYLENET, LBFGS_TUTORIAL, GATYS, MODERN)}
 
-# Johnson, Alahi and Fei-Fei (2016) with the losses of MODERN. The content layer is theirs, the third of its block. The
-# learning rate is of the network's parameters.
+# Johnson, Alahi and Fei-Fei (2016) with the losses of MODERN; at their content layer, the third of its block, faces
+# fade. The learning rate is of the network's parameters.
 FAST = Recipe(
     name='fast',
-    content_layers=('conv3_3',), content_weight=1., content_coefficient=SHARE,
+    content_layers=('conv3_1',), content_weight=1., content_coefficient=SHARE,
     style_layers=('conv1_1', 'conv2_1', 'conv3_1', 'conv4_1'), style_layer_weights=(1.,) * 4,
-    style_statistic='covariance', style_fit='own', style_weight=1., tv_weight=1e-4, padding='mirror', init='content',
+    style_statistic='covariance', style_fit='own', style_weight=2., tv_weight=1e-4, padding='mirror', init='content',
     learning_rate=2e-3, iterations=10_000, cadence=((math.inf, 200),),
 )

@@ -12,7 +12,7 @@ from fast import exporting, models
 from fast.photos import Photos
 from fast.training import SHIFT, FastStyleTransfer
 
-SIDE, BATCH, BASE, STEADINESS = 256, 4, 32, 5.
+SIDE, BATCH, BASE, STEADINESS = 256, 4, 32, 20.
 # settings that mean nothing for a network
 OF_PIXELS = ('init', 'noise_ratio', 'noise_amplitude', 'optimizer', 'pixels', 'averaging', 'scales',
              'coarse_iterations', 'coarse_ratio', 'style_fit')

@@ -103,7 +103,7 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
     def _random_styles(self):
         """A style for each crop of a batch, all different while there are as many: [batch, styles], ones and zeros."""
         n = len(self.trained)
-        order = tf.argsort(tf.random.stateless_uniform([n], [self.seed, self.gstep]))
+        order = tf.argsort(tf.random.stateless_uniform([n], [self.seed + 1, self.gstep]))
         chosen = tf.gather(order, np.arange(self.batch) % n)
         return tf.gather(self._one_hot()[-n:], chosen)
 

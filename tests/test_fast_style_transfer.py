@@ -96,8 +96,8 @@ def test_the_losses_of_a_batch_are_the_means_of_its_photos_losses(make, tiny_vgg
     photos = machine.held_out[:, SHIFT:-SHIFT, SHIFT:-SHIFT] - weights.mean_pixels
     features = [[reference.vgg(image, weights, padding='symmetric') for image in images]
                 for images in (photos, pictures)]
-    content = (sum(((F['conv3_3'] - P['conv3_3']) ** 2).sum() for P, F in zip(*features))
-               / sum((P['conv3_3'] ** 2).sum() for P in features[0]))
+    content = (sum(((F['conv3_1'] - P['conv3_1']) ** 2).sum() for P, F in zip(*features))
+               / sum((P['conv3_1'] ** 2).sum() for P in features[0]))
     style = np.mean([sum(share(g, a) for layer in ('conv1_1', 'conv2_1', 'conv3_1', 'conv4_1')
                          for g, a in zip(moments(F[layer]), moments(A[layer]))) for F, A in zip(features[1], styles)])
     x = np.float64(pictures)
