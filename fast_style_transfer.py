@@ -10,7 +10,7 @@ many photos, instead of the pixels of one picture.
 import importlib
 import sys
 
-from engine import messages, parsing
+from engine import interrupts, messages, parsing
 from engine.messages import UserError
 
 # name -> (what it does, where the packages are listed that it needs)
@@ -34,8 +34,12 @@ def main(argv=None):
 
 
 def _loaded(name, requirements):
+    """The module of a command, which takes a second or more to load."""
+    interrupts.while_loading()
     try:
-        return importlib.import_module(name)
+        module = importlib.import_module(name)
+        interrupts.once_loaded()
+        return module
     except ModuleNotFoundError as error:
         raise UserError(f'the package {error.name} is missing: pip install -r {requirements}') from error
 
