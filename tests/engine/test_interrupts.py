@@ -26,7 +26,8 @@ def not_ignored():
 def test_while_packages_load_there_is_no_page(program):
     program, *command = program.split()
     libraries = ['_multiarray_umath', 'libtensorflow']  # NumPy and TensorFlow, as they come
-    libraries = libraries if program == 'style_transfer.py' else libraries[:1] if 'stylize' in command else libraries[1:]
+    if program != 'style_transfer.py':
+        libraries = libraries[:1] if 'stylize' in command else libraries[1:]
     for library in libraries:
         process = subprocess.Popen([sys.executable, shipped.ROOT / program, *command, '--help'], stderr=subprocess.PIPE,
                                    stdout=subprocess.DEVNULL, text=True)
