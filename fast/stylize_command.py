@@ -51,7 +51,7 @@ def _shard(text):
 
 def run(args):
     """Stylise photos as the flags say; return the exit status, 1 if some could not be."""
-    model = rendering.Model(models.find(args.model), args.threads or None)
+    model = rendering.Model(models.find(args.model), args.threads)
     weights = None if args.sheet else rendering.style_weights(args.style, model.styles)
     renderer = applying.Renderer(model, weights, args.tile, args.strength, args.keep_colors, args.steady)
     out = args.out or (applying.PIPE if args.photos == [applying.PIPE] else Path('outputs'))
