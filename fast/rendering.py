@@ -9,8 +9,8 @@ import utils
 from engine.messages import UserError
 from engine.silence import no_stderr
 from fast import models
+from fast.models import LEAST, STRIDE
 
-STRIDE, LEAST = 4, 16  # photos are extended to multiples of one and at least the other, see `network`
 REACH = 60  # pixels away that a pixel of the photo is still seen, the statistics of the instance norms apart
 BLEND = 32  # pixels over which neighbouring tiles pass into each other
 OVERLAP = 2 * REACH + BLEND

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import utils
 from engine import parsing
-from engine.messages import UserError
+from engine.messages import UserError, one_line
 from fast import applying, models, rendering
 
 MODEL = 'many'  # that ships
@@ -34,8 +34,8 @@ def add_flags(parser):
     parser.add_argument('--steady', action='store_true', help='of clips and GIFs: what stays in the photo stays in the '
                         'picture, and moves with it; several times slower')
     parser.add_argument('--tile', type=parsing.whole_number(*rendering.TILES), default=rendering.TILE, metavar='W',
-                        help='photos of more pixels than this either way go through in parts; smaller ones take less '
-                        'memory (default: %(default)s)')
+                        help='photos of more pixels than this either way go through in parts; larger ones are a '
+                        'little faster and take more memory (default: %(default)s)')
     parser.add_argument('--shard', type=_shard, default=(1, 1), metavar='i/n',
                         help='take every n-th photo, from the i-th on: n processes share the work')
     parser.add_argument('--threads', type=parsing.whole_number(0, 1024), default=0, metavar='N',
@@ -71,9 +71,9 @@ def run(args):
                 raise
             failed += 1
             message = error if isinstance(error, UserError) else f'{error.filename or target}: {error.strerror}'
-            print(UserError(f'error: {message}; skipped'), file=sys.stderr)
+            print(one_line(f'error: {message}; skipped'), file=sys.stderr)
         else:
-            print(UserError(f'{target}: {written}, {time.time() - start_time:.1f} s'), file=log)
+            print(one_line(f'{target}: {written}, {time.time() - start_time:.1f} s'), file=log)
     if failed:
         print(f'{failed} of {len(tasks)} could not be stylised', file=sys.stderr)
     return 1 if failed else 0

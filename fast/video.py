@@ -2,8 +2,11 @@
 
 import contextlib
 import heapq
+import itertools
 import json
 import shutil
+import tempfile
+from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
@@ -13,6 +16,8 @@ import utils
 from engine.messages import UserError
 
 SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.webm')
+WRITTEN = SUFFIXES[:-1]  # those that hold the codec; of another kind becomes ANY
+ANY = '.mkv'
 PART = 48  # frames that are written at a time
 CODEC, PIXELS = 'libx264', 'yuv420p'  # what every player takes; it has even sides alone
 QUALITY = {'crf': '18'}  # of 51, 0 the best: no loss that is seen
@@ -71,21 +76,47 @@ def stylize(source, target, renderer):
 
     Finished parts of it are kept beside `target` until all are there: after a kill the same call goes on.
     """
-    if target.suffix.lower() not in SUFFIXES:
-        raise UserError(f'{source}: is a clip, and {target} none; clips end in {", ".join(SUFFIXES)}')
+    if target.suffix.lower() not in WRITTEN:
+        raise UserError(f'{source}: is a clip, and {target} none that can be written; '
+                        f'those end in {", ".join(WRITTEN)}')
     if not source.is_file():
         raise UserError(f'{source}: no such clip')
     parts = target.with_name(f'.parts-{target.name}')
-    with _reading(source), contextlib.closing(_opened(source)) as clip:
+    with contextlib.ExitStack() as stack:
+        with _reading(source):
+            clip = stack.enter_context(_opened(source))
+        if not clip.streams.video:
+            raise UserError(f'{source}: has no pictures')
         stream = clip.streams.video[0]
         stream.thread_type = 'AUTO'
+        _check_sound(clip, source, target)
         _claim(parts, source, renderer)
-        with tqdm(total=stream.frames or None, unit='frame', disable=None) as bar:
-            written = _write_parts(parts, map(_upright, clip.decode(stream)), stream.average_rate, renderer, bar)
+        bar = stack.enter_context(tqdm(total=stream.frames or None, unit='frame', disable=None))
+        written = _write_parts(parts, _photos(clip, source), stream.average_rate, renderer, bar)
+    if not written:
+        raise UserError(f'{source}: has no pictures')
     with utils.whole_file(target) as part:
         _join([_part(parts, i) for i in range(-(-written // PART))], stream.average_rate, source, part)
     shutil.rmtree(parts)
     return f'{written} frames'
+
+
+def _check_sound(clip, source, target):
+    """Raise `UserError` for a sound that the kind of clip at `target` cannot hold."""
+    with tempfile.TemporaryDirectory() as folder, _opened(Path(folder, target.name), 'w') as trial:
+        for sound in clip.streams.audio[:1]:
+            try:
+                trial.add_stream_from_template(sound)
+            except ValueError as error:
+                raise UserError(f'{source}: its sound, {sound.codec_context.name}, does not go into a clip like '
+                                f'{target}; --out clip{ANY} takes any') from error
+
+
+def _photos(clip, source):
+    """The frames of an open clip, uint8 [H, W, 3], one after the other, upright."""
+    with _reading(source):
+        for frame in clip.decode(clip.streams.video[0]):
+            yield _upright(frame)
 
 
 def _opened(path, *mode):
@@ -131,40 +162,47 @@ def _part(parts, i):
     return parts / f'{i:06d}.mp4'
 
 
-def _write_parts(parts, frames, rate, renderer, bar):
-    """Stylise the frames, PART of them a file, those that are there left out; return the number of frames."""
+def _write_parts(parts, photos, rate, renderer, bar):
+    """Stylise the photos, PART of them a file, those that are there left out; return how many there were."""
     steady, written = Steady(SHARE * renderer.steady), 0
-    while photos := [np.float32(frame) for _, frame in zip(range(PART), frames)]:
+
+    def shown(photo):
+        picture = utils.to_uint8(steady(np.float32(photo), renderer.picture(np.float32(photo))))
+        steady.before = np.float32(photo), np.float32(picture)  # as it is read again after a kill
+        return picture
+    for first in photos:
         part = _part(parts, written // PART)
+        numbered = enumerate(itertools.chain([first], itertools.islice(photos, PART - 1)), written + 1)
         last = part.with_suffix('.png')  # where a steady clip goes on; written after its part
-        if not last.exists():
-            pictures = []
-            for photo in photos:
-                pictures.append(utils.to_uint8(steady(photo, renderer.picture(photo))))
-                steady.before = photo, np.float32(pictures[-1])
+        if last.exists():
+            for written, photo in numbered:
                 bar.update()
-            _encode(part, pictures, rate)
-            utils.save_image(last, pictures[-1])
+            steady.before = np.float32(photo), np.float32(iio.imread(last))
         else:
-            steady.before = photos[-1], np.float32(iio.imread(last))
-            bar.update(len(photos))
-        written += len(photos)
-    if not written:
-        raise UserError('it has no frames')
+            with _encoder(part, rate, *first.shape[:2]) as encode:
+                for written, photo in numbered:
+                    encode(picture := shown(photo))
+                    bar.update()
+            utils.save_image(last, picture)
     return written
 
 
-def _encode(path, pictures, rate):
-    """Write a part; pictures: uint8 [H, W, 3] each."""
+@contextlib.contextmanager
+def _encoder(path, rate, height, width):
+    """Yield a function that takes the pictures of a part, uint8 [height, width, 3], one after the other."""
     import av
     with utils.whole_file(path) as part, _opened(part, 'w') as file:
         stream = file.add_stream(CODEC, rate)
-        stream.height, stream.width = pictures[0].shape[:2]
+        stream.height, stream.width = height, width
         stream.pix_fmt, stream.options = PIXELS, QUALITY
-        for i, picture in enumerate(pictures):
+        places = itertools.count()
+
+        def encode(picture):
+            """Write one."""
             frame = av.VideoFrame.from_ndarray(picture, format='rgb24').reformat(format=PIXELS)
-            frame.pts, frame.time_base = i, 1 / rate
+            frame.pts, frame.time_base = next(places), 1 / rate
             file.mux(stream.encode(frame))
+        yield encode
         file.mux(stream.encode())
 
 

@@ -87,7 +87,7 @@ def test_the_losses_of_a_batch_are_the_means_of_its_photos_losses(make, tiny_vgg
         machine._initialise(sess)
         losses, pictures, views, shift, one_hot = sess.run(
             [machine.loss_terms, machine.input_img, machine.views, machine.shift, machine.style_weights], machine.shown)
-    assert (one_hot == np.eye(2)).all()
+    assert (one_hot == np.eye(2)).all() and min(shift) < SHIFT < max(shift)
     styles = [reference.vgg(utils.get_style_image(path, 512, 512, False)[0] - weights.mean_pixels, weights,
                             padding='symmetric') for path in machine.style_paths]
 
@@ -111,7 +111,7 @@ def test_the_losses_of_a_batch_are_the_means_of_its_photos_losses(make, tiny_vgg
     total = content + QUIET.style_weight * style + QUIET.tv_weight * variation + 2 * moved
     assert losses.keys() == {'content_loss', 'style_loss', 'tv_loss', 'shift_loss', 'total_loss'} and moved > 0
     for name, value in zip(('content', 'style', 'tv', 'shift', 'total'), (content, style, variation, moved, total)):
-        assert losses[f'{name}_loss'] == pytest.approx(value, rel=2e-3), name
+        assert losses[f'{name}_loss'] == pytest.approx(value, rel=1e-4 if name == 'shift' else 2e-3), name
 
 
 def test_the_second_view_is_the_photo_shifted_with_noise(make, monkeypatch):
@@ -287,7 +287,8 @@ def test_the_command_trains_names_what_it_skipped_and_refuses_another_model(fold
 @pytest.mark.parametrize('more, says', [
     (('--images', 'nowhere'), 'nowhere: no such folder'), (('--learning-rate', '0'), '--learning-rate'),
     (('--base', '3'), '--base'), (('--side', '31'), '--side'), (('--init', 'content'), '--init'),
-    (('--scales', '2'), '--scales'), (('--add', 'x', '--start', 'y'), 'one of the two'), (('--add', 'x'), '--model x'),
+    (('--scales', '2'), '--scales'), (('--add', 'x', '--start', 'y'), 'one of the two'),
+    (('--add', 'x'), 'error: x: no such model'),
     (('--add', 'MODEL', '--base', '8'), '--base 8: MODEL has 4'), (('--start', 'MODEL', '--base', '8'), '--base 8'),
     (('--held-out', 'none.png'), 'none.png: '), (('--style', 'none.png'), 'none.png: ')])
 def test_bad_training_flags_end_in_one_line(folder, images, tiny_vgg, model, workdir, capsys, more, says):

@@ -156,5 +156,5 @@ def test_models_are_found_by_path_and_by_name(model_folder, workdir):
         models.find('random')
     shutil.copytree(model_folder, workdir / 'models/random')
     assert models.find('random').resolve() == workdir / 'models/random'
-    with pytest.raises(UserError, match='--model other: no such model; there are .*random'):
+    with pytest.raises(UserError, match='^other: no such model; there are .*random'):
         models.find('other')

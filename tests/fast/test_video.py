@@ -84,6 +84,61 @@ def test_odd_sides_lose_a_line_and_a_clip_may_have_no_sound(workdir, model_folde
     assert [frame.shape for frame in iio.imiter('outputs/odd-a.mkv', plugin='pyav')] == [(32, 40, 3)] * 5
 
 
+def sounding(path, codec, rate):
+    """Write two seconds of a clip with silence in a codec."""
+    with av.open(path, 'w') as file:
+        picture = file.add_stream('libvpx' if path.endswith('webm') else 'libx264', 10)
+        sound = file.add_stream(codec, rate)
+        picture.width, picture.height, picture.pix_fmt, sound.layout = 32, 32, 'yuv420p', 'mono'
+        for i in range(20):
+            frame = av.VideoFrame.from_ndarray(blocks(32, 32, seed=i).astype(np.uint8), format='rgb24')
+            file.mux(picture.encode(frame))
+        file.mux(picture.encode())
+        kind = sound.codec_context.format.name
+        dtype = {'u8': np.uint8, 's16': np.int16, 'flt': np.float32}[kind.rstrip('p')]
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 960), dtype), format=kind, layout='mono')
+        for i in range(20):
+            samples.sample_rate, samples.pts = rate, 960 * i
+            file.mux(sound.encode(samples))
+        file.mux(sound.encode())
+
+
+def test_other_kinds_become_one_that_holds_any_sound_and_what_does_not_fit_is_said_first(workdir, model_folder, capsys,
+                                                                                         monkeypatch):
+    sounding('a.webm', 'libopus', 48000)
+    sounding('b.mkv', 'pcm_u8', 44100)
+    assert stylize('--model', model_folder, clip='a.webm') == 0
+    assert packets('outputs/a-a.mkv', 'audio') and len(list(iio.imiter('outputs/a-a.mkv', plugin='pyav'))) == 20
+    monkeypatch.setattr(applying.Renderer, 'picture', None)
+    assert stylize('--model', model_folder, '--out', 'b.mp4', clip='b.mkv') == 1
+    assert 'its sound, pcm_u8, does not go into a clip like b.mp4; --out clip.mkv' in capsys.readouterr().err
+    assert stylize('--model', model_folder, '--out', 'c.webm', clip='a.webm') == 1
+    assert 'and c.webm none that can be written' in capsys.readouterr().err
+
+
+def test_a_full_disk_is_no_damaged_clip_and_parts_are_kept(clip, model_folder, capsys, monkeypatch):
+    def full(*args):
+        raise OSError(28, 'No space left on device')
+    with monkeypatch.context() as patch:
+        patch.setattr(utils, 'save_image', full)
+        assert stylize('--model', model_folder) == 2
+    err = capsys.readouterr().err
+    assert 'No space left on device' in err and 'cannot be read' not in err
+    assert stylize('--model', model_folder) == 0
+
+
+def test_a_clip_without_pictures(workdir, model_folder, capsys):
+    with av.open('clip.mp4', 'w') as file:
+        sound = file.add_stream('aac', 44100)
+        sound.layout = 'mono'
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format='fltp', layout='mono')
+        samples.sample_rate = 44100
+        file.mux(sound.encode(samples))
+        file.mux(sound.encode())
+    assert stylize('--model', model_folder) == 1
+    assert 'clip.mp4: has no pictures' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('steady', [False, True])
 def test_after_a_kill_finished_parts_are_not_computed_again(clip, model_folder, monkeypatch, steady):
     more = ['--steady'] * steady
