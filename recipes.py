@@ -7,6 +7,7 @@ from engine.messages import UserError
 from load_vgg import BEFORE_RELU, CONVOLUTIONS, FEATURES
 
 LONGEST = 100_000  # iterations
+STRONGEST = 5.  # times β, at strength 1
 NO_IDENTITY = 'iterations', 'cadence', 'size'  # settings that do not decide what an iteration computes
 
 SHARE = '1/ΣP²'  # a content loss as a share of the content's own sum of squares: of any size, in any network
@@ -93,6 +94,10 @@ class Recipe:
                              only=WITH_STYLE)
     style_scale: float = setting(1., 'how large the style image is, of that: less for finer strokes, more for bolder '
                                  'ones', low=0.1, high=4, only=WITH_STYLE + WITH_OWN_SHAPE)
+
+    keep_colors: str = setting('none', 'the photo\'s colours: the style\'s luminance alone is taken, or the style '
+                               'image is given the photo\'s colours first, their mean and covariance',
+                               choices=('none', 'luminance', 'histogram'), only=WITH_STYLE)
 
     # smoothness: the mean squared difference of vertical neighbours, plus that of horizontal ones
     tv_weight: float = setting(0., 'weight of the total variation loss', low=0, high=1e9)
@@ -183,6 +188,10 @@ class Recipe:
                 kept[layers], kept[weights] = zip(*pairs)
         return dataclasses.replace(self, **kept)
 
+    def at_strength(self, strength):
+        """This recipe with β times 1/STRONGEST, at 0, up to STRONGEST, at 1; 0.5 leaves it as it is."""
+        return dataclasses.replace(self, style_weight=self.style_weight * STRONGEST ** (2 * strength - 1))
+
     def content_factor(self, s):
         """What stands before Σ (F − P)²; s: the number of elements of P."""
         return CONTENT_COEFFICIENTS[self.content_coefficient](s)
@@ -207,6 +216,7 @@ def defaults():
             if field.default is not dataclasses.MISSING and field.name not in NO_IDENTITY} | {'precision': 'float32'}
 
 
+FIELDS = tuple(field.name for field in dataclasses.fields(Recipe))
 CS20 = Recipe(name='cs20')
 
 # TensorFlow Machine Learning Cookbook's StyleNet, after anishathalye/neural-style

@@ -6,8 +6,10 @@ The five steps: a trainable image goes through VGG-19, losses, optimizer, summar
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -19,8 +21,8 @@ import tensorflow.compat.v1 as tf
 import load_vgg
 import recipes
 import utils
-from engine import (flags, interrupts, iterates, lbfgs, memory, messages, names, parsing, progress, runs, scales,
-                    sessions, style_statistics)
+from engine import (blending, colors, flags, interrupts, iterates, lbfgs, memory, messages, names, output, parsing,
+                    progress, runs, scales, sessions, style_statistics)
 from engine.features import features_of, held
 
 
@@ -28,51 +30,74 @@ class StyleTransfer:
     """A picture with the content of one image and the style of another, found by training its pixels.
 
     content_img, style_img: paths of images; both are fitted into img_width × img_height, the size of the result, the
-    style where the recipe has it so
+    style where the recipe has it so; style_img may be a list of paths
+    style_weights: of several styles, a number each, of which any multiple means the same; None for equal ones
+    mask: path of an image, white where the first style goes, black where the second does, or the photo stays
     recipe: the hyperparameters; vgg: path of the weights, None for the best ones at hand
     seed: of the noise in the starting image; threads: 0 for one a core
     precision: 'float32', 'bfloat16' or 'auto', see `runs.Run.precision`
     name: of the run's folders, None for content-style-recipe
     targets: (P, A), lists with one entry a layer, features or for A `style_statistics.Target`; None for the images' own
     initial_img: [1, H, W, 3] of 0-255 to start from, in place of what the recipe says
-    run: a `runs.Run` in place of the one that the settings make
+    run: a `runs.Run` in place of the one that the settings make, whose folders lie in `folder`
 
-    As attributes content_img and style_img are [1, H, W, 3] of 0-255; either may be None where nothing needs it.
-    shown_img is the variable that people are shown.
+    As attributes photo is [1, H, W, 3] of 0-255, content_img the same and style_img the first of style_imgs as the
+    network sees them (`colors.prepared`), mask [H, W] of 0 to 1; they may be None where nothing needs them. shown_img
+    is what people are shown.
     It owns its graph; a session lives only inside `losses` and `train`. Raises `UserError` for what the user can mend.
     """
 
     checkpoint_every = 20  # iterations
     recipe = recipes.CS20
-    targets = style_targets = None
+    targets = style_targets = mask = None
+    output = None  # `output.Output`, a file that the picture is written to beside the run's own
+    command = ()  # the flags that make this picture again
     shown = {}  # what a pass that shows and logs is fed
     ended = False  # by an optimizer that finds nothing better
 
-    def __init__(self, content_img, style_img, img_width, img_height, *, recipe=recipes.CS20, vgg=None, seed=0,
-                 precision='auto', threads=0, name=None, targets=None, initial_img=None, run=None):
+    def __init__(self, content_img, style_img, img_width, img_height, *, style_weights=None, mask=None,
+                 recipe=recipes.CS20, vgg=None, seed=0, precision='auto', threads=0, name=None, targets=None,
+                 initial_img=None, run=None, folder='.'):
         self.img_width, self.img_height = img_width, img_height
-        self.content_path, self.style_path = (path and Path(path) for path in (content_img, style_img))
-        self.content_img = self.content_path and utils.get_resized_image(self.content_path, img_width, img_height)
-        self.style_img = self.style_path and utils.get_style_image(
-            self.style_path, img_width, img_height, recipe.style_fit == 'crop', recipe.style_scale)
-        self.weights = load_vgg.read_weights(load_vgg.find_weights(vgg))
         self.recipe, self.targets, self.initial_img = recipe, targets, initial_img
+        self.content_path, self.mask_path = (path and Path(path) for path in (content_img, mask))
+        styles = style_img if isinstance(style_img, (list, tuple)) else [style_img] if style_img else []
+        self.style_paths, self.style_weights = [Path(path) for path in styles], style_weights
+        self._read_images()
+        self.weights = load_vgg.read_weights(load_vgg.find_weights(vgg))
         self.seed, self.threads = seed, threads
         self.rng = np.random.default_rng(seed)
         self.graph = tf.Graph()
-        self.run = run or self._run(name, seed)
+        self.run = run or self._run(name, seed, folder)
         self.precision = self.run.identity['precision'] = self.run.precision(precision, recipe.optimizer)
         self.config = sessions.session_config(self.precision, threads)
 
-    def _run(self, name, seed):
+    def _read_images(self):
+        """Read and fit the images. Raises `UserError` for styles, weights and a mask that do not go together."""
+        self.style_weights = blending.checked(self.style_paths, self.style_weights, self.mask_path)
+        size, recipe = (self.img_width, self.img_height), self.recipe
+        self.photo = self.content_path and utils.get_resized_image(self.content_path, *size)
+        self.mask = self.mask_path and blending.read_mask(self.mask_path, self.content_path, *size)
+        styles = [utils.get_style_image(path, *size, recipe.style_fit == 'crop', recipe.style_scale)
+                  for path in self.style_paths]
+        self.content_img, self.style_imgs = colors.prepared(self.photo, styles, recipe.keep_colors)
+        self.style_img = self.style_imgs[0] if styles else None
+
+    def _run(self, name, seed, folder):
         """The run that the settings make."""
-        identity = dict(content=utils.file_hash(self.content_path), style=utils.file_hash(self.style_path),
+        hashes = [utils.file_hash(path) for path in self.style_paths]
+        identity = dict(content=utils.file_hash(self.content_path), style=hashes[0] if len(hashes) == 1 else hashes,
                         vgg=utils.file_hash(self.weights.path), width=self.img_width, height=self.img_height, seed=seed,
                         **self.recipe.identity())
         if self.initial_img is not None:
             identity['initial_img'] = hashlib.sha256(np.float32(self.initial_img).tobytes()).hexdigest()
-        name = name or names.of_files(self.content_path.stem, self.style_path.stem, self.recipe.name)
-        return runs.Run(name, identity, recipes.defaults())
+        if self.mask_path:
+            identity['mask'] = utils.file_hash(self.mask_path)
+        if len(hashes) > 1:
+            identity['style_weights'] = self.style_weights
+        styles = '+'.join(path.stem for path in self.style_paths)
+        name = name or names.of_files(self.content_path.stem, styles, self.recipe.name)
+        return runs.Run(name, identity, recipes.defaults(), folder)
 
     def check_memory(self):
         """Raise `UserError`, before anything is built, where the picture does not fit into the free memory."""
@@ -156,9 +181,9 @@ class StyleTransfer:
         """The loss of one style layer, E = Σ (G − A)² / (4 N² M²) (equation 4).
 
         a: features of the style image [1, H, W, N], an array; g: those of the generated image, a tensor; of a batch of
-        them it is the mean. A `style_statistics.Target` in place of a has a loss of its own.
+        them it is the mean. One of `style_statistics.TARGETS` in place of a has a loss of its own.
         """
-        if isinstance(a, style_statistics.Target):
+        if isinstance(a, style_statistics.TARGETS):
             return a.loss(g)
         # step 2: one number, a tensor, from the Gram matrices of both
         _, H, W, N = a.shape
@@ -188,7 +213,7 @@ class StyleTransfer:
                 tf.reduce_mean(tf.square(image[:, :, 1:] - image[:, :, :-1])))
 
     def _targets(self):
-        """The features P of the content image and A of the style image, one array a layer; for A also `Target`."""
+        """The features P of the content image and A of the style image, one array a layer; for A also a target."""
         if self.style_targets:
             with self._session() as sess:
                 sess.run(self.assign_img, {self.new_img: self.centred_content})
@@ -203,13 +228,19 @@ class StyleTransfer:
         return P, A
 
     def _style_targets(self):
-        """A `Target` a style layer; None where the style is CS20's, Gram matrices of an image of the picture's size."""
+        """A target a style layer; None where the style is CS20's, Gram matrices of an image of the picture's size."""
         recipe, statistic = self.recipe, self.statistic()
-        if recipe.style_statistic == 'gram' and recipe.style_fit == 'crop':
+        if (recipe.style_statistic == 'gram' and recipe.style_fit == 'crop' and len(self.style_imgs) == 1
+                and self.mask is None):
             return None
-        values = features_of(self.weights, self.style_img, recipe.style_layers, recipe.pooling, recipe.padding,
-                             self.config, statistic.of)
-        return [style_statistics.Target(statistic, value) for value in values]
+        values = zip(*(features_of(self.weights, style, recipe.style_layers, recipe.pooling, recipe.padding,
+                                   self.config, statistic.of) for style in self.style_imgs))
+        if self.mask is None:
+            return [style_statistics.Target(statistic, statistic.blended(styles, self.style_weights))
+                    for styles in values]
+        guides = zip(*(blending.guides(mask, recipe.style_layers, recipe.pooling, self.config)
+                       for mask in (self.mask, 1 - self.mask)))
+        return [style_statistics.Regions(statistic, *pair) for pair in zip(values, guides)]
 
     def losses(self):
         """Step 2, loss: α · content + β · style, against the features of the two fixed images."""
@@ -257,6 +288,7 @@ class StyleTransfer:
             self.summary_op = tf.summary.merge_all()
             self.picture = tf.saturate_cast(tf.round(self._image()), tf.uint8)
             # step 4 done
+            self.image = self._image()  # as it is, for files of 16 bits
             # encoded once, for the numbered file and for TensorBoard: as PNGs these would be most of a run's bytes
             self.jpeg = tf.io.encode_jpeg(self.picture, quality=92)
 
@@ -272,11 +304,20 @@ class StyleTransfer:
             self.load_vgg()
             self.losses()
             self.optimize()
+            self.shown_img = self._with_photo(self.shown_img)
             self.create_summary()
             # step 5: self.init, which gives every variable its first value, and self.saver, which keeps two checkpoints
             self.init = tf.global_variables_initializer()
             self.saver = tf.train.Saver(max_to_keep=2)
         self.graph.finalize()
+
+    def _with_photo(self, image):
+        """An image, centred, with the colours of the photo, or the photo where the mask is black, as it is wanted."""
+        luminance = self.recipe.keep_colors == 'luminance'
+        mask = self.mask if len(self.style_paths) == 1 else None
+        if not luminance and mask is None:
+            return image
+        return blending.with_photo(image, self.photo - self.weights.mean_pixels, luminance, mask)
 
     def _session(self):
         return tf.Session(graph=self.graph, config=self.config)
@@ -313,6 +354,7 @@ class StyleTransfer:
                         if logs or saves:  # a pass of its own, so that what is kept has been checked
                             losses, summary, _, jpeg = self._look(sess)
                             run.finite(losses, step)
+                            run.show(jpeg)
                         if logs:
                             run.log(writer, step, summary, jpeg)
                         if saves:
@@ -337,9 +379,12 @@ class StyleTransfer:
             if scale is sizes[-1]:
                 self.recipe = scale.recipe
                 return self
+            start = self.initial_img if self.initial_img is None else utils.fit(
+                self.initial_img[0], scale.width, scale.height)[None]
             return StyleTransfer(
-                self.content_path, self.style_path, scale.width, scale.height, recipe=scale.recipe,
-                vgg=self.weights.path, seed=self.seed, precision=self.precision, threads=self.threads, run=self.run)
+                self.content_path, self.style_paths, scale.width, scale.height, style_weights=self.style_weights,
+                mask=self.mask_path, recipe=scale.recipe, vgg=self.weights.path, seed=self.seed,
+                precision=self.precision, threads=self.threads, initial_img=start, run=self.run)
         return scales.train(make, sizes, self.run, callback, restart)
 
     def _look(self, sess):
@@ -384,7 +429,10 @@ class StyleTransfer:
         from engine import figures  # Matplotlib takes a while to load, which is not to be spent before training
         losses, _, picture, _ = self._look(sess)
         folder, rows = self.run.outputs, [list(row.values()) for row in [*self.run.history, losses]]
-        utils.save_image(folder / 'final.png', picture)
+        about = {'command': self.command, 'settings': self.run.identity}
+        output.Output(folder / 'final.png').write(picture, about)
+        if self.output:
+            self.output.write(sess.run(self.image), about)
         figures.loss_curves(folder / 'losses.png', losses, rows)
         figures.sheet(folder / 'sheet.png', [*self._originals(), picture])
         numbered = [path for path in self.run.pictures() if int(path.stem) < len(self.run.history)]
@@ -392,36 +440,81 @@ class StyleTransfer:
 
     def _originals(self):
         """What the sheet shows beside the picture: [H, W, 3] of 0-255 each, of its height."""
-        height, width = self.style_img.shape[1:3]
-        return [self.content_img[0],
-                utils.fit(self.style_img[0], round(width * self.img_height / height), self.img_height)]
+        return [self.photo[0], *(utils.fit(style[0], round(style.shape[2] * self.img_height / style.shape[1]),
+                                           self.img_height) for style in self.style_imgs)]
+
+
+def stylize(content, style, *, recipe='modern', size=None, callback=None, strength=None, init=None, name=None,
+            **settings):
+    """The picture, uint8 [H, W, 3], of a photo in a style; both are paths, or arrays [H, W, 3] of 0-255.
+
+    style: or a list of them; recipe: a name of `recipes.RECIPES`, or a `Recipe`
+    size: the longer side in pixels, or (width, height); None for the recipe's longer side
+    callback: called with a `progress.Iterate` after each iteration; strength: 0 to 1, of the style
+    init: a path or array to begin with; name: of a run whose folders stay, else nothing is left on disk
+    settings: of `StyleTransfer`, else fields of the recipe
+    Raises `UserError` for what the caller can mend, KeyboardInterrupt after Ctrl-C.
+    """
+    recipe = recipes.RECIPES[recipe] if isinstance(recipe, str) else recipe
+    fields = {key: settings.pop(key) for key in list(settings) if key in recipes.FIELDS}
+    recipe = dataclasses.replace(recipe, **fields)
+    recipe = recipe if strength is None else recipe.at_strength(strength)
+    with tempfile.TemporaryDirectory() as folder:
+        def path(image, name):
+            if not isinstance(image, np.ndarray):
+                return Path(image)
+            utils.save_image(Path(folder, name), image)
+            return Path(folder, name)
+        content, *styles = (path(image, f'{i}.png') for i, image in
+                            enumerate([content, *(style if isinstance(style, (list, tuple)) else [style])]))
+        width, height = size if isinstance(size, tuple) else flags.fitted(content, size or max(recipe.size))
+        if init is not None:
+            settings['initial_img'] = utils.get_resized_image(path(init, 'init.png'), width, height)
+        machine = StyleTransfer(content, styles, width, height, recipe=recipe, name=name,
+                                folder='.' if name else folder, **settings)
+        machine.check_memory()
+        if machine.train_scales(callback).ending == 'stopped':
+            raise KeyboardInterrupt
+        return utils.to_uint8(utils.read_image(machine.run.outputs / 'final.png'))
 
 
 def _flags(argv):
     parser = parsing.Parser(description=__doc__.split('\n')[0])
-    flags.add_pictures(parser, recipes.CS20.size, recipes.RECIPES.values())
+    flags.add_pictures(parser, recipes.CS20.size, recipes.RECIPES.values(), '+')
     flags.add_strength(parser)
-    flags.add_recipe(parser)
+    flags.add_control(parser)
+    flags.add_recipe(parser, without=['init'])
+    flags.add_output(parser)
     parser.add_argument('--name', help='of the run\'s folders in outputs, checkpoints and graphs '
                         '(default: content-style-recipe)')
     parser.add_argument('--verbose', action='store_true', help='print step, loss and time in place of a bar')
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.like:
+        args = parser.parse_args([*output.settings(args.like)['command'], *argv])
+    return parser, args
 
 
 @messages.command_line
 def main(argv=None):
     """Run style transfer as the flags say; return the exit status."""
-    args = _flags(argv)
+    parser, args = _flags(sys.argv[1:] if argv is None else argv)
     recipe = flags.recipe(args)
     (width, height), whence = flags.size(args, recipe.size)
     sizes = scales.of(recipe, width, height)
     n_iters = sizes[-1].end
-    machine = StyleTransfer(args.content, args.style, width, height, recipe=recipe, vgg=args.vgg,
-                            seed=flags.seed(args, recipe), precision=flags.precision(args, recipe),
-                            threads=args.threads, name=args.name)
+    machine = StyleTransfer(args.content, args.style, width, height, style_weights=args.style_weights, mask=args.mask,
+                            recipe=recipe, vgg=args.vgg, seed=flags.seed(args, recipe),
+                            precision=flags.precision(args, recipe), threads=args.threads, name=args.name,
+                            initial_img=flags.initial_img(args, width, height))
+    machine.output = flags.output_file(args, width, height)
+    machine.command = flags.command(parser, args, machine.precision)
     machine.check_memory()
-    print(f'{args.content} in the style of {args.style}, {width}×{height}{whence}, '
-          f'{sessions.described(machine.precision)}\nweights {machine.weights.path}: {machine.weights.description}')
+    styles = ' and '.join(map(str, args.style))
+    print(f'{args.content} in the style of {styles}, {width}×{height}{whence}, '
+          f'{sessions.described(machine.precision)}; the newest picture is {machine.run.outputs / runs.LATEST}\n'
+          f'weights {machine.weights.path}: {machine.weights.description}')
+    if unlike := flags.unlike(args, machine.run):
+        print(f'not as {args.like}: {", ".join(unlike)}')
     start_time = time.time()
     shown = (progress.Lines(recipe, n_iters) if args.verbose else
              progress.Bar(n_iters, lambda step: next(size.width * size.height for size in sizes if step <= size.end)))
@@ -429,7 +522,8 @@ def main(argv=None):
         outcome = machine.train_scales(shown, args.restart)
     if not progress.ended(outcome, machine.run.name, args.restart):
         return 130
-    print(f'{machine.run.outputs / "final.png"}: {outcome.step} iterations, {time.time() - start_time:.1f} s')
+    print(f'{args.output or machine.run.outputs / "final.png"}: {outcome.step} iterations, '
+          f'{time.time() - start_time:.1f} s')
 
 
 if __name__ == '__main__':

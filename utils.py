@@ -88,6 +88,13 @@ def color_profile(path):
         return None
 
 
+def read_alpha(path):
+    """How opaque an image is that `read_image` has read, float32 [H, W] from 0 to 1; None where it says nothing."""
+    with _reading(path):
+        pixels = np.atleast_3d(_decode(path))
+        return None if pixels.shape[2] in (1, 3) else np.float32(pixels[..., -1] / np.iinfo(pixels.dtype).max)
+
+
 def read_animation(path):
     """The `Frames` of an animated GIF, and how it plays: {'duration': ms of each, 'loop': times}.
 

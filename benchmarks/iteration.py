@@ -76,7 +76,7 @@ def listed(machine, n):
     the graph in the event file.
     """
     with tf.Graph().as_default():
-        other = style_transfer.StyleTransfer(machine.content_path, machine.style_path, WIDTH, HEIGHT,
+        other = style_transfer.StyleTransfer(machine.content_path, machine.style_paths, WIDTH, HEIGHT,
                                              precision='float32')
         other.create_input()
         other.load_vgg()

@@ -7,23 +7,24 @@ from pathlib import Path
 import load_vgg
 import recipes
 import utils
-from engine import sessions, shipped
+from engine import output, runs, sessions, shipped
 from engine.messages import UserError
 from engine.parsing import number, whole_number
 
 SIDES = utils.LEAST, 4096  # of a picture
-STRONGEST = 5.  # times the recipe's β, at --strength 1
 
 
-def add_pictures(parser, default, others=()):
+def add_pictures(parser, default, others=(), styles=None):
     """Give `parser` the flags of whatever trains pictures: the two images, their size, and `add_training`.
 
     default: (width, height) if neither is given, as `size` has it; others: recipes, of which some may have other ones
+    styles: '+' for one style or more, as a list
     """
     parser.add_argument('--content', type=Path, default=shipped.CONTENT, metavar='IMAGE',
                         help=f'the image whose content is kept (default: content/{shipped.CONTENT.name})')
-    parser.add_argument('--style', type=Path, default=shipped.STYLE, metavar='IMAGE',
-                        help=f'the image whose style is taken (default: styles/{shipped.STYLE.name})')
+    parser.add_argument('--style', type=Path, nargs=styles, default=[shipped.STYLE] if styles else shipped.STYLE,
+                        metavar='IMAGE', help=f'the image whose style is taken{"; several are blended" * bool(styles)} '
+                        f'(default: styles/{shipped.STYLE.name})')
     side = whole_number(*SIDES)
     usual = f'{default[0]} by {default[1]}, with --content {max(default)} for the longer side'
     usual += ''.join(f'; {max(recipe.size)} in {recipe.name}' for recipe in others if recipe.size != default)
@@ -63,11 +64,15 @@ def size(args, default):
         return (width, height), ''
     if not (width or height) and args.content is shipped.CONTENT:
         return default, ''
-    W, H = utils.image_size(args.content)
-    scale = width / W if width else height / H if height else max(default) / max(W, H)
-    fitted = tuple(min(max(given or round(scale * side), SIDES[0]), SIDES[1])
-                   for given, side in ((width, W), (height, H)))
-    return fitted, ' (the shape of the content)'
+    return fitted(args.content, max(default), width, height), ' (the shape of the content)'
+
+
+def fitted(content, longer, width=None, height=None):
+    """(width, height) of a picture in the shape of the image `content`, by one side or by the longer one."""
+    W, H = utils.image_size(content)
+    scale = width / W if width else height / H if height else longer / max(W, H)
+    return tuple(min(max(given or round(scale * side), SIDES[0]), SIDES[1])
+                 for given, side in ((width, W), (height, H)))
 
 
 def seed(args, recipe=None):
@@ -85,7 +90,79 @@ def precision(args, recipe):
 def add_strength(parser):
     """Give `parser` --strength, the one knob for people."""
     parser.add_argument('--strength', type=number(0, 1), metavar='X', help='how much of the style, 0 to 1: multiplies '
-                        f'--style-weight by 1/{STRONGEST:g} … {STRONGEST:g} (default: 0.5, which leaves it as it is)')
+                        f'--style-weight by 1/{recipes.STRONGEST:g} … {recipes.STRONGEST:g} (default: 0.5, which leaves it '
+                        'as it is)')
+
+
+def add_control(parser):
+    """Give `parser` what says where the styles go and what the picture begins with."""
+    parser.add_argument('--style-weights', type=number(0, 1e6), nargs='+', metavar='X',
+                        help='of several styles, one each (default: equal ones)')
+    parser.add_argument('--mask', type=Path, metavar='IMAGE', help='of the content\'s shape: the first style goes '
+                        'where it is white; where black the second, or the photo stays; greys mix')
+    field = recipes.Recipe.__dataclass_fields__['init']
+    parser.add_argument('--init', type=_init, metavar='NAME|IMAGE', help=f'{field.metadata["help"]}: '
+                        f'{", ".join(field.metadata["choices"])}; or an image (default: the recipe\'s)')
+
+
+def _init(text):
+    return text if text in recipes.Recipe.__dataclass_fields__['init'].metadata['choices'] else Path(text)
+
+
+def initial_img(args, width, height):
+    """The image that --init names, [1, height, width, 3] of 0-255, or None."""
+    return utils.get_resized_image(args.init, width, height) if isinstance(args.init, Path) else None
+
+
+def add_output(parser):
+    """Give `parser` the file that the picture is also written to, and a picture to be like."""
+    parser.add_argument('--output', type=Path, metavar='FILE', help='where the picture goes beside outputs/<run>: '
+                        f'{", ".join(output.FORMATS)}; it keeps the photo\'s ICC profile')
+    parser.add_argument('--quality', type=whole_number(1, 100), metavar='N',
+                        help=f'of a JPEG or WebP (default: {output.QUALITY})')
+    parser.add_argument('--depth', type=int, choices=(8, 16), help='bits a channel of a PNG or TIFF (default: 8)')
+    parser.add_argument('--alpha', action='store_true', default=None,
+                        help='the photo\'s transparency stays; else what is transparent is white')
+    parser.add_argument('--like', type=Path, metavar='PICTURE',
+                        help='run with the settings that made a picture; flags beside it change them')
+
+
+NOT_OF_THE_PICTURE = 'like', 'name', 'output', 'quality', 'depth', 'alpha', 'restart', 'verbose'
+
+
+def command(parser, args, precision):
+    """The flags that make the same picture again: of those given all but where it goes, and what was computed in."""
+    given = {name: value for name, value in vars(args).items()
+             if name not in NOT_OF_THE_PICTURE and value != parser.get_default(name)} | {'precision': precision}
+    flags = []
+    for name, value in given.items():
+        flags += ['--' + name.replace('_', '-'), *(map(_exact, value) if isinstance(value, list) else [_exact(value)])]
+    return flags
+
+
+def _exact(value):
+    return ','.join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def unlike(args, run):
+    """In what a run differs from the one that made the picture --like names, as lists of text."""
+    if not args.like:
+        return []
+    return runs.differences(run.identity, output.settings(args.like)['settings'], run.defaults)
+
+
+def output_file(args, width, height):
+    """The `output.Output` of the size that --output names, or None. Raises `UserError` for flags that do nothing."""
+    if not args.output:
+        if given := [flag for flag in ('quality', 'depth', 'alpha') if getattr(args, flag)]:
+            raise UserError(f'--{given[0]} does nothing without --output')
+        return None
+    alpha = utils.read_alpha(args.content) if args.alpha else None
+    if alpha is not None:
+        alpha = utils.fit(alpha[..., None], width, height)[..., 0]
+    elif args.alpha:
+        raise UserError(f'--alpha: {args.content} has no transparency')
+    return output.Output(args.output, args.quality, args.depth or 8, alpha, utils.color_profile(args.content))
 
 
 def add_recipe(parser, offered=recipes.RECIPES, without=()):
@@ -109,13 +186,15 @@ def recipe(args, offered=recipes.RECIPES):
     """The recipe that --recipe names, with what the other flags change in it."""
     changed = {field.name: getattr(args, field.name) for field in dataclasses.fields(recipes.Recipe)
                if field.metadata and getattr(args, field.name, None) is not None}
+    if isinstance(changed.get('init'), Path):  # nothing of the recipe's own start is left
+        changed['init'] = 'content'
     recipe = dataclasses.replace(offered[args.recipe], **changed)
     if getattr(args, 'strength', None) is not None:
         if 'style_weight' in changed:
             raise UserError('--strength and --style-weight: one of the two, both set β')
         if why := recipe.ignores('style_statistic'):
             raise UserError(f'--strength does nothing with {why}')
-        recipe = dataclasses.replace(recipe, style_weight=recipe.style_weight * STRONGEST ** (2 * args.strength - 1))
+        recipe = recipe.at_strength(args.strength)
     for name in changed:
         if why := recipe.ignores(name):
             raise UserError(f'{recipes.flag(recipe.__dataclass_fields__[name])} does nothing with {why}')

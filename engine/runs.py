@@ -22,12 +22,14 @@ ANOTHER = '--name', 'NEW starts another run'
 BOTH = '--name', 'NEW keeps both'
 NUMBERED = r'\d{5,}\.jpg'  # pictures of iterations
 CHECKPOINT = r'model-(\d+)\.index'  # the part of one that is written last
+LATEST = 'latest.jpg'
 UNFINISHED = r'model-\d+_temp'  # of a save that was killed
 # what a checkpoint that cannot be read raises
 DAMAGED = tf.errors.OpError, ValueError, LookupError, TypeError, OSError, RuntimeError
 # Whatever a run writes, by its room. Nothing else in its folders is its own.
 WRITTEN = {
-    'outputs': '|'.join((NUMBERED, r'final\.png', r'losses\.png', r'sheet\.png', r'progress\.gif')),
+    'outputs': '|'.join((NUMBERED, r'final\.png', r'losses\.png', r'sheet\.png', r'progress\.gif',
+                         r'latest\.jpg')),
     'checkpoints': '|'.join((r'model-\d+\.(index|meta|data-\d{5}-of-\d{5})(\.tempstate\d+)?', UNFINISHED, 'checkpoint',
                              r'losses\.csv', r'run\.json', 'converged')),
     'graphs': events.NAME,
@@ -50,6 +52,7 @@ class Run:
 
     identity: what decides the result, as a dict that JSON can hold; it is kept in checkpoints/<name>/run.json
     defaults: settings under which a run that was made before they existed is the same run
+    folder: where outputs, checkpoints and graphs lie
     history: list of name -> loss, one an iteration, from iteration 0 (the starting image) on
     converged: whether the checkpoint restored is one that its optimizer could not better
     begin: the iteration that the current size of the picture begins after, see `scales`; where iterations are counted
@@ -58,11 +61,11 @@ class Run:
 
     begin = 0
 
-    def __init__(self, name, identity, defaults=None):
+    def __init__(self, name, identity, defaults=None, folder='.'):
         self.name = names.checked(name)
         # as it comes back: tuples are lists
         self.identity, self.defaults = (json.loads(json.dumps(settings)) for settings in (identity, defaults or {}))
-        self.outputs, self.checkpoints, self.graphs = (Path(room, name) for room in WRITTEN)
+        self.outputs, self.checkpoints, self.graphs = (Path(folder, room, name) for room in WRITTEN)
         self.history, self.converged = [], False
 
     def pictures(self):
@@ -252,6 +255,11 @@ class Run:
                                 'came before',
                                 *[('--learning-rate', 'X, a lower one, may help'), ANOTHER] * adam)
         return losses
+
+    def show(self, jpeg):
+        """Make the encoded picture the newest one; who looks meanwhile sees it whole, or the one before."""
+        with utils.whole_file(self.outputs / LATEST) as part:
+            part.write_bytes(jpeg)
 
     def log(self, writer, step, summary, jpeg):
         """Write the summary and the encoded picture of iteration `step` to TensorBoard, the picture also as a file."""

@@ -1,10 +1,12 @@
 """What of a layer's features is its style, and how far two are apart.
 
 A statistic has `of(F)`, of features [B, H, W, N], and `distance(G, A)` between two of what `of` gives; for arrays and
-tensors. The handout's, Gram matrices of one size, is `StyleTransfer._single_style_loss`; those here know sizes that
-differ.
+tensors. `of(F, guide)` is that of a region: a guide [1, H, W, 1], an array, is how much each position of a tensor F
+counts (Gatys et al. 2017). The handout's, Gram matrices of one size, is `StyleTransfer._single_style_loss`; those here
+know sizes that differ.
 """
 
+import operator
 from typing import NamedTuple
 
 from engine import quiet  # before tensorflow
@@ -29,10 +31,18 @@ class Gram:
         """gram_matrix: F, N, M -> [B, N, N]; factor: N, M -> the coefficient, M the number of positions."""
         self.gram_matrix, self.factor = gram_matrix, factor
 
-    def of(self, F):
+    def of(self, F, guide=None):
         """The `GramMatrix` of features [B, H, W, N] of one known size."""
         _, H, W, N = map(lambda length: length and int(length), F.shape)
-        return GramMatrix(self.gram_matrix(F, N, H * W), H * W)
+        if guide is None:
+            return GramMatrix(self.gram_matrix(F, N, H * W), H * W)
+        return GramMatrix(self.gram_matrix(F * np.sqrt(guide), N, H * W), float(guide.sum()))
+
+    def blended(self, values, weights):
+        """The `GramMatrix` of several styles, by weights that add up to 1."""
+        positions = values[0].positions
+        return GramMatrix(sum(weight * (positions / value.positions) * value.matrix
+                              for weight, value in zip(weights, values)), positions)
 
     def distance(self, G, A):
         """The mean over the batch of the distances of two `GramMatrix`."""
@@ -48,15 +58,19 @@ class Moments(NamedTuple):
     covariance: object
 
 
-def moments(F):
+def moments(F, guide=None):
     """The `Moments` of features [B, H, W, N], an array or a tensor, of any size."""
-    mean, product = second_moments(F)
+    mean, product = second_moments(F, guide)
     return Moments(mean, product - mean[:, :, None] * mean[:, None])
 
 
-def second_moments(F):
+def second_moments(F, guide=None):
     """The mean [B, N] of features [B, H, W, N] over their positions, and that of their products, [B, N, N]."""
     N = int(F.shape[-1])
+    if guide is not None:
+        share = (guide / guide.sum()).reshape(1, -1, 1)
+        rooted = tf.reshape(F, [1, -1, N]) * np.sqrt(share)
+        return tf.reduce_sum(rooted * np.sqrt(share), axis=1), tf.matmul(rooted, rooted, transpose_a=True)
     if isinstance(F, np.ndarray):
         F = F.reshape(len(F), -1, N)
         return F.mean(axis=1), F.swapaxes(1, 2) @ F / F.shape[1]
@@ -77,14 +91,23 @@ def _second_moments(F):
     return (tf.reduce_mean(F, axis=1), tf.matmul(F, F, transpose_a=True) / M), gradient
 
 
-class Shares:
+class Blended:
+    """A statistic of arrays that mean the same for styles of any size."""
+
+    @staticmethod
+    def blended(values, weights):
+        """What `of` gives for several styles, by weights that add up to 1."""
+        return tf.nest.map_structure(lambda *parts: sum(map(operator.mul, weights, parts)), *values)
+
+
+class Shares(Blended):
     """Values of which each is compared as a share of the style's own: Σ (g − a)² / Σ a², added up over them.
 
     A common factor on the features does not change it, nor does the size of the map.
     """
 
     def __init__(self, of):
-        """of: features [B, H, W, N] -> a tuple of what is compared."""
+        """of: features [B, H, W, N], and a guide or None -> a tuple of what is compared."""
         self.of = of
 
     def distance(self, G, A):
@@ -100,12 +123,12 @@ def _share(g, a):
     return tf.reduce_mean(squares / tf.maximum(own, TINY))
 
 
-def gram_matrix(F):
+def gram_matrix(F, guide=None):
     """The Gram matrix of features [B, H, W, N] over their number of positions, alone in a tuple."""
-    return second_moments(F)[1],
+    return second_moments(F, guide)[1],
 
 
-class Wasserstein:
+class Wasserstein(Blended):
     """The squared distance of two normal distributions, as much as it takes to move one onto the other.
 
     ‖μ − μ_s‖² + tr(C + C_s − 2 (C_s^½ C C_s^½)^½), as a share of ‖μ_s‖² + tr C_s, the mean square of the style's
@@ -113,9 +136,10 @@ class Wasserstein:
     In float64, which no graph rewriter rounds: small eigenvalues would be lost.
     """
 
-    def of(self, F):
+    def of(self, F, guide=None):
         """The `Moments` of features [B, H, W, N], an array or a tensor."""
-        return moments(np.float64(F) if isinstance(F, np.ndarray) else tf.cast(F, tf.float64))
+        return moments(np.float64(F) if isinstance(F, np.ndarray) else tf.cast(F, tf.float64),
+                       None if guide is None else np.float64(guide))
 
     def distance(self, G, A):
         """The mean over the batch of the distance of `Moments` G, tensors, from A, arrays."""
@@ -149,7 +173,7 @@ STATISTICS = {'gram_share': Shares(gram_matrix), 'covariance': Shares(moments), 
 
 
 class Target(NamedTuple):
-    """A style to be reached at one layer: a statistic and its value, of one image, a blend or a part of it."""
+    """A style to be reached at one layer: a statistic and its value, of one image or a blend."""
     statistic: object
     value: object
 
@@ -158,6 +182,21 @@ class Target(NamedTuple):
         return self.statistic.distance(self.statistic.of(F), self.value)
 
 
+class Regions(NamedTuple):
+    """Styles to be reached at one layer, each in its own region: values of a statistic, and the guide of each."""
+    statistic: object
+    values: list
+    guides: list
+
+    def loss(self, F):
+        """The distances of features F [1, H, W, N] to them, each by its region's share of the positions."""
+        return sum(guide.mean() * self.statistic.distance(self.statistic.of(F, guide), value)
+                   for value, guide in zip(self.values, self.guides) if guide.any())
+
+
+TARGETS = Target, Regions
+
+
 def targets(statistic, A):
     """A `Target` a layer of what are features, arrays; those that are targets already stay."""
-    return [a if isinstance(a, Target) else Target(statistic, statistic.of(a)) for a in A]
+    return [a if isinstance(a, TARGETS) else Target(statistic, statistic.of(a)) for a in A]

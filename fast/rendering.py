@@ -6,6 +6,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 import utils
+from engine.colors import LUMINANCE
 from engine.messages import UserError
 from engine.silence import no_stderr
 from fast import models
@@ -18,7 +19,6 @@ TILE = 1024  # side of a tile, in pixels
 TILES = 2 * OVERLAP, 4096  # smaller ones would be mostly overlap
 SHEET_SIDE = 512  # longer side of a photo on a sheet of all styles
 WHOLE = 1024  # longer side of a photo up to which its own statistics are taken, else those of it reduced to that
-LUMINANCE = np.float32([0.2125, 0.7154, 0.0721])  # of linear RGB (ITU-R BT.709), as scikit-image's rgb2gray has it
 
 
 class Model:

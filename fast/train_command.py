@@ -15,7 +15,7 @@ from fast.training import SHIFT, FastStyleTransfer
 SIDE, BATCH, BASE, STEADINESS = 256, 4, 32, 20.
 # settings that mean nothing for a network
 OF_PIXELS = ('init', 'noise_ratio', 'noise_amplitude', 'optimizer', 'pixels', 'averaging', 'scales',
-             'coarse_iterations', 'coarse_ratio', 'style_fit')
+             'coarse_iterations', 'coarse_ratio', 'style_fit', 'keep_colors')
 LISTED = 5  # files named in a message
 OFFERED = {recipes.FAST.name: recipes.FAST}
 

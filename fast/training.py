@@ -49,26 +49,29 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
         self.side = collection.side - 2 * SHIFT
         self.collection, self.batch, self.steadiness = collection, batch, steadiness
         self.start, self.add = start, add
-        self.style_paths = [Path(path) for path in style_imgs]
-        self.trained = {path.stem: utils.file_hash(path) for path in self.style_paths}
+        self.trained = {path.stem: utils.file_hash(path) for path in map(Path, style_imgs)}
         self.styles = (start.styles if add else {}) | self.trained
-        if len(self.trained) < len(self.style_paths) or add and self.trained.keys() & start.styles.keys():
+        if len(self.trained) < len(style_imgs) or add and self.trained.keys() & start.styles.keys():
             raise UserError('--style: two styles of one name; it is that of the file')
         self.network = TransformNet(len(self.styles), base, seed)
         self.averages = []  # pairs of variables: the average, what it is of
         self.held_out = np.concatenate([utils.get_resized_image(path, collection.side, collection.side)
                                         for path in held_out])
-        super().__init__(None, None, self.side, self.side, recipe=recipe, vgg=vgg, seed=seed, precision=precision,
-                         threads=threads, name=name)
+        super().__init__(None, list(style_imgs), self.side, self.side, recipe=recipe, vgg=vgg, seed=seed,
+                         precision=precision, threads=threads, name=name)
         self.model_folder = Path('models', self.run.name)
 
-    def _run(self, name, seed):
+    def _read_images(self):
+        pass  # each photo and style when it is needed
+
+    def _run(self, name, seed, folder):
         """The run that the settings make."""
         identity = dict(styles=self.styles, add=self.add, vgg=utils.file_hash(self.weights.path),
                         side=self.side, seed=seed, **self.recipe.identity(), images=self.collection.hash,
                         batch=self.batch, base=self.network.base, steadiness=self.steadiness,
                         start=self.start and self.start.hash)
-        return runs.Run(name or names.of_files(*(path.stem for path in self.style_paths)), identity, recipes.defaults())
+        return runs.Run(name or names.of_files(*(path.stem for path in self.style_paths)), identity, recipes.defaults(),
+                        folder)
 
     def create_input(self):
         """Crops of photos [B, H, W, 3], 0-255, and what the network makes of them, centred.

@@ -1,0 +1,40 @@
+"""The photo's colours kept: Gatys, Bethge, Hertzmann and Shechtman (2016), Preserving Color in Neural Artistic Style
+Transfer."""
+
+import numpy as np
+
+LUMINANCE = np.float32([0.2125, 0.7154, 0.0721])  # of RGB (ITU-R BT.709), as scikit-image's rgb2gray has it
+TINY = 1e-6  # variance, of 255², of colours that a style image does not have
+
+
+def grey(image):
+    """The luminance of an image [..., 3] as all three channels."""
+    return np.repeat((image @ LUMINANCE)[..., None], 3, axis=-1)
+
+
+def prepared(photo, styles, keep_colors):
+    """A photo and style images [1, H, W, 3] of 0-255 as the network is to see them: (photo, list of styles).
+
+    keep_colors: 'luminance' makes all grey, and gives each style mean and deviation of the photo's luminance (section
+    3.2); 'histogram' gives each style mean and covariance of the photo's colours (section 3.1); 'none' changes nothing
+    Values of a style may lie outside of 0-255 then.
+    """
+    if keep_colors == 'luminance':
+        photo, styles = grey(photo), [grey(style) for style in styles]
+        return photo, [(style - style.mean()) * (photo.std() / max(style.std(), TINY ** 0.5)) + photo.mean()
+                       for style in styles]
+    return photo, [matched(style, photo) for style in styles] if keep_colors == 'histogram' else styles
+
+
+def matched(image, other):
+    """An image [..., 3] by a linear map of its colours, so that it has their mean and covariance of another image.
+
+    Σ_o^½ Σ^−½ (x − μ) + μ_o, of the maps that do this the one of Image Analogies (Hertzmann 2001).
+    """
+    def root(covariance, power):
+        values, vectors = np.linalg.eigh(covariance)
+        return vectors * np.maximum(values, TINY) ** power @ vectors.T
+    (mean, covariance), (mean_o, covariance_o) = (
+        (pixels.mean(axis=0), np.cov(pixels.T, bias=True))
+        for pixels in (np.float64(x).reshape(-1, 3) for x in (image, other)))
+    return np.float32((image - mean) @ (root(covariance_o, 0.5) @ root(covariance, -0.5)).T + mean_o)

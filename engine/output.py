@@ -1,0 +1,103 @@
+"""Pictures as files for people: PNG, JPEG, TIFF or WebP, and in each of them how it was made, to be made again.
+
+The settings lie in the file as XMP, which programs for photos read, as JSON in its dc:description.
+"""
+
+import json
+import re
+import struct
+import zlib
+from pathlib import Path
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape
+
+from engine import quiet  # before tensorflow
+
+import imageio.v3 as iio
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+import utils
+from engine.messages import UserError
+
+QUALITY = 95  # of JPEG and WebP
+DEEP = '.png', '.tif', '.tiff'  # formats that hold 16 bits a channel
+LOSSY = '.jpg', '.jpeg', '.webp'
+OPAQUE = '.jpg', '.jpeg'  # formats without transparency
+FORMATS = tuple(dict.fromkeys(DEEP + LOSSY))
+XMP = ('<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
+       '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
+       'xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:description><rdf:Alt><rdf:li xml:lang="x-default">{}</rdf:li>'
+       '</rdf:Alt></dc:description></rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>')
+PACKET = re.compile(rb'<x:xmpmeta.*?</x:xmpmeta>', re.DOTALL)
+ITEM = '{http://www.w3.org/1999/02/22-rdf-syntax-ns#}li'
+XMP_OF_TIFF = 700  # its tag
+
+
+class Output:
+    """A file that a picture is to be written to.
+
+    path: ends in one of FORMATS; quality: 1 to 100; depth: bits a channel, 8 or 16
+    alpha: [H, W] from 0, transparent, to 1; profile: ICC, bytes; both None for none
+    Raises `UserError` for what the format does not have.
+    """
+
+    def __init__(self, path, quality=None, depth=8, alpha=None, profile=None):
+        self.path, self.kind = Path(path), Path(path).suffix.lower()
+        if self.kind not in FORMATS:
+            raise UserError(f'--output {path}: must end in {", ".join(FORMATS)}')
+        if depth == 16 and self.kind not in DEEP:
+            raise UserError(f'--depth 16: {self.kind} has 8 bits; {", ".join(DEEP)} have 16')
+        if quality and self.kind not in LOSSY:
+            raise UserError(f'--quality does nothing with {self.kind}, which loses nothing')
+        if alpha is not None and self.kind in OPAQUE:
+            raise UserError(f'--alpha: {self.kind} has no transparency; .png, .tiff and .webp do')
+        if self.path.is_dir():
+            raise UserError(f'--output {path}: is a folder')
+        self.quality, self.depth, self.alpha, self.profile = quality or QUALITY, depth, alpha, profile
+
+    def write(self, picture, about):
+        """Write a picture [H, W, 3] of 0-255; about: what `settings` is to give back."""
+        if self.alpha is not None:
+            picture = np.concatenate([picture, 255 * self.alpha[..., None]], axis=-1)
+        pixels = (utils.to_uint8(picture) if self.depth == 8
+                  else np.rint(np.float64(picture) * 257).clip(0, 65535).astype(np.uint16))
+        xmp = XMP.format(escape(json.dumps(about))).encode()
+        with utils.whole_file(self.path) as part:
+            if self.kind == '.png':
+                part.write_bytes(_png(pixels, xmp, self.profile))
+            elif self.kind in LOSSY:
+                profile = {'icc_profile': self.profile} if self.profile else {}
+                iio.imwrite(part, pixels, extension=self.kind, quality=self.quality, xmp=xmp, **profile)
+            else:
+                iio.imwrite(part, pixels, plugin='tifffile', extension=self.kind, photometric='rgb', metadata=None,
+                            compression='zlib', predictor=True, iccprofile=self.profile,
+                            extrasamples=['unassalpha'] if self.alpha is not None else None,
+                            extratags=[(XMP_OF_TIFF, 'B', len(xmp), xmp, True)])
+
+
+def _png(pixels, xmp, profile):
+    """The bytes of a PNG of uint8 or uint16 [H, W, 3 or 4], with its metadata after the header's chunk."""
+    with tf.Graph().as_default(), tf.Session() as sess:
+        values = tf.placeholder(pixels.dtype)
+        encoded = sess.run(tf.io.encode_png(values), {values: pixels})
+    header = encoded.index(b'IHDR') + len('IHDR') + 13 + 4
+    chunks = [(b'iTXt', b'XML:com.adobe.xmp\0\0\0\0\0' + xmp)]
+    if profile:
+        chunks.insert(0, (b'iCCP', b'ICC profile\0\0' + zlib.compress(profile)))
+    more = b''.join(struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
+                    for kind, data in chunks)
+    return encoded[:header] + more + encoded[header:]
+
+
+def settings(path):
+    """What `Output.write` was told about the picture at `path`. Raises `UserError` for any other file."""
+    try:
+        packet = PACKET.search(Path(path).read_bytes())
+    except OSError as error:
+        raise UserError(f'{path}: {error.strerror}') from error
+    try:
+        about = json.loads(next(ElementTree.fromstring(packet[0]).iter(ITEM)).text)
+        return {'settings': dict(about['settings']), 'command': [str(part) for part in about['command']]}
+    except (TypeError, ValueError, KeyError, StopIteration, ElementTree.ParseError) as error:
+        raise UserError(f'{path}: does not say which command made it') from error
