@@ -41,9 +41,9 @@ class StyleTransfer:
     initial_img: [1, H, W, 3] of 0-255 to start from, in place of what the recipe says
     run: a `runs.Run` in place of the one that the settings make, whose folders lie in `folder`
 
-    As attributes photo is [1, H, W, 3] of 0-255, content_img the same and style_img the first of style_imgs as the
-    network sees them (`colors.prepared`), mask [H, W] of 0 to 1; they may be None where nothing needs them. shown_img
-    is what people are shown.
+    As attributes shares are the style weights, adding up to 1; photo is [1, H, W, 3] of 0-255, content_img the same and
+    style_img the first of style_imgs as the network sees them (`colors.prepared`), mask [H, W] of 0 to 1. They may be
+    None where nothing needs them. shown_img is what people are shown.
     It owns its graph; a session lives only inside `losses` and `train`. Raises `UserError` for what the user can mend.
     """
 
@@ -74,7 +74,7 @@ class StyleTransfer:
 
     def _read_images(self):
         """Read and fit the images. Raises `UserError` for styles, weights and a mask that do not go together."""
-        self.style_weights = blending.checked(self.style_paths, self.style_weights, self.mask_path)
+        self.shares = blending.checked(self.style_paths, self.style_weights, self.mask_path)
         size, recipe = (self.img_width, self.img_height), self.recipe
         self.photo = self.content_path and utils.get_resized_image(self.content_path, *size)
         self.mask = self.mask_path and blending.read_mask(self.mask_path, self.content_path, *size)
@@ -94,7 +94,7 @@ class StyleTransfer:
         if self.mask_path:
             identity['mask'] = utils.file_hash(self.mask_path)
         if len(hashes) > 1:
-            identity['style_weights'] = self.style_weights
+            identity['style_weights'] = self.shares
         styles = '+'.join(path.stem for path in self.style_paths)
         name = name or names.of_files(self.content_path.stem, styles, self.recipe.name)
         return runs.Run(name, identity, recipes.defaults(), folder)
@@ -236,7 +236,7 @@ class StyleTransfer:
         values = zip(*(features_of(self.weights, style, recipe.style_layers, recipe.pooling, recipe.padding,
                                    self.config, statistic.of) for style in self.style_imgs))
         if self.mask is None:
-            return [style_statistics.Target(statistic, statistic.blended(styles, self.style_weights))
+            return [style_statistics.Target(statistic, statistic.blended(styles, self.shares))
                     for styles in values]
         guides = zip(*(blending.guides(mask, recipe.style_layers, recipe.pooling, self.config)
                        for mask in (self.mask, 1 - self.mask)))

@@ -90,8 +90,8 @@ def precision(args, recipe):
 def add_strength(parser):
     """Give `parser` --strength, the one knob for people."""
     parser.add_argument('--strength', type=number(0, 1), metavar='X', help='how much of the style, 0 to 1: multiplies '
-                        f'--style-weight by 1/{recipes.STRONGEST:g} … {recipes.STRONGEST:g} (default: 0.5, which leaves it '
-                        'as it is)')
+                        f'--style-weight by 1/{recipes.STRONGEST:g} … {recipes.STRONGEST:g} (default: 0.5, which '
+                        'leaves it as it is)')
 
 
 def add_control(parser):

@@ -14,6 +14,7 @@ import fast_style_transfer
 import load_vgg
 import reconstruct
 import style_transfer
+import utils
 from engine import shipped
 
 PROGRAM = shipped.ROOT / 'style_transfer.py'
@@ -68,11 +69,23 @@ def call(images, tiny_vgg, workdir, capsys):
     ('--noise-ratio 0 --noise-amplitude 3', '--noise-amplitude does nothing with --noise-ratio 0'),
     ('--style-layer-weights 0,0,0,0,0', '--style-layer-weights are all 0; --style-weight 0 leaves the style out'),
     ('--content-layer-weights 0', '--content-layer-weights are all 0'),
+    ('--mask wide.png', 'wide.png: 9×1 has another shape than '),
+    ('--style-weights 1 2', '--style-weights does nothing with one style'),
+    ('--init wide.png --noise-ratio 0.3', '--noise-ratio does nothing with --init content'),
+    ('--init nowhere.png', 'nowhere.png: no such image'),
+    ('--output a.bmp', '--output a.bmp: must end in .png, .tif'),
+    ('--quality 50', '--quality does nothing without --output'),
+    ('--output a.jpg --depth 16', '.jpg has 8 bits'),
+    ('--output a.png --alpha', 'content.png has no transparency'),
+    ('--like wide.png', 'wide.png: does not say which command made it'),
+    ('--like nowhere.png', 'nowhere.png: No such file or directory'),
+    ('--recipe gatys --style-weight 0 --keep-colors luminance', '--keep-colors does nothing with --style-weight 0'),
     ('--nonsense', '--help lists the flags'),
     ('--width', 'expected one argument')])
 def test_mistakes_end_in_one_line(call, workdir, flags, says):
     (workdir / 'empty.png').write_bytes(b'')
     (workdir / 'text.jpg').write_text('no picture')
+    iio.imwrite('wide.png', np.zeros((1, 9), np.uint8))
     before = sorted(workdir.rglob('*'))
     status, out, err = call('--iterations', 1, *flags.split())
     assert (status, err.count('\n'), err.startswith('error: ')) == (2, 1, True), err
@@ -188,3 +201,34 @@ def test_a_start_does_not_wait_for_what_comes_later():
                'print(tensorflow.keras.layers.Dense.__name__)')
     done = subprocess.run([sys.executable, '-c', program], cwd=shipped.ROOT, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ('[]\nDense\n', '')
+
+
+def test_a_picture_says_how_to_make_it_again(call, images, workdir, capsys):
+    """Two styles, regions, colours, an own start, stopped and gone on with: the same pixels by --like."""
+    iio.imwrite('mask.png', np.pad(np.full((32, 24), 255, np.uint8), ((0, 0), (0, 24))))
+    flags = ['--style', images[1], images[0], '--mask', 'mask.png', '--keep-colors', 'luminance', '--init', images[1],
+             '--recipe', 'modern', '--scales', 2, '--coarse-iterations', 2, '--width', 64]
+    for iterations in 1, 4:  # at the last size
+        status, out, err = call(*flags, '--iterations', iterations, '--name', 'r', '--output', 'r.tiff', '--depth', 16)
+        assert (status, err) == (0, '') and 'the newest picture is outputs/r/latest.jpg' in out
+    picture = iio.imread('r.tiff', plugin='tifffile')
+    assert picture.shape == (43, 64, 3) and picture.dtype == np.uint16
+    assert (utils.to_uint8(picture / 257) == iio.imread('outputs/r/final.png')).all()
+    assert Path('outputs/r/latest.jpg').read_bytes() == max(Path('outputs/r').glob('0*.jpg')).read_bytes()
+    for number, made in enumerate(('r.tiff', 'outputs/r/final.png')):
+        assert style_transfer.main(['--like', made, '--name', f'again{number}', '--output', f'{number}.png']) == 0
+        assert 'not as' not in capsys.readouterr().out
+        assert (iio.imread(f'{number}.png') == iio.imread('outputs/r/final.png')).all()
+    iio.imwrite('mask.png', np.full((32, 48), 99, np.uint8))
+    assert style_transfer.main(['--like', 'r.tiff', '--name', 'other', '--iterations', '1']) == 0
+    out = capsys.readouterr().out
+    assert 'not as r.tiff: mask (now ' in out and 'width' not in out
+
+
+def test_transparency_is_kept_where_that_is_asked_for(call, images, workdir):
+    photo = np.dstack([iio.imread(images[0]), np.full((32, 48), 51, np.uint8)])
+    iio.imwrite('clear.png', photo)
+    assert call('--content', 'clear.png', '--width', 24, '--iterations', 1, '--alpha', '--output', 'a.webp')[0] == 0
+    assert np.abs(np.int16(iio.imread('a.webp')[..., 3]) - 51).max() <= 1
+    assert call('--content', 'clear.png', '--width', 24, '--iterations', 1, '--output', 'b.png')[0] == 0
+    assert iio.imread('b.png').shape == (16, 24, 3)

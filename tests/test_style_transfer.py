@@ -2,7 +2,10 @@
 
 import contextlib
 import dataclasses
+import json
+from pathlib import Path
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
@@ -17,7 +20,7 @@ from engine.features import features_of
 from engine.messages import UserError
 from engine.style_statistics import Gram, GramMatrix, Target
 from conftest import he_weights
-from style_transfer import StyleTransfer
+from style_transfer import StyleTransfer, stylize
 
 WIDTH, HEIGHT = 37, 26  # odd at most poolings
 
@@ -341,3 +344,73 @@ def test_a_mirror_as_padding_keeps_the_graphs_shape(images, tiny_vgg, workdir):
         names, edges = report.blocks(machine.graph.as_graph_def())
         flows.append((names, {edge for edge in edges if 'optimizer' not in edge}))  # gradients go other ways
     assert flows[0] == flows[1] and ('vgg/conv1_1', 'vgg/conv1_2') in flows[0][1]
+
+
+# ------------------------------------------------------------------------------------------------------------- control
+
+@pytest.fixture
+def white(workdir):
+    iio.imwrite(workdir / 'white.png', np.full((32, 48), 255, np.uint8))
+    return workdir / 'white.png'
+
+
+@pytest.mark.parametrize('recipe', [recipes.CS20, recipes.MODERN], ids=lambda recipe: recipe.name)
+def test_a_white_mask_is_no_mask_and_a_black_one_the_second_style(images, tiny_vgg, white, recipe):
+    def losses(*styles, **how):
+        machine = StyleTransfer(images[0], list(styles), WIDTH, HEIGHT, recipe=recipe, vgg=tiny_vgg,
+                                precision='float32', **how)
+        with evaluation(machine) as run:
+            return run(np.random.default_rng(0).normal(0, 40, (1, HEIGHT, WIDTH, 3)).astype(np.float32))
+    for style in images:
+        expected, gradient = losses(style)
+        if style == images[0]:
+            iio.imwrite('black.png', np.zeros((32, 48), np.uint8))
+            masked = losses(images[1], style, mask='black.png')
+        else:
+            masked = losses(style, mask=white)
+        np.testing.assert_allclose(masked[0], expected, rtol=1e-4)
+        np.testing.assert_allclose(masked[1], gradient, atol=2e-4 * np.abs(gradient).max())
+
+
+def test_several_styles_are_one_of_blended_statistics(images, tiny_vgg, workdir):
+    recipe = recipes.MODERN
+    machine = StyleTransfer(images[0], [*images, images[1]], WIDTH, HEIGHT, style_weights=[2, 1, 1], recipe=recipe,
+                            vgg=tiny_vgg, precision='float32')
+    weights = load_vgg.read_weights(tiny_vgg)
+    with evaluation(machine) as run:
+        (_, style_loss, *_), _ = run(machine.centred_start)
+        F, *A = (reference.vgg(image[0] - weights.mean_pixels, weights, padding='symmetric')
+                 for image in (machine.content_img, *machine.style_imgs[:2]))
+    expected = 0
+    for layer in recipe.style_layers:
+        (m, C), *styles = ((x.mean(axis=0), np.cov(x.T, bias=True)) for x in (
+            features[layer].reshape(-1, features[layer].shape[-1]) for features in (F, *A)))
+        m_s, C_s = (sum(parts) / 2 for parts in zip(*styles))
+        expected += ((C - C_s) ** 2).sum() / (C_s ** 2).sum() + ((m - m_s) ** 2).sum() / (m_s ** 2).sum()
+    assert style_loss == pytest.approx(expected, rel=1e-3)
+    saved = machine.run.identity
+    assert saved['style'] == [utils.file_hash(path) for path in (*images, images[1])]
+    assert saved['style_weights'] == [0.5, 0.25, 0.25] and machine.run.name == 'content-content+style+style-modern'
+
+
+def test_from_python_arrays_or_paths_give_a_picture_and_leave_nothing_behind(images, tiny_vgg, workdir):
+    photo, style = map(iio.imread, images)
+    how = dict(recipe='cs20', size=40, vgg=tiny_vgg, iterations=3, keep_colors='luminance', seed=4)
+    steps = []
+    picture = stylize(photo, [style, images[0]], style_weights=[3, 1], strength=0.7, **how,
+                      callback=lambda iterate: steps.append(iterate.step))
+    assert picture.shape == (27, 40, 3) and picture.dtype == np.uint8 and steps == [1, 2, 3]
+    assert list(workdir.iterdir()) == []
+    kept = stylize(images[0], [images[1], photo], style_weights=[6, 2], strength=0.7, **how, name='kept')
+    assert (kept == picture).all() and (iio.imread('outputs/kept/final.png') == kept).all()
+    saved = json.loads(Path('checkpoints/kept/run.json').read_text())
+    assert saved['style_weights'] == [0.75, 0.25] and saved['style_weight'] == pytest.approx(5 ** 0.4)
+    begun = stylize(photo, style, **how | dict(size=(32, 24), init=style, iterations=1, learning_rate=1e-3))
+    change = np.float32(begun) - utils.get_resized_image(images[0], 32, 24)[0]  # in luminance that of the style
+    assert np.ptp(change, axis=-1)[(begun > 0).all(axis=-1) & (begun < 255).all(axis=-1)].max() <= 1.5
+    grey = np.array([0.2125, 0.7154, 0.0721])
+    inside = (begun > 0).all(axis=-1) & (begun < 255).all(axis=-1)
+    np.testing.assert_allclose((begun @ grey)[inside], (utils.get_resized_image(images[1], 32, 24)[0] @ grey)[inside],
+                               atol=1.5)
+    with pytest.raises(UserError, match='no such image'):
+        stylize('none.jpg', style, **how)

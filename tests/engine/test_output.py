@@ -1,0 +1,83 @@
+"""Files for people, read back by other libraries: Pillow and tifffile by imageio's plugins."""
+
+import json
+from xml.etree import ElementTree
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+import utils
+from engine import output
+from engine.messages import UserError
+
+ABOUT = {'command': ['--style', 'é <&>.png'], 'settings': {'width': 7}}
+PROFILE = bytes(range(256)) * 2
+
+
+@pytest.fixture
+def picture():
+    y, x = np.mgrid[:12, :17]
+    return np.float32(127.5 + 131 * np.stack([np.sin(y / 5 + x / 4), np.cos(y / 7), np.sin(x / 6)], axis=-1))
+
+
+@pytest.mark.parametrize('name, depth', [('a.png', 8), ('a.PNG', 16), ('a.tif', 8), ('a.tiff', 16), ('a.webp', 8),
+                                         ('a.jpg', 8)])
+def test_pixels_settings_and_profile_come_back(tmp_path, picture, name, depth):
+    path = tmp_path / name
+    output.Output(path, depth=depth, profile=PROFILE).write(picture, ABOUT)
+    assert output.settings(path) == ABOUT and utils.color_profile(path) == PROFILE
+    white = 2 ** depth - 1
+    expected = np.rint(picture.astype(np.float64) * white / 255).clip(0, white)
+    if path.suffix.startswith('.tif'):
+        found = iio.imread(path, plugin='tifffile')
+    else:
+        found = iio.imread(path)
+        xmp = iio.immeta(path, plugin='pillow', exclude_applied=False)
+        packet = xmp.get('xmp') or xmp['XML:com.adobe.xmp'].encode()  # as Pillow finds it
+        texts = [node.text for node in ElementTree.fromstring(packet[packet.index(b'<x:'):packet.rindex(b'<?')]).iter()
+                 if node.text]
+        assert json.loads(texts[0]) == ABOUT
+    assert found.shape == (12, 17, 3)
+    if path.suffix in ('.webp', '.jpg'):
+        assert np.abs(utils.read_image(path) - expected).mean() < 6
+    elif name == 'a.PNG':  # of which Pillow reads the upper 8 bits
+        assert (found == expected // 256).all() and path.read_bytes()[24] == 16
+    else:
+        assert found.dtype == {8: np.uint8, 16: np.uint16}[depth] and (found == expected).all()
+
+
+@pytest.mark.parametrize('name', ['a.png', 'a.tiff', 'a.webp'])
+def test_transparency_comes_back(tmp_path, picture, name):
+    alpha = np.random.default_rng(1).uniform(0, 1, (12, 17)).astype(np.float32)
+    output.Output(tmp_path / name, alpha=alpha).write(picture, ABOUT)
+    np.testing.assert_allclose(utils.read_alpha(tmp_path / name), alpha, atol=1 / 255)
+    assert output.settings(tmp_path / name) == ABOUT
+
+
+def test_quality(tmp_path, picture):
+    for quality in 20, 95:
+        output.Output(tmp_path / f'{quality}.jpg', quality=quality).write(picture, ABOUT)
+    errors = [np.abs(utils.read_image(tmp_path / f'{quality}.jpg') - picture).mean() for quality in (20, 95)]
+    assert errors[1] < errors[0] / 2
+
+
+@pytest.mark.parametrize('name, how, says', [
+    ('a.bmp', {}, 'must end in .png'), ('a', {}, 'must end in'), ('a.jpg', {'depth': 16}, '.jpg has 8 bits'),
+    ('a.png', {'quality': 9}, '--quality does nothing with .png'),
+    ('a.jpeg', {'alpha': np.ones((2, 2))}, '.jpeg has no transparency')])
+def test_what_a_format_does_not_have(tmp_path, name, how, says):
+    with pytest.raises(UserError, match=says):
+        output.Output(tmp_path / name, **how)
+    (tmp_path / 'folder.png').mkdir()
+    with pytest.raises(UserError, match='is a folder'):
+        output.Output(tmp_path / 'folder.png')
+
+
+def test_a_picture_of_others_says_so(tmp_path, images):
+    for path in images[0], tmp_path, tmp_path / 'none.png':
+        with pytest.raises(UserError, match=path.name):
+            output.settings(path)
+    (tmp_path / 'odd.png').write_bytes(b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a></x:xmpmeta>')
+    with pytest.raises(UserError, match='does not say which command made it'):
+        output.settings(tmp_path / 'odd.png')
