@@ -157,6 +157,9 @@ def output_file(args, width, height):
         if given := [flag for flag in ('quality', 'depth', 'alpha') if getattr(args, flag)]:
             raise UserError(f'--{given[0]} does nothing without --output')
         return None
+    read = [args.content, *args.style, args.mask, args.init if isinstance(args.init, Path) else None]
+    if args.output.resolve() in [path.resolve() for path in read if path]:
+        raise UserError(f'--output {args.output}: is one of the images, and would be overwritten')
     alpha = utils.read_alpha(args.content) if args.alpha else None
     if alpha is not None:
         alpha = utils.fit(alpha[..., None], width, height)[..., 0]

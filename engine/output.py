@@ -4,6 +4,7 @@ The settings lie in the file as XMP, which programs for photos read, as JSON in 
 """
 
 import json
+import os
 import re
 import struct
 import zlib
@@ -54,6 +55,9 @@ class Output:
             raise UserError(f'--alpha: {self.kind} has no transparency; .png, .tiff and .webp do')
         if self.path.is_dir():
             raise UserError(f'--output {path}: is a folder')
+        above = next(folder for folder in self.path.absolute().parents if folder.exists())
+        if not (above.is_dir() and os.access(above, os.W_OK)):
+            raise UserError(f'--output {path}: {above} is no folder that can be written to')
         self.quality, self.depth, self.alpha, self.profile = quality or QUALITY, depth, alpha, profile
 
     def write(self, picture, about):

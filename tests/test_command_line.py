@@ -76,6 +76,8 @@ def call(images, tiny_vgg, workdir, capsys):
     ('--output a.bmp', '--output a.bmp: must end in .png, .tif'),
     ('--quality 50', '--quality does nothing without --output'),
     ('--output a.jpg --depth 16', '.jpg has 8 bits'),
+    ('--init wide.png --output ./wide.png', 'wide.png: is one of the images, and would be overwritten'),
+    ('--output wide.png/a.png', 'wide.png is no folder that can be written to'),
     ('--output a.png --alpha', 'content.png has no transparency'),
     ('--like wide.png', 'wide.png: does not say which command made it'),
     ('--like nowhere.png', 'nowhere.png: No such file or directory'),

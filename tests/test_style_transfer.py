@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -15,7 +16,7 @@ import recipes
 import reference
 import utils
 from assignment import report
-from engine import runs, style_statistics
+from engine import runs, shipped, style_statistics
 from engine.features import features_of
 from engine.messages import UserError
 from engine.style_statistics import Gram, GramMatrix, Target
@@ -414,3 +415,13 @@ def test_from_python_arrays_or_paths_give_a_picture_and_leave_nothing_behind(ima
                                atol=1.5)
     with pytest.raises(UserError, match='no such image'):
         stylize('none.jpg', style, **how)
+
+
+def test_the_readmes_lines_run(images, tiny_vgg, workdir, capsys):
+    text = (shipped.ROOT / 'README.md').read_text(encoding='utf-8')
+    lines, = re.findall(r'```python\n(.*?)```', text, re.DOTALL)
+    for name, path in zip(('photo.jpg', 'painting.jpg'), images):
+        utils.save_image(name, utils.read_image(path))
+    exec(lines.replace('size=512', f'size=32, vgg={str(tiny_vgg)!r}, coarse_iterations=1, iterations=2'), {})
+    assert iio.imread('picture.png').shape == (21, 32, 3) and capsys.readouterr().out.count('\n') >= 2
+    assert {path.name for path in workdir.iterdir()} == {'photo.jpg', 'painting.jpg', 'picture.png'}
