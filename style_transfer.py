@@ -8,6 +8,7 @@ The five steps: a trainable image goes through VGG-19, losses, optimizer, summar
 import contextlib
 import dataclasses
 import hashlib
+import os
 import sys
 import tempfile
 import time
@@ -444,33 +445,35 @@ class StyleTransfer:
                                            self.img_height) for style in self.style_imgs)]
 
 
-def stylize(content, style, *, recipe='modern', size=None, callback=None, strength=None, init=None, name=None,
-            **settings):
-    """The picture, uint8 [H, W, 3], of a photo in a style; both are paths, or arrays [H, W, 3] of 0-255.
+def stylize(content, style, *, recipe='modern', size=None, callback=None, strength=0.5, start=None, mask=None,
+            name=None, **settings):
+    """The picture, uint8 [H, W, 3], of a photo in a style. Images are paths, or arrays [H, W, 3] of 0-255.
 
-    style: or a list of them; recipe: a name of `recipes.RECIPES`, or a `Recipe`
+    style: an image, or a list of them; start: one to begin with; mask: one, see `StyleTransfer`
+    recipe: a name of `recipes.RECIPES`; strength: 0 to 1, how much of the style
     size: the longer side in pixels, or (width, height); None for the recipe's longer side
-    callback: called with a `progress.Iterate` after each iteration; strength: 0 to 1, of the style
-    init: a path or array to begin with; name: of a run whose folders stay, else nothing is left on disk
-    settings: of `StyleTransfer`, else fields of the recipe
+    callback: called with a `progress.Iterate` after each iteration
+    name: of a run whose folders stay; without it nothing is left on disk
+    settings: of `StyleTransfer`, or fields of the recipe
     Raises `UserError` for what the caller can mend, KeyboardInterrupt after Ctrl-C.
     """
-    recipe = recipes.RECIPES[recipe] if isinstance(recipe, str) else recipe
     fields = {key: settings.pop(key) for key in list(settings) if key in recipes.FIELDS}
-    recipe = dataclasses.replace(recipe, **fields)
-    recipe = recipe if strength is None else recipe.at_strength(strength)
+    recipe = dataclasses.replace(recipes.RECIPES[recipe], **fields).at_strength(strength)
     with tempfile.TemporaryDirectory() as folder:
-        def path(image, name):
+        def path(image):
             if not isinstance(image, np.ndarray):
-                return Path(image)
-            utils.save_image(Path(folder, name), image)
-            return Path(folder, name)
-        content, *styles = (path(image, f'{i}.png') for i, image in
-                            enumerate([content, *(style if isinstance(style, (list, tuple)) else [style])]))
+                return image and Path(image)
+            handle, name = tempfile.mkstemp('.png', dir=folder)
+            os.close(handle)
+            utils.save_image(name, image)
+            return name
+        content, mask, start = map(path, (content, mask, start))
+        styles = list(map(path, style if isinstance(style, (list, tuple)) else [style]))
         width, height = size if isinstance(size, tuple) else flags.fitted(content, size or max(recipe.size))
-        if init is not None:
-            settings['initial_img'] = utils.get_resized_image(path(init, 'init.png'), width, height)
-        machine = StyleTransfer(content, styles, width, height, recipe=recipe, name=name,
+        if start:
+            recipe = dataclasses.replace(recipe, init='content')  # nothing of the recipe's own start is left
+            settings['initial_img'] = utils.get_resized_image(start, width, height)
+        machine = StyleTransfer(content, styles, width, height, mask=mask, recipe=recipe, name=name,
                                 folder='.' if name else folder, **settings)
         machine.check_memory()
         if machine.train_scales(callback).ending == 'stopped':

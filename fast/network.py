@@ -56,7 +56,7 @@ class TransformNet:
             y = self._layer(x, f'residual{i}_1', 3, 2 * base)
             x += self._layer(y, f'residual{i}_2', 3, 2 * base, relu=False)
         x = self._layer(x, 'conv3', 3, base, _doubled)
-        x = _doubled(x, self._filters('conv4', 3, base, 3, FAINT), notch=True)
+        x = _doubled(x, self._filters('conv4', 3, base, 3, FAINT), NOTCH)
         return x + self._parameter('conv4/bias', [3], tf.zeros_initializer())
 
     def _layer(self, x, name, kernel, channels, convolve=None, relu=True):
@@ -99,11 +99,15 @@ class TransformNet:
 
 def _convolved(x, W, stride=1):
     """With reflection at the edges."""
-    side = int(W.shape[0]) // 2
+    return tf.nn.conv2d(_reflected(x, int(W.shape[0]) // 2), W, stride, 'VALID')
+
+
+def _reflected(x, side):
+    """With `side` more pixels at each edge."""
     for axis in (1, 2):
         x = tf.concat([*(_row(x, i, axis) for i in range(side, 0, -1)), x,
                        *(_row(x, -1 - i, axis) for i in range(1, side + 1))], axis)
-    return tf.nn.conv2d(x, W, stride, 'VALID')
+    return x
 
 
 def _row(x, i, axis):
@@ -119,18 +123,21 @@ def _halved(x, W):
     return _convolved(x, tf.einsum('ty,sx,tsio->yxio', taps, taps, W), 2)
 
 
-def _doubled(x, W, notch=False):
-    """Enlarged twofold, linearly, then convolved; notch: before that, whatever alternates from pixel to pixel goes.
+def _doubled(x, W, response=None):
+    """Enlarged twofold, linearly, then convolved, the same as by filters of the small map for each of four new pixels.
 
-    The same as a convolution of the small map for each of the four pixels that come from one, with a fourth of the
-    memory.
+    That takes a fourth of the memory. response: a filter, of the small map's rows and columns alike, that goes first;
+    it is applied to what the convolution gives, which is the same and has fewer channels.
     """
     n, _, channels, new = map(int, W.shape)
     taps = phases(n)
-    if notch:
-        taps = np.apply_along_axis(np.convolve, 2, taps, NOTCH).astype(np.float32)
     W = tf.reshape(tf.einsum('pty,qsx,tsio->yxipqo', taps, taps, W), [taps.shape[2]] * 2 + [channels, 4 * new])
-    return tf.nn.depth_to_space(_convolved(x, W), 2)
+    further = 0 if response is None else len(response) // 2
+    x = tf.nn.conv2d(_reflected(x, taps.shape[2] // 2 + further), W, 1, 'VALID')
+    if further:
+        response = np.tile(np.outer(response, response)[..., None, None], [1, 1, 4 * new, 1])
+        x = tf.nn.depthwise_conv2d(x, response, [1] * 4, 'VALID')
+    return tf.nn.depth_to_space(x, 2)
 
 
 def phases(n):

@@ -1,0 +1,68 @@
+"""What of the photo a network's picture loses, beside the optimiser's picture that has as much of the style.
+
+    python benchmarks/tradeoff.py
+
+Held-out photos at 256×256, some styles of the shipped model, its own losses. The optimiser trains the pixels for 150
+iterations at several β; between these its content loss is interpolated, log to log, at the network's style loss.
+"""
+
+import argparse
+import dataclasses
+import sys
+import tempfile
+
+import iteration  # it puts the project on the path
+
+import numpy as np
+
+import recipes
+import utils
+from engine import shipped
+from fast import models, rendering
+from fast.training import STYLE_SIDE
+from style_transfer import StyleTransfer
+
+SIDE, ITERATIONS = 256, 150
+BETAS = 0.25, 1., 4.
+STYLES = 'starry_night', 'great_wave', 'woodcut'
+
+
+def losses(folder, content, style, beta, picture=None):
+    """(content loss, style loss) of a picture [H, W, 3] of 0-255, or of the optimiser's at β."""
+    recipe = dataclasses.replace(recipes.FAST, style_weight=beta, style_scale=STYLE_SIDE / SIDE, learning_rate=5.,
+                                 pixels='0-255', iterations=ITERATIONS)
+    machine = StyleTransfer(content, style, SIDE, SIDE, recipe=recipe, initial_img=picture, name='r',
+                            vgg=shipped.WEIGHTS, precision='float32', folder=folder)
+    machine.build()
+    machine.train(1 if picture is not None else ITERATIONS, restart=True, hands_in=False)
+    row = machine.run.history[0] if picture is not None else machine.run.history[-1]
+    return float(row['content_loss']), float(row['style_loss'])
+
+
+def main():
+    """Print a table."""
+    argparse.ArgumentParser(description=__doc__.split('\n')[0]).parse_args()
+    model = rendering.Model(models.find('many'))
+    print('| photo | style | the network: content, style | the optimiser: content, style at β '
+          f'{", ".join(map(str, BETAS))} | content, network over optimiser |\n|---|---|---|---|---|')
+    ratios = []
+    with tempfile.TemporaryDirectory() as folder:
+        for content in shipped.HELD_OUT:
+            photo = utils.get_resized_image(content, SIDE, SIDE)
+            for name in STYLES:
+                style = shipped.STYLE.with_name(f'{name}.jpg')
+                picture = model(photo[0], rendering.style_weights(name, model.styles))[None]
+                ours = losses(folder, content, style, 1., picture)
+                theirs = sorted((losses(folder, content, style, beta) for beta in BETAS), key=lambda pair: pair[1])
+                contents, styles = np.log(np.transpose(theirs))
+                at_equal = np.exp(np.interp(np.log(ours[1]), styles, contents))
+                inside = styles[0] <= np.log(ours[1]) <= styles[-1]
+                ratios.append(ours[0] / at_equal)
+                pairs = '; '.join(f'{c:.3f}, {s:.3f}' for c, s in reversed(theirs))
+                print(f'| {content.stem} | {name} | {ours[0]:.3f}, {ours[1]:.3f} | {pairs} | {ratios[-1]:.2f}'
+                      f'{"" if inside else ", beyond them"} |', flush=True)
+    print(f'\nmean {np.mean(ratios):.2f}')
+
+
+if __name__ == '__main__':
+    sys.exit(main())
