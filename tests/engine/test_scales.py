@@ -1,6 +1,7 @@
 """Coarse to fine: sizes, enlargement, one run through all of them, the same bits however often it is killed."""
 
 import dataclasses
+import os
 import signal
 import subprocess
 import sys
@@ -94,6 +95,23 @@ def test_enlarging_is_cubic_centred_and_clipped():
                           for i in range(3)]).clip(0, 255)
     assert large.dtype == np.float32 and large.shape == (1, 24, 18, 3) and 0 == large.min() < large.max() == 255
     np.testing.assert_allclose(large[0][inside], expected[inside], atol=0.05)
+
+
+def test_a_start_and_styles_and_a_mask_are_fitted_to_every_size(images, tiny_vgg, workdir):
+    """The losses of the smallest size before its first step are those of a picture of that size alone."""
+    start = np.random.default_rng(8).uniform(0, 255, (1, HEIGHT, WIDTH, 3)).astype(np.float32)
+    iio.imwrite('mask.png', np.pad(np.full((22, 16), 255, np.uint8), ((0, 0), (0, 16))))
+    for control in dict(mask='mask.png'), dict(style_weights=[1, 5]):
+        runs = []
+        for (width, height), recipe, initial in (
+                ((WIDTH, HEIGHT), RECIPE, start),
+                ((24, 16), recipes.CS20, utils.fit(start[0], 24, 16)[None])):
+            machine = StyleTransfer(images[0], list(images), width, height, recipe=recipe, vgg=tiny_vgg,
+                                    precision='float32', initial_img=initial, name=f'{width}', **control)
+            machine.train_scales(restart=True, callback=lambda iterate: iterate.step == 1 and os.kill(
+                os.getpid(), signal.SIGINT))
+            runs.append(machine.run.history[0])
+        assert runs[0] == runs[1] and len(runs[0]) == 3
 
 
 def test_one_run_one_history_one_film(train):
