@@ -519,8 +519,7 @@ def main(argv=None):
     if unlike := flags.unlike(args, machine.run):
         print(f'not as {args.like}: {", ".join(unlike)}')
     start_time = time.time()
-    shown = (progress.Lines(recipe, n_iters) if args.verbose else
-             progress.Bar(n_iters, lambda step: next(size.width * size.height for size in sizes if step <= size.end)))
+    shown = progress.Lines(recipe, n_iters) if args.verbose else progress.Bar(n_iters, scales.work(sizes))
     with shown:
         outcome = machine.train_scales(shown, args.restart)
     if not progress.ended(outcome, machine.run.name, args.restart):

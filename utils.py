@@ -17,6 +17,7 @@ from engine.messages import UserError
 MAX_PIXELS = 90_000_000  # of an image read: a gigabyte, as float32
 TURNED = 5, 6, 7, 8  # Exif's orientations of images that lie on their side
 LEAST = 16  # pixels of a side of what goes through VGG-19, which halves it four times
+SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')  # taken from a folder
 WHOLE = 5  # pixels of an image reduced by whole ones that make one of the fitted image, at least
 for _reader in ('PIL', 'tifffile'):  # they log what they then raise
     logging.getLogger(_reader).addHandler(logging.NullHandler())
@@ -48,6 +49,20 @@ def file_hash(path):
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def images_below(folder, left_out):
+    """The paths of all images below a folder, known by their SUFFIXES, without those in `left_out`, a folder in it.
+
+    Raises `UserError` where there are none.
+    """
+    left_out = Path(left_out).resolve()
+    inside = Path(folder).resolve() in left_out.parents
+    found = [path for path in sorted(Path(folder).rglob('*')) if path.suffix.lower() in SUFFIXES and path.is_file()
+             and not (inside and left_out in path.resolve().parents)]
+    if not found:
+        raise UserError(f'{folder}: no images in this folder; they end in {", ".join(SUFFIXES)}')
+    return found
 
 
 # --------------------------------------------------------------------------------------------------------------- images

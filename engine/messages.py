@@ -48,27 +48,28 @@ def command_line(main):
         try:
             interrupts.once_loaded()
             return main(argv) or 0
-        except UserError as error:
-            message = error.line(_offered)
         except KeyboardInterrupt:
             return 130
         except Exception as error:
-            if not (found := _outside(error)):
+            if not (message := reason(error)):
                 raise
-            message = found.line(_offered)
         print(f'error: {message}', file=sys.stderr)
         return 2
     return run
 
 
-def _outside(error):
-    """A `UserError` for what lies outside the program: a full disk, an unwritable folder, too little memory."""
+def reason(error):
+    """What went wrong, in a line for the user who can mend it; None for a mistake of the program's own.
+
+    Of what lies outside the program that is a full disk, an unwritable folder, too little memory.
+    """
     if isinstance(error, OSError):
-        return UserError(f'{error.filename or "a file"}: {error.strerror or error}')
+        error = UserError(f'{error.filename or "a file"}: {error.strerror or error}')
     # TensorFlow's, by its name: this module comes before it
     if isinstance(error, MemoryError) or type(error).__name__ == 'ResourceExhaustedError':
-        return UserError('the memory is too small for this', ('--width', 'makes the picture smaller'),
-                         ('--side', 'the crops'), ('--tile', 'the parts'))
+        error = UserError('the memory is too small for this', ('--width', 'makes the picture smaller'),
+                          ('--size', 'the pictures'), ('--side', 'the crops'), ('--tile', 'the parts'))
+    return error.line(_offered) if isinstance(error, UserError) else None
 
 
 def _plain(error):

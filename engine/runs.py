@@ -47,6 +47,25 @@ def differences(now, before, defaults):
             for key in now | before if of(now, key) != of(before, key)]
 
 
+@contextlib.contextmanager
+def locked(folder):
+    """Hold a folder alone. Raises `UserError` where another process holds it, or nothing can be written there."""
+    # SQLite's file lock works alike on every system, and a killed process leaves none behind
+    path = folder / 'lock'
+    with contextlib.ExitStack() as stack:
+        try:
+            lock = stack.enter_context(contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)))
+            lock.execute('BEGIN EXCLUSIVE')
+        except sqlite3.OperationalError as error:
+            if 'locked' not in str(error):
+                raise UserError(f'{path}: cannot be opened for writing ({error})') from error
+            raise UserError(f'{folder}: another process is at work on this run; wait for it',
+                            ('--name', 'NEW starts another')) from error
+        except sqlite3.DatabaseError as error:
+            raise UserError(f'{path}: is not the lock that a run writes ({error}); remove it') from error
+        yield
+
+
 class Run:
     """One run: outputs/<name>/ for people, checkpoints/<name>/ to resume from, graphs/<name>/ for TensorBoard.
 
@@ -85,28 +104,11 @@ class Run:
         """
         for folder in (self.outputs, self.checkpoints, self.graphs):
             folder.mkdir(parents=True, exist_ok=True)
-        with self._locked():
+        with locked(self.checkpoints):
             if restart:
                 self._clear()
             self._check_identity()
             yield self
-
-    @contextlib.contextmanager
-    def _locked(self):
-        # SQLite's file lock works alike on every system, and a killed process leaves none behind
-        path = self.checkpoints / 'lock'
-        with contextlib.ExitStack() as stack:
-            try:
-                lock = stack.enter_context(contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)))
-                lock.execute('BEGIN EXCLUSIVE')
-            except sqlite3.OperationalError as error:
-                if 'locked' not in str(error):
-                    raise UserError(f'{path}: cannot be opened for writing ({error})') from error
-                raise UserError(f'{self.checkpoints}: another process is at work on this run; wait for it',
-                                ('--name', 'NEW starts another')) from error
-            except sqlite3.DatabaseError as error:
-                raise UserError(f'{path}: is not the lock that a run writes ({error}); remove it') from error
-            yield
 
     def _clear(self):
         """Remove what a run writes, and nothing that somebody else put there."""
@@ -237,6 +239,11 @@ class Run:
     def _converged_at(self):
         with contextlib.suppress(OSError, ValueError):
             return int((self.checkpoints / 'converged').read_text())
+
+    def losses(self):
+        """The losses of the iterations so far, from 0 on, as the newest checkpoint has them: name -> list."""
+        rows = self._read_history(len(self.history) + 1)
+        return {name: [float(row[name]) for row in rows] for name in rows[0]}
 
     def _read_history(self, step):
         """The first `step` rows; nine digits give a float32 back bit by bit."""

@@ -51,6 +51,11 @@ def of(recipe, width, height):
     return scales
 
 
+def work(scales):
+    """What an iteration takes, as `progress.Bar` has it: a function of its number, the pixels of its size."""
+    return lambda step: next(scale.width * scale.height for scale in scales if step <= scale.end)
+
+
 def enlarged(image, width, height):
     """[1, H, W, 3] of 0-255 enlarged to [1, height, width, 3] by cubic interpolation, clipped to what pixels are."""
     large = skimage.transform.resize(image[0], (height, width), order=3, mode='edge', preserve_range=True, clip=False)
@@ -62,7 +67,7 @@ def train(make, scales, run, callback=None, restart=False):
 
     make: a Scale -> its `StyleTransfer`, not built, with `run` as its own
     """
-    step = 0 if restart else run.newest()
+    step = begun = 0 if restart else run.newest()
     for scale in scales:
         if step >= scale.end and scale is not scales[-1]:
             continue
@@ -76,6 +81,6 @@ def train(make, scales, run, callback=None, restart=False):
         outcome = machine.train(scale.end - scale.begin, callback, restart and not scale.begin, hands_in=last)
         step = outcome.step
         if last or outcome.ending == 'stopped':
-            return outcome
+            return outcome._replace(begun=begun)
         del machine
         gc.collect()  # its graph refers to itself, and would stay beside the next, larger one

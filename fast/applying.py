@@ -13,7 +13,6 @@ import utils
 from engine.messages import UserError
 from fast import rendering, video
 
-SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')  # taken from a folder
 WRITTEN = ('.gif', '.jpeg', '.jpg', '.png')  # a picture of another kind is written as PNG
 PIPE = Path('-')  # standard input or output
 
@@ -25,7 +24,7 @@ def destinations(sources, out, name):
     one of the photos, and where there is nothing to do.
     """
     found = [pair for source in sources for pair in _below(source, out)]
-    if out == PIPE or out.suffix.lower() in SUFFIXES + video.SUFFIXES:
+    if out == PIPE or out.suffix.lower() in utils.SUFFIXES + video.SUFFIXES:
         if len(found) != 1:
             raise UserError(f'--out {out}: takes one picture, and there are {len(found)} photos; name a folder')
         targets = {out: found[0][0]}
@@ -60,13 +59,7 @@ def _below(source, out):
     if out.resolve() == source.resolve():
         raise UserError(f'--out {out}: is the folder of the photos; name another, so that pictures are not taken for '
                         'photos the next time')
-    left_out = [out.resolve()] if source.resolve() in out.resolve().parents else []
-    found = [(path, path.relative_to(source)) for path in sorted(source.rglob('*'))
-             if path.suffix.lower() in SUFFIXES and path.is_file()
-             and not any(folder in path.resolve().parents for folder in left_out)]
-    if not found:
-        raise UserError(f'{source}: no images in this folder; they end in {", ".join(SUFFIXES)}')
-    return found
+    return [(path, path.relative_to(source)) for path in utils.images_below(source, out)]
 
 
 @contextlib.contextmanager
