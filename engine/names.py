@@ -1,5 +1,6 @@
 """Names of runs: folders of the same name in outputs/, checkpoints/ and graphs/."""
 
+import collections
 import hashlib
 import os
 import re
@@ -26,3 +27,11 @@ def of_files(*parts):
         return checked(name)
     mark = '-' + hashlib.sha256(os.fsencode(wanted)).hexdigest()[:8]
     return checked(os.fsencode(name)[:LONGEST - len(mark)].decode(errors='ignore') + mark)
+
+
+def distinct(paths):
+    """A name to show for each path: its stem, or with its suffix, or all of it where another one has the same."""
+    def spelled(path):
+        return path.stem, path.name, str(path)
+    taken = collections.Counter(name.casefold() for path in paths for name in dict.fromkeys(spelled(path)))
+    return [next((name for name in spelled(path) if taken[name.casefold()] == 1), str(path)) for path in paths]

@@ -52,7 +52,8 @@ def test_every_room_that_loads_tensorflow_quiets_it_first():
 
 def test_the_root_is_the_card_and_the_commands():
     assert {path.name for path in shipped.ROOT.glob('*.py')} == {
-        'style_transfer.py', 'load_vgg.py', 'utils.py', 'recipes.py', 'reconstruct.py', 'fast_style_transfer.py'}
+        'style_transfer.py', 'load_vgg.py', 'utils.py', 'recipes.py', 'reconstruct.py', 'fast_style_transfer.py',
+        'catalogue.py'}
 
 
 def test_lines_are_of_120_characters_at_most():

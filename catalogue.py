@@ -1,0 +1,121 @@
+"""A catalogue: every photo in every style, a small picture each, and one page to look at them all.
+
+    python catalogue.py --content PHOTOS --style PAINTINGS
+
+Both are folders or images. The page is outputs/<name>/index.html, and needs nothing but its folder. The same command
+goes on where it was, also after images were added.
+"""
+
+import argparse
+import gc
+import sys
+import time
+from pathlib import Path
+
+from engine import quiet  # before all that takes long to load
+
+import load_vgg
+import recipes
+import utils
+from engine import catalogues, flags, messages, parsing, progress, scales
+from engine.messages import UserError
+from style_transfer import StyleTransfer
+
+SIZE = 384
+OFFERED = {recipes.MODERN.name: recipes.MODERN, **recipes.RECIPES}
+
+
+def images(sources):
+    """The paths of the images that some files and folders are, each once. Raises `UserError` where one has none."""
+    found = [path for source in sources
+             for path in (utils.images_below(source, 'outputs') if source.is_dir() else [source])]
+    if missing := [path for path in found if not path.exists()]:
+        raise UserError(f'{missing[0]}: no such image or folder')
+    return list({path.resolve(): path for path in found}.values())
+
+
+def train(catalogue, content, style, recipe, args, command):
+    """Make the picture of a pair, or go on with it; return whether it was stopped. One that is there stays.
+
+    command: a function that gives the flags of style_transfer.py for a `StyleTransfer`
+    """
+    width, height = flags.fitted(content, catalogue.size)
+    sizes = scales.of(recipe, width, height)
+    n_iters = sizes[-1].end
+    if catalogue.finished(content, style, n_iters):
+        return False
+    print(f'{content} in the style of {style}, {width}×{height}')
+    start_time = time.time()
+    machine = StyleTransfer(content, style, width, height, recipe=recipe, vgg=args.vgg, seed=flags.seed(args, recipe),
+                            precision=flags.precision(args, recipe), threads=args.threads,
+                            name=catalogue.run_name(content, style))
+    machine.command = command(machine)
+    machine.check_memory()
+    # what lies under its name and is another run is of images that have changed since
+    restart = args.restart or not machine.run.begun()
+    with progress.Bar(n_iters, scales.work(sizes)) as bar:
+        outcome = machine.train_scales(bar, restart)
+    seconds = time.time() - start_time
+    if not progress.ended(outcome, machine.run.name, args.restart):
+        catalogue.begun(machine.run.name, outcome, seconds)
+        return True
+    catalogue.done(machine, outcome, seconds, sizes)
+    print(f'{machine.run.outputs / "final.png"}: {outcome.step} iterations, {seconds:.1f} s')
+    return False
+
+
+def _flags(argv):
+    parser = parsing.Parser(description=__doc__.split('\n')[0])
+    for kind, what in (('content', 'photos'), ('style', 'styles')):
+        parser.add_argument(f'--{kind}', type=Path, nargs='+', required=True, metavar='DIR',
+                            help=f'folders of {what}, or images')
+    parser.add_argument('--size', type=parsing.whole_number(*flags.SIDES), default=SIZE, metavar='N',
+                        help='the longer side of each picture, in pixels, '
+                        f'{flags.SIDES[0]} to {flags.SIDES[1]} (default: %(default)s)')
+    flags.add_training(parser)
+    flags.add_strength(parser)
+    flags.add_recipe(parser, OFFERED)
+    parser.add_argument('--name', default='catalogue', help='of the folder in outputs, and what the names of the runs '
+                        'begin with (default: %(default)s)')
+    return parser, parser.parse_args(argv)
+
+
+def _command(parser, args, machine):
+    """The flags of style_transfer.py that make the picture of a `StyleTransfer` again."""
+    given = {name: value for name, value in vars(args).items() if name not in ('size', 'recipe')}
+    longer = 'width' if machine.img_width >= machine.img_height else 'height'  # the other follows the photo's shape
+    given |= {'content': machine.content_path, 'style': machine.style_paths, longer: args.size}
+    return ['--recipe', args.recipe, *flags.command(parser, argparse.Namespace(**given), machine.precision)]
+
+
+@messages.command_line
+def main(argv=None):
+    """Make the pictures, those that an earlier call has left unfinished too, and the page; return the exit status."""
+    parser, args = _flags(argv)
+    recipe = flags.recipe(args, OFFERED)
+    weights = load_vgg.read_weights(load_vgg.find_weights(args.vgg))
+    settings = {**recipe.identity(), 'seed': flags.seed(args, recipe), 'vgg': utils.file_hash(weights.path)}
+    catalogue = catalogues.Catalogue(args.name, images(args.content), images(args.style), args.size, settings,
+                                     recipes.defaults())
+    print(f'{len(catalogue.contents)} × {len(catalogue.styles)} pictures, {recipe.name}; the page, which grows, is '
+          f'{catalogue.page}\nweights {weights.path}: {weights.description}')
+    with catalogue.claimed(args.restart):
+        for content, style in catalogue.pairs:
+            try:
+                if train(catalogue, content, style, recipe, args, lambda machine: _command(parser, args, machine)):
+                    return 130
+            except Exception as error:
+                reason = messages.reason(error)
+                if isinstance(error, OSError) or not reason:  # a full disk is one for all pairs
+                    raise
+                catalogue.failed(content, style, reason)
+                print(f'{content} in the style of {style}: {reason}', file=sys.stderr)
+            gc.collect()  # a graph refers to itself, and would stay beside the next one
+        catalogue.write()
+        failures = catalogue.failures()
+    print(f'{catalogue.page}: {len(catalogue.pairs) - len(failures)} pictures, {len(failures)} failed')
+    return 1 if failures else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
