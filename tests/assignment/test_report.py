@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from assignment import report
+from assignment import diagram, report
 
 
 def test_curves_are_the_losses_of_the_run(run_folder):
@@ -23,7 +23,7 @@ def test_curves_are_the_losses_of_the_run(run_folder):
 
 
 def test_the_graph_is_that_of_the_method(run_folder):
-    names, edges = report.blocks(report.read(run_folder / 'graphs/r').graph)
+    names, edges = diagram.blocks(report.read(run_folder / 'graphs/r').graph)
     assert {'input', 'vgg/conv1_1', 'vgg/avgpool1', 'vgg/conv5_1', 'losses', 'optimizer', 'summaries'} <= set(names)
     assert {('input', 'vgg/conv1_1'), ('vgg/conv1_1', 'vgg/conv1_2'), ('vgg/conv1_2', 'vgg/avgpool1'),
             ('vgg/avgpool1', 'vgg/conv2_1'), ('vgg/conv4_2', 'losses'), ('losses', 'optimizer')} <= edges

@@ -1,0 +1,90 @@
+"""A run's graph as a block diagram of its name scopes."""
+
+import re
+
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+import numpy as np
+
+import utils
+
+COLOURS = {'input': '#f2c14e', 'vgg': '#a7c7e7', 'losses': '#f4a6a6', 'optimizer': '#b7e4c7', 'summaries': '#dddddd'}
+SCOPES = tuple(COLOURS)  # as data flows
+WIDE, HIGH = 0.48, 0.23  # half of a block of the diagram
+
+
+def blocks(graph):
+    """The graph's name scopes and the data between them: (names in order of their first node, set of (from, to))."""
+    def block(node):
+        top, *rest = node.lstrip('^').partition(':')[0].split('/')
+        if top == 'vgg' and len(rest) > 1:
+            return f'vgg/{rest[0]}'
+        return top if top in SCOPES else None
+    names, edges = {}, set()
+    for node in graph.node:
+        if here := block(node.name):
+            names[here] = None
+            edges |= {(there, here) for there in map(block, node.input) if there and there != here}
+    return list(names), edges
+
+
+def _places(names):
+    """Block -> (x, y): the input, VGG's layers with one of its five blocks a row, then losses, optimizer, summaries."""
+    places, rows = {'input': (0., 0.)}, {}
+    for name in names:
+        if name.startswith('vgg/'):
+            digits = re.search(r'(\d)', name)
+            rows.setdefault(int(digits[1]) if digits else 0, []).append(name)
+    for y, row in enumerate(rows[key] for key in sorted(rows)):
+        places |= {name: (1.4 + 1.25 * x, -float(y)) for x, name in enumerate(row)}
+    right = max((x for x, _ in places.values()), default=0) + 2
+    middle = -(len(rows) - 1) / 2
+    return places | {'losses': (right, middle), 'optimizer': (right + 1.6, middle + 1),
+                     'summaries': (right + 1.6, middle - 1)}
+
+
+def _path(there, here, places, bottom):
+    """The corners of an arrow between two blocks, of data that flow from `there` to `here`; None for one not drawn."""
+    (x, y), (u, v) = places[there], places[here]
+    if there.startswith('vgg/') and here.startswith('vgg/'):
+        if y == v:
+            return [(x + WIDE, y), (u - WIDE, v)]
+        return [(x, y - HIGH), (x, y - 0.62), (u, y - 0.62), (u, v + HIGH)]  # to the next row
+    if there.startswith('vgg/') and here == 'losses':
+        return [(x + 0.2, y - HIGH), (x + 0.2, y - 0.4), (u - 1, y - 0.4), (u - 1, v), (u - WIDE, v)]
+    if there == 'input' and here.startswith('vgg/'):
+        return [(x + WIDE, y), (u - WIDE, v)] if y == v else None
+    if there == 'input' and here in ('losses', 'summaries'):  # the total variation, the picture
+        low = bottom - (0.62 if here == 'losses' else 0.8)
+        return [(x - 0.1 if here == 'summaries' else x + 0.1, y - HIGH),
+                (x - 0.1 if here == 'summaries' else x + 0.1, low), (u, low), (u, v - HIGH)]
+    if there == 'losses':
+        return [(x + WIDE, y), ((x + u) / 2, y), ((x + u) / 2, v), (u - WIDE, v)]
+    return None  # gradients, which go back along all the arrows
+
+
+def draw(path, graph):
+    """A block diagram of the graph's scopes on one page: arrows are data that flow from one to the other."""
+    names, edges = blocks(graph)
+    places = {name: place for name, place in _places(names).items() if name in names}
+    bottom = min(y for _, y in places.values())
+    figure = Figure(figsize=(13, 7), layout='constrained')
+    axes = figure.subplots()
+    axes.set_axis_off()
+    for there, here in sorted(edge for edge in edges if set(edge) <= set(places)):
+        if corners := _path(there, here, places, bottom):
+            colour = '#c0504d' if here == 'losses' else '#555555'
+            axes.plot(*zip(*corners[:-1]), color=colour, lw=1.2, zorder=1, solid_joinstyle='round')
+            axes.annotate('', corners[-1], corners[-2], zorder=1,
+                          arrowprops=dict(arrowstyle='-|>', color=colour, lw=1.2, shrinkA=0, shrinkB=0))
+    for name, (x, y) in places.items():
+        axes.add_patch(FancyBboxPatch((x - WIDE + 0.06, y - HIGH + 0.06), 2 * WIDE - 0.12, 2 * HIGH - 0.12, zorder=2,
+                                      boxstyle='round,pad=0.06', facecolor=COLOURS[name.partition('/')[0]],
+                                      edgecolor='#444444'))
+        axes.text(x, y, name.removeprefix('vgg/'), ha='center', va='center', fontsize=9, zorder=3)
+    xs, ys = np.transpose(list(places.values()))
+    axes.set(xlim=(xs.min() - 0.8, xs.max() + 0.8), ylim=(bottom - 1, ys.max() + 0.6))
+    axes.set_title('data flow forwards; the optimizer\'s gradients go back along the same arrows and change the input',
+                   fontsize=10)
+    with utils.whole_file(path) as part:
+        figure.savefig(part, dpi=110)
