@@ -9,6 +9,7 @@ A region of `style_transfer.py` or `load_vgg.py` begins with a comment `# step 2
 import functools
 import itertools
 import modulefinder
+import os
 import re
 import shutil
 import sys
@@ -23,6 +24,7 @@ from engine.messages import UserError
 TODO = ('style_transfer.py', 'load_vgg.py')  # what the student fills in
 VERSION = 1  # of what starter and grader agree on; see tests/assignment/test_make_starter.py for when to raise it
 MARK = re.compile(r'# starter version (\d+)\n')  # first line of each of its files
+TOOLS = ('assignment/__init__.py', 'assignment/report.py', 'assignment/page.py', 'assignment/diagram.py')
 PAPERS = ('requirements.txt', 'LICENSE')
 FOLDERS = ('content', 'styles', 'weights')
 HANDOUTS = ('README.md', 'README.zh.md')
@@ -87,31 +89,39 @@ def given():
 
 
 def make(folder):
-    """Write the student's folder, which must be new or empty. Raises `UserError`."""
-    folder = Path(folder).expanduser()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    """Write the student's folder, which must be new or empty; of a link, what it leads to. Raises `UserError`."""
+    folder = Path(os.path.realpath(folder.expanduser()))
+    new = not folder.exists()
+    if not new and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f'{folder}: there is something already; name a new folder')
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix='.part-') as place:
+    with tempfile.TemporaryDirectory(dir=folder.parent if new else folder, prefix='.part-') as place:
         starter = Path(place, 'starter')
         starter.mkdir()
-        for name in TODO:
-            text = without_solution((shipped.ROOT / name).read_text(encoding='utf-8'))
-            (starter / name).write_text(f'# starter version {VERSION}\n{text}', encoding='utf-8')
-        give(starter)
-        for name in HANDOUTS:
-            shutil.copy(shipped.ROOT / 'assignment' / name, starter)
-        for name in FOLDERS:
-            shutil.copytree(shipped.ROOT / name, starter / name,
-                            ignore=shutil.ignore_patterns('__pycache__', '*.py', '*imagenet*'))
-        if folder.exists():
-            folder.rmdir()
-        starter.rename(folder)
+        _fill(starter)
+        if new:
+            starter.rename(folder)
+        else:  # somebody may stand in it
+            for path in starter.iterdir():
+                path.rename(folder / path.name)
 
 
-def give(folder):
-    """Copy what is given into the folder."""
-    for name in given():
+def _fill(starter):
+    """Write what the student gets into a folder."""
+    for name in TODO:
+        text = without_solution((shipped.ROOT / name).read_text(encoding='utf-8'))
+        (starter / name).write_text(f'# starter version {VERSION}\n{text}', encoding='utf-8')
+    give(starter, given() + list(TOOLS))
+    for name in HANDOUTS:
+        shutil.copy(shipped.ROOT / 'assignment' / name, starter)
+    for name in FOLDERS:
+        shutil.copytree(shipped.ROOT / name, starter / name,
+                        ignore=shutil.ignore_patterns('__pycache__', '*.py', '*imagenet*'))
+
+
+def give(folder, names=None):
+    """Copy files of the project, what is given if nobody names any, into the folder."""
+    for name in given() if names is None else names:
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(shipped.ROOT / name, folder / name)
 

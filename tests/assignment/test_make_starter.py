@@ -7,11 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from engine import shipped
-from assignment import check, make_starter, report
+from assignment import check, make_starter
 
 
 @pytest.fixture(scope='module')
@@ -40,8 +41,8 @@ def test_it_says_what_to_do_and_holds_nothing_of_the_solution(folder):
             block = '\n'.join(lines)
             assert block not in everything
         assert ' done' not in text and '# step' not in text
-    assert (not list(folder.rglob('test*')) and not list(folder.rglob('assignment'))
-            and not (folder / 'fast_style_transfer.py').exists())
+    assert not list(folder.rglob('test*')) and not (folder / 'fast_style_transfer.py').exists()
+    assert {path.relative_to(folder).as_posix() for path in folder.glob('assignment/*')} == set(make_starter.TOOLS)
 
 
 def test_what_is_given_is_the_real_code(folder):
@@ -95,7 +96,20 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ['notes.txt']
 
 
-def test_a_student_fills_it_in_step_by_step_and_hands_in(folder):
+@pytest.mark.parametrize('name', ['link', '.', 'link to nothing', 'new/er'])
+def test_where_it_is_made(workdir, name):
+    Path('empty').mkdir()
+    Path('link').symlink_to('empty')
+    Path('link to nothing').symlink_to('later')
+    place = {'link': 'empty', 'link to nothing': 'later'}.get(name, name)
+    if name == '.':
+        os.chdir('empty')
+    assert make_starter.main([name]) == 0
+    assert {*make_starter.TODO, 'README.md', 'weights', 'engine'} <= {path.name for path in Path(place).iterdir()}
+    assert not list(workdir.rglob('.part-*')) and Path(workdir, 'link').is_symlink()
+
+
+def test_a_student_fills_it_in_step_by_step_and_hands_in(folder, tiny_vgg):
     """Every step fails at first; each turns green as its regions are filled in; then training and the report."""
     hints = tuple(f'still to do: {region.hint} ({name}, line'
                   for name in make_starter.TODO for region, _ in solutions(name))
@@ -115,9 +129,15 @@ def test_a_student_fills_it_in_step_by_step_and_hands_in(folder):
         assert [set(items.values()) for items in pool.map(check.check_step, stages, range(1, 6))] == 5 * [{None}]
     for name in make_starter.TODO:
         shutil.copy(stages[-1] / name, folder)
-    done = subprocess.run([sys.executable, 'style_transfer.py', '--width', '48', '--iterations', '12'],
+    # by nothing but what is in the folder
+    train_and_report = """if True:
+        import sys, style_transfer
+        assert style_transfer.main(['--width', '48', '--iterations', '12', '--vgg', sys.argv[1], '--name', 'r']) == 0
+        from assignment import report
+        assert report.main(['outputs/r']) == 0
+        assert report.__file__.startswith(sys.argv[2])"""
+    done = subprocess.run([sys.executable, '-c', train_and_report, tiny_vgg, folder],
                           cwd=folder, text=True, capture_output=True)
     assert done.returncode == 0, done.stderr
-    run = next((folder / 'outputs').iterdir())
-    assert report.main([str(run)]) == 0
-    assert {path.name for path in (folder / 'report').iterdir()} == {'losses.png', 'graph.png', 'report.md'}
+    assert {path.name for path in (folder / 'report').iterdir()} == {
+        'losses.png', 'graph.png', 'report.md', 'report.pdf'}
