@@ -63,28 +63,35 @@ def _path(there, here, places, bottom):
     return None  # gradients, which go back along all the arrows
 
 
-def draw(path, graph):
-    """A block diagram of the graph's scopes on one page: arrows are data that flow from one to the other."""
+def draw_on(axes, graph, size):
+    """Draw the blocks, and arrows for data that flow from one to the other; size: of the letters, in points."""
     names, edges = blocks(graph)
     places = {name: place for name, place in _places(names).items() if name in names}
-    bottom = min(y for _, y in places.values())
-    figure = Figure(figsize=(13, 7), layout='constrained')
-    axes = figure.subplots()
     axes.set_axis_off()
+    if not places:
+        axes.text(0.5, 0.5, f'the graph has none of the name scopes {", ".join(SCOPES)}', ha='center', fontsize=size)
+        return
+    bottom = min(y for _, y in places.values())
     for there, here in sorted(edge for edge in edges if set(edge) <= set(places)):
         if corners := _path(there, here, places, bottom):
             colour = '#c0504d' if here == 'losses' else '#555555'
-            axes.plot(*zip(*corners[:-1]), color=colour, lw=1.2, zorder=1, solid_joinstyle='round')
-            axes.annotate('', corners[-1], corners[-2], zorder=1,
-                          arrowprops=dict(arrowstyle='-|>', color=colour, lw=1.2, shrinkA=0, shrinkB=0))
+            axes.plot(*zip(*corners[:-1]), color=colour, lw=size / 8, zorder=1, solid_joinstyle='round')
+            axes.annotate('', corners[-1], corners[-2], zorder=1, arrowprops=dict(
+                arrowstyle='-|>', color=colour, lw=size / 8, mutation_scale=size, shrinkA=0, shrinkB=0))
     for name, (x, y) in places.items():
         axes.add_patch(FancyBboxPatch((x - WIDE + 0.06, y - HIGH + 0.06), 2 * WIDE - 0.12, 2 * HIGH - 0.12, zorder=2,
                                       boxstyle='round,pad=0.06', facecolor=COLOURS[name.partition('/')[0]],
-                                      edgecolor='#444444'))
-        axes.text(x, y, name.removeprefix('vgg/'), ha='center', va='center', fontsize=9, zorder=3)
+                                      edgecolor='#444444', lw=size / 9))
+        axes.text(x, y, name.removeprefix('vgg/'), ha='center', va='center', fontsize=size, zorder=3)
     xs, ys = np.transpose(list(places.values()))
     axes.set(xlim=(xs.min() - 0.8, xs.max() + 0.8), ylim=(bottom - 1, ys.max() + 0.6))
     axes.set_title('data flow forwards; the optimizer\'s gradients go back along the same arrows and change the input',
-                   fontsize=10)
+                   fontsize=size + 1)
+
+
+def draw(path, graph):
+    """Write the diagram as a picture."""
+    figure = Figure(figsize=(13, 7), layout='constrained')
+    draw_on(figure.subplots(), graph, 9)
     with utils.whole_file(path) as part:
         figure.savefig(part, dpi=110)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from assignment import diagram, report
+from assignment import diagram, page, report
 
 
 def test_curves_are_the_losses_of_the_run(run_folder):
@@ -32,19 +32,65 @@ def test_the_graph_is_that_of_the_method(run_folder):
     assert to_losses == {f'vgg/conv{layer}' for layer in ('1_1', '2_1', '3_1', '4_1', '4_2', '5_1')}
 
 
-def test_the_report_is_whole(run_folder, monkeypatch, tmp_path):
+def test_the_report_is_whole_and_made_again_keeps_what_the_student_wrote(run_folder, monkeypatch, tmp_path):
     copy = tmp_path / 'copy'
     shutil.copytree(run_folder / 'graphs', copy / 'graphs')  # nothing but the event files
-    assert report.main([str(copy / 'outputs/r')]) == 0
+    monkeypatch.chdir(copy)
+    assert report.main(['outputs/r']) == 0
     text = (copy / 'report/report.md').read_text()
     assert '60 iterations, ' in text and '| learning_rate | 2.0 |' in text and '| seed | 0 |' in text
     for name in re.findall(r'\((\w+\.png)\)', text):
         image = iio.imread(copy / 'report' / name)
         assert min(image.shape[:2]) > 300 and image.std() > 10
     assert len(re.findall(r'\((\w+\.png)\)', text)) == 2
-    monkeypatch.chdir(run_folder)
-    assert report.main(['outputs/r', '--out', str(tmp_path / 'elsewhere')]) == 0
-    assert (tmp_path / 'elsewhere/report.md').exists() and not (run_folder / 'report').exists()
+    written = text.replace('…', 'They fall, for $5.', 2)
+    (copy / 'report/report.md').write_text(written.replace('60 iterations', '61 iterations'))
+    (copy / 'report').rename(tmp_path / 'elsewhere')
+    assert report.main([str(copy / 'outputs/r'), '--out', str(tmp_path / 'elsewhere')]) == 0
+    assert (tmp_path / 'elsewhere/report.md').read_text() == written and not (copy / 'report').exists()
+    pdf = (tmp_path / 'elsewhere/report.pdf').read_bytes()
+    assert pdf.startswith(b'%PDF') and len(re.findall(rb'/Type /Page\b', pdf)) == 1 and b'/Title (r)' in pdf
+
+
+@pytest.mark.parametrize('before, told', [
+    (b'# r\n\nMy three sentences.\n', 'has no line'), (b'\xb5\xc4', 'not in UTF-8')])
+def test_answers_that_cannot_be_told_from_the_rest_are_not_lost(run_folder, tmp_path, capsys, before, told):
+    (tmp_path / 'report.md').write_bytes(before)
+    assert report.main([str(run_folder / 'outputs/r'), '--out', str(tmp_path)]) == 2
+    assert told in capsys.readouterr().err and (tmp_path / 'report.md').read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ['report.md']
+
+
+@pytest.fixture(scope='module')
+def events(run_folder):
+    return report.read(run_folder / 'graphs/r')
+
+
+@pytest.mark.parametrize('sheet, answer, whole', [
+    (None, 'They fall.', True), (np.zeros((30, 120, 3), np.uint8), '、'.join(map(str, range(250))), True),
+    (np.zeros((300, 50, 3), np.uint8), ' '.join(f'{i} and more' for i in range(900)), False)])
+def test_the_page_has_everything_within_its_margins_and_nothing_over_another(events, sheet, answer, whole):
+    figure, _ = page.composed('r', 'told', events, sheet, f'\n## Name\n\nAda\n\n## Why?\n\n> {answer}\n')
+    figure.draw_without_rendering()
+    boxes = [(text.get_text(), text.get_window_extent().transformed(figure.dpi_scale_trans.inverted()))
+             for text in figure.texts if text.get_text().strip()]
+    assert {'r', 'told', 'Name', 'Ada', 'Why?', 'learning_rate', '2.0', 'conv1_1 … conv5_1'} <= {*dict(boxes)}
+    for _, box in boxes:
+        assert box.x0 > 0.5 and box.x1 < page.PAPER[0] - 0.5 and box.y0 > 0.5 and box.y1 < page.PAPER[1] - 0.5
+    answers = boxes[2:[text for text, _ in boxes].index('content')]  # down to the first setting
+    assert all(below.y1 <= above.y0 + 0.02 for (_, above), (_, below) in zip(answers, answers[1:]))
+    panels = [axes.get_tightbbox().transformed(figure.dpi_scale_trans.inverted()) for axes in figure.axes]
+    assert len(panels) == (sheet is not None) + page.PICTURES + 3 + 1
+    assert not any(panel.y0 < box.y1 - 0.02 and box.y0 < panel.y1 - 0.02 for panel in panels for _, box in boxes)
+    written = ''.join(text for text, _ in answers[3:]).replace(' ', '')
+    assert written == answer.replace(' ', '') if whole else answers[-1][0] == page.TOO_LONG
+
+
+def test_letters_that_no_font_has_are_told(events, monkeypatch):
+    own = [font for font in page.font_manager.fontManager.ttflist if font.name == 'DejaVu Sans']
+    monkeypatch.setattr(page.font_manager.fontManager, 'ttflist', own)
+    letters = page.Letters('a Gram-mátrix 损失 α/β …\n')
+    assert letters.families == ['DejaVu Sans'] and letters.missing == set('损失')
 
 
 def test_events_that_are_cut_short_count_up_to_there(run_folder, tmp_path):
@@ -55,16 +101,35 @@ def test_events_that_are_cut_short_count_up_to_there(run_folder, tmp_path):
     assert events.curves['total_loss'][0][:8] == [1, 2, 3, 4, 5, 10, 20, 40]
 
 
-def test_a_pause_between_two_sessions_does_not_count(workdir):
+def logged(folder, points, scope='input/'):
+    """Write an event file of points (tag, step, seconds) with a graph of one op."""
     with tf.Graph().as_default() as graph:
-        tf.zeros([1], name='input/in_img')
-        writer = tf.summary.FileWriter('graphs/r', graph)
-    for step, seconds in ((1, 0.5), (2, 1), (10, 5), (20, 5000), (40, 5010)):
-        summary = tf.Summary(value=[tf.Summary.Value(tag='total_loss', simple_value=40 / step)])
+        tf.zeros([1], name=scope + 'in_img')
+        writer = tf.summary.FileWriter(str(folder), graph)
+    for tag, step, seconds in points:
+        summary = tf.Summary(value=[tf.Summary.Value(tag=tag, simple_value=40 / (1 + step))])
         writer.add_event(tf.Event(wall_time=1e9 + seconds, step=step, summary=summary))
     writer.close()
+
+
+@pytest.mark.parametrize('points, told', [
+    ([('total_loss', step, seconds) for step, seconds in ((1, 0.5), (2, 1), (10, 5), (20, 5000), (40, 5010))],
+     '40 iterations, 0.500 s each (median).'),  # a pause between two sessions does not count
+    ([('total_loss', 7, 0)], '7 iterations.'),
+    ([('a_mine', 3, 9), *(('summaries/total_loss', step, step / 4) for step in (1, 2, 5)), ('a_mine', 90, 10)],
+     '5 iterations, 0.250 s each (median).'),
+])
+def test_what_few_or_other_summaries_say(workdir, points, told):
+    logged('graphs/r', points, scope='')  # of none of the known scopes
     assert report.main(['outputs/r']) == 0
-    assert '40 iterations, 0.500 s each (median)' in Path('report/report.md').read_text()
+    assert told in Path('report/report.md').read_text()
+    assert next(iter(report.read('graphs/r').curves)) == 'total_loss'
+
+
+def test_summaries_without_a_step_end_in_one_line(workdir, capsys):
+    logged('graphs/r', [('total_loss', 0, seconds) for seconds in range(5)])
+    assert report.main(['outputs/r']) == 2
+    assert 'all 5 summaries are of iteration 0' in capsys.readouterr().err and not Path('report').exists()
 
 
 @pytest.mark.parametrize('content', [None, b'', b'no events'])
