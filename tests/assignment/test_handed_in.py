@@ -1,0 +1,156 @@
+"""A run that is handed in: one that is what it says has nothing to look at, every other way to differ is named."""
+
+import hashlib
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from engine import shipped
+from assignment import handed_in, report
+
+
+@pytest.fixture
+def handed(run_folder, images, tiny_vgg, tmp_path, monkeypatch):
+    """graphs/r in a student's folder, with the student's own images beside it."""
+    monkeypatch.setattr(handed_in.load_vgg, 'SEARCHED', (shipped.ROOT / 'no such.mat', tiny_vgg))
+    shutil.copytree(run_folder / 'graphs', tmp_path / 'graphs')
+    for path, room in zip(images, ('content', 'styles')):
+        (tmp_path / room).mkdir()
+        shutil.copy(path, tmp_path / room / 'mine.png')
+    return tmp_path / 'graphs/r'
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """The first losses are taken for right."""
+    monkeypatch.setattr(handed_in, '_of_first', lambda run, events, recipe: [])
+
+
+def changed(run, change):
+    """Put every event of a run through `change`, which says whether it stays."""
+    for path in sorted(run.iterdir()):
+        events = list(tf.train.summary_iterator(str(path)))
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for event in events:
+                if change(event):
+                    writer.write(event.SerializeToString())
+
+
+def scalars(event):
+    return [value for value in event.summary.value if value.WhichOneof('value') == 'simple_value']
+
+
+def setting(old, new):
+    """A change of the table of settings."""
+    def change(event):
+        for value in event.summary.value:
+            if value.tag == 'settings':
+                assert old in value.tensor.string_val[0]
+                value.tensor.string_val[0] = value.tensor.string_val[0].replace(old, new)
+        return True
+    return change
+
+
+def times(name, factor, from_step=0):
+    """A change of the values of a loss."""
+    def change(event):
+        for value in scalars(event):
+            if value.tag.endswith(name) and event.step >= from_step:
+                value.simple_value *= factor
+        return True
+    return change
+
+
+def without(name, step=None):
+    """A change that takes a curve away, or one point of it."""
+    def change(event):
+        if event.HasField('summary') and step in (None, event.step):
+            kept = [value for value in event.summary.value if not value.tag.endswith(name)]
+            del event.summary.value[:]
+            event.summary.value.extend(kept)
+        return True
+    return change
+
+
+def test_a_run_that_fits_has_its_length_to_look_at_alone(handed, capsys, monkeypatch):
+    assert handed_in.main([str(handed.parent.parent)]) == 1
+    assert capsys.readouterr().out == f'{handed}: 1 to look at\n  60 iterations; the handout asks for at least 200\n'
+    monkeypatch.setattr(handed_in, 'LEAST', 60)
+    monkeypatch.setattr(handed_in, 'first_losses', lambda settings, recipe, folder, steps: {
+        step: {name: dict(zip(*points))[step] for name, points in report.read(handed).curves.items()}
+        for step in steps})
+    assert handed_in.main([str(handed)]) == 0
+    assert capsys.readouterr().out == f'{handed}: the curves fit the settings\n'
+
+
+def test_first_losses_of_other_settings_are_told(handed):
+    changed(handed, setting(b'| pooling | avg |', b'| pooling | max |'))
+    found = handed_in.findings(handed)
+    assert found[1].startswith('content_loss of iteration 1 is ') and '; these settings give ' in found[1]
+    assert len(found) == 7  # every loss of two iterations
+
+
+@pytest.mark.parametrize('change, told', [
+    (times('style_loss', 1.5), 'total_loss of iteration 1 is '),
+    (times('_loss', 1e-9, 60), ''),
+    (times('_loss', 1e9, 60), 'the total loss does not fall: '),
+    (times('_loss', np.nan, 60), 'some losses are not finite'),
+    (lambda event: event.step != 20 or not event.summary.value, '1 iterations are missing that the recipe cs20 logs, '
+                                                                'the first is 20: '),
+    (without('style_loss', 20), 'the losses were not logged'),
+    (lambda event: 'picture' not in str(event), 'no pictures'),
+    (setting(b'style_coefficient', b'other'), 'the event files do not tell the setting style_coefficient'),
+    (without('settings'), 'the event files do not tell the setting content_coefficient'),
+    (without('content_loss'), 'no curve of content_loss'),
+    (setting(b'| style_weight | 1.0 |', b'| style_weight | -1 |'), 'settings that are none: --style-weight -1'),
+    (setting(b'| style_weight | 1.0 |', b'| style_weight | {} |'), 'settings that are none: '),
+    (setting(b'1/(4s)', b'1/s of mine'), 'content_coefficient 1/s of mine: unknown'),
+])
+def test_curves_that_do_not_fit_are_told(handed, quick, change, told):
+    changed(handed, change)
+    found = handed_in.findings(handed)
+    assert any(told in line for line in found) and len(found) == 1 + bool(told)
+
+
+def test_a_graph_without_its_parts_is_told(handed, quick):
+    def change(event):
+        if event.HasField('graph_def'):
+            graph = tf.GraphDef.FromString(event.graph_def)
+            event.graph_def = tf.GraphDef(
+                node=[node for node in graph.node if not node.name.startswith('opt')]).SerializeToString()
+        return True
+    changed(handed, change)
+    assert handed_in.findings(handed)[1:] == ['the graph has no name scope optimizer']
+
+
+@pytest.mark.parametrize('change, told', [
+    (setting(b'| width | 48 |', b'| width | 4800000000000 |'), "its setting width is '4800000000000'"),
+    (setting(b'| scales | 1 |', b'| scales | 2 |'), 'the run is one of several sizes'),
+    (lambda event: event.step > 25 or not event.summary.value or 'settings' in str(event),
+     'there are none of the first 25 iterations'),
+])
+def test_why_the_first_losses_were_not_made_anew(handed, change, told):
+    changed(handed, change)
+    assert handed_in.findings(handed)[-1] == f'the first losses were not made anew: {told}'
+
+
+def test_images_and_weights_that_are_not_here_are_told(handed, images, tiny_vgg, monkeypatch):
+    (handed.parent.parent / 'styles/mine.png').unlink()
+    digits = hashlib.sha256(images[1].read_bytes()).hexdigest()[:8]
+    assert handed_in.findings(handed)[-1].endswith(f'no file here is its style, of SHA-256 {digits}…')
+    (handed.parent.parent / 'styles/link.png').symlink_to(images[1])  # out of the folder
+    assert handed_in.findings(handed)[-1].endswith(f'no file here is its style, of SHA-256 {digits}…')
+
+
+def test_files_that_would_not_end_are_not_read(handed, tmp_path, monkeypatch):
+    monkeypatch.setattr(handed_in, 'LARGEST', 1000)
+    assert handed_in.findings(handed) == [f'{handed}: event files of more than 0 MB']
+    (handed / 'events.out.tfevents.9.x').symlink_to('/dev/zero')
+    assert handed_in.findings(handed) == [f'{handed / "events.out.tfevents.9.x"}: a link, or no file']
+
+
+def test_nothing_handed_in_ends_in_one_line(tmp_path, capsys):
+    assert handed_in.main([str(tmp_path)]) == 2
+    assert 'no event files there' in capsys.readouterr().err
