@@ -1,0 +1,277 @@
+"""The assignment as a notebook: the handout's steps, a cell for each method to fill in, a check below it.
+
+    python -m assignment.make_starter --notebook ~/hw2        makes one
+    python -m assignment.notebook ~/hw2/style_transfer.ipynb  puts its methods into the two files beside it, for check
+"""
+
+import ast
+import itertools
+import json
+import re
+import sys
+import textwrap
+from pathlib import Path
+from typing import NamedTuple
+
+import utils
+from engine import messages, parsing, shipped
+from engine.messages import UserError
+from assignment.regions import MORE, TODO, VERSION, regions, without_solution
+
+NAME = 'style_transfer.ipynb'
+MARKS = {'otter': '# {} SOLUTION', 'nbgrader': '### {} SOLUTION'}  # around solutions, for those who make both editions
+POINTS = 1  # of a check, and of the written answer
+LARGEST = 50_000_000  # bytes of a notebook, pictures and all
+ANSWER = 'curves'
+HELPERS = 'small_vgg', 'bare', 'value'  # of the checks
+BEGINNING = """# Assignment: style transfer
+
+You write the core of a program that paints one picture in the style of another, by the method of [Gatys, Ecker and
+Bethge (2015)](https://arxiv.org/abs/1508.06576). All of it is there but the methods in the cells below. Run each when
+you have filled it in, and then the check under it, which says nothing where all is right. `README.md` is the handout
+in one piece.""", """import contextlib
+import dataclasses
+import io
+import types
+
+from load_vgg import *  # with all that the files of these methods import: tf, np, …
+from style_transfer import *
+import imageio.v3 as iio
+import matplotlib.pyplot as plt
+from assignment import report
+
+VGG_FILE = None  # of the weights; None for those that ship
+
+
+def method_of(cls):
+    \"\"\"Make the function below a method of the class, in place of the one that is still to do.\"\"\"
+    return lambda function: setattr(cls, function.__name__, function)"""
+TRAINING = """## Train
+
+The photo and the painting that ship; try others, by their paths, and other settings, `recipe=dataclasses.replace(
+recipes.CS20, style_weight=…)` with a `name=` of its own. The same cell again goes on where it was.""", """\
+WIDTH, HEIGHT, ITERATIONS = 333, 250, 300
+machine = StyleTransfer(shipped.CONTENT, shipped.STYLE, WIDTH, HEIGHT, vgg=VGG_FILE)
+machine.build()
+with progress.Bar(ITERATIONS) as shown:
+    machine.train(ITERATIONS, shown)
+assert report.main([str(machine.run.outputs)]) == 0
+for picture in (machine.run.outputs / 'sheet.png', 'report/losses.png', 'report/graph.png'):
+    plt.figure(figsize=(12, 6))
+    plt.imshow(iio.imread(picture))
+    plt.axis('off')"""
+QUESTION = '## What do the curves show, and why? In at most three sentences'
+
+
+class Method(NamedTuple):
+    """A method with something to fill in: its file, class, name, step, and its text there."""
+    file: str
+    cls: str
+    name: str
+    step: int
+    text: str
+
+
+def methods(file, text):
+    """The `Method`s of a file's text, which has markers of regions in it, in order."""
+    lines, found = text.splitlines(), regions(text)
+    for cls in ast.parse(text).body:
+        for node in cls.body if isinstance(cls, ast.ClassDef) else ():
+            inside = [region for region in found if node.lineno <= region.first < node.end_lineno]
+            if inside:  # a last comment is beyond what Python takes for the end
+                last = max(node.end_lineno, inside[-1].last + 1)
+                yield Method(file, cls.name, node.name, inside[0].step, '\n'.join(lines[node.lineno - 1:last]))
+
+
+def _all():
+    """All methods of the two files, in the order of the steps."""
+    found = [method for name in TODO
+             for method in methods(name, (shipped.ROOT / name).read_text(encoding='utf-8'))]
+    return sorted(found, key=lambda method: method.step)
+
+
+def solved(text, mark):
+    """A text with its solutions between marks, the hints above them."""
+    lines = text.splitlines()
+    for region in reversed(regions(text)):
+        inside = lines[region.first:region.last + 1]
+        hint = 1 + len(list(itertools.takewhile(MORE.fullmatch, inside[1:])))
+        done = inside[-1].strip() == f'# step {region.step} done'
+        lines[region.first:region.last + 1] = [*inside[:hint], region.indent + mark.format('BEGIN'),
+                                               *inside[hint:len(inside) - done], region.indent + mark.format('END')]
+    return '\n'.join(lines)
+
+
+def self_checks():
+    """Of the checks' functions: name -> (what its docstring says, its source, the body's source)."""
+    source = (shipped.ROOT / 'assignment' / 'self_checks.py').read_text(encoding='utf-8')
+    lines = source.splitlines()
+    return {node.name: (ast.get_docstring(node), *(textwrap.dedent('\n'.join(lines[first.lineno - 1:node.end_lineno]))
+                                                   for first in (node, node.body[1])))
+            for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
+
+
+def sections():
+    """The sections of the handout, Markdown, in order."""
+    text = (shipped.ROOT / 'assignment' / 'README.md').read_text(encoding='utf-8')
+    return ['## ' + part.strip() for part in re.split('^## ', text, flags=re.M)[1:]]
+
+
+# ------------------------------------------------------------------------------------------------------------ the cells
+
+def cells(edition=None):
+    """The notebook's cells: to fill in, or for a key of MARKS with solutions marked and what that system needs."""
+    cell = {None: _plain, 'otter': _plain, 'nbgrader': _nbgrader}[edition]
+    parts = sections()
+    functions = self_checks()
+    checks = {name: f'# {what}\n{body}' for name, (what, _, body) in functions.items() if name not in HELPERS}
+    first, setup = BEGINNING
+    yield cell('markdown', 'introduction', first)
+    yield cell('markdown', 'unusual', next(part for part in parts if part.startswith('## What is unusual')))
+    yield cell('code', 'setup', '\n\n\n'.join([setup, *(functions[name][1] for name in HELPERS)]))
+    step = 0
+    for name, group in _groups(checks):
+        if group[0].step != step:
+            step = group[0].step
+            yield cell('markdown', f'step-{step}', next(part for part in parts if part.startswith(f'## Step {step}')))
+        tasks = [cell('code', method.name, _method(method, edition), solution=True) for method in group]
+        test = cell('code', f'check-{name.strip("_")}', checks[name], points=POINTS)
+        yield from _question(name, tasks, test) if edition == 'otter' else [*tasks, test]
+    about, train = TRAINING
+    yield cell('markdown', 'training', about)
+    yield _plain('code', 'run', train)  # for students to change in any edition
+    answer = cell('markdown', ANSWER, f'{QUESTION}\n\n…', solution=True, points=POINTS)
+    yield from _question(ANSWER, [answer], None) if edition == 'otter' else [answer]
+
+
+def _groups(checks):
+    """(name of a check, the methods that it needs beyond those before it): it has the name of the first."""
+    found = {}
+    for method in _all():
+        if method.name in checks:
+            found[method.name] = []
+        found[[*found][-1]].append(method)
+    return found.items()
+
+
+def _method(method, edition):
+    text = solved(method.text, MARKS[edition]) if edition else without_solution(method.text)
+    return f'@method_of({method.cls})\n{textwrap.dedent(text).rstrip()}'
+
+
+def _plain(kind, name, source, **about):
+    """A cell, as nbformat has it."""
+    code = {'execution_count': None, 'outputs': []} if kind == 'code' else {}
+    return {'cell_type': kind, 'id': name.strip('_'), 'metadata': {}, 'source': source} | code
+
+
+def _nbgrader(kind, name, source, solution=False, points=0):
+    """A cell that nbgrader knows: what may be changed in it, and what it counts."""
+    cell = _plain(kind, name, source)
+    cell['metadata'] = {'nbgrader': {
+        'grade_id': cell['id'], 'solution': solution, 'grade': bool(points), 'locked': not solution, 'task': False,
+        'schema_version': 3} | ({'points': points} if points else {})}
+    return cell
+
+
+def _question(name, tasks, test):
+    """A question as otter's `assign` takes it: its cells between raw ones."""
+    def raw(what, more=''):
+        return _plain('raw', re.sub(r'\W+', '-', f'{what}-{name}'), f'# {what}{more}')
+    about = f'\nname: {name.strip("_")}\npoints: {POINTS}' + ('' if test else '\nmanual: true')
+    yield raw('BEGIN QUESTION', about)
+    yield raw('BEGIN SOLUTION')
+    yield from tasks
+    yield raw('END SOLUTION')
+    if test:
+        yield raw('BEGIN TESTS')
+        yield test
+        yield raw('END TESTS')
+    yield raw('END QUESTION')
+
+
+def write(folder, edition=None):
+    """Write the notebook into the student's folder, or for a key of MARKS the teacher's."""
+    made = list(cells(edition))
+    if edition == 'otter':
+        files = ''.join(f'\n  - {path.name}' for path in sorted(folder.iterdir()))
+        made.insert(0, _plain('raw', 'config', f'# ASSIGNMENT CONFIG\ninit_cell: false\nfiles:{files}'))
+    metadata = {'kernelspec': {'display_name': 'Python 3', 'language': 'python', 'name': 'python3'},
+                'language_info': {'name': 'python'}, 'starter_version': VERSION}
+    text = json.dumps({'cells': made, 'metadata': metadata, 'nbformat': 4, 'nbformat_minor': 5},
+                      ensure_ascii=False, indent=1)
+    (folder / NAME).write_text(text + '\n', encoding='utf-8')
+
+
+# ------------------------------------------------------------------------------------------------------- and back again
+
+def files(path):
+    """The two files that a student's notebook makes of the starter's: name -> text.
+
+    Of methods defined more than once the last counts. What else their cells define goes above the file's classes.
+    Raises `UserError` for what is no notebook, and for a cell with a method in it that is no Python.
+    """
+    codes, version = _codes(path)
+    texts = {}
+    for name in TODO:
+        original = (shipped.ROOT / name).read_text(encoding='utf-8')
+        text, more = without_solution(original), {}
+        for method in methods(name, original):
+            if found := _defined(path, codes, method):
+                function, others = found
+                given = without_solution(method.text).rstrip()
+                assert text.count(given) == 1
+                text = text.replace(given, textwrap.indent(function, '    '))
+                more |= dict.fromkeys(others)
+        head, classes, rest = text.partition('\n\n\nclass ')
+        above = ''.join(f'\n\n\n{part}' for part in more)
+        texts[name] = f'# starter version {version}\n{head}{above}{classes}{rest}'
+    return texts
+
+
+def _codes(path):
+    """The sources of a notebook's code cells, without what is for IPython alone, and the starter's version."""
+    try:
+        if path.stat().st_size > LARGEST:
+            raise ValueError(f'more than {LARGEST / 1e6:.0f} MB')
+        notebook = json.loads(path.read_text(encoding='utf-8-sig'))
+        sources = [''.join(cell['source']) for cell in notebook['cells'] if cell['cell_type'] == 'code']
+        version = int(notebook['metadata'].get('starter_version', VERSION))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f'{path}: not a notebook ({type(error).__name__}: {error})') from error
+    return [re.sub(r'^[%!].*', '', source, flags=re.M) for source in sources], version
+
+
+def _defined(path, codes, method):
+    """(the function, [what else its cell defines]) of the last cell that defines a method; None where none does."""
+    for source in reversed(codes):
+        if not re.search(rf'^def {method.name}\b', source, re.M):
+            continue
+        try:
+            nodes = ast.parse(source).body
+        except (SyntaxError, ValueError, RecursionError) as error:
+            raise UserError(f'{path}: the cell of {method.name} is no Python ({error})') from error
+        parts = {node: '\n'.join(source.splitlines()[node.lineno - 1:node.end_lineno]) for node in nodes}
+        functions = [node for node in nodes if isinstance(node, ast.FunctionDef) and node.name == method.name]
+        if functions:
+            kinds = ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Assign
+            taken = {other.name for other in _all()}
+            others = [part for node, part in parts.items()
+                      if isinstance(node, kinds) and getattr(node, 'name', None) not in taken]
+            return parts[functions[-1]], others
+
+
+@messages.command_line
+def main(argv=None):
+    """Put the methods of a notebook into the two files beside it."""
+    parser = parsing.Parser(prog='python -m assignment.notebook', description=main.__doc__)
+    parser.add_argument('notebook', type=Path, help='a student\'s, with the starter\'s files beside it')
+    path = parser.parse_args(argv).notebook.expanduser()
+    for name, text in files(path).items():
+        with utils.whole_file(path.parent / name) as part:
+            part.write_text(text, encoding='utf-8')
+    print(f'{path.parent}: {" and ".join(TODO)} have the methods of {path.name}')
+
+
+if __name__ == '__main__':
+    sys.exit(main())

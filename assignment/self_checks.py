@@ -1,0 +1,167 @@
+"""What a student tries a method on in the notebook: numbers small enough to be worked out by hand.
+
+The body of each function is a cell of the notebook, after the cells of the method that it is named after and of those
+up to the next check; `notebook.HELPERS` are in the notebook's first cell. Nothing is printed where all is right: otter
+takes output for a failure.
+"""
+
+import contextlib
+import dataclasses
+import io
+import types
+from pathlib import Path
+
+from engine import quiet  # before tensorflow
+
+import imageio.v3 as iio
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+import recipes
+from engine import shipped
+from load_vgg import VGG, Weights
+from style_transfer import StyleTransfer
+
+VGG_FILE = None  # as in the notebook
+
+
+def small_vgg(image, filters=None, biases=None):
+    """A VGG on an image [H, W], with these weights for conv1_1 and no layer built."""
+    weights = Weights(Path('small'), {'conv1_1': (filters, biases)}, np.zeros(3, np.float32), 'small')
+    return VGG(tf.constant(image, tf.float32)[None, :, :, None], weights)
+
+
+def bare(**attributes):
+    """A StyleTransfer that has nothing but these attributes, to try one method on."""
+    machine = StyleTransfer.__new__(StyleTransfer)
+    vars(machine).update(attributes)
+    return machine
+
+
+def value(tensor):
+    """What a tensor is."""
+    with tf.Session() as sess:
+        sess.run(tf.global_variables_initializer())
+        return sess.run(tensor)
+
+
+def conv2d_relu():
+    """One filter takes the pixel itself, less 2; the other 4 less the pixel to its left, which is 0 at the edge."""
+    filters = np.zeros([3, 3, 1, 2], np.float32)
+    filters[1, 1, 0, 0], filters[1, 0, 0, 1] = 1, -1
+    with tf.Graph().as_default():
+        vgg = small_vgg([[1, 2, 3], [4, 5, 6]], filters, np.float32([-2, 4]))
+        vgg.conv2d_relu(vgg.input_img, 0, 'conv1_1')
+        maps, before = value([vgg.conv1_1, vgg.conv1_1_pre])
+        assert not tf.trainable_variables(), 'filters and biases are constants: the image alone is trained'
+    np.testing.assert_allclose(maps, [np.dstack([[[0, 0, 1], [2, 3, 4]], [[4, 3, 2], [4, 0, 0]]])])
+    np.testing.assert_allclose(before, [np.dstack([[[-1, 0, 1], [2, 3, 4]], [[4, 3, 2], [4, 0, -1]]])])
+
+
+def avgpool():
+    """Of 3×3 pixels the odd row and column are pooled too, without zeros from beyond the edge."""
+    with tf.Graph().as_default():
+        vgg = small_vgg([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
+        vgg.avgpool(vgg.input_img, 'avgpool1')
+        np.testing.assert_allclose(value(vgg.avgpool1)[0, :, :, 0], [[3, 4.5], [7.5, 9]])
+
+
+def maxpool():
+    """The same with the maximum."""
+    with tf.Graph().as_default():
+        vgg = small_vgg([[-1, -2, -3], [-4, -5, -6], [-7, -8, -9]])
+        vgg.maxpool(vgg.input_img, 'maxpool1')
+        np.testing.assert_allclose(value(vgg.maxpool1)[0, :, :, 0], [[-1, -3], [-7, -9]])
+
+
+def _content_loss():
+    """The squares of the differences 1, 0, 0 and -3 make 10, and s is 4."""
+    with tf.Graph().as_default():
+        P, F = tf.constant([[[[1., 2.], [3., 4.]]]]), tf.constant([[[[2., 2.], [3., 1.]]]])
+        loss = value(bare()._content_loss(P, F))
+    np.testing.assert_allclose([loss], [10 / 16], rtol=1e-5)
+
+
+def _gram_matrix():
+    """Three positions, two channels: 1·1 + 3·3 + 5·5 is 35, 1·2 + 3·4 + 5·6 is 44, and so on."""
+    with tf.Graph().as_default():
+        G = value(bare()._gram_matrix(tf.constant([[[[1., 2.], [3., 4.], [5., 6.]]]]), 2, 3))
+    np.testing.assert_allclose(np.squeeze(G), [[35, 44], [44, 56]], rtol=1e-5)
+
+
+def _single_style_loss():
+    """A is [[1, 0], [0, 1]] and G is [[1, 1], [1, 5]], so that the squares make 18; N and M are 2."""
+    a, g = np.float32([[[[1, 0], [0, 1]]]]), np.float32([[[[1, 1], [0, 2]]]])
+    with tf.Graph().as_default():
+        loss = value(bare()._single_style_loss(a, tf.constant(g)))
+    np.testing.assert_allclose([loss], [18 / (4 * 2 ** 2 * 2 ** 2)], rtol=1e-5)
+
+
+def _style_loss():
+    """Where the layers' own losses are 1, 2, 3, 4 and 5: 0.5·1 + 1·2 + 1.5·3 + 3·4 + 4·5."""
+    with tf.Graph().as_default():
+        maps = {layer: tf.constant(float(i)) for i, layer in enumerate(recipes.CS20.style_layers, start=1)}
+        vgg = types.SimpleNamespace(features=lambda layers: [maps[layer] for layer in layers], **maps)
+        loss = value(bare(vgg=vgg, _single_style_loss=lambda a, g: a * g)._style_loss([1.] * 5))
+    np.testing.assert_allclose([loss], [39], rtol=1e-5)
+
+
+def losses():
+    """With α = 3 and β = 10, a content loss of 2 and a style loss of 5."""
+    with tf.Graph().as_default():
+        vgg = types.SimpleNamespace(features=lambda layers: [tf.constant(0.) for _ in layers])
+        machine = bare(recipe=dataclasses.replace(recipes.CS20, content_weight=3., style_weight=10.), vgg=vgg,
+                       targets=([0.], [0.] * 5), _content_loss=lambda P, F: tf.constant(2.),
+                       _style_loss=lambda A: tf.constant(5.))
+        machine.losses()
+        np.testing.assert_allclose([value(machine.total_loss)], [56], rtol=1e-5)
+
+
+def optimize():
+    """Adam's first step is as long as the learning rate, whatever the gradient, and the second nearly so."""
+    with tf.Graph().as_default(), tf.Session() as sess:
+        image = tf.get_variable('in_img', initializer=tf.zeros([1, 2, 2, 3]))
+        machine = bare(recipe=dataclasses.replace(recipes.CS20, learning_rate=5.), input_img=image,
+                       total_loss=tf.reduce_sum(tf.square(image - 100)), gstep=tf.train.get_or_create_global_step())
+        machine.optimize()
+        sess.run(tf.global_variables_initializer())
+        for step in (1, 2):
+            sess.run(machine.opt)
+            np.testing.assert_allclose(sess.run(image), np.full([1, 2, 2, 3], 5 * step), rtol=0.01)
+            assert sess.run(machine.gstep) == step, 'self.gstep counts the steps'
+
+
+def create_summary():
+    """Where VGG's mean is 120, 110, 100: what lies outside of 0-255 is clipped, it does not wrap around."""
+    with tf.Graph().as_default():
+        shown = tf.constant([[[[0., -10., 0.4], [-130., 200., 100.]]]])
+        terms = {'content_loss': tf.constant(1.), 'style_loss': tf.constant(2.), 'total_loss': tf.constant(3.)}
+        machine = bare(vgg=types.SimpleNamespace(mean_pixels=np.float32([120, 110, 100]).reshape(1, 1, 1, 3)),
+                       input_img=shown, shown_img=shown, loss_terms=terms, **terms)
+        machine.create_summary()
+        picture, summary = value([machine.picture, machine.summary_op])
+    assert picture.dtype == np.uint8
+    np.testing.assert_array_equal(picture, [[[120, 100, 100], [0, 255, 200]]])
+    scalars = {entry.tag.split('/')[-1]: entry.simple_value for entry in tf.Summary.FromString(summary).value}
+    assert scalars == {'content_loss': 1, 'style_loss': 2, 'total_loss': 3}, scalars
+
+
+def build():
+    """All of it, small: a run of 6 iterations, and one of 3 that is resumed to 6, must be the same run."""
+    ends = {}
+    for name, lengths in {'check-straight': [6], 'check-resumed': [3, 6]}.items():
+        for n_iters in lengths:
+            machine = StyleTransfer(shipped.CONTENT, shipped.STYLE, 48, 36, vgg=VGG_FILE, name=name)
+            machine.build()
+            with machine._session() as sess:
+                machine._initialise(sess)
+                np.testing.assert_allclose(sess.run(machine.input_img), machine.centred_start)
+            with contextlib.redirect_stdout(io.StringIO()):
+                outcome = machine.train(n_iters, restart=n_iters == lengths[0])
+            assert outcome.step == n_iters and (machine.run.checkpoints / f'model-{n_iters}.index').exists()
+        assert any(machine.run.graphs.iterdir()), 'no event file in graphs/'
+        ends[name] = iio.imread(machine.run.outputs / 'final.png'), [row['total_loss'] for row in machine.run.history]
+    (picture, losses), (resumed, losses_resumed) = ends.values()
+    assert len(losses) == 6 and losses[-1] < losses[0], f'the loss does not fall: {losses}'
+    np.testing.assert_allclose(losses_resumed, losses, rtol=1e-4)
+    assert np.abs(np.int16(resumed) - picture).max() <= 1, 'resumed, it is another picture'
