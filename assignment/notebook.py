@@ -205,69 +205,87 @@ def write(folder, edition=None):
 
 # ------------------------------------------------------------------------------------------------------- and back again
 
-def files(path):
-    """The two files that a student's notebook makes of the starter's: name -> text.
+def files(content, texts=None, name=NAME):
+    """The two files with what is filled in in a student's notebook: name -> text.
 
+    content: bytes of the notebook; texts: of the files that it goes into, None for the starter's; name: for messages
     Of methods defined more than once the last counts. What else their cells define goes above the file's classes.
-    Raises `UserError` for what is no notebook, and for a cell with a method in it that is no Python.
+    Raises `UserError` for what is no notebook, and for a cell with a method in it, or a file, that is no Python.
     """
-    codes, version = _codes(path)
-    texts = {}
-    for name in TODO:
-        original = (shipped.ROOT / name).read_text(encoding='utf-8')
-        text, more = without_solution(original), {}
-        for method in methods(name, original):
-            if found := _defined(path, codes, method):
+    codes, version = _codes(content, name)
+    texts = dict(texts or {})
+    for file in TODO:
+        original = (shipped.ROOT / file).read_text(encoding='utf-8')
+        text, above = texts.get(file, f'# starter version {version}\n{without_solution(original)}'), {}
+        for method in methods(file, original):
+            if found := _defined(codes, method, name):
                 function, others = found
-                given = without_solution(method.text).rstrip()
-                assert text.count(given) == 1
-                text = text.replace(given, textwrap.indent(function, '    '))
-                more |= dict.fromkeys(others)
+                first, last = _place(text, method)
+                lines = text.splitlines()
+                text = '\n'.join([*lines[:first], textwrap.indent(function, '    '), *lines[last:]]) + '\n'
+                above |= dict.fromkeys(others)
         head, classes, rest = text.partition('\n\n\nclass ')
-        above = ''.join(f'\n\n\n{part}' for part in more)
-        texts[name] = f'# starter version {version}\n{head}{above}{classes}{rest}'
+        texts[file] = ''.join((head, *(f'\n\n\n{part}' for part in above), classes, rest))
     return texts
 
 
-def _codes(path):
+def _codes(content, name):
     """The sources of a notebook's code cells, without what is for IPython alone, and the starter's version."""
     try:
-        if path.stat().st_size > LARGEST:
+        if len(content) > LARGEST:
             raise ValueError(f'more than {LARGEST / 1e6:.0f} MB')
-        notebook = json.loads(path.read_text(encoding='utf-8-sig'))
+        notebook = json.loads(content.decode('utf-8-sig'))
         sources = [''.join(cell['source']) for cell in notebook['cells'] if cell['cell_type'] == 'code']
         version = int(notebook['metadata'].get('starter_version', VERSION))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(f'{path}: not a notebook ({type(error).__name__}: {error})') from error
+        raise UserError(f'{name}: not a notebook ({type(error).__name__}: {error})') from error
     return [re.sub(r'^[%!].*', '', source, flags=re.M) for source in sources], version
 
 
-def _defined(path, codes, method):
-    """(the function, [what else its cell defines]) of the last cell that defines a method; None where none does."""
+def _parsed(source, what):
+    try:
+        return ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise UserError(f'{what} is no Python ({error})') from error
+
+
+def _defined(codes, method, name):
+    """(the function, [what else its cell defines]) of the last cell with a method; None where it is still to do."""
     for source in reversed(codes):
         if not re.search(rf'^def {method.name}\b', source, re.M):
             continue
-        try:
-            nodes = ast.parse(source).body
-        except (SyntaxError, ValueError, RecursionError) as error:
-            raise UserError(f'{path}: the cell of {method.name} is no Python ({error})') from error
-        parts = {node: '\n'.join(source.splitlines()[node.lineno - 1:node.end_lineno]) for node in nodes}
-        functions = [node for node in nodes if isinstance(node, ast.FunctionDef) and node.name == method.name]
+        parts = {node: '\n'.join(source.splitlines()[node.lineno - 1:node.end_lineno])
+                 for node in _parsed(source, f'{name}: the cell of {method.name}')}
+        functions = [part for node, part in parts.items()
+                     if isinstance(node, ast.FunctionDef) and node.name == method.name]
         if functions:
+            given = textwrap.dedent(without_solution(method.text))
             kinds = ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Assign
             taken = {other.name for other in _all()}
             others = [part for node, part in parts.items()
                       if isinstance(node, kinds) and getattr(node, 'name', None) not in taken]
-            return parts[functions[-1]], others
+            same = ast.dump(ast.parse(functions[-1])) == ast.dump(ast.parse(given))
+            return None if same else (functions[-1], others)
+
+
+def _place(text, method):
+    """(first, last) of the lines of a method in a file's text, last excluded."""
+    for cls in _parsed(text, method.file):
+        for node in cls.body if isinstance(cls, ast.ClassDef) and cls.name == method.cls else ():
+            if isinstance(node, ast.FunctionDef) and node.name == method.name:
+                return node.lineno - 1, node.end_lineno
+    raise UserError(f'{method.file} has no {method.cls}.{method.name}')
 
 
 @messages.command_line
 def main(argv=None):
     """Put the methods of a notebook into the two files beside it."""
     parser = parsing.Parser(prog='python -m assignment.notebook', description=main.__doc__)
-    parser.add_argument('notebook', type=Path, help='a student\'s, with the starter\'s files beside it')
+    parser.add_argument('notebook', type=Path, help='a student\'s; the starter\'s files are made where there are none')
     path = parser.parse_args(argv).notebook.expanduser()
-    for name, text in files(path).items():
+    beside = {name: (path.parent / name).read_text(encoding='utf-8-sig')
+              for name in TODO if (path.parent / name).is_file()}
+    for name, text in files(path.read_bytes(), beside, path.name).items():
         with utils.whole_file(path.parent / name) as part:
             part.write_text(text, encoding='utf-8')
     print(f'{path.parent}: {" and ".join(TODO)} have the methods of {path.name}')

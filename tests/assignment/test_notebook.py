@@ -190,28 +190,32 @@ def test_what_is_filled_in_comes_into_the_two_files(tmp_path, capsys):
             ast.parse((shipped.ROOT / name).read_text()))
 
 
-def test_what_is_not_filled_in_is_still_to_do(tmp_path):
+def test_what_is_still_to_do_there_is_as_it_is_in_the_files(tmp_path):
     written(tmp_path)
-    texts = notebook.files(tmp_path / notebook.NAME)
-    for name in TODO:
-        assert ast.dump(ast.parse(texts[name])) == ast.dump(ast.parse(make_starter.without_solution(
-            (shipped.ROOT / name).read_text())))
+    content = (tmp_path / notebook.NAME).read_bytes()
+    starter = {name: make_starter.without_solution((shipped.ROOT / name).read_text()) for name in TODO}
+    assert {name: text.partition('\n')[2] for name, text in notebook.files(content).items()} == starter
+    mine = {TODO[0]: starter[TODO[0]].replace("raise NotImplementedError('step 2: one number", "return (P, '", 1)}
+    assert notebook.files(content, mine)[TODO[0]] == mine[TODO[0]] != starter[TODO[0]]
 
 
 @pytest.mark.parametrize('text', ['', '[]', '{}', '{"cells": [1]}', '[' * 100000, '{"cells": [{"cell_type": "code"}]}'])
-def test_what_is_no_notebook_is_told(tmp_path, text):
-    path = tmp_path / 'n.ipynb'
-    path.write_text(text)
-    with pytest.raises(UserError, match='not a notebook'):
-        notebook.files(path)
+def test_what_is_no_notebook_is_told(text):
+    with pytest.raises(UserError, match='n.ipynb: not a notebook'):
+        notebook.files(text.encode(), name='n.ipynb')
 
 
-def test_a_cell_that_is_no_python_is_told(tmp_path):
+def test_what_is_no_python_is_told(tmp_path):
     made = written(tmp_path)
-    next(cell for cell in made['cells'] if cell['id'] == 'avgpool')['source'] += '\n)'
-    (tmp_path / notebook.NAME).write_text(json.dumps(made))
+    cell = next(cell for cell in made['cells'] if cell['id'] == 'avgpool')
+    cell['source'] = cell['source'].replace('raise', 'return 1 #')
+    with pytest.raises(UserError, match='load_vgg.py is no Python'):
+        notebook.files(json.dumps(made).encode(), {'load_vgg.py': 'class ('})
+    with pytest.raises(UserError, match='load_vgg.py has no VGG.avgpool'):
+        notebook.files(json.dumps(made).encode(), {'load_vgg.py': 'class VGG:\n    x = 1\n'})
+    cell['source'] += '\n)'
     with pytest.raises(UserError, match='the cell of avgpool is no Python'):
-        notebook.files(tmp_path / notebook.NAME)
+        notebook.files(json.dumps(made).encode())
 
 
 def test_the_flags(tmp_path, capsys):
