@@ -19,10 +19,11 @@ from assignment import notebook
 from assignment.regions import TODO, VERSION, regions, without_solution
 
 MARK = re.compile(r'# starter version (\d+)\n')  # first line of each of its files
-TOOLS = ('assignment/__init__.py', 'assignment/report.py', 'assignment/page.py', 'assignment/diagram.py')
+TOOLS = ('reconstruct.py', 'assignment/__init__.py', 'assignment/report.py', 'assignment/page.py',
+         'assignment/diagram.py')  # what else the handout runs
 PAPERS = ('requirements.txt', 'LICENSE')
 FOLDERS = ('content', 'styles', 'weights')
-HANDOUTS = ('README.md', 'README.zh.md')
+HANDOUTS = {'README.md': '## For teachers', 'README.zh.md': '## 给教师'}  # where the students' part ends
 
 
 @functools.cache
@@ -64,8 +65,9 @@ def _fill(starter):
         text = without_solution((shipped.ROOT / name).read_text(encoding='utf-8'))
         (starter / name).write_text(f'# starter version {VERSION}\n{text}', encoding='utf-8')
     give(starter, given() + list(TOOLS))
-    for name in HANDOUTS:
-        shutil.copy(shipped.ROOT / 'assignment' / name, starter)
+    for name, end in HANDOUTS.items():
+        students, _, _ = (shipped.ROOT / 'assignment' / name).read_text(encoding='utf-8').partition(end)
+        (starter / name).write_text(students.rstrip() + '\n', encoding='utf-8')
     for name in FOLDERS:
         shutil.copytree(shipped.ROOT / name, starter / name,
                         ignore=shutil.ignore_patterns('__pycache__', '*.py', '*imagenet*'))

@@ -4,6 +4,7 @@ import ast
 import concurrent.futures
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -42,7 +43,8 @@ def test_it_says_what_to_do_and_holds_nothing_of_the_solution(folder):
             assert block not in everything
         assert ' done' not in text and '# step' not in text
     assert not list(folder.rglob('test*')) and not (folder / 'fast_style_transfer.py').exists()
-    assert {path.relative_to(folder).as_posix() for path in folder.glob('assignment/*')} == set(make_starter.TOOLS)
+    assert {path.relative_to(folder).as_posix() for path in folder.glob('assignment/*')} == {
+        name for name in make_starter.TOOLS if name.startswith('assignment/')}
 
 
 def test_what_is_given_is_the_real_code(folder):
@@ -50,6 +52,38 @@ def test_what_is_given_is_the_real_code(folder):
         assert (folder / name).read_bytes() == (shipped.ROOT / name).read_bytes()
     steps = {region.step for name in make_starter.TODO for region, _ in solutions(name)}
     assert steps == {1, 2, 3, 4, 5}
+
+
+def test_what_the_handout_runs_has_all_that_it_imports(folder):
+    for name in make_starter.TOOLS:
+        for node in ast.walk(ast.parse((folder / name).read_text())):
+            for module in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else
+                           [node.module, *(f'{node.module}.{alias.name}' for alias in node.names)]
+                           if isinstance(node, ast.ImportFrom) else ()):
+                path = module.replace('.', '/') + '.py'
+                assert (folder / path).exists() or not (shipped.ROOT / path).exists(), path
+
+
+def headings(name):
+    return [line.partition(' ')[0] for line in (shipped.ROOT / 'assignment' / name).read_text().splitlines()
+            if line.startswith('#') and not line.startswith('# ')]
+
+
+@pytest.mark.parametrize('name', ['README', 'TEACHING'])
+def test_both_languages_are_in_step(name):
+    assert len(headings(f'{name}.md')) > 5 and headings(f'{name}.md') == headings(f'{name}.zh.md')
+    english, chinese = ((shipped.ROOT / 'assignment' / f'{name}{language}.md').read_text() for language in ('', '.zh'))
+    for mark in ('\n- ', '\n1. ', '\n4. ', '\n| ', '```'):  # lists, tables, commands
+        assert english.count(mark) == chinese.count(mark), mark
+    flags = re.compile('--[a-z-]+|[a-z_]+[.]py')
+    assert set(flags.findall(english)) == set(flags.findall(chinese))
+
+
+def test_the_students_part_of_the_handout_is_theirs(folder):
+    for name, end in make_starter.HANDOUTS.items():
+        whole, theirs = (shipped.ROOT / 'assignment' / name).read_text(), (folder / name).read_text()
+        assert whole.count(f'\n{end}\n') == 1 and whole.startswith(theirs) and len(theirs) > 0.7 * len(whole)
+        assert 'TEACHING' not in theirs and 'make_starter' not in theirs and end not in theirs
 
 
 # What starter and grader agree on: the methods that are filled in, without comments and docstrings, and the names they
