@@ -30,6 +30,7 @@ LARGEST = 200_000_000  # bytes of a run's event files
 TOLERANCE = {'float32': 0.01, 'bfloat16': 0.03}  # of losses made on two machines
 SUM = {'float32': 1e-4, 'bfloat16': 0.02}  # of a total loss against its terms
 EVENTS = '*tfevents*'
+COEFFICIENTS = {'content_coefficient': recipes.CONTENT_COEFFICIENTS, 'style_coefficient': recipes.STYLE_COEFFICIENTS}
 
 
 def findings(run):
@@ -43,6 +44,8 @@ def findings(run):
         events = report.read(run)
     except UserError as error:
         return [str(error)]
+    except Exception as error:  # event files of any kind may come
+        return [f'{run}: event files that cannot be read ({type(error).__name__}: {error})']
     found = [*_of_curves(events), *_of_graph(events)]
     try:
         recipe = recipe_of(events.settings)
@@ -104,9 +107,6 @@ def recipe_of(settings):
         raise UserError(f'settings that are none: {error}') from error
     cadence = recipes.RECIPES[recipe.name].cadence if recipe.name in recipes.RECIPES else recipe.cadence
     return dataclasses.replace(recipe, cadence=cadence)
-
-
-COEFFICIENTS = {'content_coefficient': recipes.CONTENT_COEFFICIENTS, 'style_coefficient': recipes.STYLE_COEFFICIENTS}
 
 
 def _value(default, text):

@@ -5,6 +5,7 @@
 """
 
 import ast
+import functools
 import itertools
 import json
 import re
@@ -83,6 +84,7 @@ def methods(file, text):
                 yield Method(file, cls.name, node.name, inside[0].step, '\n'.join(lines[node.lineno - 1:last]))
 
 
+@functools.cache
 def _all():
     """All methods of the two files, in the order of the steps."""
     found = [method for name in TODO

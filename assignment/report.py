@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 from engine import quiet  # before TensorBoard, which loads tensorflow
 
-import imageio.v3 as iio
 from matplotlib.figure import Figure
 import numpy as np
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -147,7 +146,8 @@ def make(run, out):
     with utils.whole_file(out / 'report.md') as part:
         part.write_text(TEMPLATE.format(name=run.name, told=told, settings=settings, yours=YOURS, answers=yours),
                         encoding='utf-8')
-    figure, missing = page.composed(run.name, told, events, iio.imread(sheet) if sheet.is_file() else None, yours)
+    figure, missing = page.composed(
+        run.name, told, events, utils.to_uint8(utils.read_image(sheet)) if sheet.is_file() else None, yours)
     page.write(out / 'report.pdf', figure, run.name)
     return missing
 

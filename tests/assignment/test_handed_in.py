@@ -151,6 +151,17 @@ def test_files_that_would_not_end_are_not_read(handed, tmp_path, monkeypatch):
     assert handed_in.findings(handed) == [f'{handed / "events.out.tfevents.9.x"}: a link, or no file']
 
 
+def test_events_of_any_kind_are_told(handed):
+    def change(event):
+        for value in event.summary.value:
+            if value.tag == 'settings':
+                del value.tensor.string_val[:]
+        return True
+    changed(handed, change)
+    line, = handed_in.findings(handed)
+    assert 'event files that cannot be read (IndexError' in line
+
+
 def test_nothing_handed_in_ends_in_one_line(tmp_path, capsys):
     assert handed_in.main([str(tmp_path)]) == 2
     assert 'no event files there' in capsys.readouterr().err
