@@ -1,184 +1,190 @@
-"""Grade a student's folder step by step, or a folder of such folders.
+"""Grade a student's solution step by step, or a class's solutions.
 
     python -m assignment.check ~/hw2
-    python -m assignment.check class/ --json
+    python -m assignment.check class/ --csv grades.csv --json grades.json
+    python -m assignment.check submissions.zip --seed 7
 
-Of a folder only style_transfer.py and load_vgg.py count; everything else is the project's own. Every step runs apart,
-in a process with a time limit, and is judged here, by numbers.
+Of a solution only style_transfer.py and load_vgg.py count; everything else is the project's own. Every item runs apart,
+in a process with limits, and is judged here, by numbers.
 """
 
 import concurrent.futures
 import json
 import os
 import secrets
-import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 from pathlib import Path
 
-from engine import messages, parsing
-from engine.messages import UserError
-from assignment import inputs, make_starter, probe, verdicts
-from assignment.make_starter import TODO
+import tqdm
 
-SECONDS = 60  # a step may take, a dozen times what the real solution takes
-LARGEST = 10_000_000  # bytes of an answer
-STEPS = {1: 'inference', 2: 'loss', 3: 'optimizer', 4: 'summaries', 5: 'training'}
+import utils
+from engine import memory, messages, parsing
+from assignment import gradebook, make_starter, points, processes, submissions, verdicts
+
+SECONDS = 20  # an item may take, a dozen times what the real solution takes
+LONGEST = 400  # characters of what is wrong with an item
+A_JOB, BESIDES = 350e6, 100e6  # bytes of memory that a job takes, and all of them together
 HINTS = {  # kind of error: (text in it, what to do)
     'RuntimeError': (('finalized', 'an op is added while training: build every op before the loop, in build'),
                      ('maximum recursion', 'a method calls itself')),
     'FailedPreconditionError': (('', 'a variable has no value yet: run self.init before it is used'),),
     'ValueError': (('EncodeJpeg', 'the picture is [H, W, 3]: leave the batch axis out'),),
     'SystemExit': (('', 'the code ends the program: leave sys.exit and exit out'),),
-    'PermissionError': (('', 'the code may write in its own folder alone'),),
+    'PermissionError': (('', 'the code may write in its own folder alone, and starts no programs'),),
+    'MemoryError': (('', 'the item is tried on a few hundred numbers, which need no such memory'),),
 }
 
 
-def run_step(folder, step, seed, seconds):
-    """Run the probe of one step on the two files in `folder`; return (answers, item -> dict, what ended it or None)."""
-    with tempfile.TemporaryDirectory(prefix='check-') as place:
-        work, results = Path(place, 'work'), Path(place, 'results')
-        work.mkdir()
-        make_starter.give(work)
-        for name in TODO:
-            shutil.copy(Path(folder, name), work)
-        (work / 'weights').mkdir()
-        environment = {name: os.environ[name] for name in ('PATH', 'LD_LIBRARY_PATH', 'SYSTEMROOT')
-                       if name in os.environ}
-        process = subprocess.Popen(
-            [sys.executable, '-E', '-s', '-B', probe.__file__, str(step), work, results], cwd=work, text=True,
-            env=environment | {'HOME': place, 'TMPDIR': place, 'OMP_NUM_THREADS': '1'}, stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-        ended = None
-        try:
-            process.communicate(f'{seed}\n', timeout=seconds)
-        except subprocess.TimeoutExpired:
-            ended = f'not done after {seconds} s: a loop without an end?'
-        finally:
-            process.kill()
-            process.wait()
-        if ended is None and process.returncode:
-            ended = f'the program ended by itself (status {process.returncode})'
-        return _answers(results), ended
+def answered(came):
+    """What a process of a student's code wrote, as a dict of 'values', a dict, or of 'error' and 'kind', texts; or {}.
+
+    came: bytes, of whatever kind
+    """
+    try:
+        answer = json.loads(came)
+    except (ValueError, RecursionError, MemoryError):
+        return {}
+    if isinstance(answer, dict) and isinstance(answer.get('values'), dict):
+        return {'values': answer['values']}
+    if isinstance(answer, dict) and all(isinstance(answer.get(key), str) for key in ('error', 'kind')):
+        return {'error': answer['error'], 'kind': answer['kind']}
+    return {}
 
 
-def _answers(path):
-    """item -> answer, of a file that the student's code could have written into."""
-    answers = {}
-    if path.is_file() and not path.is_symlink() and path.stat().st_size <= LARGEST:
-        for line in path.read_text(errors='replace').splitlines():
-            try:
-                answer = json.loads(line)
-                answers[answer['item']] = answer
-            except (ValueError, KeyError, TypeError):
-                continue
-    return answers
+def judged(item, answer, ended, given):
+    """What is wrong with one item, as text; None if it is right, which only its values can show.
 
-
-def judged(item, answer, given, ended):
-    """What is wrong with one item, as text; None if it is right."""
-    if answer is None:
-        return ended or 'there is no answer: the code has ended the program'
+    answer: from `answered`; ended: what ended the code, or None; given: the inputs
+    """
     if 'values' in answer:
         try:
             return verdicts.judge(item, answer['values'], given)
         except Exception as error:  # values of any kind may come
             return f'what came cannot be compared ({type(error).__name__}: {error})'
-    error, kind = str(answer.get('error')), answer.get('kind')
+    if 'error' not in answer:
+        return ended or 'there is no answer: the code has ended the program, or its answer is too large'
+    error, kind = answer['error'], answer['kind']
     if kind == 'NotImplementedError':
         return f'still to do: {error.split(": ", 2)[-1]}'
     hint = next((hint for text, hint in HINTS.get(kind, ()) if text in error), None)
-    return f'{error}: {hint}' if hint else error
+    return f'{error}: {hint}' if hint else error or f'{kind} without a word'
 
 
-def of_another_version(folder):
+def of_another_version(files):
     """What to do about files of a starter that this grader does not know, as text; None where there are none."""
-    for name in TODO:
-        mark = make_starter.MARK.match(Path(folder, name).read_text(encoding='utf-8', errors='replace'))
+    for name, content in files.items():
+        text = content[:200].decode('utf-8-sig', 'replace').replace('\r', '\n')
+        mark = make_starter.MARK.match(text)
         if mark and int(mark[1]) != make_starter.VERSION:
             return (f'not graded: {name} is of starter version {mark[1]}, '
                     f'this grader of version {make_starter.VERSION}; '
                     'grade it with the project as it was then, or move the code into a new starter')
 
 
-def check_step(folder, step, seconds=SECONDS):
-    """Grade one step: {item: None if right, else what is wrong}."""
-    missing = [name for name in TODO if not Path(folder, name).is_file()]
-    if missing:
-        return dict.fromkeys(probe.ITEMS[step], f'{missing[0]} is missing')
-    if other := of_another_version(folder):
-        return dict.fromkeys(probe.ITEMS[step], other)
-    seed = secrets.randbits(32)
-    answers, ended = run_step(folder, step, seed, seconds)
-    given = inputs.of_step(step, seed)
-    return {item: judged(item, answers.get(item), given, ended) for item in probe.ITEMS[step]}
+def grade(submission, seed, seconds=SECONDS, steps=tuple(points.POINTS)):
+    """Grade a `Submission`: {step: {item: None if right, else what is wrong}}."""
+    if problem := submission.problem or of_another_version(submission.files):
+        return {step: dict.fromkeys(points.POINTS[step], problem) for step in steps}
+    tried = {}  # those of a step show several items
+    grades = {}
+    with processes.prober() as prober:
+        for step in steps:
+            for item in points.POINTS[step]:
+                trial = points.tried_by(item)
+                if trial not in tried:
+                    given = verdicts.given(trial, seed)
+                    came, ended = prober.ask(trial, given, submission.files, seconds)
+                    tried[trial] = answered(came), ended, given
+                wrong = judged(item, *tried[trial])
+                grades.setdefault(step, {})[item] = wrong and _printable(wrong)
+    return grades
 
 
-def check(folders, seconds=SECONDS, jobs=os.cpu_count()):
-    """Grade folders, so many steps at a time: a list of {step: {item: None if right, else what is wrong}}."""
-    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        graded = [{step: pool.submit(check_step, folder, step, seconds) for step in probe.ITEMS} for folder in folders]
-        return [{step: items.result() for step, items in of_one.items()} for of_one in graded]
+def _printable(text):
+    """One line of it, not too long, whatever a student's code has put there."""
+    return messages.one_line(text.encode('utf-8', 'replace').decode())[:LONGEST]
 
 
-def submissions(folder):
-    """The folders to grade: `folder` itself, or each of those in it."""
-    folder = Path(folder).expanduser()
-    if not folder.is_dir():
-        raise UserError(f'{folder}: no such folder')
-    if any((folder / name).exists() for name in TODO):
-        return [folder]
-    found = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith('.'))
-    if not found:
-        raise UserError(f'{folder}: has neither {" nor ".join(TODO)} nor folders that have')
-    return found
+def check_step(folder, step, seconds=SECONDS, seed=None):
+    """Grade one step of the solution in a folder: {item: None if right, else what is wrong}."""
+    submission = submissions.read(Path(folder).name, [Path(folder)])
+    return grade(submission, _seed(seed), seconds, [step])[step]
 
 
-def passed(grades):
-    """Steps that have no item wrong."""
-    return [step for step, items in grades.items() if not any(items.values())]
+def check(folders, seconds=SECONDS, jobs=None, seed=None):
+    """Grade the solutions in folders, so many at a time: a list of what `grade` gives."""
+    solutions = [submissions.read(Path(folder).name, [Path(folder)]) for folder in folders]
+    return grade_all(solutions, _seed(seed), seconds, jobs)
 
 
-def report(grades):
-    """One folder's grades as text."""
-    lines = []
-    for step, items in grades.items():
-        for item, wrong in items.items():
-            lines.append(f'step {step} ({STEPS[step]}) {item}: ' + ('passed' if wrong is None else wrong))
-    return '\n'.join([*lines, f'{len(passed(grades))} of {len(grades)} steps passed'])
+def grade_all(solutions, seed, seconds=SECONDS, jobs=None):
+    """Grade `Submission`s, so many at a time: a list of what `grade` gives."""
+    pool = concurrent.futures.ThreadPoolExecutor(min(jobs or most_jobs(), len(solutions)))
+    try:
+        grades = pool.map(lambda solution: grade(solution, seed, seconds), solutions)
+        return list(tqdm.tqdm(grades, total=len(solutions), disable=None if len(solutions) > 1 else True))
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        processes.close()  # those at work end with their processes
+        raise
+    finally:
+        pool.shutdown()
 
 
-def table(grades):
-    """The grades of a class, name -> grades, as text: a line a folder."""
-    width = max(len(name) for name in grades)
-    lines = [f'{"":{width}}  ' + '  '.join(f'{step}' for step in STEPS) + '  first thing to mend']
-    for name, of_one in grades.items():
-        first = next((f'step {step}, {item}: {wrong}' for step, items in of_one.items()
-                      for item, wrong in items.items() if wrong), '')
-        lines.append(f'{name:{width}}  ' + '  '.join('✓' if step in passed(of_one) else '·' for step in STEPS)
-                     + f'  {first}')
-    return '\n'.join(lines)
+def most_jobs():
+    """How many solutions to grade at a time: one a core that this process may use, as far as the free memory goes."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    return max(1, min(cores, int((memory.free_memory() - BESIDES) / A_JOB)))
+
+
+def _seed(seed):
+    return secrets.randbits(32) if seed is None else seed
+
+
+def _ended(number, frame):
+    raise SystemExit(128 + number)
 
 
 @messages.command_line
 def main(argv=None):
-    """Grade what the command line names; return 0 if all steps of all folders passed, else 1."""
+    """Grade what the command line names; return 0 if all is right, else 1."""
     parser = parsing.Parser(prog='python -m assignment.check', description=__doc__.split('\n')[0])
-    parser.add_argument('folder', type=Path, help='of one student, or of a class: then each folder in it')
-    parser.add_argument('--json', action='store_true', help='print folder -> step -> item -> null or what is wrong')
+    parser.add_argument('submissions', type=Path,
+                        help='a student\'s folder, zip file or notebook, or a folder or zip file of a class\'s')
+    parser.add_argument('--csv', type=Path, metavar='FILE', help='write a row of points a submission; - prints it')
+    parser.add_argument('--json', type=Path, metavar='FILE',
+                        help='write submission -> step -> item -> null or what is wrong; - prints it')
+    parser.add_argument('--seed', type=parsing.whole_number(0, 2 ** 32 - 1), metavar='N',
+                        help='of the inputs, to repeat a verdict (default: another one each time)')
     parser.add_argument('--seconds', type=parsing.whole_number(1, 3600), default=SECONDS, metavar='S',
-                        help='that a step may take (default: %(default)s)')
-    parser.add_argument('--jobs', type=parsing.whole_number(1, 256), default=os.cpu_count() or 1, metavar='N',
-                        help='steps that run at a time (default: one a core)')
+                        help='that an item may take (default: %(default)s)')
+    parser.add_argument('--jobs', type=parsing.whole_number(1, 256), default=most_jobs(), metavar='N',
+                        help='submissions graded at a time (default: %(default)s, by free cores and memory)')
     args = parser.parse_args(argv)
-    folders = submissions(args.folder)
-    grades = dict(zip((folder.resolve().name for folder in folders), check(folders, args.seconds, args.jobs)))
-    if args.json:
-        print(json.dumps(grades, indent=1, ensure_ascii=False))
-    else:
-        print(report(next(iter(grades.values()))) if len(grades) == 1 else table(grades))
-    return 0 if all(len(passed(of_one)) == len(of_one) for of_one in grades.values()) else 1
+    seed = _seed(args.seed)
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _ended)
+    with tempfile.TemporaryDirectory(prefix='check-') as unpacked:
+        solutions = submissions.found(args.submissions, Path(unpacked))
+        grades = dict(zip((solution.name for solution in solutions),
+                          grade_all(solutions, seed, args.seconds, args.jobs)))
+    written = {path: text for path, text in ((args.csv, gradebook.as_csv(grades)),
+                                             (args.json, gradebook.as_json(grades, seed))) if path}
+    if Path('-') not in written:
+        print(gradebook.report(*grades.values()) if len(grades) == 1 else gradebook.table(grades))
+        print(f'the same inputs again: --seed {seed}')
+    for path, text in written.items():
+        if path == Path('-'):
+            print(text)
+        else:
+            with utils.whole_file(path) as part:
+                part.write_text(text, encoding='utf-8-sig' if path == args.csv else 'utf-8')  # as Excel wants it
+    if len(grades) > 1 and (lacking := processes.lacking()):
+        print(f'note: without {lacking} a submission can read and write where you can: '
+              'grade those you do not trust in a container', file=sys.stderr)
+    return 0 if all(len(gradebook.passed(of_one)) == len(of_one) for of_one in grades.values()) else 1
 
 
 if __name__ == '__main__':

@@ -1,21 +1,50 @@
-"""What should have come, by NumPy, and the common mistakes by name: values of a student's code -> what is wrong."""
+"""What should have come, by NumPy, and the common mistakes by name: values of a student's code -> what is wrong.
+
+Whether they are right is asked first, and inputs are drawn until every known mistake gives something else: no chance
+makes a right solution wrong, nor a wrong one right.
+"""
+
+import itertools
+import zlib
+from typing import NamedTuple
 
 import numpy as np
 
-from assignment.inputs import ITERATIONS
+from assignment import inputs
+from assignment.inputs import CADENCE, ITERATIONS
 
 WEIGHTS = 0.5, 1., 1.5, 3., 4.  # of CS20's style layers
 RATE, BETA1, BETA2, EPSILON = 2., 0.9, 0.999, 1e-8  # of Adam, in the stand-in for step 5
 TOLERANCE = 1e-3
+APART = 1e-2  # by how much mistakes differ from what is right
+
+
+class Case(NamedTuple):
+    """Something that is compared: what is right, and (value, text) of each known mistake, most likely first."""
+    right: np.ndarray
+    mistakes: list
 
 
 def judge(item, values, given):
-    """Return what is wrong with an item's values, one line, or None if they are right.
+    """Return what is wrong with an item, one line, or None if it is right.
 
-    values: name -> list, as the probe wrote them; given: from `inputs.of_step`
+    item: of `JUDGES`; values: name -> list, as the probe wrote them; given: from `given`
     """
     with np.errstate(all='ignore'):
         return JUDGES[item]({name: _array(x) for name, x in values.items()}, given)
+
+
+def given(item, seed):
+    """The inputs of a key of `CASES` for a seed, name -> array: such that no two of its cases' values look alike."""
+    rng = np.random.default_rng((seed, zlib.crc32(item.encode())))
+    return next(drawn for drawn in (inputs.draw(item, rng) for _ in itertools.count())
+                if all(map(_apart, CASES[item](drawn))))
+
+
+def _apart(case):
+    values = [wrong for wrong, _ in case.mistakes]
+    return not (any(same(case.right, wrong, APART) or same(wrong, case.right, APART) for wrong in values)
+                or any(same(one, other) for one, other in itertools.combinations(values, 2)))
 
 
 def _array(x):
@@ -33,11 +62,6 @@ def same(x, y, tolerance=TOLERANCE):
     return bool(np.isfinite(x).all() and np.abs(x - y).max() <= tolerance * max(1e-6, np.abs(y).max()))
 
 
-def named(x, mistakes):
-    """The first text of (value, text) pairs whose value x has."""
-    return next((text for wrong, text in mistakes if same(x, wrong)), None)
-
-
 def _compared(x, right):
     """What came and what was expected, of two arrays."""
     if np.shape(np.squeeze(x)) != np.shape(np.squeeze(right)):
@@ -50,12 +74,17 @@ def _compared(x, right):
     return f'expected {float(right[worst]):.5g} at {tuple(map(int, worst))}, got {float(x[worst]):.5g}'
 
 
-def verdict(x, right, mistakes):
+def named(x, case, tolerance=TOLERANCE):
+    """The text of the mistake that gives x, or None."""
+    return next((text for wrong, text in case.mistakes if same(x, wrong, tolerance)), None)
+
+
+def verdict(x, case):
     """None if x is right; else what is wrong, by name where it is a known mistake."""
-    if same(x, right):
+    if same(x, case.right):
         return None
-    name = named(x, mistakes)
-    return f'{_compared(x, right)}' + (f': {name}' if name else '')
+    name = named(x, case)
+    return f'{_compared(x, case.right)}' + (f': {name}' if name else '')
 
 
 # --------------------------------------------------------------------------------------------------------------- step 1
@@ -69,32 +98,42 @@ def convolution(image, W, b, padding=True, stride=1, flipped=False):
     return out[None, ::stride, ::stride]
 
 
-def judge_conv2d_relu(values, given):
-    """Step 1: the map [1, H, W, out] after the ReLU, the one before it, and no trainable variable."""
+def convolution_cases(given):
+    """The map [1, H, W, out] of the first layer after its ReLU, the one before it, and the second layer's after it."""
     image, (W, b) = given['image'], given['conv1_1']
     before = convolution(image, W, b)
     right = np.maximum(before, 0)
+    return [
+        Case(right, [
+            (before, 'is the ReLU missing?'),
+            (np.maximum(before - b, 0), 'is the bias missing?'),
+            (np.maximum(before - b, 0) + b, 'the bias comes before the ReLU, not after it'),
+            (np.maximum(before - 2 * b, 0), 'the bias is added, not subtracted'),
+            (np.maximum(convolution(image, W, b, padding=False), 0), "padding='SAME' keeps height and width"),
+            (np.maximum(convolution(image, W, b, stride=2), 0), 'the stride is 1: only poolings make maps smaller'),
+            (np.maximum(convolution(image, W.swapaxes(0, 1), b), 0),
+             'height and width of the filters are exchanged; use them as stored'),
+            (np.maximum(convolution(image, W, b, flipped=True), 0), 'the filters are turned over; use them as stored'),
+            (1 / (1 + np.exp(-before)), 'that is a sigmoid, VGG has ReLU'),
+            (np.tanh(before), 'that is tanh, VGG has ReLU')]),
+        Case(before, [(right, 'that is the map after the ReLU'), (before - b, 'the bias belongs to it')]),
+        Case(np.maximum(convolution(image, *given['conv1_2']), 0),
+             [(right, 'these are the filters of conv1_1: give self._weights the layer_idx and layer_name that come')])]
+
+
+def judge_conv2d_relu(values, given):
+    """Step 1: the maps [1, H, W, out] of two layers after the ReLU, the one before it, and no trainable variable."""
+    after, before, second = convolution_cases(given)
     if values['variables'].size:
         return (f'{", ".join(map(str, values["variables"]))}: trainable, so that the optimizer would change VGG; '
                 'its weights are constants (tf.constant), the image is what is trained')
-    wrong = verdict(values['output'], right, [
-        (before, 'is the ReLU missing?'),
-        (np.maximum(before - b, 0), 'is the bias missing?'),
-        (np.maximum(before - b, 0) + b, 'the bias comes before the ReLU, not after it'),
-        (np.maximum(before - 2 * b, 0), 'the bias is added, not subtracted'),
-        (np.maximum(convolution(image, W, b, padding=False), 0), "padding='SAME' keeps height and width"),
-        (np.maximum(convolution(image, W, b, stride=2), 0), 'the stride is 1: only poolings make maps smaller'),
-        (np.maximum(convolution(image, W.swapaxes(0, 1), b), 0),
-         'height and width of the filters are exchanged; use them as stored'),
-        (np.maximum(convolution(image, W, b, flipped=True), 0), 'the filters are turned over; use them as stored'),
-        (1 / (1 + np.exp(-before)), 'that is a sigmoid, VGG has ReLU'),
-        (np.tanh(before), 'that is tanh, VGG has ReLU')])
-    if wrong:
+    if wrong := verdict(values['output'], after):
         return wrong
     if 'before_relu' not in values:
         return 'the output is right; the map before its ReLU is missing: setattr(self, layer_name + BEFORE_RELU, …)'
-    return 'conv1_1_pre: ' + wrong if (wrong := verdict(values['before_relu'], before, [
-        (right, 'that is the map after the ReLU'), (before - b, 'the bias belongs to it')])) else None
+    if wrong := verdict(values['before_relu'], before):
+        return f'conv1_1_pre: {wrong}'
+    return 'conv1_2: ' + wrong if (wrong := verdict(values['second'], second)) else None
 
 
 def pooled(image, kind, stride=2, same_padding=True):
@@ -106,31 +145,31 @@ def pooled(image, kind, stride=2, same_padding=True):
                      for i in range(0, H - last, stride)])[None]
 
 
-def judge_pool(right_kind, other_kind, other_text):
-    """Step 1: a judge of maps [1, ⌈H/2⌉, ⌈W/2⌉, C] of a pooling by `right_kind`, np.mean or np.max.
+def pool_case(kind, other_kind, other_text):
+    """A function of the inputs: the map [1, ⌈H/2⌉, ⌈W/2⌉, C] of a pooling by `kind`, np.mean or np.max.
 
     other_text: what is wrong with a pooling by `other_kind`
     """
-    def judge(values, given):
+    def case(given):
         image = given['image']
         padded = np.pad(image, ((0, 0), (0, 1), (0, 1), (0, 0)))
-        return verdict(values['output'], pooled(image, right_kind), [
+        return [Case(pooled(image, kind), [
             (pooled(image, other_kind), other_text),
-            (pooled(image, right_kind, same_padding=False), "padding='SAME' keeps the odd row and column"),
-            (pooled(image, right_kind, stride=1), 'the stride is 2'),
-            (pooled(padded, right_kind, same_padding=False),
+            (pooled(image, kind, same_padding=False), "padding='SAME' keeps the odd row and column"),
+            (pooled(image, kind, stride=1), 'the stride is 2'),
+            (pooled(padded, kind, same_padding=False),
              'zeros outside the map must not count: use TensorFlow\'s pooling'),
-            (image, 'nothing is pooled'), (pooled(image, np.sum), 'the sum, where the mean was expected')])
-    return judge
+            (image, 'nothing is pooled'), (pooled(image, np.sum), 'the sum, where the mean was expected')])]
+    return case
 
 
 # --------------------------------------------------------------------------------------------------------------- step 2
 
-def judge_content_loss(values, given):
-    """Step 2: Σ (F − P)² / (4s), a number."""
+def content_loss_case(given):
+    """Σ (F − P)² / (4s), a number."""
     difference = np.float64(given['F']) - given['P']
     s, squares = difference.size, (difference ** 2).sum()
-    return verdict(values['loss'], squares / (4 * s), [
+    return [Case(squares / (4 * s), [
         (squares / 2, f'{2 * s}× the handout\'s, with s = {s}: did you use the paper\'s 1/2 instead of 1/(4s)?'),
         (squares / 4, f's× the handout\'s, with s = {s}: divide by 4s, not by 4'),
         (squares / s, '4× the handout\'s: 1/s, a mean squared error, instead of 1/(4s)?'),
@@ -141,7 +180,7 @@ def judge_content_loss(values, given):
         (difference.sum() / (4 * s), 'the differences are not squared'),
         (difference.sum() ** 2 / (4 * s), 'the square comes before the sum'),
         (np.sqrt(squares) / (4 * s), 'no root of the sum of squares: Σ (F − P)², not its root'),
-        (((np.float64(given['F']) + given['P']) ** 2).sum() / (4 * s), 'F + P, where F − P was expected')])
+        (((np.float64(given['F']) + given['P']) ** 2).sum() / (4 * s), 'F + P, where F − P was expected')])]
 
 
 def gram(F):
@@ -150,12 +189,12 @@ def gram(F):
     return F.T @ F
 
 
-def judge_gram_matrix(values, given):
-    """Step 2: G = FᵀF, [N, N]."""
+def gram_matrix_case(given):
+    """G = FᵀF, [N, N]."""
     F = np.float64(given['F'])
     N, M = F.shape[-1], F.shape[1] * F.shape[2]
     rows, scrambled, right = F.reshape(M, N), F.reshape(N, M), gram(F)
-    return verdict(values['gram'], right, [
+    return [Case(right, [
         (rows @ rows.T, 'F Fᵀ, [M, M]: the Gram matrix is Fᵀ F, [N, N], products of channels summed over the positions '
                         '(transpose_a)'),
         (scrambled @ scrambled.T,
@@ -164,17 +203,18 @@ def judge_gram_matrix(values, given):
         (right / (N * M), 'divided by N·M: the coefficient belongs to the style loss'),
         (right / N, 'divided by N: the coefficient belongs to the style loss'),
         (rows, 'that is F, reshaped; the product is missing'),
-        (right - np.outer(rows.mean(axis=0), rows.mean(axis=0)) * M, 'the means are subtracted: that is a covariance')])
+        (right - np.outer(rows.mean(axis=0), rows.mean(axis=0)) * M,
+         'the means are subtracted: that is a covariance')])]
 
 
-def judge_single_style_loss(values, given):
-    """Step 2: E = Σ (G − A)² / (4 N² M²), a number."""
+def single_style_loss_case(given):
+    """E = Σ (G − A)² / (4 N² M²), a number."""
     F = given['F']
     N, M = F.shape[-1], F.shape[1] * F.shape[2]
     difference = gram(F) - gram(given['P'])
     squares = (difference ** 2).sum()
     right = squares / (4 * N ** 2 * M ** 2)
-    return verdict(values['loss'], right, [
+    return [Case(right, [
         (squares, 'the coefficient 1/(4N²M²) is missing'),
         (squares / (N ** 2 * M ** 2), '4× the handout\'s: the 4 of 1/(4N²M²) is missing'),
         (squares / (4 * N * M), 'N·M× the handout\'s: 1/(4NM) instead of 1/(4N²M²)?'),
@@ -188,13 +228,13 @@ def judge_single_style_loss(values, given):
         (difference.sum() / (4 * N ** 2 * M ** 2), 'the differences are not squared'),
         (np.abs(difference).sum() / (4 * N ** 2 * M ** 2), 'absolute differences, where squares were expected'),
         (((np.float64(F) - given['P']) ** 2).sum() / (4 * N ** 2 * M ** 2),
-         'features are compared, where Gram matrices were expected')])
+         'features are compared, where Gram matrices were expected')])]
 
 
-def judge_style_loss(values, given):
-    """Step 2: Σ w_l E_l, a number; the features of a layer are one value, so that E_l is (g − a)²."""
+def style_loss_case(given):
+    """Σ w_l E_l, a number; the features of a layer are one value, so that E_l is (g − a)²."""
     E, w = (np.float64(given['g']) - given['a']) ** 2, np.array(WEIGHTS)
-    return verdict(values['loss'], (w * E).sum(), [
+    return [Case((w * E).sum(), [
         (E.sum(), 'the layers are not weighted: 0.5, 1, 1.5, 3, 4 in the recipe'),
         (E.mean(), 'the layers are not weighted, and averaged'),
         ((w[::-1] * E).sum(), 'the weights are in reverse: deeper layers count more'),
@@ -204,13 +244,13 @@ def judge_style_loss(values, given):
         (w[0] * E[0], 'only the first layer counts: does return stand in the loop?'),
         (w[-1] * E[-1], 'only the last layer counts: is the sum overwritten in the loop?'),
         ((w * E)[:-1].sum(), 'the last layer is left out'), ((w * E)[1:].sum(), 'the first layer is left out'),
-        (np.prod(w * E), 'a product, where a sum was expected')])
+        (np.prod(w * E), 'a product, where a sum was expected')])]
 
 
-def judge_total_loss(values, given):
-    """Step 2: α · content + β · style, a number."""
+def total_loss_case(given):
+    """α · content + β · style, a number."""
     alpha, beta, content, style = given['weights']
-    return verdict(values['loss'], alpha * content + beta * style, [
+    return [Case(alpha * content + beta * style, [
         (content + style, 'α and β are missing: recipe.content_weight and recipe.style_weight'),
         (beta * content + alpha * style, 'α and β are exchanged: α goes with the content loss'),
         (alpha * content, 'the style loss is missing'), (beta * style, 'the content loss is missing'),
@@ -218,7 +258,30 @@ def judge_total_loss(values, given):
         (alpha * content + style, 'β is missing'), (content + beta * style, 'α is missing'),
         (alpha * content - beta * style, 'the style loss is subtracted'),
         (alpha * beta * content * style, 'a product, not a sum'),
-        ((alpha + beta) * (content + style), 'the sum of the weights times the sum of the losses')])
+        ((alpha + beta) * (content + style), 'the sum of the weights times the sum of the losses')])]
+
+
+def judge_tensor(item, number=True):
+    """Step 2: a judge of one float32 tensor, of one number or not; of several tries one has to be right."""
+    def judge(values, given):
+        case, = CASES[item](given)
+        wrong = [_wrong_with(np.array(tried), kind, case, number)
+                 for tried, kind in zip(values['tries'].tolist(), values['kinds'].tolist())]
+        return None if None in wrong else wrong[0]
+    return judge
+
+
+def _wrong_with(x, kind, case, number):
+    """What is wrong with a tensor x; kind: its dtype, or that of which Python has it."""
+    if wrong := verdict(x, case):
+        return wrong
+    if kind in ('list', 'tuple'):
+        return f'the value is right, but in a {kind}: return the tensor itself'
+    if number and x.shape != ():
+        return f'the value is right, but of shape {x.shape}: one number has shape ()'
+    if kind != 'float32':
+        return f'the value is right, but {kind}: all else is float32, and TensorFlow adds no two types'
+    return None
 
 
 # --------------------------------------------------------------------------------------------------------- steps 3 to 5
@@ -234,31 +297,44 @@ def adam(start, target, rate, steps):
     return np.array(images)
 
 
+def optimize_case(given):
+    """By how much the first step of Adam moves the image."""
+    start, target, rate = np.float64(given['start']), given['target'], float(given['rate'])
+    sign = np.sign(start - target)
+    return [Case(-rate * sign, [
+        (2. * -sign, 'a learning rate of 2 is written out; it is recipe.learning_rate'),
+        (rate * sign, 'the loss grows: maximised, where it should be minimised'),
+        (0.001 * -sign, 'Adam has its default learning rate, 0.001; give it recipe.learning_rate'),
+        (-rate * 2 * (start - target), 'that is plain gradient descent; the recipe says Adam'),
+        (-rate * np.sign(start + target + 100), 'it minimises the content loss alone; give it self.total_loss')])]
+
+
 def judge_optimize(values, given):
     """Step 3: the images [3, …] before, after one and after two steps of Adam, and the global step then."""
-    start, target, rate = np.float64(given['start']), given['target'], float(given['rate'])
-    images, sign = values['images'], np.sign(start - target)
+    start, images = np.float64(given['start']), values['images']
     if images.shape != (3, *start.shape):
         return f'expected images of shape {start.shape}, got {images.shape[1:]}'
-    first = images[1] - start
-    if same(images, adam(start, target, rate, 2)[:, None] if images.ndim > 5 else adam(start, target, rate, 2)):
+    path = adam(start, given['target'], float(given['rate']), 2)
+    if same(images, path):
         steps = int(values['gstep'])
         return None if steps == 2 else (f'after 2 steps the global step is {steps}: '
                                         'give minimize(…, global_step=self.gstep)')
+    first = images[1] - start
     if np.abs(first).max() == 0:
         return 'the image does not move: is self.opt the operation that minimize gives?'
-    for move, text in ((2. * -sign, 'a learning rate of 2 is written out; it is recipe.learning_rate'),
-                       (rate * sign, 'the loss grows: maximised, where it should be minimised'),
-                       (0.001 * -sign, 'Adam has its default learning rate, 0.001; give it recipe.learning_rate'),
-                       (-rate * 2 * (start - target), 'that is plain gradient descent; the recipe says Adam'),
-                       (-rate * np.sign(start + target + 100),
-                        'it minimises the content loss alone; give it self.total_loss')):
-        if same(first, move, 0.01):
-            return text
-    if same(images[:2], adam(start, target, rate, 2)[:2]):
+    case, = optimize_case(given)
+    if text := named(first, case, 0.01):
+        return text
+    if same(images[:2], path[:2]):
         return 'the first step is Adam\'s, the second is not: its decays are recipe.beta1 and recipe.beta2'
-    expected = adam(start, target, rate, 1)[1] - start
-    return f'after the first step a pixel should have moved by {expected.flat[0]:.4g}, it moved by {first.flat[0]:.4g}'
+    return (f'after the first step a pixel should have moved by {case.right.flat[0]:.4g}, '
+            f'it moved by {first.flat[0]:.4g}')
+
+
+def summary_cases(given):
+    """The scalars, each of which the others could be taken for."""
+    content, style, total = given['losses']
+    return [Case(content, [(style, 'that is style_loss'), (total, 'that is total_loss')])]
 
 
 def judge_create_summary(values, given):
@@ -291,42 +367,86 @@ def judge_create_summary(values, given):
     return _compared(picture, right)
 
 
+def training_cases(given):
+    """The first two losses of a straight run; from zeros, and of a step later."""
+    start, target = given['start'], np.float64(given['target'])
+    first, second, third = ((adam(start, target, RATE, 2) - target) ** 2).reshape(3, -1).sum(axis=1)
+    return [Case(first, [
+                ((target ** 2).sum(), 'training begins from zeros: run self.init, then assign self.centred_start'),
+                (second, 'the losses of iteration 0 are those after a step: fetch them in the same run as self.opt')]),
+            Case(second, [(first, 'the loss stays what it was: fetch self.opt as well'),
+                          (third, 'two steps of the optimizer in one iteration: is self.opt fetched twice?')])]
+
+
 def judge_train(values, given):
-    """Step 5: losses and image of a straight run, image of one resumed, and what was written on the way."""
-    start, target, (first, last) = given['start'], given['target'], ITERATIONS
-    path = adam(start, target, RATE, last)
-    totals = ((path - target) ** 2).reshape(last + 1, -1).sum(axis=1)
-    losses, from_zeros = values['straight_losses'], (np.float64(target) ** 2).sum()
-    if len(losses) and same(losses[0], from_zeros) and not same(losses[0], totals[0], 1e-5):  # may be near by chance
-        return 'training begins from zeros: run self.init, then assign self.centred_start'
-    if len(losses) > 1 and same(losses[1], losses[0], 1e-6):
-        return 'the loss stays what it was: fetch self.opt as well'
-    if len(losses) > 1 and same(losses[1], totals[2]):
-        return 'two steps of the optimizer in one iteration: is self.opt fetched twice?'
-    if len(losses) > 1 and same(losses[0], totals[1]):
-        return 'the losses of iteration 0 are those after a step: fetch them in the same run as self.opt'
-    if not same(values['straight_image'], path[-1], 1e-2):
-        return f'after {last} iterations the image is not where Adam\'s {last} steps lead'
-    if not values['events'].size:
+    """Step 5: the losses before every step of a straight run, and the image after the last."""
+    target, last = np.float64(given['target']), ITERATIONS[1]
+    path, losses = adam(given['start'], target, RATE, last), values['straight_losses']
+    right = ((path[:-1] - target) ** 2).reshape(last, -1).sum(axis=1)
+    moved = same(values['straight_image'], path[-1], 1e-2)
+    if moved and same(losses, right):
+        return None
+    for x, case in zip(losses, training_cases(given)):
+        if text := named(x, case, 1e-4):
+            return text
+    return (f'after {last} iterations the image is not where Adam\'s {last} steps lead' if not moved
+            else 'the image is right, the losses are not: they are self.loss_terms, before each step')
+
+
+def judge_summaries(values, given):
+    """Step 5: the iterations that have summaries, of a run of as many as the first of ITERATIONS."""
+    first, found = ITERATIONS[0], values['events'].tolist()
+    wanted = [step for step in range(1, first + 1) if step % CADENCE == 0 or step == first]
+    if not found:
         return 'no summary has come into graphs/<run>: log what is fetched, with the writer'
-    if not values['checkpoints'].size:
-        return 'no checkpoint has come into checkpoints/<run>: save one where the loop says so'
-    if first not in values['checkpoints']:
-        return f'no checkpoint has the last iteration, {first}: there are {", ".join(map(str, values["checkpoints"]))}'
-    if not same(values['resumed_image'], path[-1], 1e-2):
-        again = adam(given['other_start'], target, RATE, last)
-        if any(same(values['resumed_image'], again[steps], 1e-2) for steps in (last - first, last)):
-            return 'a resumed run begins again from the starting image: initialise only where nothing was restored'
-        return (f'a run of {first} iterations, resumed to {last}, does not end where one of {last} does: '
-                'are all variables restored?')
+    if set(wanted) - set(found):
+        return (f'summaries have come for iterations {_listed(found)}, they should for {_listed(wanted)}: '
+                'log them with their step')
     return None
 
 
-JUDGES = {
+def judge_checkpoints(values, given):
+    """Step 5: the iterations that have checkpoints, of the same run."""
+    first, found = ITERATIONS[0], values['checkpoints'].tolist()
+    if not found:
+        return 'no checkpoint has come into checkpoints/<run>: save one where the loop says so'
+    return None if first in found else f'no checkpoint has the last iteration, {first}: there are {_listed(found)}'
+
+
+def _listed(numbers):
+    return ', '.join(map(str, numbers))
+
+
+def judge_restore(values, given):
+    """Step 5: the image of a run of the first of ITERATIONS, resumed to the second, against that of a straight one."""
+    if 'resuming' in values:
+        return f'when the run is resumed: {values["resuming"]}'
+    resumed, (first, last) = values['resumed_image'], ITERATIONS
+    if not resumed.size:
+        return 'a resumed run does not come to its end'
+    if same(resumed, values['straight_image'], 1e-2):
+        return None
+    again = adam(given['other_start'], given['target'], RATE, last)
+    if any(same(resumed, again[steps], 1e-2) for steps in (last - first, last)):
+        return 'a resumed run begins again from the starting image: initialise only where nothing was restored'
+    return (f'a run of {first} iterations, resumed to {last}, does not end where one of {last} does: '
+            'are all variables restored?')
+
+
+CASES = {  # of the keys of inputs.DRAWS
+    'conv2d_relu': convolution_cases,
+    'avgpool': pool_case(np.mean, np.max, 'the maximum of each window; the paper has the average'),
+    'maxpool': pool_case(np.max, np.mean, 'the average of each window, where the maximum was expected'),
+    '_content_loss': content_loss_case, '_gram_matrix': gram_matrix_case,
+    '_single_style_loss': single_style_loss_case, '_style_loss': style_loss_case, 'losses': total_loss_case,
+    'optimize': optimize_case, 'create_summary': summary_cases, 'train': training_cases,
+}
+JUDGES = {  # of the items of points.POINTS
     'conv2d_relu': judge_conv2d_relu,
-    'avgpool': judge_pool(np.mean, np.max, 'the maximum of each window; the paper has the average'),
-    'maxpool': judge_pool(np.max, np.mean, 'the average of each window, where the maximum was expected'),
-    '_content_loss': judge_content_loss, '_gram_matrix': judge_gram_matrix,
-    '_single_style_loss': judge_single_style_loss, '_style_loss': judge_style_loss, 'losses': judge_total_loss,
-    'optimize': judge_optimize, 'create_summary': judge_create_summary, 'train': judge_train,
+    **{item: lambda values, given, item=item: verdict(values['output'], *CASES[item](given))
+       for item in ('avgpool', 'maxpool')},
+    '_gram_matrix': judge_tensor('_gram_matrix', number=False),
+    **{item: judge_tensor(item) for item in ('_content_loss', '_single_style_loss', '_style_loss', 'losses')},
+    'optimize': judge_optimize, 'create_summary': judge_create_summary,
+    'train': judge_train, 'summaries': judge_summaries, 'checkpoints': judge_checkpoints, 'restore': judge_restore,
 }

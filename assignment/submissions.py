@@ -1,0 +1,305 @@
+"""What students hand in, as it comes: folders, zip files and notebooks, under the names that Canvas and Moodle give.
+
+Of a submission only the files of `make_starter.TODO` count. What cannot be read is a submission too, with the reason.
+"""
+
+import ast
+import contextlib
+import json
+import os
+import re
+import stat
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from engine import messages
+from engine.messages import UserError
+from assignment.make_starter import TODO
+
+LARGEST = 1_000_000  # bytes of a file of code
+LARGEST_NOTEBOOK = 50_000_000  # which has its pictures in it
+MOST = 20_000  # files in a submission
+CLASS_BYTES = 4_000_000_000  # in a class's zip file, unpacked
+DEEPEST = 20  # folders
+CANVAS = re.compile(r'(?P<who>[^_]+)(_LATE)?_(?P<id>\d+)_\d+_(?P<file>.+)')
+MOODLE = re.compile(r'(?P<who>.+)_(?P<id>\d+)_assignsubmission_[a-z]+_(?P<file>.*)')
+NAMES = {name: re.compile(re.escape(name[:-3]) + r'( ?\(\d+\)|-\d+)?\.py', re.IGNORECASE) for name in TODO}
+NOTEBOOK = '.ipynb'
+IGNORED = re.compile(r'\..*|__MACOSX|__pycache__|node_modules|site-packages|venv|env')
+ARCHIVES = '.rar', '.7z', '.gz', '.tar', '.tgz', '.bz2', '.xz'
+WRITEFILE = re.compile(r'%%writefile\s+(?:\S*/)?(' + '|'.join(map(re.escape, TODO)) + r')\s*\n')
+MAGIC = re.compile(r'^(\s*)[%!?].*$', re.MULTILINE)
+
+
+class Submission(NamedTuple):
+    """A student's code. name: as it was given; files: name -> bytes, of TODO; problem: why there are none, or None."""
+    name: str
+    files: dict
+    problem: str = None
+
+
+class Unreadable(Exception):
+    """A submission cannot be read; the text says why."""
+
+
+def found(path, unpacked):
+    """The submissions in `path`: a student's folder, zip or notebook; or a class's folder or zip.
+
+    unpacked: a folder for what is in a class's zip
+    Raises `UserError` where there is none.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise UserError(f'{path}: no such folder')
+    if path.is_file() and path.suffix.lower() != NOTEBOOK:
+        if not zipfile.is_zipfile(path):
+            raise UserError(f'{path}: neither a folder, a zip file nor a notebook')
+        if _is_one(_names_in_zip(path)):
+            return [read(_shown(path.stem), [path])]
+        _unpack(path, unpacked)
+        path = unpacked
+        while len(inner := _entries(path)) == 1 and inner[0].is_dir() and not _is_one(_names_in(inner[0])):
+            path = inner[0]
+    if path.is_file() or _is_one(_names_in(path)):
+        return [read(_shown(path.resolve().name), [path])]
+    groups = {}
+    for entry in _entries(path):
+        match = MOODLE.fullmatch(entry.name) or CANVAS.fullmatch(entry.name)
+        name = f'{match["who"]}_{match["id"]}' if match else entry.name
+        groups.setdefault(_shown(name), []).append(entry)
+    if not groups:
+        raise UserError(f'{path}: has neither {" nor ".join(TODO)} nor submissions that have')
+    return [read(name, entries) for name, entries in groups.items()]
+
+
+def read(name, entries):
+    """The `Submission` of one student, from the files and folders that are theirs."""
+    try:
+        files = {}
+        for entry in entries:
+            files |= _candidates(entry)
+        return Submission(name, _chosen(files))
+    except Unreadable as problem:
+        return Submission(name, {}, str(problem))
+    except (OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        return Submission(name, {}, f'cannot be read ({messages.one_line(str(error))[:200]})')
+
+
+def _shown(name):
+    """A file's name as text that can be printed and written, whatever bytes it has."""
+    return messages.one_line(os.fsencode(name).decode('utf-8', 'backslashreplace'))
+
+
+def _entries(folder):
+    return sorted(path for path in folder.iterdir() if not IGNORED.fullmatch(path.name))
+
+
+def _is_one(names):
+    """Whether these are the names in one student's submission, not in a class's."""
+    return any(pattern.fullmatch(name) for name in names for pattern in NAMES.values())
+
+
+def _names_in(folder):
+    return [entry.name for entry in os.scandir(folder)]
+
+
+def _names_in_zip(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return [name for info in archive.infolist() if (name := _member(info).name)
+                    and len(_member(info).parts) <= 2]
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise UserError(f'{path}: cannot be read as a zip file ({error})') from error
+
+
+def _member(info):
+    """The path of something in a zip file; names of old programs are UTF-8 that was taken for code page 437."""
+    name = info.filename
+    if not info.flag_bits & 0x800:
+        with contextlib.suppress(UnicodeError):
+            name = name.encode('cp437').decode('utf-8')
+    return PurePosixPath(name.replace('\\', '/'))
+
+
+def _unpack(path, folder):
+    """Unpack a class's zip file, files only, each below `folder` whatever its name."""
+    with zipfile.ZipFile(path) as archive:
+        infos = [info for info in archive.infolist() if not info.is_dir()]
+        if sum(info.file_size for info in infos) > CLASS_BYTES:
+            raise UserError(f'{path}: unpacked it is larger than {CLASS_BYTES / 1e9:g} GB; unpack it yourself')
+        for info in infos:
+            parts = [part for part in _member(info).parts if part not in ('/', '..')]
+            if parts and not any(map(IGNORED.fullmatch, parts)):
+                target = folder.joinpath(*parts)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(archive.read(info))
+
+
+def _candidates(entry):
+    """Relative path -> a function that reads it, of the files in a folder or zip, or the one file, that could count."""
+    if entry.is_dir():
+        return _in_folder(entry)
+    match = MOODLE.fullmatch(entry.name) or CANVAS.fullmatch(entry.name)
+    name = match['file'] if match else entry.name
+    suffix = PurePosixPath(name).suffix.lower()
+    if suffix == '.zip' or zipfile.is_zipfile(entry):
+        return _in_zip(entry)
+    if suffix in ARCHIVES:
+        raise Unreadable(f'{name} cannot be read: zip it, or unpack it into a folder')
+    return {PurePosixPath(name): lambda: _read_file(entry)}
+
+
+def _in_folder(folder):
+    found, folders = {}, [(folder, PurePosixPath())]
+    root = folder.resolve()
+    while folders:
+        place, relative = folders.pop()
+        with os.scandir(place) as entries:
+            for entry in entries:
+                if IGNORED.fullmatch(entry.name):
+                    continue
+                inner = relative / entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    if len(inner.parts) <= DEEPEST:
+                        folders.append((entry.path, inner))
+                    continue
+                found[inner] = lambda path=Path(entry.path), inner=inner: _read_linked(path, inner, root)
+                if len(found) > MOST:
+                    raise Unreadable(f'has more than {MOST} files')
+    return found | {inner / name: content for inner in list(found) if inner.suffix.lower() == '.zip'
+                    and not any(map(_counts, found)) for name, content in _in_zip(folder / inner).items()}
+
+
+def _in_zip(path):
+    archive = zipfile.ZipFile(path)
+    infos = archive.infolist()
+    if len(infos) > MOST:
+        raise Unreadable(f'{path.name} has more than {MOST} files')
+    return {name: lambda info=info, name=name: _read_member(archive, info, name)
+            for info in infos if not info.is_dir() and not any(map(IGNORED.fullmatch, (name := _member(info)).parts))}
+
+
+def _read_linked(path, name, root):
+    """A file of a folder; a link only to what lies in the folder as well."""
+    if path.is_symlink() and root not in path.resolve().parents:
+        raise Unreadable(f'{name} is a link out of the folder')
+    return _read_file(path)
+
+
+def _read_file(path):
+    with open(os.open(path, os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0)), 'rb') as file:  # a pipe would never end
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise Unreadable(f'{path.name} is no file')
+        return _limited(file, path.name)
+
+
+def _read_member(archive, info, name):
+    if info.flag_bits & 1:
+        raise Unreadable('the zip file has a password')
+    if stat.S_ISLNK(info.external_attr >> 16):
+        raise Unreadable(f'{name} is a link')
+    with archive.open(info) as file:
+        return _limited(file, name)
+
+
+def _limited(file, name):
+    most = LARGEST_NOTEBOOK if str(name).endswith(NOTEBOOK) else LARGEST
+    content = file.read(most + 1)
+    if len(content) > most:
+        raise Unreadable(f'{name} has more than {most:,} bytes')
+    return content
+
+
+def _counts(path):
+    """Which file of TODO a path stands for, as (name, how good a version it is); None."""
+    return next(((name, _version(path.name)) for name, pattern in NAMES.items() if pattern.fullmatch(path.name)), None)
+
+
+def _version(name):
+    """Of style_transfer-2.py 2: what came later is meant. Plain names come first where both lie in a folder."""
+    number = re.search(r'[-(](\d+)\)?\.py', name)
+    return int(number[1]) if number else 1 << 30
+
+
+def _chosen(candidates):
+    """name -> bytes of TODO, from the shallowest folder that has both, or from notebooks."""
+    places = {}
+    for path in candidates:
+        if counted := _counts(path):
+            name, version = counted
+            best = places.setdefault(path.parent, {})
+            if name not in best or version > best[name][0]:
+                best[name] = version, candidates[path]
+    whole = [place for place, best in places.items() if len(best) == len(TODO)]
+    if whole:
+        depth = min(len(place.parts) for place in whole)
+        shallowest = sorted(str(place) for place in whole if len(place.parts) == depth)
+        if len(shallowest) > 1:
+            raise Unreadable(f'has {len(shallowest)} versions, in {" and ".join(shallowest)}: leave one')
+        best = places[PurePosixPath(shallowest[0])]
+        return {name: _plain(best[name][1]()) for name in TODO}
+    notebooks = sorted(path for path in candidates if path.suffix.lower() == NOTEBOOK)
+    files = {name: content for best in places.values() for name, (_, content) in best.items()}
+    if notebooks:
+        files |= _of_notebooks([candidates[path]() for path in notebooks], files)
+    if missing := [name for name in TODO if name not in files]:
+        others = ', '.join(sorted({messages.one_line(path.name) for path in candidates})[:5]) or 'nothing'
+        raise Unreadable(f'{missing[0]} is missing; there is {others}')
+    return {name: _plain(content() if callable(content) else content) for name, content in files.items()}
+
+
+def _plain(content):
+    """Python's own encodings as they are, and what Windows calls Unicode as UTF-8."""
+    if content[:2] in (b'\xff\xfe', b'\xfe\xff'):
+        return content.decode('utf-16', 'replace').encode()
+    return content
+
+
+# ------------------------------------------------------------------------------------------------------------ notebooks
+
+def _of_notebooks(contents, files):
+    """name -> bytes of TODO that the code cells of notebooks write (%%writefile) or define."""
+    written, defined = {}, []
+    for content in contents:
+        for cell in _code_cells(content):
+            if match := WRITEFILE.match(cell):
+                written[match[1]] = cell[match.end():]
+            else:
+                defined += _definitions(cell)
+    code = '\n\n'.join(defined)
+    for name, wanted in zip(TODO, ('StyleTransfer', 'VGG')):
+        if name not in written and name not in files and re.search(rf'^class {wanted}\b', code, re.MULTILINE):
+            written[name] = code
+    return {name: text.encode() for name, text in written.items()}
+
+
+def _code_cells(content):
+    try:
+        cells = json.loads(content.decode('utf-8-sig'))['cells']
+        return [''.join(cell['source']) for cell in cells if cell['cell_type'] == 'code']
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise Unreadable('the notebook cannot be read: it is no JSON with cells') from error
+
+
+def _definitions(cell):
+    """The cell's statements that define something, as text; what runs something has no place in a module."""
+    text = MAGIC.sub(r'\1pass', cell)
+    try:
+        statements = ast.parse(text).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        if re.search(r'^class ', text, re.MULTILINE):
+            return [text]  # whose error the student is to be told
+        return []
+    return [ast.get_source_segment(text, node, padded=True) if not getattr(node, 'decorator_list', None)
+            else ast.unparse(node) for node in statements if _defines(node)]
+
+
+def _defines(node):
+    if isinstance(node, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)):
+        return True
+    return isinstance(node, ast.Assign) and (
+        all(isinstance(target, ast.Attribute) for target in node.targets)
+        or not any(isinstance(inner, ast.Call) for inner in ast.walk(node.value))
+        or all(isinstance(target, ast.Name) and target.id.isupper() for target in node.targets))
