@@ -54,10 +54,15 @@ def answered(came):
 
 
 def judged(item, answer, ended, given):
-    """What is wrong with one item, as text; None if it is right, which only its values can show.
+    """What is wrong with one item, one line; None if it is right, which only its values can show.
 
     answer: from `answered`; ended: what ended the code, or None; given: the inputs
     """
+    wrong = _wrong_with(item, answer, ended, given)  # of whatever letters, in part the student's
+    return wrong and messages.one_line(wrong.encode('utf-8', 'replace').decode())[:LONGEST]
+
+
+def _wrong_with(item, answer, ended, given):
     if 'values' in answer:
         try:
             return verdicts.judge(item, answer['values'], given)
@@ -97,14 +102,8 @@ def grade(submission, seed, seconds=SECONDS, steps=tuple(points.POINTS)):
                     given = verdicts.given(trial, seed)
                     came, ended = prober.ask(trial, given, submission.files, seconds)
                     tried[trial] = answered(came), ended, given
-                wrong = judged(item, *tried[trial])
-                grades.setdefault(step, {})[item] = wrong and _printable(wrong)
+                grades.setdefault(step, {})[item] = judged(item, *tried[trial])
     return grades
-
-
-def _printable(text):
-    """One line of it, not too long, whatever a student's code has put there."""
-    return messages.one_line(text.encode('utf-8', 'replace').decode())[:LONGEST]
 
 
 def check_step(folder, step, seconds=SECONDS, seed=None):

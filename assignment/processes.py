@@ -56,7 +56,7 @@ class Prober:
         starter = self.place / 'starter'
         environment = {name: os.environ[name] for name in ('PATH', 'LD_LIBRARY_PATH', 'SYSTEMROOT')
                        if name in os.environ}
-        environment |= {'HOME': str(self.place), 'TMPDIR': str(self.place), 'MALLOC_ARENA_MAX': '2'}
+        environment |= {'HOME': str(starter), 'TMPDIR': str(starter), 'MALLOC_ARENA_MAX': '2'}
         environment |= dict.fromkeys(('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'TF_NUM_INTRAOP_THREADS',
                                       'TF_NUM_INTEROP_THREADS'), '1')
         with open(self.place / 'errors', 'wb') as errors:

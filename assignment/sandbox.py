@@ -37,7 +37,7 @@ EXECUTE, MAKE_CHAR, MAKE_SOCK, MAKE_BLOCK = 1 << 0, 1 << 6, 1 << 9, 1 << 11
 OF_A_FILE = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL
 NEVER = EXECUTE | MAKE_CHAR | MAKE_SOCK | MAKE_BLOCK | IOCTL
 
-# ------------------------------------------------------------------------------------------------------------ libseccomp
+# ----------------------------------------------------------------------------------------------------------- libseccomp
 
 ALLOW, REFUSE = 0x7fff0000, 0x00050000  # the latter with the number of an error
 EPERM, ENOSYS = 1, 38
@@ -54,7 +54,8 @@ REFUSED = (  # what no assignment needs
     'socket', 'socketpair', 'memfd_create', 'memfd_secret', 'shmget', 'msgget', 'semget', 'mq_open', 'mq_unlink',
     'io_uring_setup', 'userfaultfd', 'perf_event_open', 'bpf', 'keyctl', 'add_key', 'request_key',
     'mount', 'umount2', 'pivot_root', 'chroot', 'unshare', 'setns', 'open_tree', 'move_mount', 'fsopen',
-    'mount_setattr', 'quotactl', 'acct', 'swapon', 'swapoff', 'reboot', 'syslog', 'kexec_load', 'init_module', 'finit_module')
+    'mount_setattr', 'quotactl', 'acct', 'swapon', 'swapoff', 'reboot', 'syslog', 'kexec_load', 'init_module',
+    'finit_module')
 REFUSED_WITH = (  # name, which argument, how it is compared, with what
     ('clone', 0, MASKED, CLONE_THREAD, 0),  # a process; threads may be
     ('prlimit64', 0, NOT_EQUAL, 0, 0),  # another process's limits

@@ -5,6 +5,7 @@ Of a submission only the files of `make_starter.TODO` count. What cannot be read
 
 import ast
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -64,14 +65,26 @@ def found(path, unpacked):
             path = inner[0]
     if path.is_file() or _is_one(_names_in(path)):
         return [read(_shown(path.resolve().name), [path])]
-    groups = {}
+    groups = {}  # what Canvas and Moodle call one student's belongs together
     for entry in _entries(path):
-        match = MOODLE.fullmatch(entry.name) or CANVAS.fullmatch(entry.name)
-        name = f'{match["who"]}_{match["id"]}' if match else entry.name
-        groups.setdefault(_shown(name), []).append(entry)
+        match = _named(entry)
+        groups.setdefault((match['who'], match['id']) if match else entry.name, []).append(entry)
     if not groups:
         raise UserError(f'{path}: has neither {" nor ".join(TODO)} nor submissions that have')
-    return [read(name, entries) for name, entries in groups.items()]
+    solutions = {}
+    for key, entries in groups.items():
+        name = shown = _shown('_'.join(key) if isinstance(key, tuple) else key)
+        for number in itertools.count(2):
+            if name not in solutions:
+                break
+            name = f'{shown} ({number})'
+        solutions[name] = read(name, entries)
+    return list(solutions.values())
+
+
+def _named(entry):
+    """The match of a file's name that Canvas or Moodle gave; None."""
+    return MOODLE.fullmatch(entry.name) or CANVAS.fullmatch(entry.name)
 
 
 def read(name, entries):
@@ -106,10 +119,13 @@ def _names_in(folder):
 
 
 def _names_in_zip(path):
+    """The names at the top of a zip file, or in its only folder."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return [name for info in archive.infolist() if (name := _member(info).name)
-                    and len(_member(info).parts) <= 2]
+            members = [member for info in archive.infolist() if (member := _member(info)).parts
+                       and not any(map(IGNORED.fullmatch, member.parts))]
+        depth = 2 if len({member.parts[0] for member in members}) == 1 else 1
+        return [member.name for member in members if len(member.parts) <= depth]
     except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise UserError(f'{path}: cannot be read as a zip file ({error})') from error
 
@@ -141,8 +157,7 @@ def _candidates(entry):
     """Relative path -> a function that reads it, of the files in a folder or zip, or the one file, that could count."""
     if entry.is_dir():
         return _in_folder(entry)
-    match = MOODLE.fullmatch(entry.name) or CANVAS.fullmatch(entry.name)
-    name = match['file'] if match else entry.name
+    name = match['file'] if (match := _named(entry)) else entry.name
     suffix = PurePosixPath(name).suffix.lower()
     if suffix == '.zip' or zipfile.is_zipfile(entry):
         return _in_zip(entry)

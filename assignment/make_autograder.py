@@ -1,0 +1,78 @@
+"""Make the archive with which Gradescope grades the assignment.
+
+    python -m assignment.make_autograder autograder.zip
+
+Upload it as the programming assignment's autograder: on Ubuntu 22.04, the smallest container will do.
+"""
+
+import re
+import sys
+import zipfile
+from pathlib import Path
+
+import utils
+from engine import messages, parsing, shipped
+from engine.messages import UserError
+from assignment import make_starter, points
+
+NEEDED = 'tensorflow', 'scipy', 'numpy', 'imageio', 'scikit-image', 'tqdm'  # of requirements.txt
+DATE = 1980, 1, 1, 0, 0, 0  # the same archive from the same code
+SETUP = '''#!/usr/bin/env bash
+# Once, when Gradescope builds the container: Python's packages, and libseccomp, which holds submissions.
+set -eu
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+apt-get update
+DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3 python3-venv libseccomp2
+python3 -m venv "$root/venv"
+"$root/venv/bin/pip" install --no-cache-dir -r "$root/source/requirements.txt"
+'''
+RUN = '''#!/usr/bin/env bash
+# For each submission: Gradescope runs it beside source/, submission/ and results/.
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+mkdir -p "$root/results"
+# what is there if this container comes to its end before the grader does
+cat > "$root/results/results.json" <<'END'
+%s
+END
+chmod -R go-rwx "$root/source"  # the solution lies there
+python="$root/venv/bin/python"
+cd "$root/source" && exec "$python" -m assignment.gradescope "$root" "$@"
+'''
+NOT_DONE = ('{"score": 0, "execution_time": 0, "output": "The grader came to no end: tell your teacher.", '
+            '"output_format": "text", "visibility": "visible", "tests": []}')
+
+
+def packed():
+    """Path in the archive -> text, of all that it holds."""
+    lines = (shipped.ROOT / 'requirements.txt').read_text(encoding='utf-8').splitlines()
+    needed = [line for line in lines if re.split('[<>=~!]', line)[0] in NEEDED]
+    paths = {*make_starter.given(), *make_starter.TODO}
+    paths |= {path.relative_to(shipped.ROOT).as_posix() for room in ('assignment', 'engine')
+              for path in (shipped.ROOT / room).glob('*.py')}
+    texts = {name: (shipped.ROOT / name).read_text(encoding='utf-8') for name in sorted(paths)}
+    return texts | {'requirements.txt': '\n'.join(needed) + '\n', 'setup.sh': SETUP, 'run_autograder': RUN % NOT_DONE}
+
+
+def make(path):
+    """Write the archive, whole or not at all. Raises `UserError`."""
+    if path.is_dir() or path.suffix != '.zip':
+        raise UserError(f'{path}: name a file that ends in .zip')
+    with utils.whole_file(path) as part, zipfile.ZipFile(part, 'w', zipfile.ZIP_DEFLATED) as archive:
+        for name, text in packed().items():
+            info = zipfile.ZipInfo(name, DATE)
+            info.external_attr = (0o755 if name in ('setup.sh', 'run_autograder') else 0o644) << 16
+            archive.writestr(info, text, zipfile.ZIP_DEFLATED)
+
+
+@messages.command_line
+def main(argv=None):
+    """Make the archive that the command line names."""
+    parser = parsing.Parser(prog='python -m assignment.make_autograder', description=__doc__.split('\n')[0])
+    parser.add_argument('archive', type=Path, help='to make; ends in .zip')
+    path = parser.parse_args(argv).archive
+    make(path)
+    print(f'{path}: {len(points.ITEMS)} items, {sum(points.ITEMS.values())} points, as assignment/points.py has them')
+
+
+if __name__ == '__main__':
+    sys.exit(main())
