@@ -21,9 +21,9 @@ import tqdm
 
 import utils
 from engine import memory, messages, parsing
-from assignment import gradebook, make_starter, points, processes, submissions, verdicts
+from assignment import gradebook, make_starter, points, processes, regions, submissions, verdicts
 
-SECONDS = 20  # an item may take, a dozen times what the real solution takes
+SECONDS = 10  # of processor time an item may take, a dozen times what the real solution takes
 LONGEST = 400  # characters of what is wrong with an item
 A_JOB, BESIDES = 350e6, 100e6  # bytes of memory that a job takes, and all of them together
 HINTS = {  # kind of error: (text in it, what to do)
@@ -82,9 +82,9 @@ def of_another_version(files):
     for name, content in files.items():
         text = content[:200].decode('utf-8-sig', 'replace').replace('\r', '\n')
         mark = make_starter.MARK.match(text)
-        if mark and int(mark[1]) != make_starter.VERSION:
+        if mark and int(mark[1]) != regions.VERSION:
             return (f'not graded: {name} is of starter version {mark[1]}, '
-                    f'this grader of version {make_starter.VERSION}; '
+                    f'this grader of version {regions.VERSION}; '
                     'grade it with the project as it was then, or move the code into a new starter')
 
 
@@ -158,7 +158,7 @@ def main(argv=None):
     parser.add_argument('--seed', type=parsing.whole_number(0, 2 ** 32 - 1), metavar='N',
                         help='of the inputs, to repeat a verdict (default: another one each time)')
     parser.add_argument('--seconds', type=parsing.whole_number(1, 3600), default=SECONDS, metavar='S',
-                        help='that an item may take (default: %(default)s)')
+                        help='of processor time that an item may take (default: %(default)s)')
     parser.add_argument('--jobs', type=parsing.whole_number(1, 256), default=most_jobs(), metavar='N',
                         help='submissions graded at a time (default: %(default)s, by free cores and memory)')
     args = parser.parse_args(argv)

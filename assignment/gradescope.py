@@ -41,7 +41,7 @@ def main(argv=None):
     parser = parsing.Parser(prog='python -m assignment.gradescope', description=__doc__.split('\n')[0])
     parser.add_argument('folder', type=Path, help='that has submission/; results/results.json is written')
     parser.add_argument('--seconds', type=parsing.whole_number(1, 3600), default=check.SECONDS, metavar='S',
-                        help='that an item may take (default: %(default)s)')
+                        help='of processor time that an item may take (default: %(default)s)')
     args = parser.parse_args(argv)
     began, seed = time.monotonic(), secrets.randbits(32)
     try:

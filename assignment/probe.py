@@ -3,10 +3,10 @@
     python -E -s probe.py
 
 lies in a folder with the project's other modules and a starter, with which it gets ready: it loads TensorFlow once.
-Then standard input has pickled requests, {"item", "given", "folder", "answer", "seconds"}: the item to try
-on the inputs `given`; the folder with the student's files, the only one where they may write; the file for what came,
-{"values": {name: list, …}} or {"error", "kind"}; and by standard output comes a line for each: how the process ended.
-On Linux that is a fork, confined by `sandbox`; elsewhere this process itself, which then ends.
+Then standard input has pickled requests, {"item", "given", "folder", "answer", "seconds"}: the item to try on the
+inputs `given`, for so many seconds of processor time; the folder with the student's files, the only one where they may
+write; the file for what came, {"values": {name: list, …}} or {"error", "kind"}. By standard output comes a line for
+each: how the process ended. On Linux that is a fork, confined by `sandbox`; elsewhere this process itself, which ends.
 """
 
 import dataclasses
@@ -31,6 +31,7 @@ else:  # in its own process
 LOSSES = 'content_loss', 'style_loss', 'total_loss'
 FORKS = sys.platform == 'linux'
 LOOK = 0.02  # seconds between looks at a process
+WAITS = 3  # seconds that may go by for each of processor time: others work here too
 MOST_FILES, MOST_BYTES = 2000, 100_000_000  # in the student's folder
 HERE = Path(__file__).resolve().parent
 SIDE = 16  # pixels, of the images that a `StyleTransfer` is made of
@@ -372,7 +373,7 @@ def forked(request):
             attempt(**request)
         finally:
             os._exit(0)
-    deadline, looks, ended = time.monotonic() + request['seconds'], 0, None
+    deadline, looks, ended = time.monotonic() + WAITS * request['seconds'], 0, None
     while not (done := os.waitpid(process, os.WNOHANG))[0]:
         looks += 1
         if select.select([0], [], [], LOOK)[0]:  # the grader is gone
@@ -385,8 +386,8 @@ def forked(request):
             os.killpg(process, signal.SIGKILL)
             os.waitpid(process, 0)
             return ended
-    return 'late' if os.WIFSIGNALED(done[1]) and os.WTERMSIG(done[1]) == signal.SIGXCPU else (
-        str(os.waitstatus_to_exitcode(done[1])))
+    status = os.waitstatus_to_exitcode(done[1])
+    return 'late' if status == -signal.SIGXCPU else str(status)
 
 
 def overfull(folder):

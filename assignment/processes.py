@@ -19,13 +19,14 @@ from pathlib import Path
 from engine import shipped
 from engine.messages import UserError
 from assignment import make_starter, probe
-from assignment.make_starter import TODO
+from assignment.regions import TODO, without_solution
 
 LARGEST = 10_000_000  # bytes of an answer
 GRACE = 10  # seconds beyond its time, in which the process itself stops an item
 MODULES = 'probe.py', 'sandbox.py', 'footprint.py'
 ENDED = {
     'late': 'not done after {seconds} s: a loop without an end?',
+    '-9': 'the system has ended the code: it takes too much memory, or time',
     'full': 'the code writes more files than its folder may hold',
     '0': 'there is no answer: the code has ended the program',
 }
@@ -47,7 +48,7 @@ class Prober:
         make_starter.give(starter)
         for name in TODO:
             text = (shipped.ROOT / name).read_text(encoding='utf-8')
-            (starter / name).write_text(make_starter.without_solution(text), encoding='utf-8')
+            (starter / name).write_text(without_solution(text), encoding='utf-8')
         for name in MODULES:
             shutil.copy(Path(__file__).with_name(name), starter)
         os.chmod(self.place, 0o711)  # where it has a user of its own, that one gets through
@@ -94,7 +95,7 @@ class Prober:
     def _served(self, request):
         """Have a request served; return what ended the student's code before its time, as text, or None."""
         seconds, process = request['seconds'], self.process
-        watchdog = threading.Timer(seconds + (GRACE if probe.FORKS else 0), self.kill)
+        watchdog = threading.Timer(probe.WAITS * seconds + (GRACE if probe.FORKS else 0), self.kill)
         watchdog.start()
         try:
             pickle.dump(request, process.stdin)

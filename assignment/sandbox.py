@@ -105,11 +105,12 @@ def confine(folder, readable, seconds):
 
 def limit(seconds):
     """Set limits of memory, size and number of files, processor time, and no core dumps."""
-    limits = {'RLIMIT_FSIZE': LARGEST, 'RLIMIT_NOFILE': OPEN, 'RLIMIT_CORE': 0, 'RLIMIT_CPU': int(seconds) + 5}
+    limits = {'RLIMIT_FSIZE': LARGEST, 'RLIMIT_NOFILE': OPEN, 'RLIMIT_CORE': 0}
     if sys.platform == 'linux':
         limits['RLIMIT_AS'] = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize() + ROOM
         Path('/proc/self/oom_score_adj').write_text('1000')  # where memory runs out, it goes first
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))  # a signal, and what nobody can ignore
     for name, most in limits.items():
         of = getattr(resource, name)
         hard = resource.getrlimit(of)[1]

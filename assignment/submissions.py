@@ -1,6 +1,6 @@
 """What students hand in, as it comes: folders, zip files and notebooks, under the names that Canvas and Moodle give.
 
-Of a submission only the files of `make_starter.TODO` count. What cannot be read is a submission too, with the reason.
+Of a submission only the files of `regions.TODO` count. What cannot be read is a submission too, with the reason.
 """
 
 import ast
@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 from engine import messages
 from engine.messages import UserError
-from assignment.make_starter import TODO
+from assignment import notebook
+from assignment.regions import TODO
 
 LARGEST = 1_000_000  # bytes of a file of code
 LARGEST_NOTEBOOK = 50_000_000  # which has its pictures in it
@@ -29,8 +30,10 @@ MOODLE = re.compile(r'(?P<who>.+)_(?P<id>\d+)_assignsubmission_[a-z]+_(?P<file>.
 NAMES = {name: re.compile(re.escape(name[:-3]) + r'( ?\(\d+\)|-\d+)?\.py', re.IGNORECASE) for name in TODO}
 NOTEBOOK = '.ipynb'
 IGNORED = re.compile(r'\..*|__MACOSX|__pycache__|node_modules|site-packages|venv|env')
+STILL_TO_DO = b'# TODO step'  # as the starter has it
 ARCHIVES = '.rar', '.7z', '.gz', '.tar', '.tgz', '.bz2', '.xz'
 WRITEFILE = re.compile(r'%%writefile\s+(?:\S*/)?(' + '|'.join(map(re.escape, TODO)) + r')\s*\n')
+CLASSES = re.compile(rb'%%writefile|"class (StyleTransfer|VGG)\b')  # whole ones, in a cell's lines
 MAGIC = re.compile(r'^(\s*)[%!?].*$', re.MULTILINE)
 
 
@@ -239,7 +242,20 @@ def _version(name):
 
 
 def _chosen(candidates):
-    """name -> bytes of TODO, from the shallowest folder that has both, or from notebooks."""
+    """name -> bytes of TODO: from the shallowest folder that has both, and what is still to do there from notebooks."""
+    files = {name: _plain(content()) for name, content in _of_one_folder(candidates).items()}
+    notebooks = sorted(path for path in candidates if path.suffix.lower() == NOTEBOOK)
+    if len(files) < len(TODO) or any(STILL_TO_DO in content for content in files.values()):
+        for path in notebooks:
+            files |= _of_notebook(candidates[path](), path.name, files)
+    if missing := [name for name in TODO if name not in files]:
+        others = ', '.join(sorted({messages.one_line(path.name) for path in candidates})[:5]) or 'nothing'
+        raise Unreadable(f'{missing[0]} is missing; there is {others}')
+    return files
+
+
+def _of_one_folder(candidates):
+    """name -> a function that reads it, of TODO, whatever there is of it."""
     places = {}
     for path in candidates:
         if counted := _counts(path):
@@ -248,21 +264,11 @@ def _chosen(candidates):
             if name not in best or version > best[name][0]:
                 best[name] = version, candidates[path]
     whole = [place for place, best in places.items() if len(best) == len(TODO)]
-    if whole:
-        depth = min(len(place.parts) for place in whole)
-        shallowest = sorted(str(place) for place in whole if len(place.parts) == depth)
-        if len(shallowest) > 1:
-            raise Unreadable(f'has {len(shallowest)} versions, in {" and ".join(shallowest)}: leave one')
-        best = places[PurePosixPath(shallowest[0])]
-        return {name: _plain(best[name][1]()) for name in TODO}
-    notebooks = sorted(path for path in candidates if path.suffix.lower() == NOTEBOOK)
-    files = {name: content for best in places.values() for name, (_, content) in best.items()}
-    if notebooks:
-        files |= _of_notebooks([candidates[path]() for path in notebooks], files)
-    if missing := [name for name in TODO if name not in files]:
-        others = ', '.join(sorted({messages.one_line(path.name) for path in candidates})[:5]) or 'nothing'
-        raise Unreadable(f'{missing[0]} is missing; there is {others}')
-    return {name: _plain(content() if callable(content) else content) for name, content in files.items()}
+    depth = min((len(place.parts) for place in whole), default=0)
+    shallowest = [place for place in whole if len(place.parts) == depth] or sorted(places)[:1]
+    if len(shallowest) > 1:
+        raise Unreadable(f'has {len(shallowest)} versions, in {" and ".join(sorted(map(str, shallowest)))}: leave one')
+    return {name: content for place in shallowest for name, (_, content) in places[place].items()}
 
 
 def _plain(content):
@@ -274,20 +280,28 @@ def _plain(content):
 
 # ------------------------------------------------------------------------------------------------------------ notebooks
 
-def _of_notebooks(contents, files):
-    """name -> bytes of TODO that the code cells of notebooks write (%%writefile) or define."""
+def _of_notebook(content, name, files):
+    """name -> bytes of TODO: what code cells write (%%writefile) or define whole, or the files with methods filled in.
+
+    files: those there are, name -> bytes
+    """
+    if not CLASSES.search(content):  # of the kit's own edition
+        texts = {file: text.decode('utf-8-sig', 'replace') for file, text in files.items()}
+        try:
+            return {file: text.encode() for file, text in notebook.files(content, texts, name).items()}
+        except UserError as error:
+            raise Unreadable(str(error)) from error
     written, defined = {}, []
-    for content in contents:
-        for cell in _code_cells(content):
-            if match := WRITEFILE.match(cell):
-                written[match[1]] = cell[match.end():]
-            else:
-                defined += _definitions(cell)
+    for cell in _code_cells(content):
+        if match := WRITEFILE.match(cell):
+            written[match[1]] = cell[match.end():]
+        else:
+            defined += _definitions(cell)
     code = '\n\n'.join(defined)
-    for name, wanted in zip(TODO, ('StyleTransfer', 'VGG')):
-        if name not in written and name not in files and re.search(rf'^class {wanted}\b', code, re.MULTILINE):
-            written[name] = code
-    return {name: text.encode() for name, text in written.items()}
+    for file, wanted in zip(TODO, ('StyleTransfer', 'VGG')):
+        if file not in written and re.search(rf'^class {wanted}\b', code, re.MULTILINE):
+            written[file] = code
+    return {file: text.encode() for file, text in written.items()}
 
 
 def _code_cells(content):

@@ -1,7 +1,7 @@
 """Solutions to grade: the real one changed, wrong in one place each, and in other words."""
 
 from engine import shipped
-from assignment import check, make_starter, processes, verdicts
+from assignment import check, processes, regions, verdicts
 
 CONTENT = '        s = np.prod(P.shape[1:])\n'  # the first line of _content_loss
 
@@ -127,7 +127,7 @@ WRONG = {
 
 def changed(folder, *changes):
     """Fill a student's folder with the real solution, changed: (file, text to replace, by what)."""
-    for name in make_starter.TODO:
+    for name in regions.TODO:
         text = (shipped.ROOT / name).read_text()
         for file, old, new in changes:
             if file == name:
@@ -144,14 +144,14 @@ def indent(line):
 
 def files(*changes):
     """The real solution, changed, as name -> bytes."""
-    texts = {name: (shipped.ROOT / name).read_text() for name in make_starter.TODO}
+    texts = {name: (shipped.ROOT / name).read_text() for name in regions.TODO}
     for file, old, new in changes:
         assert old in texts[file], old
         texts[file] = texts[file].replace(old, new, 1)
     return {name: text.encode() for name, text in texts.items()}
 
 
-def told(solution, item='_content_loss', seed=0, seconds=20):
+def told(solution, item='_content_loss', seed=0, seconds=10):
     """What the grader says of one item of a solution, name -> bytes."""
     given = verdicts.given(item, seed)
     with processes.prober() as prober:
@@ -162,9 +162,9 @@ def told(solution, item='_content_loss', seed=0, seconds=20):
 def in_regions(name, *bodies):
     """The file with its regions' code replaced, in order, by the bodies; None keeps one."""
     lines = (shipped.ROOT / name).read_text().splitlines()
-    regions = make_starter.regions('\n'.join(lines))
-    assert len(bodies) == len(regions)
-    for region, body in reversed(list(zip(regions, bodies))):
+    found = regions.regions('\n'.join(lines))
+    assert len(bodies) == len(found)
+    for region, body in reversed(list(zip(found, bodies))):
         if body is not None:
             lines[region.first:region.last + 1] = [region.indent + line for line in body.strip('\n').splitlines()]
     return '\n'.join(lines) + '\n'

@@ -7,9 +7,9 @@ import zipfile
 import pytest
 
 from engine.messages import UserError
-from assignment import check, make_starter, submissions
+from assignment import check, make_starter, notebook, submissions
+from assignment.regions import TODO
 
-TODO = make_starter.TODO
 CODE = {name: f'# of {name}\n'.encode() for name in TODO}
 
 
@@ -92,7 +92,7 @@ def test_what_cannot_be_read_is_a_row_with_the_reason(tmp_path, found):
     said = {'half': f'{TODO[1]} is missing; there is {TODO[0]}', 'none': 'there is notes.txt, report.pdf',
             'twice': '2 versions, in a and b', 'damaged.zip': 'cannot be read', 'other.rar': 'zip it',
             'grades.csv': 'there is grades.csv', 'empty.zip': 'cannot be read', 'large': 'more than 1,000,000 bytes',
-            'notebook': 'no JSON with cells', 'text': 'no JSON with cells', 'broken': '', 'pipe': 'is no file',
+            'notebook': 'not a notebook', 'text': 'not a notebook', 'broken': '', 'pipe': 'is no file',
             'locked.zip': 'has a password', 'deep.zip': 'CRC'}
     assert set(rows) == {'fine', *said} and rows['fine'] == CODE
     for name, reason in said.items():
@@ -170,7 +170,7 @@ def test_code_of_any_editor_is_the_same_code(tmp_path, found, written):
     assert 'of starter version 99' in check.of_another_version(found(put(tmp_path / 'old', older))['old'])
 
 
-def notebook(*cells):
+def with_cells(*cells):
     """The bytes of a notebook with code cells, between others."""
     listed = [{'cell_type': 'markdown', 'source': ['class VGG: text']}]
     listed += [{'cell_type': 'code', 'source': cell.splitlines(keepends=True), 'outputs': []} for cell in cells]
@@ -179,13 +179,13 @@ def notebook(*cells):
 
 def test_a_notebook_that_writes_files_is_those_files(tmp_path, found):
     cells = [f'%%writefile {name}\nx = {name!r}\n' for name in TODO]
-    files = found(put(tmp_path / 'hw', {'a.ipynb': notebook('1 / 0', *cells)}) / 'a.ipynb')['a.ipynb']
+    files = found(put(tmp_path / 'hw', {'a.ipynb': with_cells('1 / 0', *cells)}) / 'a.ipynb')['a.ipynb']
     assert files == {name: f'x = {name!r}\n'.encode() for name in TODO}
 
 
 def test_a_notebook_that_defines_classes_is_their_module(tmp_path, found):
     """Without what runs something, which has no place in a module."""
-    text = notebook('%matplotlib inline\nimport os\nN = len("ab")\n!pip install x', 'class VGG:\n    x = 1\n',
+    text = with_cells('%matplotlib inline\nimport os\nN = len("ab")\n!pip install x', 'class VGG:\n    x = 1\n',
                     'class StyleTransfer:\n    y = N\n', 'machine = StyleTransfer()\nmachine.train()\nprint(1 / 0)',
                     'def helper():\n    return 2\n\nStyleTransfer.helper = helper', 'for i in range(3):\n    1 / 0')
     files = found(put(tmp_path / 'class' / 'ada', {'hw.ipynb': text}).parent)['ada']
@@ -195,8 +195,20 @@ def test_a_notebook_that_defines_classes_is_their_module(tmp_path, found):
     assert files['load_vgg.py'] == files['style_transfer.py'] and 'machine' not in names
 
 
+def test_the_kits_notebook_fills_in_what_is_still_to_do_in_the_files_beside_it(tmp_path, found):
+    folder = tmp_path / 'hw'
+    assert make_starter.main(['--notebook', str(folder)]) == 0
+    path = folder / notebook.NAME
+    path.write_text(path.read_text().replace('raise NotImplementedError(', 'return print('))
+    alone = found(put(tmp_path / 'class' / 'ada', {notebook.NAME: path.read_bytes()}).parent)['ada']
+    assert found(folder)['hw'] == alone and all(b'return print(' in text for text in alone.values())
+    for name in TODO:  # a solution is its own, whatever the notebook says
+        (folder / name).write_bytes(CODE[name])
+    assert found(folder)['hw'] == CODE
+
+
 def test_a_file_beside_a_notebook_counts(tmp_path, found):
-    content = {'load_vgg.py': b'x = 1', 'hw.ipynb': notebook('class StyleTransfer:\n    pass')}
+    content = {'load_vgg.py': b'x = 1', 'hw.ipynb': with_cells('class StyleTransfer:\n    pass')}
     files = found(put(tmp_path / 'ada', content))['ada']
     assert files['load_vgg.py'] == b'x = 1' and b'class StyleTransfer' in files['style_transfer.py']
 
