@@ -29,6 +29,7 @@ FURTHEST = 25  # none later than that one: it takes as long as the run did
 LARGEST = 200_000_000  # bytes of a run's event files
 TOLERANCE = {'float32': 0.01, 'bfloat16': 0.03}  # of losses made on two machines
 SUM = {'float32': 1e-4, 'bfloat16': 0.02}  # of a total loss against its terms
+SPECIAL = {'initial_img', 'mask', 'style_weights'}  # settings of runs that are not made anew
 EVENTS = '*tfevents*'
 COEFFICIENTS = {'content_coefficient': recipes.CONTENT_COEFFICIENTS, 'style_coefficient': recipes.STYLE_COEFFICIENTS}
 
@@ -167,8 +168,9 @@ def first_losses(settings, recipe, folder, steps):
     settings: of the run, as text; folder: the student's, where images are looked for that are not the project's
     Raises `UserError` where images or weights are not here, or the run is none that can be made anew.
     """
-    if recipe.scales != 1 or 'initial_img' in settings:
-        raise UserError('the run is one of several sizes')
+    if recipe.scales != 1 or (special := SPECIAL & set(settings)):
+        raise UserError('the run is one of several sizes' if recipe.scales != 1 else
+                        f'the run is one with {", ".join(sorted(special))}')
     width, height, seed = (_number(settings, name, *limits) for name, limits in (
         ('width', flags.SIDES), ('height', flags.SIDES), ('seed', (0, 2**31 - 1))))
     places = [place for root in (shipped.ROOT, folder) for place in (root, root / 'content', root / 'styles')]

@@ -128,6 +128,7 @@ def test_a_graph_without_its_parts_is_told(handed, quick):
 @pytest.mark.parametrize('change, told', [
     (setting(b'| width | 48 |', b'| width | 4800000000000 |'), "its setting width is '4800000000000'"),
     (setting(b'| scales | 1 |', b'| scales | 2 |'), 'the run is one of several sizes'),
+    (setting(b'| seed | 0 |', b'| seed | 0 |\n| mask | 01234567 |'), 'the run is one with mask'),
     (lambda event: event.step > 25 or not event.summary.value or 'settings' in str(event),
      'there are none of the first 25 iterations'),
 ])
