@@ -406,7 +406,8 @@ def test_from_python_arrays_or_paths_give_a_picture_and_leave_nothing_behind(ima
     assert (kept == picture).all() and (iio.imread('outputs/kept/final.png') == kept).all()
     saved = json.loads(Path('checkpoints/kept/run.json').read_text())
     assert saved['style_weights'] == [0.75, 0.25] and saved['style_weight'] == pytest.approx(5 ** 0.4)
-    begun = stylize(photo, style, **how | dict(size=(32, 24), start=style, mask=np.full((32, 48), 255, np.uint8), iterations=1, learning_rate=1e-3))
+    begun = stylize(photo, style, **how | dict(size=(32, 24), start=style, iterations=1, learning_rate=1e-3,
+                                                 mask=np.full((32, 48), 255, np.uint8)))
     change = np.float32(begun) - utils.get_resized_image(images[0], 32, 24)[0]  # in luminance that of the style
     assert np.ptp(change, axis=-1)[(begun > 0).all(axis=-1) & (begun < 255).all(axis=-1)].max() <= 1.5
     grey = np.array([0.2125, 0.7154, 0.0721])
