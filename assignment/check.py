@@ -9,6 +9,7 @@ in a process with limits, and is judged here, by numbers.
 """
 
 import concurrent.futures
+import contextlib
 import json
 import os
 import secrets
@@ -142,8 +143,30 @@ def _seed(seed):
     return secrets.randbits(32) if seed is None else seed
 
 
-def _ended(number, frame):
-    raise SystemExit(128 + number)
+@contextlib.contextmanager
+def _ending_in_order():
+    """Within, SIGTERM ends the command as Ctrl-C does: with its processes, and its temporary files removed."""
+    def end(number, frame):
+        raise SystemExit(128 + number)
+    previous = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _show(grades, seed, as_csv, as_json):
+    """Print the grades, and write them to the paths that are not None; - is for printing them so."""
+    for path, text, encoding in ((as_csv, gradebook.as_csv(grades), 'utf-8-sig'),  # as Excel wants it
+                                 (as_json, gradebook.as_json(grades, seed), 'utf-8')):
+        if path == Path('-'):
+            print(text)
+        elif path:
+            with utils.whole_file(path) as part:
+                part.write_text(text, encoding=encoding)
+    if Path('-') not in (as_csv, as_json):
+        print(gradebook.report(*grades.values()) if len(grades) == 1 else gradebook.table(grades))
+        print(f'the same inputs again: --seed {seed}')
 
 
 @messages.command_line
@@ -162,24 +185,14 @@ def main(argv=None):
     parser.add_argument('--jobs', type=parsing.whole_number(1, 256), default=most_jobs(), metavar='N',
                         help='submissions graded at a time (default: %(default)s, by free cores and memory)')
     args = parser.parse_args(argv)
+    if args.csv and args.csv == args.json:
+        parser.error(f'--csv and --json are both {args.csv}')
     seed = _seed(args.seed)
-    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _ended)
-    with tempfile.TemporaryDirectory(prefix='check-') as unpacked:
+    with _ending_in_order(), tempfile.TemporaryDirectory(prefix='check-') as unpacked:
         solutions = submissions.found(args.submissions, Path(unpacked))
         grades = dict(zip((solution.name for solution in solutions),
                           grade_all(solutions, seed, args.seconds, args.jobs)))
-    written = {path: text for path, text in ((args.csv, gradebook.as_csv(grades)),
-                                             (args.json, gradebook.as_json(grades, seed))) if path}
-    if Path('-') not in written:
-        print(gradebook.report(*grades.values()) if len(grades) == 1 else gradebook.table(grades))
-        print(f'the same inputs again: --seed {seed}')
-    for path, text in written.items():
-        if path == Path('-'):
-            print(text)
-        else:
-            with utils.whole_file(path) as part:
-                part.write_text(text, encoding='utf-8-sig' if path == args.csv else 'utf-8')  # as Excel wants it
+    _show(grades, seed, args.csv, args.json)
     if len(grades) > 1 and (lacking := processes.lacking()):
         print(f'note: without {lacking} a submission can read and write where you can: '
               'grade those you do not trust in a container', file=sys.stderr)

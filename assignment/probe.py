@@ -191,7 +191,7 @@ def _trainable(machine, given):
         machine.new_img = tf.placeholder(tf.float32, start.shape)
         machine.assign_img = machine.input_img.assign(machine.new_img)
         machine.gstep = tf.train.get_or_create_global_step()
-    machine.centred_start = start
+    machine.shown_img, machine.centred_start = machine.input_img, start
     machine.style_loss = tf.reduce_sum(tf.square(machine.input_img - target))
     machine.content_loss = tf.reduce_sum(tf.square(machine.input_img + target + 100))
     machine.total_loss = machine.style_loss + 0 * machine.content_loss
@@ -253,7 +253,7 @@ def _training(given, name, n_iters):
     recipe = dataclasses.replace(recipes.CS20, cadence=((float('inf'), given['cadence']),))
     run = runs.Run(name, {'seed': 0})
     machine = bare(recipe, graph=tf.Graph(), config=sessions.session_config('float32'), run=run, checkpoint_every=5,
-                   img_width=given['start'].shape[2], img_height=given['start'].shape[1])
+                   style_paths=(), img_width=given['start'].shape[2], img_height=given['start'].shape[1])
     images, saved, savers = [], [], []
     machine.create_input = lambda: None
     machine.load_vgg = lambda: _trainable(machine, given)

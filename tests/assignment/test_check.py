@@ -174,6 +174,7 @@ def spins(processes):
 
 
 @pytest.mark.parametrize('flags, says', [(['nowhere'], 'no such folder'), (['empty'], 'has neither style_transfer.py'),
+                                         (['empty', '--csv', '-', '--json', '-'], 'are both -'),
                                          (['empty', '--jobs', '0'], '--jobs'), (['empty', '--seed', '-1'], '--seed'),
                                          (['notes.txt'], 'neither a folder, a zip file nor a notebook')])
 def test_bad_input_ends_in_one_line(workdir, capsys, flags, says):
