@@ -157,6 +157,9 @@ def _ending_in_order():
 
 def _show(grades, seed, as_csv, as_json):
     """Print the grades, and write them to the paths that are not None; - is for printing them so."""
+    if Path('-') not in (as_csv, as_json):
+        print(gradebook.report(*grades.values()) if len(grades) == 1 else gradebook.table(grades))
+        print(f'the same inputs again: --seed {seed}')
     for path, text, encoding in ((as_csv, gradebook.as_csv(grades), 'utf-8-sig'),  # as Excel wants it
                                  (as_json, gradebook.as_json(grades, seed), 'utf-8')):
         if path == Path('-'):
@@ -164,9 +167,6 @@ def _show(grades, seed, as_csv, as_json):
         elif path:
             with utils.whole_file(path) as part:
                 part.write_text(text, encoding=encoding)
-    if Path('-') not in (as_csv, as_json):
-        print(gradebook.report(*grades.values()) if len(grades) == 1 else gradebook.table(grades))
-        print(f'the same inputs again: --seed {seed}')
 
 
 @messages.command_line
