@@ -79,9 +79,9 @@ def methods(file, text):
     for cls in ast.parse(text).body:
         for node in cls.body if isinstance(cls, ast.ClassDef) else ():
             inside = [region for region in found if node.lineno <= region.first < node.end_lineno]
-            if inside:  # a last comment is beyond what Python takes for the end
-                last = max(node.end_lineno, inside[-1].last + 1)
-                yield Method(file, cls.name, node.name, inside[0].step, '\n'.join(lines[node.lineno - 1:last]))
+            if inside:
+                own = '\n'.join(lines[node.lineno - 1:node.end_lineno])
+                yield Method(file, cls.name, node.name, inside[0].step, own)
 
 
 @functools.cache

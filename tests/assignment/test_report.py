@@ -43,7 +43,7 @@ def test_the_report_is_whole_and_made_again_keeps_what_the_student_wrote(run_fol
         image = iio.imread(copy / 'report' / name)
         assert min(image.shape[:2]) > 300 and image.std() > 10
     assert len(re.findall(r'\((\w+\.png)\)', text)) == 2
-    written = text.replace('…', 'They fall, for $5.', 2)
+    written = text.replace('…', r'They fall by $\frac$.', 2)
     (copy / 'report/report.md').write_text(written.replace('60 iterations', '61 iterations'))
     (copy / 'report').rename(tmp_path / 'elsewhere')
     assert report.main([str(copy / 'outputs/r'), '--out', str(tmp_path / 'elsewhere')]) == 0
