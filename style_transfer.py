@@ -50,9 +50,9 @@ class StyleTransfer:
 
     checkpoint_every = 20  # iterations
     recipe = recipes.CS20
-    targets = style_targets = mask = None
+    targets = style_targets = mask = shown_img = None
     output = None  # `output.Output`, a file that the picture is written to beside the run's own
-    command = ()  # the flags that make this picture again
+    command = ()  # the flags that make this picture again, but for its iterations
     shown = {}  # what a pass that shows and logs is fed
     ended = False  # by an optimizer that finds nothing better
 
@@ -430,7 +430,8 @@ class StyleTransfer:
         from engine import figures  # Matplotlib takes a while to load, which is not to be spent before training
         losses, _, picture, _ = self._look(sess)
         folder, rows = self.run.outputs, [list(row.values()) for row in [*self.run.history, losses]]
-        about = {'command': self.command, 'settings': self.run.identity}
+        iterations = ['--iterations', str(len(self.run.history) - self.run.begin)] if self.command else []
+        about = {'command': [*self.command, *iterations], 'settings': self.run.identity}
         output.Output(folder / 'final.png').write(picture, about)
         if self.output:
             self.output.write(sess.run(self.image), about)

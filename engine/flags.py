@@ -127,11 +127,11 @@ def add_output(parser):
                         help='run with the settings that made a picture; flags beside it change them')
 
 
-NOT_OF_THE_PICTURE = 'like', 'name', 'output', 'quality', 'depth', 'alpha', 'restart', 'verbose'
+NOT_OF_THE_PICTURE = 'like', 'name', 'output', 'quality', 'depth', 'alpha', 'restart', 'verbose', 'iterations'
 
 
 def command(parser, args, precision):
-    """The flags that make the same picture again: of those given all but where it goes, and what was computed in."""
+    """The flags that make the same picture again, but for its iterations: those given, and what was computed in."""
     given = {name: value for name, value in vars(args).items()
              if name not in NOT_OF_THE_PICTURE and value != parser.get_default(name)} | {'precision': precision}
     flags = []

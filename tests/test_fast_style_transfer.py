@@ -18,7 +18,7 @@ import load_vgg
 import recipes
 import reference
 import utils
-from conftest import random_parameters
+from made import random_parameters
 from engine import interrupts, shipped
 from fast import exporting, rendering
 from fast.photos import Photos

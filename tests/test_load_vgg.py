@@ -10,7 +10,7 @@ import tensorflow.compat.v1 as tf
 import load_vgg
 import reference
 from engine.messages import UserError
-from conftest import he_weights
+from made import he_weights
 
 MEAN = [123.68, 116.779, 103.939]
 

@@ -20,7 +20,7 @@ from engine import runs, shipped, style_statistics
 from engine.features import features_of
 from engine.messages import UserError
 from engine.style_statistics import Gram, GramMatrix, Target
-from conftest import he_weights
+from made import he_weights
 from style_transfer import StyleTransfer, stylize
 
 WIDTH, HEIGHT = 37, 26  # odd at most poolings

@@ -186,7 +186,7 @@ def test_a_resume_keeps_its_precision_or_says_why_it_cannot(images, tiny_vgg, wo
     monkeypatch.setattr(sessions, 'bfloat16_hardware', lambda: 'avx512_bf16')
     assert main([*flags, '--iterations', '5']) == 0
     out = capsys.readouterr().out
-    assert out.count('48×32 (the shape of the content), float32\n') == 2 and 'resuming at iteration 3' in out
+    assert out.count('48×32 (the shape of the content), float32; ') == 2 and 'resuming at iteration 3' in out
     assert main([*flags, '--iterations', '3', '--restart']) == 0  # begins anew, so with what is fastest
     assert '48×32 (the shape of the content), bfloat16 by avx512_bf16\n' in capsys.readouterr().out
     monkeypatch.setattr(sessions, 'bfloat16_hardware', lambda: None)

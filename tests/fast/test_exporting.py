@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import utils
-from conftest import random_parameters
+from made import random_parameters
 from engine import runs
 from engine.messages import UserError
 from fast import exporting, rendering

@@ -5,7 +5,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import reference
-from conftest import random_parameters
+from made import random_parameters
 from fast import rendering
 from fast.network import extended, phases, TransformNet
 

@@ -1,0 +1,34 @@
+"""What tests compute with: weights and parameters of small networks."""
+
+from engine import quiet  # before tensorflow
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+import load_vgg
+from fast.network import TransformNet
+
+WIDTHS = {1: 4, 2: 5, 3: 6, 4: 7, 5: 8}  # channels of the tiny VGG's five blocks, all different
+
+
+def he_weights(widths=WIDTHS, seed=0, last='conv5_4'):
+    """A `Weights` of He noise: name -> (filters, biases) down to layer `last`, with the public file's mean."""
+    rng = np.random.default_rng(seed)
+    convolutions, n = {}, 3
+    for name in load_vgg.CONVOLUTIONS[:load_vgg.CONVOLUTIONS.index(last) + 1]:
+        out = widths[int(name[4])]
+        convolutions[name] = (rng.normal(0, np.sqrt(2 / (9 * n)), (3, 3, n, out)).astype(np.float32),
+                              rng.normal(0, 1, out).astype(np.float32))
+        n = out
+    return load_vgg.Weights('he.mat', convolutions, np.float32([123.68, 116.779, 103.939]), 'He noise')
+
+
+def random_parameters(styles=3, base=4, seed=0):
+    """Of a `TransformNet`: name -> array, every one away from its first value."""
+    with tf.Graph().as_default(), tf.Session() as sess:
+        network = TransformNet(styles, base, seed)
+        network(tf.zeros([1, 16, 16, 3]), tf.zeros([1, styles]))
+        sess.run(tf.global_variables_initializer())
+        parameters = sess.run(network.parameters)
+    rng = np.random.default_rng(seed)
+    return {name: value + rng.normal(0, 0.1, value.shape).astype(np.float32) for name, value in parameters.items()}
