@@ -188,7 +188,7 @@ def test_a_resume_keeps_its_precision_or_says_why_it_cannot(images, tiny_vgg, wo
     out = capsys.readouterr().out
     assert out.count('48×32 (the shape of the content), float32; ') == 2 and 'resuming at iteration 3' in out
     assert main([*flags, '--iterations', '3', '--restart']) == 0  # begins anew, so with what is fastest
-    assert '48×32 (the shape of the content), bfloat16 by avx512_bf16\n' in capsys.readouterr().out
+    assert '48×32 (the shape of the content), bfloat16 by avx512_bf16; ' in capsys.readouterr().out
     monkeypatch.setattr(sessions, 'bfloat16_hardware', lambda: None)
     assert main([*flags, '--iterations', '5']) == 2
     error = capsys.readouterr().err
