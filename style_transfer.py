@@ -430,15 +430,18 @@ class StyleTransfer:
         from engine import figures  # Matplotlib takes a while to load, which is not to be spent before training
         losses, _, picture, _ = self._look(sess)
         folder, rows = self.run.outputs, [list(row.values()) for row in [*self.run.history, losses]]
-        iterations = ['--iterations', str(len(self.run.history) - self.run.begin)] if self.command else []
-        about = {'command': [*self.command, *iterations], 'settings': self.run.identity}
-        output.Output(folder / 'final.png').write(picture, about)
+        output.Output(folder / 'final.png').write(picture, self.about())
         if self.output:
-            self.output.write(sess.run(self.image), about)
+            self.output.write(sess.run(self.image), self.about())
         figures.loss_curves(folder / 'losses.png', losses, rows)
         figures.sheet(folder / 'sheet.png', [*self._originals(), picture])
         numbered = [path for path in self.run.pictures() if int(path.stem) < len(self.run.history)]
         figures.progress(folder / 'progress.gif', numbered, picture)
+
+    def about(self):
+        """How the picture is made again: the flags of a command, and the settings that it had."""
+        iterations = ['--iterations', str(len(self.run.history) - self.run.begin)] if self.command else []
+        return {'command': [*self.command, *iterations], 'settings': self.run.identity}
 
     def _originals(self):
         """What the sheet shows beside the picture: [H, W, 3] of 0-255 each, of its height."""

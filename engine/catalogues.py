@@ -95,7 +95,7 @@ class Catalogue:
             'converged': run.converged, 'seconds': self._seconds(run.name, outcome, seconds),
             'sizes': [(size.end, max(size.width, size.height)) for size in sizes],
             **_curves(run.losses(), outcome.step, sizes), 'settings': run.identity,
-            'command': [shlex.quote(word) for word in ('python', 'style_transfer.py', *machine.command)]})
+            'command': [shlex.quote(word) for word in ('python', 'style_transfer.py', *machine.about()['command'])]})
 
     def begun(self, name, outcome, seconds):
         """Note how far the run `name` has come."""
