@@ -306,8 +306,8 @@ def save_image(path, image, profile=None):
     settings = {'quality': 95} if extension in ('.jpg', '.jpeg') else {}
     if profile:
         settings['icc_profile'] = profile
-    with whole_file(path) as part:
-        iio.imwrite(part, to_uint8(image), extension=extension, **settings)
+    with whole_file(path) as part:  # as bytes: of a JPEG Pillow would not tell that the disk is full
+        part.write_bytes(iio.imwrite('<bytes>', to_uint8(image), extension=extension, **settings))
 
 
 def save_animation(path, frames, plays):

@@ -72,7 +72,9 @@ class Output:
                 part.write_bytes(_png(pixels, xmp, self.profile))
             elif self.kind in LOSSY:
                 profile = {'icc_profile': self.profile} if self.profile else {}
-                iio.imwrite(part, pixels, extension=self.kind, quality=self.quality, xmp=xmp, **profile)
+                # as bytes: of a JPEG Pillow would not tell that the disk is full
+                part.write_bytes(iio.imwrite('<bytes>', pixels, extension=self.kind, quality=self.quality, xmp=xmp,
+                                             **profile))
             else:
                 iio.imwrite(part, pixels, plugin='tifffile', extension=self.kind, photometric='rgb', metadata=None,
                             compression='zlib', predictor=True, iccprofile=self.profile,

@@ -155,9 +155,13 @@ def test_figures_are_written_whole_or_not_at_all(tmp_path, monkeypatch, draw):
     path.write_bytes(b'the one before')
 
     def full_disk(part, *args, **kwargs):
-        part.write_bytes(b'half')
+        if part == '<bytes>':
+            return b'encoded'
+        with open(part, 'wb') as file:
+            file.write(b'half')
         raise OSError(28, 'No space left on device')
     monkeypatch.setattr('imageio.v3.imwrite', full_disk)
+    monkeypatch.setattr('pathlib.Path.write_bytes', lambda part, content: full_disk(part))  # of `utils.save_image`
     monkeypatch.setattr(figures.Figure, 'savefig', lambda figure, part, **kwargs: full_disk(part))
     with pytest.raises(OSError):
         draw(path, picture)

@@ -1,6 +1,7 @@
 """Files for people, read back by other libraries: Pillow and tifffile by imageio's plugins."""
 
 import json
+import resource
 from xml.etree import ElementTree
 
 import imageio.v3 as iio
@@ -53,6 +54,21 @@ def test_transparency_comes_back(tmp_path, picture, name):
     output.Output(tmp_path / name, alpha=alpha).write(picture, ABOUT)
     np.testing.assert_allclose(utils.read_alpha(tmp_path / name), alpha, atol=1 / 255)
     assert output.settings(tmp_path / name) == ABOUT
+
+
+@pytest.mark.parametrize('name', ['a.png', 'a.tiff', 'a.webp', 'a.jpg'])
+def test_a_file_that_cannot_be_whole_is_an_error_and_not_there(tmp_path, name):
+    noise = np.random.default_rng(2).uniform(0, 255, (60, 60, 3)).astype(np.float32)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1500, hard))
+    try:
+        for write in (lambda: output.Output(tmp_path / name).write(noise, ABOUT),
+                      lambda: utils.save_image(tmp_path / name, noise)):
+            with pytest.raises(OSError):
+                write()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_quality(tmp_path, picture):
