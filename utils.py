@@ -18,6 +18,7 @@ MAX_PIXELS = 90_000_000  # of an image read: a gigabyte, as float32
 TURNED = 5, 6, 7, 8  # Exif's orientations of images that lie on their side
 LEAST = 16  # pixels of a side of what goes through VGG-19, which halves it four times
 SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')  # taken from a folder
+QUALITY = 95  # of a JPEG
 WHOLE = 5  # pixels of an image reduced by whole ones that make one of the fitted image, at least
 for _reader in ('PIL', 'tifffile'):  # they log what they then raise
     logging.getLogger(_reader).addHandler(logging.NullHandler())
@@ -297,20 +298,28 @@ def to_uint8(image):
     return rounded.clip(0, 255, out=rounded).astype(np.uint8)
 
 
+def encoded(pixels, extension, **settings):
+    """The bytes of an image file: written by Pillow itself a JPEG is cut short on a full disk, and no error is raised.
+
+    pixels: uint8, of an image, or of an animation a list of them; settings: of Pillow's writer
+    """
+    return iio.imwrite('<bytes>', pixels, extension=extension, **settings)
+
+
 def save_image(path, image, profile=None):
     """Write [H, W, 3] or [1, H, W, 3] of 0-255, whole or not at all; profile: from `color_profile`.
 
     The suffix names the format, which is PNG without one.
     """
     extension = Path(path).suffix.lower() or '.png'
-    settings = {'quality': 95} if extension in ('.jpg', '.jpeg') else {}
+    settings = {'quality': QUALITY} if extension in ('.jpg', '.jpeg') else {}
     if profile:
         settings['icc_profile'] = profile
-    with whole_file(path) as part:  # as bytes: of a JPEG Pillow would not tell that the disk is full
-        part.write_bytes(iio.imwrite('<bytes>', to_uint8(image), extension=extension, **settings))
+    with whole_file(path) as part:
+        part.write_bytes(encoded(to_uint8(image), extension, **settings))
 
 
 def save_animation(path, frames, plays):
     """Write frames, uint8 [H, W, 3] each, as a GIF; plays: from `read_animation`."""
     with whole_file(path) as part:
-        iio.imwrite(part, frames, extension='.gif', **plays)
+        part.write_bytes(encoded(frames, '.gif', **plays))

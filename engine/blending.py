@@ -21,7 +21,7 @@ def checked(styles, weights, mask):
     if mask and len(styles) > 2:
         raise UserError(f'--mask is for one style or two, and there are {len(styles)}')
     if weights is None:
-        return [1 / len(styles)] * len(styles)
+        return [1 / len(styles) for _ in styles]
     if mask or len(styles) < 2:
         raise UserError(f'--style-weights does nothing with {"--mask" if mask else "one style"}')
     if len(weights) != len(styles):

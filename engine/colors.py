@@ -27,7 +27,7 @@ def prepared(photo, styles, keep_colors):
 
 
 def matched(image, other):
-    """An image [..., 3] by a linear map of its colours, so that it has their mean and covariance of another image.
+    """An image [..., 3] by a linear map of its colours, so that these have the mean and covariance of another image's.
 
     Σ_o^½ Σ^−½ (x − μ) + μ_o, of the maps that do this the one of Image Analogies (Hertzmann 2001).
     """

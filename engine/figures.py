@@ -1,6 +1,5 @@
 """The pictures that a finished run is handed in with: loss curves, a sheet of the three images, the progress."""
 
-import imageio.v3 as iio
 from matplotlib.figure import Figure
 import numpy as np
 
@@ -61,4 +60,4 @@ def progress(path, pictures, final):
     frames = [utils.to_uint8(utils.fit(image, *small)) for image in (*map(utils.read_image, shown), np.float32(final))]
     duration = [200] * (len(frames) - 1) + [3000] if len(frames) > 1 else 3000  # ms; one frame takes no list
     with utils.whole_file(path) as part:
-        iio.imwrite(part, frames, duration=duration, loop=0)
+        part.write_bytes(utils.encoded(frames, '.gif', duration=duration, loop=0))

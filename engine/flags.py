@@ -12,6 +12,8 @@ from engine.messages import UserError
 from engine.parsing import number, whole_number
 
 SIDES = utils.LEAST, 4096  # of a picture
+# flags that do not decide what a command's picture is; its iterations are those that it had
+NOT_OF_THE_PICTURE = 'like', 'name', 'output', 'quality', 'depth', 'alpha', 'restart', 'verbose', 'iterations'
 
 
 def add_pictures(parser, default, others=(), styles=None):
@@ -119,15 +121,12 @@ def add_output(parser):
     parser.add_argument('--output', type=Path, metavar='FILE', help='where the picture goes beside outputs/<run>: '
                         f'{", ".join(output.FORMATS)}; it keeps the photo\'s ICC profile')
     parser.add_argument('--quality', type=whole_number(1, 100), metavar='N',
-                        help=f'of a JPEG or WebP (default: {output.QUALITY})')
+                        help=f'of a JPEG or WebP (default: {utils.QUALITY})')
     parser.add_argument('--depth', type=int, choices=(8, 16), help='bits a channel of a PNG or TIFF (default: 8)')
     parser.add_argument('--alpha', action='store_true', default=None,
                         help='the photo\'s transparency stays; else what is transparent is white')
     parser.add_argument('--like', type=Path, metavar='PICTURE',
                         help='run with the settings that made a picture; flags beside it change them')
-
-
-NOT_OF_THE_PICTURE = 'like', 'name', 'output', 'quality', 'depth', 'alpha', 'restart', 'verbose', 'iterations'
 
 
 def command(parser, args, precision):

@@ -21,7 +21,6 @@ import tensorflow.compat.v1 as tf
 import utils
 from engine.messages import UserError
 
-QUALITY = 95  # of JPEG and WebP
 DEEP = '.png', '.tif', '.tiff'  # formats that hold 16 bits a channel
 LOSSY = '.jpg', '.jpeg', '.webp'
 OPAQUE = '.jpg', '.jpeg'  # formats without transparency
@@ -58,7 +57,7 @@ class Output:
         above = next(folder for folder in self.path.absolute().parents if folder.exists())
         if not (above.is_dir() and os.access(above, os.W_OK)):
             raise UserError(f'--output {path}: {above} is no folder that can be written to')
-        self.quality, self.depth, self.alpha, self.profile = quality or QUALITY, depth, alpha, profile
+        self.quality, self.depth, self.alpha, self.profile = quality or utils.QUALITY, depth, alpha, profile
 
     def write(self, picture, about):
         """Write a picture [H, W, 3] of 0-255; about: what `settings` is to give back."""
@@ -72,9 +71,7 @@ class Output:
                 part.write_bytes(_png(pixels, xmp, self.profile))
             elif self.kind in LOSSY:
                 profile = {'icc_profile': self.profile} if self.profile else {}
-                # as bytes: of a JPEG Pillow would not tell that the disk is full
-                part.write_bytes(iio.imwrite('<bytes>', pixels, extension=self.kind, quality=self.quality, xmp=xmp,
-                                             **profile))
+                part.write_bytes(utils.encoded(pixels, self.kind, quality=self.quality, xmp=xmp, **profile))
             else:
                 iio.imwrite(part, pixels, plugin='tifffile', extension=self.kind, photometric='rgb', metadata=None,
                             compression='zlib', predictor=True, iccprofile=self.profile,

@@ -109,3 +109,4 @@ def test_weights_and_masks_that_do_not_go_with_the_styles(count, weights, mask, 
 
 def test_weights_add_up_to_1():
     assert blending.checked('ab', [3, 1], None) == [0.75, 0.25] and blending.checked('ab', None, None) == [0.5, 0.5]
+    assert blending.checked([], None, None) == []  # of what has no style

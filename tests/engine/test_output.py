@@ -63,7 +63,8 @@ def test_a_file_that_cannot_be_whole_is_an_error_and_not_there(tmp_path, name):
     resource.setrlimit(resource.RLIMIT_FSIZE, (1500, hard))
     try:
         for write in (lambda: output.Output(tmp_path / name).write(noise, ABOUT),
-                      lambda: utils.save_image(tmp_path / name, noise)):
+                      lambda: utils.save_image(tmp_path / name, noise),
+                      lambda: utils.save_animation(tmp_path / 'a.gif', [utils.to_uint8(noise)] * 2, {})):
             with pytest.raises(OSError):
                 write()
     finally:
