@@ -5,7 +5,7 @@
     python -m assignment.check submissions.zip --seed 7
 
 Of a solution only style_transfer.py and load_vgg.py count; everything else is the project's own. Every item runs apart,
-in a process with limits, and is judged here, by numbers.
+in a process with limits, and is judged here, by numbers. With --runs the runs that were handed in are read as well.
 """
 
 import concurrent.futures
@@ -14,18 +14,21 @@ import json
 import os
 import secrets
 import signal
+import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
 import tqdm
 
 import utils
-from engine import memory, messages, parsing
+from engine import memory, messages, parsing, shipped
 from assignment import gradebook, make_starter, points, processes, regions, submissions, verdicts
 
 SECONDS = 10  # of processor time an item may take, a dozen times what the real solution takes
 LONGEST = 400  # characters of what is wrong with an item
+RUN_SECONDS = 600  # that reading the runs of a submission may take, some twenty times what one takes
 A_JOB, BESIDES = 350e6, 100e6  # bytes of memory that a job takes, and all of them together
 HINTS = {  # kind of error: (text in it, what to do)
     'RuntimeError': (('finalized', 'an op is added while training: build every op before the loop, in build'),
@@ -133,6 +136,25 @@ def grade_all(solutions, seed, seconds=SECONDS, jobs=None):
         pool.shutdown()
 
 
+def of_runs(submission):
+    """What does not fit in the run of a `Submission`, lines; none where all does. Of several the one that fits best.
+
+    A process of its own reads it, by `assignment.handed_in`: that takes 1.8 GB, and event files may be of any kind.
+    """
+    places = [str(entry.resolve()) for entry in submission.entries if entry.is_dir() or zipfile.is_zipfile(entry)]
+    if not places:
+        return ['no event files: neither a folder nor a zip file was handed in']
+    try:
+        done = subprocess.run([sys.executable, '-m', 'assignment.handed_in', '--json', *places], cwd=shipped.ROOT,
+                              capture_output=True, timeout=RUN_SECONDS)
+        return min(json.loads(done.stdout).values(), key=len)
+    except subprocess.TimeoutExpired:
+        return [f'its event files were not read after {RUN_SECONDS} s']
+    except ValueError:
+        last = done.stderr.decode(errors='replace').strip().splitlines()[-1:]
+        return [messages.one_line(''.join(last).removeprefix('error: ')) or 'reading its event files ended in nothing']
+
+
 def most_jobs():
     """How many solutions to grade at a time: one a core that this process may use, as far as the free memory goes."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
@@ -155,13 +177,14 @@ def _ending_in_order():
         signal.signal(signal.SIGTERM, previous)
 
 
-def _show(grades, seed, as_csv, as_json):
+def _show(grades, runs, seed, as_csv, as_json):
     """Print the grades, and write them to the paths that are not None; - is for printing them so."""
     if Path('-') not in (as_csv, as_json):
-        print(gradebook.report(*grades.values()) if len(grades) == 1 else gradebook.table(grades))
+        print(gradebook.table(grades, runs) if len(grades) > 1 else
+              gradebook.report(*grades.values(), *(runs or {}).values()))
         print(f'the same inputs again: --seed {seed}')
-    for path, text, encoding in ((as_csv, gradebook.as_csv(grades), 'utf-8-sig'),  # as Excel wants it
-                                 (as_json, gradebook.as_json(grades, seed), 'utf-8')):
+    for path, text, encoding in ((as_csv, gradebook.as_csv(grades, runs), 'utf-8-sig'),  # as Excel wants it
+                                 (as_json, gradebook.as_json(grades, seed, runs), 'utf-8')):
         if path == Path('-'):
             print(text)
         elif path:
@@ -178,6 +201,8 @@ def main(argv=None):
     parser.add_argument('--csv', type=Path, metavar='FILE', help='write a row of points a submission; - prints it')
     parser.add_argument('--json', type=Path, metavar='FILE',
                         help='write submission -> step -> item -> null or what is wrong; - prints it')
+    parser.add_argument('--runs', action='store_true', help='read the runs that were handed in too, whether their '
+                        'curves fit their settings: one after the other, some 20 s and 1.8 GB')
     parser.add_argument('--seed', type=parsing.whole_number(0, 2 ** 32 - 1), metavar='N',
                         help='of the inputs, to repeat a verdict (default: another one each time)')
     parser.add_argument('--seconds', type=parsing.whole_number(1, 3600), default=SECONDS, metavar='S',
@@ -192,11 +217,13 @@ def main(argv=None):
         solutions = submissions.found(args.submissions, Path(unpacked))
         grades = dict(zip((solution.name for solution in solutions),
                           grade_all(solutions, seed, args.seconds, args.jobs)))
-    _show(grades, seed, args.csv, args.json)
+        runs = {solution.name: of_runs(solution) for solution in solutions} if args.runs else None
+    _show(grades, runs, seed, args.csv, args.json)
     if len(grades) > 1 and (lacking := processes.lacking()):
         print(f'note: without {lacking} a submission can read and write where you can: '
               'grade those you do not trust in a container', file=sys.stderr)
-    return 0 if all(len(gradebook.passed(of_one)) == len(of_one) for of_one in grades.values()) else 1
+    right = all(len(gradebook.passed(of_one)) == len(of_one) for of_one in grades.values())
+    return 0 if right and not any((runs or {}).values()) else 1
 
 
 if __name__ == '__main__':

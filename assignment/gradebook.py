@@ -1,4 +1,7 @@
-"""A class's grades as a table to read, as CSV for a spreadsheet, as JSON for scripts."""
+"""A class's grades as a table to read, as CSV for a spreadsheet, as JSON for scripts.
+
+Where the runs that were handed in were read too, `runs` has what does not fit in them: name -> lines.
+"""
 
 import csv
 import io
@@ -20,21 +23,23 @@ def points(grades):
     return sum(ITEMS[item] for items in grades.values() for item, wrong in items.items() if wrong is None)
 
 
-def first_wrong(grades):
-    """The first thing to mend, as text; '' where all is right."""
+def first_wrong(grades, run=()):
+    """The first thing to mend, as text; '' where all is right. run: what does not fit in the run, lines."""
     said = {wrong for items in grades.values() for wrong in items.values()}
-    if len(said) == 1 and len(grades) > 1:  # of all alike: it was not graded
-        return said.pop() or ''
+    if len(said) == 1 and len(grades) > 1 and None not in said:  # of all alike: it was not graded
+        return said.pop()
     return next((f'step {step}, {item}: {wrong}' for step, items in grades.items()
-                 for item, wrong in items.items() if wrong), '')
+                 for item, wrong in items.items() if wrong), f'run: {run[0]}' if run else '')
 
 
-def report(grades):
-    """One solution's grades as text."""
+def report(grades, run=None):
+    """One solution's grades as text; run: what does not fit in its run, lines, or None."""
     lines = []
     for step, items in grades.items():
         for item, wrong in items.items():
             lines.append(f'step {step} ({STEPS[step]}) {item}: ' + ('passed' if wrong is None else wrong))
+    if run is not None:
+        lines += [f'run: {line}' for line in run or ['the curves fit the settings']]
     return '\n'.join([*lines, f'{len(passed(grades))} of {len(grades)} steps passed, '
                               f'{points(grades)} of {most(grades)} points'])
 
@@ -44,13 +49,17 @@ def most(grades):
     return sum(points for step in grades for points in POINTS[step].values())
 
 
-def table(grades):
+def table(grades, runs=None):
     """The grades of a class, name -> grades, as text: a line a submission."""
     width = max(map(_width, grades))
-    lines = [' ' * width + '  ' + '  '.join(f'{step}' for step in STEPS) + '  points  first thing to mend']
+    columns = [*map(str, STEPS), *(['run'] if runs is not None else [])]
+    lines = [' ' * width + '  ' + '  '.join(columns) + '  points  first thing to mend']
     for name, of_one in grades.items():
-        marks = '  '.join('✓' if step in passed(of_one) else '·' for step in STEPS)
-        lines.append(f'{name}{"":{width - _width(name)}}  {marks}  {points(of_one):6g}  {first_wrong(of_one)}'.rstrip())
+        run = [] if runs is None else [not runs[name]]
+        marks = [f'{"✓" if right else "·":{len(column)}}'
+                 for right, column in zip([*(step in passed(of_one) for step in STEPS), *run], columns)]
+        mend = first_wrong(of_one, runs and runs[name])
+        lines.append(f'{name}{"":{width - _width(name)}}  {"  ".join(marks)}  {points(of_one):6g}  {mend}'.rstrip())
     return '\n'.join(lines)
 
 
@@ -59,15 +68,17 @@ def _width(name):
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in 'WF' else 1 for c in name)
 
 
-def as_csv(grades):
+def as_csv(grades, runs=None):
     """The grades of a class as CSV: a row a submission, its points, those of each item, the first thing to mend."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator='\n')
-    rows.writerow(['submission', 'points', 'of', *ITEMS, 'first thing to mend'])
+    rows.writerow(['submission', 'points', 'of', *ITEMS, *([] if runs is None else ['run']), 'first thing to mend'])
     for name, of_one in grades.items():
         items = {item: wrong for items in of_one.values() for item, wrong in items.items()}
         got = ['' if item not in items else 0 if items[item] else ITEMS[item] for item in ITEMS]
-        rows.writerow(map(_cell, [name, points(of_one), most(of_one), *got, first_wrong(of_one)]))
+        run = [] if runs is None else ['; '.join(runs[name]) or 'fits']
+        rows.writerow(map(_cell, [name, points(of_one), most(of_one), *got, *run,
+                                  first_wrong(of_one, runs and runs[name])]))
     return text.getvalue()
 
 
@@ -76,10 +87,11 @@ def _cell(value):
     return f"'{value}" if str(value).startswith(FORMULA) else value
 
 
-def as_json(grades, seed):
+def as_json(grades, seed, runs=None):
     """The grades of a class as JSON: {"seed", "submissions": {name: {"points", "of", "steps": {step: {item: …}}}}}.
 
-    An item is null where it is right, else what is wrong.
+    An item is null where it is right, else what is wrong; where runs were read, "run" is a list of what does not fit.
     """
-    of_all = {name: {'points': points(of_one), 'of': most(of_one), 'steps': of_one} for name, of_one in grades.items()}
+    of_all = {name: {'points': points(of_one), 'of': most(of_one), 'steps': of_one}
+              | ({} if runs is None else {'run': runs[name]}) for name, of_one in grades.items()}
     return json.dumps({'seed': seed, 'submissions': of_all}, indent=1, ensure_ascii=False)

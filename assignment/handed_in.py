@@ -3,12 +3,13 @@
     python -m assignment.handed_in ~/hw2
 
 Reads the event files in graphs/<run>/, and the student's images where the run was not of the project's own; nothing
-of the student's is run.
+of the student's is run. `assignment.check --runs` does it for a class.
 """
 
 import dataclasses
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 from engine import quiet  # before tensorflow
@@ -21,12 +22,13 @@ import style_transfer
 import utils
 from engine import flags, messages, parsing, shipped
 from engine.messages import UserError
-from assignment import diagram, report
+from assignment import diagram, report, submissions
 
 LEAST = 200  # iterations that the handout asks for
 FIRST = 2  # of the iterations logged, whose losses are made anew
 FURTHEST = 25  # none later than that one: it takes as long as the run did
 LARGEST = 200_000_000  # bytes of a run's event files
+LARGEST_ZIP = 1_000_000_000  # bytes of a student's zip file, unpacked
 TOLERANCE = {'float32': 0.01, 'bfloat16': 0.03}  # of losses made on two machines
 SUM = {'float32': 1e-4, 'bfloat16': 0.02}  # of a total loss against its terms
 SPECIAL = {'initial_img', 'mask', 'style_weights'}  # settings of runs that are not made anew
@@ -212,22 +214,45 @@ def runs_of(folder):
     return sorted({path.parent for path in files})
 
 
+def looked_at(place):
+    """What does not fit in each run in a student's folder or zip file, or in the zip files of the folder.
+
+    Returns the run's path, as text -> lines. Raises `UserError` for a zip file that cannot be read.
+    """
+    if place.is_dir():
+        runs = {str(run): findings(run) for run in runs_of(place)}
+        return runs or {run: found for path in sorted(place.glob('*.zip')) for run, found in looked_at(path).items()}
+    with tempfile.TemporaryDirectory(prefix='handed-in-') as folder:
+        try:
+            submissions.unpack(place, Path(folder), LARGEST_ZIP)
+        except submissions.BROKEN as error:
+            raise UserError(f'{place}: cannot be read as a zip file ({error})') from error
+        return {run.replace(folder, str(place)): [line.replace(folder, str(place)) for line in found]
+                for run, found in looked_at(Path(folder)).items()}
+
+
 @messages.command_line
 def main(argv=None):
     """Look at the runs in what the command line names; return 0 if all fits, else 1."""
     parser = parsing.Parser(prog='python -m assignment.handed_in', description=__doc__.split('\n')[0])
-    parser.add_argument('folder', type=Path, help='of a student, with graphs/<run>/ in it; or graphs/<run> itself')
-    folder = parser.parse_args(argv).folder.expanduser()
-    runs = runs_of(folder)
+    parser.add_argument('place', type=Path, nargs='+', metavar='folder',
+                        help='of a student, or a zip file, with graphs/<run>/ in it; or graphs/<run> itself')
+    parser.add_argument('--json', action='store_true', help='print run -> what does not fit, a list')
+    args = parser.parse_args(argv)
+    runs = {}
+    for place in (place.expanduser() for place in args.place):
+        if not place.exists():
+            raise UserError(f'{place}: no such folder')
+        runs |= looked_at(place)
     if not runs:
-        raise UserError(f'{folder}: no event files there, nor in graphs/<run>/ in it')
-    fits = True
-    for run in runs:
-        found = findings(run)
-        fits = fits and not found
-        print('\n'.join([f'{run}: ' + ('the curves fit the settings' if not found else f'{len(found)} to look at'),
-                         *(f'  {messages.one_line(line)}' for line in found)]))
-    return 0 if fits else 1
+        raise UserError(f'{args.place[0]}: no event files there, nor in graphs/<run>/ in it')
+    if args.json:
+        print(json.dumps(runs, ensure_ascii=False))
+    else:
+        for run, found in runs.items():
+            print('\n'.join([f'{run}: ' + ('the curves fit the settings' if not found else f'{len(found)} to look at'),
+                             *(f'  {messages.one_line(line)}' for line in found)]))
+    return 1 if any(runs.values()) else 0
 
 
 if __name__ == '__main__':

@@ -17,11 +17,11 @@ from typing import NamedTuple
 import utils
 from engine import messages, parsing, shipped
 from engine.messages import UserError
+from assignment import points
 from assignment.regions import MORE, TODO, VERSION, regions, without_solution
 
 NAME = 'style_transfer.ipynb'
 MARKS = {'otter': '# {} SOLUTION', 'nbgrader': '### {} SOLUTION'}  # around solutions, for those who make both editions
-POINTS = 1  # of a check, and of the written answer
 LARGEST = 50_000_000  # bytes of a notebook, pictures and all
 ANSWER = 'curves'
 HELPERS = 'small_vgg', 'bare', 'value'  # of the checks
@@ -137,12 +137,13 @@ def cells(edition=None):
             step = group[0].step
             yield cell('markdown', f'step-{step}', next(part for part in parts if part.startswith(f'## Step {step}')))
         tasks = [cell('code', method.name, _method(method, edition), solution=True) for method in group]
-        test = cell('code', f'check-{name.strip("_")}', checks[name], points=POINTS)
+        test = cell('code', f'check-{name.strip("_")}', checks[name],
+                    points=points.of_check(name))
         yield from _question(name, tasks, test) if edition == 'otter' else [*tasks, test]
     about, train = TRAINING
     yield cell('markdown', 'training', about)
     yield _plain('code', 'run', train)  # for students to change in any edition
-    answer = cell('markdown', ANSWER, f'{QUESTION}\n\n…', solution=True, points=POINTS)
+    answer = cell('markdown', ANSWER, f'{QUESTION}\n\n…', solution=True, points=points.WRITTEN)
     yield from _question(ANSWER, [answer], None) if edition == 'otter' else [answer]
 
 
@@ -180,7 +181,8 @@ def _question(name, tasks, test):
     """A question as otter's `assign` takes it: its cells between raw ones."""
     def raw(what, more=''):
         return _plain('raw', re.sub(r'\W+', '-', f'{what}-{name}'), f'# {what}{more}')
-    about = f'\nname: {name.strip("_")}\npoints: {POINTS}' + ('' if test else '\nmanual: true')
+    about = f'\nname: {name.strip("_")}\npoints: ' + (
+        f'{points.of_check(name)}' if test else f'{points.WRITTEN}\nmanual: true')
     yield raw('BEGIN QUESTION', about)
     yield raw('BEGIN SOLUTION')
     yield from tasks

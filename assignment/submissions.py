@@ -35,13 +35,19 @@ ARCHIVES = '.rar', '.7z', '.gz', '.tar', '.tgz', '.bz2', '.xz'
 WRITEFILE = re.compile(r'%%writefile\s+(?:\S*/)?(' + '|'.join(map(re.escape, TODO)) + r')\s*\n')
 CLASSES = re.compile(rb'%%writefile|"class (StyleTransfer|VGG)\b')  # whole ones, in a cell's lines
 MAGIC = re.compile(r'^(\s*)[%!?].*$', re.MULTILINE)
+# what files that are damaged, or made to be, raise
+BROKEN = OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error
 
 
 class Submission(NamedTuple):
-    """A student's code. name: as it was given; files: name -> bytes, of TODO; problem: why there are none, or None."""
+    """A student's code. name: as it was given; files: name -> bytes, of TODO; problem: why there are none, or None.
+
+    entries: the paths of all that was handed in
+    """
     name: str
     files: dict
     problem: str = None
+    entries: tuple = ()
 
 
 class Unreadable(Exception):
@@ -62,7 +68,7 @@ def found(path, unpacked):
             raise UserError(f'{path}: neither a folder, a zip file nor a notebook')
         if _is_one(_names_in_zip(path)):
             return [read(_shown(path.stem), [path])]
-        _unpack(path, unpacked)
+        unpack(path, unpacked)
         path = unpacked
         while len(inner := _entries(path)) == 1 and inner[0].is_dir() and not _is_one(_names_in(inner[0])):
             path = inner[0]
@@ -96,11 +102,11 @@ def read(name, entries):
         files = {}
         for entry in entries:
             files |= _candidates(entry)
-        return Submission(name, _chosen(files))
+        return Submission(name, _chosen(files), None, tuple(entries))
     except Unreadable as problem:
-        return Submission(name, {}, str(problem))
-    except (OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-        return Submission(name, {}, f'cannot be read ({messages.one_line(str(error))[:200]})')
+        return Submission(name, {}, str(problem), tuple(entries))
+    except BROKEN as error:
+        return Submission(name, {}, f'cannot be read ({messages.one_line(str(error))[:200]})', tuple(entries))
 
 
 def _shown(name):
@@ -142,12 +148,15 @@ def _member(info):
     return PurePosixPath(name.replace('\\', '/'))
 
 
-def _unpack(path, folder):
-    """Unpack a class's zip file, files only, each below `folder` whatever its name."""
+def unpack(path, folder, most=CLASS_BYTES):
+    """Unpack a zip file, files only, each below `folder` whatever its name.
+
+    Raises `UserError` where that is more than `most` bytes, and what is in BROKEN.
+    """
     with zipfile.ZipFile(path) as archive:
         infos = [info for info in archive.infolist() if not info.is_dir()]
-        if sum(info.file_size for info in infos) > CLASS_BYTES:
-            raise UserError(f'{path}: unpacked it is larger than {CLASS_BYTES / 1e9:g} GB; unpack it yourself')
+        if sum(info.file_size for info in infos) > most:
+            raise UserError(f'{path}: unpacked it is larger than {most / 1e9:g} GB; unpack it yourself')
         for info in infos:
             parts = [part for part in _member(info).parts if part not in ('/', '..')]
             if parts and not any(map(IGNORED.fullmatch, parts)):

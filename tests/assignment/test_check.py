@@ -8,6 +8,7 @@ import contextlib
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -107,6 +108,30 @@ def test_a_class_is_graded_into_a_table_a_csv_and_a_json(group, capsys):
     assert 'not done' in told['submissions']['bob']['steps']['2']['_content_loss']
 
 
+def test_runs_that_are_handed_in_are_read_when_asked(submission, run_folder, tmp_path, capsys):
+    """A zip file with code and event files, by the real command; its weights are none that ship."""
+    shutil.copytree(run_folder / 'graphs', (folder := submission()) / 'graphs')
+    path = shutil.make_archive(tmp_path / 'ada', 'zip', folder)
+    as_json = tmp_path / 'grades.json'
+    assert check.main([path, '--runs', '--seed', '5', '--json', str(as_json)]) == 1
+    told = json.loads(as_json.read_text())['submissions']['ada']
+    assert told['points'] == 100 and told['run'][0] == '60 iterations; the handout asks for at least 200'
+    assert 'the first losses were not made anew: no file here is its' in told['run'][1]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith('run: ')] == [f'run: {line}' for line in told['run']]
+
+
+def test_a_submission_without_runs_or_with_broken_ones_says_so(tmp_path):
+    def run(*entries):
+        return check.of_runs(check.submissions.Submission('ada', {}, None, entries))
+    (tmp_path / 'a.ipynb').write_text('{}')
+    assert run(tmp_path / 'a.ipynb') == ['no event files: neither a folder nor a zip file was handed in']
+    assert 'no event files there' in run(tmp_path)[0]
+    (tmp_path / 'graphs/r').mkdir(parents=True)
+    (tmp_path / 'graphs/r/events.out.tfevents.1.x').write_bytes(b'nothing that TensorBoard knows')
+    assert len(run(tmp_path)) > 0
+
+
 def test_a_seed_repeats_the_inputs_and_the_words_and_without_one_they_vary(submission):
     solution = files(('style_transfer.py', 'tf.square(F - P)', 'tf.square(F - 0.9 * P)'))
     assert told(solution, seed=1) == told(solution, seed=1) != told(solution, seed=2)
@@ -192,6 +217,21 @@ def test_a_spreadsheet_computes_nothing_that_students_write():
     head, first, second = csv.reader(gradebook.as_csv(grades).splitlines())
     assert first[:3] == ["'=cmd()", '0', '10'] and first[-1] == 'step 3, optimize: =1+1'
     assert second[:3] == ['\u5f20\u4f1f', '10', '10'] and len(head) == len(first) == len(second)
+
+
+def test_the_gradebook_has_a_column_of_the_runs_that_were_read():
+    grades = {name: {step: dict.fromkeys(items) for step, items in points.POINTS.items()} for name in ('ada', 'bob')}
+    grades['bob'][3]['optimize'] = 'twice the rate'
+    runs = {'ada': ['60 iterations', 'no pictures'], 'bob': []}
+    head, ada, bob = gradebook.table(grades, runs).splitlines()
+    assert head.split() == ['1', '2', '3', '4', '5', 'run', 'points', 'first', 'thing', 'to', 'mend']
+    assert ada.split()[1:8] == [*'✓✓✓✓✓·', '100'] and ada.endswith('run: 60 iterations')
+    assert bob.split()[1:8] == [*'✓✓·✓✓✓', '90'] and bob.endswith('step 3, optimize: twice the rate')
+    assert head.index('run') == ada.index('·')
+    rows = list(csv.DictReader(gradebook.as_csv(grades, runs).splitlines()))
+    assert [row['run'] for row in rows] == ['60 iterations; no pictures', 'fits']
+    assert json.loads(gradebook.as_json(grades, 5, runs))['submissions']['ada']['run'] == runs['ada']
+    assert 'run' not in json.loads(gradebook.as_json(grades, 5))['submissions']['ada']
 
 
 def test_the_table_keeps_its_columns_whatever_the_alphabet():

@@ -1,6 +1,7 @@
 """A run that is handed in: one that is what it says has nothing to look at, every other way to differ is named."""
 
 import hashlib
+import json
 import shutil
 
 import numpy as np
@@ -169,3 +170,35 @@ def test_events_of_any_kind_are_told(handed):
 def test_nothing_handed_in_ends_in_one_line(tmp_path, capsys):
     assert handed_in.main([str(tmp_path)]) == 2
     assert 'no event files there' in capsys.readouterr().err
+
+
+def zipped(handed, place):
+    """The student's folder of a run as a zip file."""
+    return shutil.make_archive(place / 'hw2', 'zip', handed.parent.parent.parent, handed.parent.parent.name)
+
+
+def test_a_zip_file_and_a_folder_with_one_are_read_as_the_folder_is(handed, quick, tmp_path_factory, capsys):
+    place = tmp_path_factory.mktemp('downloads')
+    path = zipped(handed, place)
+    for given in (path, place):  # Moodle makes a folder of each student
+        assert handed_in.main([str(given)]) == 1
+        shown = f'{path}/{handed.parent.parent.name}/graphs/r'
+        assert capsys.readouterr().out == f'{shown}: 1 to look at\n  60 iterations; the handout asks for at least 200\n'
+    assert handed_in.main(['--json', str(path)]) == 1
+    assert json.loads(capsys.readouterr().out) == {shown: ['60 iterations; the handout asks for at least 200']}
+
+
+@pytest.mark.parametrize('content, says', [(b'PK', 'cannot be read as a zip file'), (None, 'no such folder')])
+def test_a_place_that_cannot_be_read_ends_in_one_line(tmp_path, capsys, content, says):
+    if content:
+        (tmp_path / 'hw2.zip').write_bytes(content)
+    assert handed_in.main([str(tmp_path / 'hw2.zip')]) == 2
+    err = capsys.readouterr().err
+    assert says in err and err.count('\n') == 1
+
+
+def test_a_zip_file_that_would_fill_the_disk_is_not_unpacked(handed, tmp_path_factory, monkeypatch, capsys):
+    path = zipped(handed, tmp_path_factory.mktemp('downloads'))
+    monkeypatch.setattr(handed_in, 'LARGEST_ZIP', 1000)
+    assert handed_in.main([path]) == 2
+    assert 'unpacked it is larger than' in capsys.readouterr().err

@@ -108,6 +108,10 @@ def test_nbgrader_knows_what_may_be_changed_and_what_counts(tmp_path):
         assert about['schema_version'] == 3 and re.fullmatch('[a-zA-Z0-9_-]+', about['grade_id'])
         assert about['solution'] == ('BEGIN SOLUTION' in cell['source'] or name == 'curves') == (not about['locked'])
         assert about['grade'] == (name.startswith('check-') or name == 'curves') == ('points' in about)
+    counts = {name: about['points'] for name, cell in cells.items()
+              if 'points' in (about := cell['metadata'].get('nbgrader', {}))}
+    assert (counts['check-conv2d_relu'], counts['check-optimize'], counts['curves']) == (12, 10, 10)
+    assert sum(counts.values()) == 110  # what `check` gives, and the written answer
 
 
 def test_otter_has_its_raw_cells_around_every_question(tmp_path):
