@@ -26,6 +26,7 @@ STYLE_SIDE = 512  # the pixels of a style image, as a square's side
 SHIFT = 8  # pixels around a crop, within which a second one of the same photo lies elsewhere
 EDGE = 8  # pixels of a view that know of its edge
 NOISE = 4.  # of 255: deviation of what is added to the second one
+CONTENT_SHARE = 'crop'  # whose Σ P² it is that the content loss is a share of: each crop's own
 OF_STYLES = 'gamma', 'beta'  # last part of the names of the parameters that each style has for itself
 
 
@@ -69,9 +70,9 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
         identity = dict(styles=self.styles, add=self.add, vgg=utils.file_hash(self.weights.path),
                         side=self.side, seed=seed, **self.recipe.identity(), images=self.collection.hash,
                         batch=self.batch, base=self.network.base, steadiness=self.steadiness,
-                        start=self.start and self.start.hash)
-        return runs.Run(name or names.of_files(*(path.stem for path in self.style_paths)), identity, recipes.defaults(),
-                        folder)
+                        start=self.start and self.start.hash, content_share=CONTENT_SHARE)
+        defaults = recipes.defaults() | {'content_share': 'batch'}
+        return runs.Run(name or names.of_files(*(path.stem for path in self.style_paths)), identity, defaults, folder)
 
     def create_input(self):
         """Crops of photos [B, H, W, 3], 0-255, and what the network makes of them, centred.
@@ -160,6 +161,13 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
             self.shift_loss = self._shift_loss(*self.views)
             self.total_loss += self.steadiness * self.shift_loss
         self.loss_terms = {**self.loss_terms, 'shift_loss': self.shift_loss, 'total_loss': self.total_loss}
+
+    def _content_weights(self, P):
+        return self.recipe.content_layer_weights  # `_content_loss` divides
+
+    def _content_loss(self, P, F):
+        """Of each crop Σ (F − P)² / Σ P², their mean: parts of a batch of one size have its loss as their mean."""
+        return style_statistics.share(F, P)
 
     def _shift_loss(self, picture, moved):
         """The mean squared difference of two views' pictures where both show the same, EDGE pixels from their edges.

@@ -97,8 +97,7 @@ def test_the_losses_of_a_batch_are_the_means_of_its_photos_losses(make, tiny_vgg
     photos = machine.held_out[:, SHIFT:-SHIFT, SHIFT:-SHIFT] - weights.mean_pixels
     features = [[reference.vgg(image, weights, padding='symmetric') for image in images]
                 for images in (photos, pictures)]
-    content = (sum(((F['conv3_1'] - P['conv3_1']) ** 2).sum() for P, F in zip(*features))
-               / sum((P['conv3_1'] ** 2).sum() for P in features[0]))
+    content = np.mean([share(F['conv3_1'], P['conv3_1']) for P, F in zip(*features)])
     style = np.mean([sum(share(g, a) for layer in ('conv1_1', 'conv2_1', 'conv3_1', 'conv4_1')
                          for g, a in zip(moments(F[layer]), moments(A[layer]))) for F, A in zip(features[1], styles)])
     x = np.float64(pictures)
@@ -182,10 +181,11 @@ def test_what_is_shown_is_the_moving_average_of_what_is_trained(make):
 
 
 def test_100_steps_lower_the_loss_by_a_third_and_hand_in_a_model(make):
-    machine = make()
+    machine = make(recipe=dataclasses.replace(QUIET, style_weight=2.))
     assert machine.train(100).step == 100
-    total = np.array([losses['total_loss'] for losses in machine.run.history])
-    assert total[-20:].mean() < total[:5].mean() * 2 / 3
+    total = [losses['total_loss'] for losses in machine.run.history]
+    # medians: of some crops the tiny VGG sees next to nothing, and content is a share of that
+    assert np.median(total[-20:]) < np.median(total[:5]) * 2 / 3
     strip = iio.imread('outputs/r/final.png')
     assert strip.shape == (2 * SIDE, 2 * SIDE, 3)
     photos = machine.held_out[:, SHIFT:-SHIFT, SHIFT:-SHIFT]
