@@ -80,8 +80,8 @@ def share(f, p):
 
 
 def test_the_losses_of_a_batch_are_the_means_of_its_photos_losses(make, tiny_vgg):
-    """Content as a share, covariance and mean of the style of each crop, smoothness, the second view."""
-    machine = make()
+    """Content as a share by its style's factor, covariance and mean of the style, smoothness, the second view."""
+    machine = make(content_weights=[0.5, 3.])
     weights = load_vgg.read_weights(tiny_vgg)
     with machine._session() as sess:
         machine._initialise(sess)
@@ -97,7 +97,7 @@ def test_the_losses_of_a_batch_are_the_means_of_its_photos_losses(make, tiny_vgg
     photos = machine.held_out[:, SHIFT:-SHIFT, SHIFT:-SHIFT] - weights.mean_pixels
     features = [[reference.vgg(image, weights, padding='symmetric') for image in images]
                 for images in (photos, pictures)]
-    content = np.mean([share(F['conv3_1'], P['conv3_1']) for P, F in zip(*features)])
+    content = np.mean([factor * share(F['conv3_1'], P['conv3_1']) for factor, P, F in zip([0.5, 3], *features)])
     style = np.mean([sum(share(g, a) for layer in ('conv1_1', 'conv2_1', 'conv3_1', 'conv4_1')
                          for g, a in zip(moments(F[layer]), moments(A[layer]))) for F, A in zip(features[1], styles)])
     x = np.float64(pictures)
@@ -286,7 +286,8 @@ def test_the_command_trains_names_what_it_skipped_and_refuses_another_model(fold
 
 @pytest.mark.parametrize('more, says', [
     (('--images', 'nowhere'), 'nowhere: no such folder'), (('--learning-rate', '0'), '--learning-rate'),
-    (('--base', '3'), '--base'), (('--side', '31'), '--side'), (('--init', 'content'), '--init'),
+    (('--content-weights', '1', '2', '3'), '--content-weights: 3 for '), (('--base', '3'), '--base'),
+    (('--side', '31'), '--side'), (('--init', 'content'), '--init'),
     (('--scales', '2'), '--scales'), (('--add', 'x', '--start', 'y'), 'one of the two'),
     (('--add', 'x'), 'error: x: no such model'),
     (('--add', 'MODEL', '--base', '8'), '--base 8: MODEL has 4'), (('--start', 'MODEL', '--base', '8'), '--base 8'),
