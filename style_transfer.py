@@ -161,9 +161,7 @@ class StyleTransfer:
         weights = self.recipe.content_layer_weights
         if self.recipe.content_coefficient != recipes.SHARE:
             return weights
-        sums = [tf.reduce_mean(tf.reduce_sum(tf.square(p), axis=[1, 2, 3])) if tf.is_tensor(p)
-                else np.square(p).sum() / len(p) for p in P]
-        return [w / (squares + style_statistics.TINY) for w, squares in zip(weights, sums)]
+        return [w / (np.square(p).sum() / len(p) + style_statistics.TINY) for w, p in zip(weights, P)]
 
     def _gram_matrix(self, F, N, M):
         """G = FᵀF, [1, N, N], of features F [1, H, W, N] with M = H·W: G_ij = Σ_k F_ki F_kj (equation 3).

@@ -39,6 +39,9 @@ def add_flags(parser):
                         help='crops a step, 1 to 64 (default: %(default)s)')
     parser.add_argument('--base', type=parsing.whole_number(4, 64), metavar='N',
                         help=f'channels of the first convolution, 4 to 64 (default: {BASE})')
+    parser.add_argument('--content-weights', type=parsing.number(0, 1e6), nargs='+', metavar='X',
+                        help='for each of --style a factor on --content-weight, above 1 for one that would leave too '
+                        'little of the photo (default: 1 each)')
     parser.add_argument('--steadiness', type=parsing.number(0, 1e6), default=STEADINESS, metavar='X',
                         help='weight of the loss of a picture that moves with its photo (default: %(default)g)')
     flags.add_training(parser)
@@ -52,8 +55,9 @@ def run(args):
     collection = Photos(args.images, args.side + 2 * SHIFT, seed, args.held_out)
     machine = FastStyleTransfer(collection, args.batch, args.held_out, args.style,
                                 start.base if start else args.base or BASE, steadiness=args.steadiness,
-                                start=start, add=bool(args.add), recipe=recipe, vgg=args.vgg, seed=seed,
-                                precision=flags.precision(args, recipe), threads=args.threads, name=args.name)
+                                content_weights=args.content_weights, start=start, add=bool(args.add), recipe=recipe,
+                                vgg=args.vgg, seed=seed, precision=flags.precision(args, recipe), threads=args.threads,
+                                name=args.name)
     if not (args.restart or machine.run.begun()):
         exporting.check_free(machine.model_folder, machine.run, recipe.iterations)
     print(f'{", ".join(machine.trained)}; {len(collection.paths)} files to train on, '

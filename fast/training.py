@@ -26,6 +26,7 @@ STYLE_SIDE = 512  # the pixels of a style image, as a square's side
 SHIFT = 8  # pixels around a crop, within which a second one of the same photo lies elsewhere
 EDGE = 8  # pixels of a view that know of its edge
 NOISE = 4.  # of 255: deviation of what is added to the second one
+CONTENT_SHARE = 'crop'  # whose Σ P² it is that the content loss is a share of: each crop's own
 OF_STYLES = 'gamma', 'beta'  # last part of the names of the parameters that each style has for itself
 
 
@@ -37,6 +38,7 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
     held_out: paths of photos to show, and to log the losses of; style_imgs: paths
     base: of the network, see `network.TransformNet`; steadiness: weight of the loss of a picture that moves with its
     photo
+    content_weights: a factor on the content loss for each of style_imgs; None for 1 each
     start: an `exporting.Trained` to begin with, or None
     add: its styles stay, and what is trained are the scales and shifts of the new ones alone
     The others are those of `StyleTransfer`.
@@ -44,10 +46,14 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
 
     checkpoint_every = 200  # iterations
 
-    def __init__(self, collection, batch, held_out, style_imgs, base, *, steadiness, start=None, add=False,
-                 recipe=recipes.FAST, vgg=None, seed=0, precision='auto', threads=0, name=None):
+    def __init__(self, collection, batch, held_out, style_imgs, base, *, steadiness, content_weights=None,
+                 start=None, add=False, recipe=recipes.FAST, vgg=None, seed=0, precision='auto', threads=0,
+                 name=None):
         self.side = collection.side - 2 * SHIFT
         self.collection, self.batch, self.steadiness = collection, batch, steadiness
+        if content_weights is not None and len(content_weights) != len(style_imgs):
+            raise UserError(f'--content-weights: {len(content_weights)} for {len(style_imgs)} styles; one each')
+        self.content_weights = content_weights
         self.start, self.add = start, add
         self.trained = {path.stem: utils.file_hash(path) for path in map(Path, style_imgs)}
         self.styles = (start.styles if add else {}) | self.trained
@@ -69,9 +75,10 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
         identity = dict(styles=self.styles, add=self.add, vgg=utils.file_hash(self.weights.path),
                         side=self.side, seed=seed, **self.recipe.identity(), images=self.collection.hash,
                         batch=self.batch, base=self.network.base, steadiness=self.steadiness,
-                        start=self.start and self.start.hash)
-        return runs.Run(name or names.of_files(*(path.stem for path in self.style_paths)), identity, recipes.defaults(),
-                        folder)
+                        start=self.start and self.start.hash, content_share=CONTENT_SHARE,
+                        content_weights=self.content_weights)
+        defaults = recipes.defaults() | {'content_share': 'batch', 'content_weights': None}
+        return runs.Run(name or names.of_files(*(path.stem for path in self.style_paths)), identity, defaults, folder)
 
     def create_input(self):
         """Crops of photos [B, H, W, 3], 0-255, and what the network makes of them, centred.
@@ -160,6 +167,15 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
             self.shift_loss = self._shift_loss(*self.views)
             self.total_loss += self.steadiness * self.shift_loss
         self.loss_terms = {**self.loss_terms, 'shift_loss': self.shift_loss, 'total_loss': self.total_loss}
+
+    def _content_weights(self, P):
+        return self.recipe.content_layer_weights  # `_content_loss` divides
+
+    def _content_loss(self, P, F):
+        """Of each crop Σ (F − P)² / Σ P² by its style's factor; their mean, as that of the means of a batch's parts."""
+        factors = np.float32(self.content_weights or [1] * len(self.trained))[:, None]
+        of_crops = tf.matmul(self.style_weights[:, -len(self.trained):], factors)[:, 0]
+        return style_statistics.share(F, P, of_crops)
 
     def _shift_loss(self, picture, moved):
         """The mean squared difference of two views' pictures where both show the same, EDGE pixels from their edges.

@@ -80,8 +80,8 @@ def share(f, p):
 
 
 def test_the_losses_of_a_batch_are_the_means_of_its_photos_losses(make, tiny_vgg):
-    """Content as a share, covariance and mean of the style of each crop, smoothness, the second view."""
-    machine = make()
+    """Content as a share by its style's factor, covariance and mean of the style, smoothness, the second view."""
+    machine = make(content_weights=[0.5, 3.])
     weights = load_vgg.read_weights(tiny_vgg)
     with machine._session() as sess:
         machine._initialise(sess)
@@ -97,8 +97,7 @@ def test_the_losses_of_a_batch_are_the_means_of_its_photos_losses(make, tiny_vgg
     photos = machine.held_out[:, SHIFT:-SHIFT, SHIFT:-SHIFT] - weights.mean_pixels
     features = [[reference.vgg(image, weights, padding='symmetric') for image in images]
                 for images in (photos, pictures)]
-    content = (sum(((F['conv3_1'] - P['conv3_1']) ** 2).sum() for P, F in zip(*features))
-               / sum((P['conv3_1'] ** 2).sum() for P in features[0]))
+    content = np.mean([factor * share(F['conv3_1'], P['conv3_1']) for factor, P, F in zip([0.5, 3], *features)])
     style = np.mean([sum(share(g, a) for layer in ('conv1_1', 'conv2_1', 'conv3_1', 'conv4_1')
                          for g, a in zip(moments(F[layer]), moments(A[layer]))) for F, A in zip(features[1], styles)])
     x = np.float64(pictures)
@@ -182,10 +181,11 @@ def test_what_is_shown_is_the_moving_average_of_what_is_trained(make):
 
 
 def test_100_steps_lower_the_loss_by_a_third_and_hand_in_a_model(make):
-    machine = make()
+    machine = make(recipe=dataclasses.replace(QUIET, style_weight=2.))
     assert machine.train(100).step == 100
-    total = np.array([losses['total_loss'] for losses in machine.run.history])
-    assert total[-20:].mean() < total[:5].mean() * 2 / 3
+    total = [losses['total_loss'] for losses in machine.run.history]
+    # medians: of some crops the tiny VGG sees next to nothing, and content is a share of that
+    assert np.median(total[-20:]) < np.median(total[:5]) * 2 / 3
     strip = iio.imread('outputs/r/final.png')
     assert strip.shape == (2 * SIDE, 2 * SIDE, 3)
     photos = machine.held_out[:, SHIFT:-SHIFT, SHIFT:-SHIFT]
@@ -286,7 +286,8 @@ def test_the_command_trains_names_what_it_skipped_and_refuses_another_model(fold
 
 @pytest.mark.parametrize('more, says', [
     (('--images', 'nowhere'), 'nowhere: no such folder'), (('--learning-rate', '0'), '--learning-rate'),
-    (('--base', '3'), '--base'), (('--side', '31'), '--side'), (('--init', 'content'), '--init'),
+    (('--content-weights', '1', '2', '3'), '--content-weights: 3 for '), (('--base', '3'), '--base'),
+    (('--side', '31'), '--side'), (('--init', 'content'), '--init'),
     (('--scales', '2'), '--scales'), (('--add', 'x', '--start', 'y'), 'one of the two'),
     (('--add', 'x'), 'error: x: no such model'),
     (('--add', 'MODEL', '--base', '8'), '--base 8: MODEL has 4'), (('--start', 'MODEL', '--base', '8'), '--base 8'),
