@@ -119,6 +119,7 @@ def test_photos_with_one_name_are_found_in_one_family():
     assert len({key for key, _ in pairs}) == 1
     with pytest.raises(UserError, match='/in/x-tif.png and /in/x.tif would both become x-tif-s.png'):
         remote.targets([pair for _, pair in pairs], '/out', 's')
+    assert len({remote.family('/in/**', f'/in/{name}')[0] for name in ('x.bmp', 'x-tif.bmp', 'x-tif-tif.png')}) == 1
     (key, first), (other, second) = remote.family('/a/*', '/a/x.jpg'), remote.family('/b/*', '/b/x.jpg')
     assert key == other
     with pytest.raises(UserError, match='would both become x-s.jpg'):
