@@ -7,11 +7,9 @@ Johnson, Alahi and Fei-Fei (2016): the losses are those of `style_transfer.py`, 
 many photos, instead of the pixels of one picture.
 """
 
-import importlib
 import sys
 
-from engine import interrupts, messages, parsing
-from engine.messages import UserError
+from engine import loading, messages, parsing
 
 # name -> (what it does, where the packages are listed that it needs)
 COMMANDS = {'train': ('Train a network for some styles; export it to models/<name>/.', 'requirements.txt'),
@@ -27,21 +25,10 @@ def main(argv=None):
     for name, (description, requirements) in COMMANDS.items():
         command = commands.add_parser(name, description=description, help=description)
         if name in argv[:1]:  # the other one is not loaded: stylize does without TensorFlow
-            module = _loaded(f'fast.{name}_command', requirements)
+            module = loading.loaded(f'fast.{name}_command', requirements)
             module.add_flags(command)
     args = parser.parse_args(argv)
     return module.run(args)
-
-
-def _loaded(name, requirements):
-    """The module of a command, which takes a second or more to load."""
-    interrupts.while_loading()
-    try:
-        module = importlib.import_module(name)
-        interrupts.once_loaded()
-        return module
-    except ModuleNotFoundError as error:
-        raise UserError(f'the package {error.name} is missing: pip install -r {requirements}') from error
 
 
 if __name__ == '__main__':

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +16,8 @@ from fast import rendering, video
 
 WRITTEN = ('.gif', '.jpeg', '.jpg', '.png')  # a picture of another kind is written as PNG
 PIPE = Path('-')  # standard input or output
+# how a name may end that is made of one with a suffix
+FAMILY = re.compile(f'(-({"|".join(suffix[1:] for suffix in utils.SUFFIXES + video.SUFFIXES)}))+$', re.IGNORECASE)
 
 
 def destinations(sources, out, name):
@@ -29,20 +32,34 @@ def destinations(sources, out, name):
             raise UserError(f'--out {out}: takes one picture, and there are {len(found)} photos; name a folder')
         targets = {out: found[0][0]}
     else:
-        targets = {}
-        for source, place in found:
-            target = out / _named(place, name)
-            if target in targets and targets[target].suffix != source.suffix:  # x.bmp beside x.tif
-                target = out / _named(place.with_name(place.name.replace('.', '-') + place.suffix), name)
-            if target in targets:
-                raise UserError(f'{targets[target]} and {source} would both become {target}; '
-                                'stylise them into two folders')
-            targets[target] = source
+        targets = named(found, out, name)
     originals = {source.resolve() for source in targets.values()}
     for target in targets:
         if target != PIPE and target.resolve() in originals:
             raise UserError(f'{target}: is one of the photos, and would be overwritten; name another --out')
     return [(source, target) for target, source in targets.items()]
+
+
+def named(found, out, name):
+    """Target -> source, of pairs (source, its place below the output folder `out`), in the style `name`.
+
+    Raises `UserError` for photos with one target.
+    """
+    targets, kinds = {}, {}
+    for source, place in found:
+        target = out / _named(place, name)
+        if target in targets and kinds[target] != place.suffix:  # x.bmp beside x.tif
+            target = out / _named(place.with_name(place.name.replace('.', '-') + place.suffix), name)
+        if target in targets:
+            raise UserError(f'{targets[target]} and {source} would both become {target}; '
+                            'stylise them into two folders')
+        targets[target], kinds[target] = source, place.suffix
+    return targets
+
+
+def family(place):
+    """A place that photos share whose pictures could have one name: of x.bmp, x.tif and x-tif.png it is x."""
+    return place.with_name(FAMILY.sub('', place.stem.replace('.', '-')) or '-')
 
 
 def _named(place, name):
@@ -65,7 +82,7 @@ def _below(source, out):
 @contextlib.contextmanager
 def piped(source, target):
     """Yield two paths for `source` and `target`: a temporary file where one is PIPE, or a pipe with a name."""
-    with tempfile.TemporaryDirectory() as folder:
+    with _passing() as folder:
         file, picture = source, target
         if source == PIPE or source.is_fifo():
             file = Path(folder, 'standard input' if source == PIPE else source.name)
@@ -73,13 +90,20 @@ def piped(source, target):
         if target == PIPE:
             stream = _stream(sys.stdout, 'standard output')
             picture = Path(folder, 'picture')
-        try:
-            yield file, picture
-        except UserError as error:
-            raise UserError(str(error).replace(folder + os.sep, '')) from error
+        yield file, picture
         if target == PIPE:
             stream.write(picture.read_bytes())
             stream.flush()
+
+
+@contextlib.contextmanager
+def _passing(name=''):
+    """Yield a folder for files that only pass through: what is said of them names neither it nor, at first, `name`."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            yield folder
+        except UserError as error:
+            raise UserError(str(error).replace(folder + os.sep, '').removeprefix(name)) from error
 
 
 def _of_stdin():
@@ -134,6 +158,19 @@ class Renderer:
         frames = list(tqdm(self.pictures(frames), total=len(frames), unit='frame', disable=None))
         utils.save_animation(target, frames, plays)
         return f'{len(frames)} frames of {frames[0].shape[1]}×{frames[0].shape[0]}'
+
+    def content(self, photo, suffix, target_suffix):
+        """The bytes of a picture's file, of those of its photo's: what `file` does, without paths in its errors."""
+        with _passing(f'photo{suffix}: ') as folder:
+            source, target = Path(folder, f'photo{suffix}'), Path(folder, f'picture{target_suffix}')
+            source.write_bytes(photo)
+            self.file(source, target)
+            return target.read_bytes()
+
+    def settings(self):
+        """What a picture depends on beside its photo, for JSON; the tile makes no difference but rounding."""
+        return dict(model=self.model.about['files'], style_weights=[float(weight) for weight in self.style_weights],
+                    strength=self.strength, keep_colors=self.keep_colors, steady=self.steady)
 
 
 def sheet(renderer, photo):

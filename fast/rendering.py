@@ -1,6 +1,7 @@
 """A trained network applied to photos of any size, in tiles, without TensorFlow."""
 
 import os
+import threading
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -22,7 +23,7 @@ WHOLE = 1024  # longer side of a photo up to which its own statistics are taken,
 
 
 class Model:
-    """A trained network, loaded once.
+    """A trained network, loaded once. Threads may share it: what it computes for them goes one after the other.
 
     about: what model.json says; styles: their names, in order. Raises `UserError` for a folder that is no model.
     """
@@ -32,6 +33,7 @@ class Model:
         threads = threads or os.cpu_count()  # its own default is a single one
         self.about = models.about(folder, models.LITE)
         self.styles = list(self.about['styles'])
+        self._lock = threading.Lock()
         try:
             self._run = Interpreter(str(folder / models.LITE), num_threads=threads).get_signature_runner()
             self._no_statistics = np.zeros(self._run.get_input_details()['statistics']['shape'], np.float32)
@@ -65,7 +67,7 @@ class Model:
         H, W = photo.shape[:2]
         below, right = (max(LEAST, -(-length // STRIDE) * STRIDE) - length for length in (H, W))
         extended = np.pad(photo, [(0, below), (0, right), (0, 0)], 'reflect')
-        with no_stderr():  # the first call writes a line on a delegate
+        with self._lock, no_stderr():  # the first call writes a line on a delegate
             result = self._run(photos=extended[None], style_weights=np.float32(style_weights)[None],
                                statistics=self._no_statistics if statistics is None else statistics,
                                given=np.float32(statistics is not None))

@@ -147,9 +147,7 @@ def _reading(source):
 
 def _claim(parts, source, renderer):
     """Make the folder of parts; parts of another clip, or of other settings, go."""
-    now = dict(clip=[source.stat().st_size, source.stat().st_mtime_ns], model=renderer.model.about['files'],
-               style_weights=[float(weight) for weight in renderer.style_weights], tile=renderer.tile,
-               strength=renderer.strength, keep_colors=renderer.keep_colors, steady=renderer.steady)
+    now = dict(clip=[source.stat().st_size, source.stat().st_mtime_ns], tile=renderer.tile) | renderer.settings()
     with contextlib.suppress(OSError, ValueError):
         if json.loads((parts / 'about.json').read_text()) == now:
             return

@@ -54,6 +54,8 @@ def test_the_root_is_the_card_and_the_commands():
     assert {path.name for path in shipped.ROOT.glob('*.py')} == {
         'style_transfer.py', 'load_vgg.py', 'utils.py', 'recipes.py', 'reconstruct.py', 'fast_style_transfer.py',
         'catalogue.py'}
+    assert {path.name for path in shipped.ROOT.glob('requirements*')} == {
+        'requirements.txt', 'requirements.lock', 'requirements-stylize.txt', 'requirements-beam.txt'}
 
 
 def test_lines_are_of_120_characters_at_most():

@@ -1,9 +1,11 @@
 """Trained networks applied: tiles that agree with the whole, statistics, mixtures, models that are damaged."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+from concurrent import futures
 
 import numpy as np
 import pytest
@@ -41,6 +43,16 @@ def test_without_tensorflow_and_in_another_process_the_same_bytes(model_folder, 
                    check=True)
     again = np.load(tmp_path / 'picture.npy')
     assert again.tobytes() == picture.tobytes() and picture.std() > 5
+
+
+def test_threads_may_share_a_model(model, photo):
+    """Each gets its own picture, and standard error is the one that it was."""
+    photos = [photo[20 * i:20 * i + 90, :100 + 4 * i] for i in range(8)]
+    alone, stderr = [model(image, FIRST) for image in photos], os.fstat(2)
+    with futures.ThreadPoolExecutor(8) as threads:
+        together = list(threads.map(lambda image: model(image, FIRST), photos))
+    assert all((one == other).all() for one, other in zip(together, alone))
+    assert os.path.samestat(os.fstat(2), stderr)
 
 
 def test_every_size_comes_back_as_it_went_in(model):

@@ -1,0 +1,85 @@
+"""The Apache Beam pipeline: photos of globs, named, spread over the workers, stylised; the bad ones in a list."""
+
+import argparse
+import errno
+import tempfile
+from pathlib import Path
+
+import apache_beam as beam
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.metrics import Metrics
+from apache_beam.utils.shared import Shared
+
+from engine import messages
+from fast import models, remote, stylize_command
+
+OUTCOMES = MADE, THERE, FAILED = 'made', 'already there', 'failed'  # of a photo; also the names of the metrics
+
+
+def build(pipeline, globs, out, args):
+    """Apply to `pipeline` what stylises the photos of `globs` into the folder `out`.
+
+    args: the flags of `stylize_command.renderer_of`
+    """
+    _ = (pipeline
+         | 'globs' >> beam.Create(globs)  # which spreads them
+         | 'photos' >> beam.FlatMap(lambda glob: (remote.family(glob, path)
+                                                  for path in remote.photos(FileSystems, glob, out)))
+         | 'spread photos' >> beam.GroupByKey()
+         | 'stylise' >> beam.ParDo(Stylise(args, out))
+         | 'all failures' >> beam.GroupBy(lambda line: None)
+         | 'list failures' >> beam.Map(lambda group: remote.write(FileSystems, failures(out, args),
+                                                                  '\n'.join([*group[1], '']).encode())))
+
+
+def failures(out, args):
+    """The path of the list of photos that could not be stylised: path, tab, reason."""
+    return f'{out}/{stylize_command.in_names(args.style)}-failed.txt'
+
+
+class Stylise(beam.DoFn):
+    """From all photos of a key, pairs (path, place), to lines about those that could not be stylised.
+
+    The model travels with it: a worker needs the project's code, and none of the files of who began the pipeline.
+    """
+
+    def __init__(self, args, out):
+        folder = models.find(args.model)
+        self.args, self.out, self.name = args, out, stylize_command.in_names(args.style)
+        self.model = {file: (folder / file).read_bytes() for file in (models.ABOUT, models.LITE)}
+        self.shared = Shared()
+        self.counts = {outcome: Metrics.counter('stylise', outcome) for outcome in OUTCOMES}
+
+    def setup(self):
+        """Load the model, once a process: its threads share it."""
+        self.renderer = self.shared.acquire(self._renderer)
+
+    def _renderer(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for file, content in self.model.items():
+                Path(folder, file).write_bytes(content)
+            return stylize_command.renderer_of(argparse.Namespace(**vars(self.args) | {'model': folder}))
+
+    def process(self, group):
+        """Yield lines: path, tab, reason."""
+        pairs = list(group[1])
+        try:
+            targets = remote.targets(pairs, self.out, self.name)
+        except messages.UserError as error:
+            yield from (self._failed(path, error) for path, _ in pairs)
+            return
+        for target, source in targets.items():
+            try:
+                made = remote.stylize(self.renderer, FileSystems, source, target)
+                self.counts[MADE if made else THERE].inc()
+            except Exception as error:
+                if getattr(error, 'errno', None) == errno.ENOSPC:  # the next one would not fit either
+                    raise
+                yield self._failed(source, error)
+
+    def _failed(self, path, error):
+        reason = messages.reason(error)
+        if not reason:
+            raise error
+        self.counts[FAILED].inc()
+        return f'{path}\t{reason}'

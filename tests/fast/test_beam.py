@@ -1,0 +1,257 @@
+"""`stylize` as a Beam pipeline: names, whole files, restarts, without Beam; and the pipeline, where Beam is there."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+import utils
+from engine import shipped
+from engine.messages import UserError
+from fast import applying, remote, rendering
+
+BEAM = shipped.ROOT / '.beam' / 'bin' / 'python'  # fast/README.md makes this environment, and CI
+PYTHON = BEAM if BEAM.exists() else sys.executable
+needs_beam = pytest.mark.skipif(
+    not BEAM.exists() and not importlib.util.find_spec('apache_beam'),
+    reason='apache_beam is missing: python3 -m venv .beam && .beam/bin/pip install -r requirements-beam.txt')
+
+
+class Local:
+    """What `remote` calls of Beam's FileSystems, on this machine's."""
+
+    exists = staticmethod(os.path.exists)
+
+    def open(self, path):
+        return open(path, 'rb')
+
+    def create(self, path):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        return open(path, 'wb')
+
+    def rename(self, sources, targets):
+        for source, target in zip(sources, targets, strict=True):
+            os.rename(source, target)
+
+    def delete(self, paths):
+        for path in paths:
+            os.remove(path)
+
+    def match(self, patterns):
+        return [SimpleNamespace(metadata_list=[
+            SimpleNamespace(path=str(path)) for path in sorted(Path(remote.root(pattern)).rglob('*'))
+            if path.is_file() and ('**' in pattern or PurePosixPath(path).match(pattern))]) for pattern in patterns]
+
+
+@pytest.fixture(scope='module')
+def renderer(model_folder):
+    """Of style a, with one thread, as the pipeline has it."""
+    return applying.Renderer(rendering.Model(model_folder, 1), np.float32([1, 0, 0]))
+
+
+def photo(path, seed=0):
+    pixels = np.random.default_rng(seed).integers(0, 256, (40, 56, 3), dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    iio.imwrite(path, pixels)
+    return pixels
+
+
+def expected(renderer, pixels):
+    return utils.to_uint8(renderer.model(np.float32(pixels), renderer.style_weights))
+
+
+def files_below(folder):
+    return {str(path.relative_to(folder)) for path in Path(folder).rglob('*') if path.is_file()}
+
+
+# -------------------------------------------------------------------------------------------------------- without Beam
+
+@pytest.mark.parametrize('pattern, root', [
+    ('/a/b/*.jpg', '/a/b/'), ('/a/b-*/c/*.jpg', '/a/'), ('gs://bucket/**.png', 'gs://bucket/'),
+    ('s3://bucket/20[12]?/x.png', 's3://bucket/'), ('/a/b.jpg', '/a/'), ('hdfs://h/a/b?.jpg', 'hdfs://h/a/')])
+def test_places_are_below_the_fixed_part_of_a_glob(pattern, root):
+    assert remote.root(pattern) == root
+    assert remote.family(pattern, f'{root}deep/x.jpg')[1] == (f'{root}deep/x.jpg', 'deep/x.jpg')
+
+
+def test_inputs_are_made_absolute_and_folders_globs(workdir):
+    (workdir / 'in').mkdir()
+    for text, glob in (('in', f'{workdir}/in/**'), ('in/', f'{workdir}/in/**'), ('in/*.jpg', f'{workdir}/in/*.jpg'),
+                       ('gs://b/in/', 'gs://b/in/**'), ('gs://b/*.jpg', 'gs://b/*.jpg')):
+        assert remote.glob(text) == glob
+
+
+def test_of_a_folder_images_are_taken_and_what_lies_in_the_output_is_not(workdir):
+    for name in ('in/a.PNG', 'in/deep/b.jpg', 'in/notes.txt', 'in/out/a-a.png', 'in/outside.png'):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    found = list(remote.photos(Local(), remote.glob('in'), f'{workdir}/in/out'))
+    assert sorted(found) == [f'{workdir}/in/{name}' for name in ('a.PNG', 'deep/b.jpg', 'outside.png')]
+    assert list(remote.photos(Local(), remote.glob('in/*.txt'), f'{workdir}/out')) == [f'{workdir}/in/notes.txt']
+
+
+def test_names_are_those_that_stylize_gives_whatever_photos_are_named_together(workdir):
+    names = ['x.bmp', 'x.tif', 'x.png', 'y.tif', 'y.png', 'y-bmp.tif', 'a.b.bmp', 'a.b.png', 'a.b.webp',
+             'deep/x.png', 'z-tif.jpg', '-png.png', 'w.gif', 'w.GIF', 'y-tif-tif.png', '-.tif', '-.bmp']
+    for name in names:
+        Path('in', name).parent.mkdir(parents=True, exist_ok=True)
+        Path('in', name).touch()
+    by_stylize = {str(source): str(target) for source, target in applying.destinations([Path('in')], Path('out'), 's')}
+    families = {}
+    for name in sorted(names, reverse=True):
+        key, pair = remote.family('in/**', f'in/{name}')
+        families.setdefault(key, []).append(pair)
+    targets = [remote.targets(pairs, 'out', 's') for pairs in families.values()]
+    ours = {source: target for family in targets for target, source in family.items()}
+    assert ours == by_stylize and len(families) < len(names) and len(set(ours.values())) == len(ours)
+
+
+def test_photos_with_one_name_are_found_in_one_family():
+    """x.tif would be x-tif-s.png beside x.bmp, as x-tif.png is: nothing is quietly taken for there already."""
+    pairs = [remote.family('/in/**', f'/in/{name}') for name in ('x.bmp', 'x.tif', 'x-tif.png')]
+    assert len({key for key, _ in pairs}) == 1
+    with pytest.raises(UserError, match='/in/x-tif.png and /in/x.tif would both become x-tif-s.png'):
+        remote.targets([pair for _, pair in pairs], '/out', 's')
+    assert len({remote.family('/in/**', f'/in/{name}')[0] for name in ('x.bmp', 'x-tif.bmp', 'x-tif-tif.png')}) == 1
+    (key, first), (other, second) = remote.family('/a/*', '/a/x.jpg'), remote.family('/b/*', '/b/x.jpg')
+    assert key == other
+    with pytest.raises(UserError, match='would both become x-s.jpg'):
+        remote.targets([first, second], '/out', 's')
+    assert remote.targets([first, first], '/out', 's') == {'/out/x-s.jpg': '/a/x.jpg'}  # found by two globs
+
+
+def test_a_photo_is_stylised_once_and_its_picture_appears_whole(renderer, workdir, monkeypatch):
+    pixels = photo(workdir / 'a.png')
+    assert remote.stylize(renderer, Local(), 'a.png', 'out/deep/a-a.png') is True
+    assert (iio.imread('out/deep/a-a.png') == expected(renderer, pixels)).all()
+    assert files_below('out') == {'deep/a-a.png'}
+    Path('out/deep/a-a.png').write_text('mine')
+    assert remote.stylize(renderer, Local(), 'a.png', 'out/deep/a-a.png') is False
+    assert Path('out/deep/a-a.png').read_text() == 'mine'
+
+    def full(sources, targets):
+        raise OSError(28, 'No space left on device')
+    files = Local()
+    files.rename = full
+    with pytest.raises(OSError, match='No space'):
+        remote.stylize(renderer, files, 'a.png', 'out/b-a.png')
+    assert files_below('out') == {'deep/a-a.png'}
+
+
+def test_bad_photos_have_a_reason_without_temporary_paths(renderer, workdir):
+    Path('notes.png').write_text('no picture')
+    photo(workdir / 'a.png')
+    Path('cut.png').write_bytes(Path('a.png').read_bytes()[:300])
+    for name, reason in (('notes.png', '^cannot be read as an image'), ('cut.png', '^cannot be read as an image')):
+        with pytest.raises(UserError, match=reason):
+            remote.stylize(renderer, Local(), name, 'out/x.png')
+    with pytest.raises(FileNotFoundError):
+        remote.stylize(renderer, Local(), 'missing.png', 'out/x.png')
+    assert not Path('out').exists()
+
+
+def test_an_output_has_one_strength_a_style(renderer, model_folder, workdir):
+    remote.claim(Local(), 'out', 'a', renderer.settings())
+    remote.claim(Local(), 'out', 'a', renderer.settings())
+    remote.claim(Local(), 'out', 'b', renderer.settings() | {'style_weights': [0, 1, 0]})
+    half = applying.Renderer(renderer.model, renderer.style_weights, strength=0.5)
+    with pytest.raises(UserError, match='out/a.json: .* made with another strength; name another --output'):
+        remote.claim(Local(), 'out', 'a', half.settings())
+    assert json.loads(Path('out/a.json').read_text())['strength'] == 1
+
+
+def test_without_beam_its_requirements_are_named():
+    program = ('import sys; sys.modules["apache_beam"] = None; from fast import beam;'
+               'sys.exit(beam.main(["--help"]))')
+    done = subprocess.run([sys.executable, '-c', program], cwd=shipped.ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == 'error: the package apache_beam is missing: pip install -r requirements-beam.txt\n'
+
+
+def test_beam_is_imported_by_its_own_rooms_alone():
+    found = {path.name for path in [*shipped.ROOT.glob('*.py'), *shipped.ROOT.glob('*/*.py')]
+             if 'import apache_beam' in path.read_text(encoding='utf-8')}
+    assert found == {'beam_command.py', 'pipeline.py'}
+
+
+# ----------------------------------------------------------------------------------------------------------- with Beam
+
+def run(*arguments):
+    """The process of the command, with two workers."""
+    return subprocess.run([PYTHON, '-m', 'fast.beam', *map(str, arguments), '--direct_num_workers=2',
+                           '--direct_running_mode=multi_processing'], cwd=shipped.ROOT, capture_output=True, text=True)
+
+
+@needs_beam
+def test_two_workers_stylise_globs_list_bad_files_and_redo_nothing(renderer, model_folder, workdir):
+    names = ['a.png', 'deep/a.png', 'deep/er/b.png', 'c.bmp', 'c.png']
+    pixels = {name: photo(workdir / 'in' / name, seed) for seed, name in enumerate(names)}
+    (workdir / 'in/notes.png').write_text('no picture')
+    (workdir / 'in/readme.txt').write_text('not taken')
+    flags = ('--input', workdir / 'in', '--output', workdir / 'in/out', '--style', 'a', '--model', model_folder)
+    done = run(*flags)
+    assert done.returncode == 1 and '5 made, 0 already there, 1 failed' in done.stdout, done.stderr
+    failed, = Path('in/out/a-failed.txt').read_text().splitlines()
+    path, reason = failed.split('\t')
+    assert path == str(workdir / 'in/notes.png') and reason.startswith('cannot be read as an image')
+    targets = ['a-a.png', 'deep/a-a.png', 'deep/er/b-a.png', 'c-a.png', 'c-png-a.png']
+    assert files_below('in/out') == {*targets, 'a.json', 'a-failed.txt'}
+    for name, target in zip(names, targets):
+        assert (iio.imread(workdir / 'in/out' / target) == expected(renderer, pixels[name])).all(), name
+    times = {target: os.stat(workdir / 'in/out' / target).st_mtime_ns for target in targets}
+    photo(workdir / 'in/notes.png')  # mended
+    (workdir / 'in/out/c-a.png').unlink()
+    done = run(*flags)
+    assert done.returncode == 0 and '2 made, 4 already there, 0 failed' in done.stdout, done.stderr
+    assert files_below('in/out') == {*targets, 'notes-a.png', 'a.json'}
+    del times['c-a.png']
+    assert times == {target: os.stat(workdir / 'in/out' / target).st_mtime_ns for target in times}
+
+
+IN_ONE_PROCESS = '''
+import json, sys
+from fast import beam, rendering
+made = []
+init = rendering.Model.__init__
+rendering.Model.__init__ = lambda self, *args: made.append(self) or init(self, *args)
+for arguments in json.load(sys.stdin):
+    before = len(made)
+    status = beam.main(arguments)
+    sys.stdout.flush()
+    print(status, len(made) - before, file=sys.stderr, flush=True)
+'''
+
+
+@needs_beam
+def test_threads_share_a_model_and_what_the_user_can_mend_is_said_before_workers_start(model_folder, workdir):
+    for seed in range(6):
+        photo(workdir / f'in/{seed}.png', seed)
+    (workdir / 'file').touch()
+    good = {'--input': 'in/*.png', '--output': 'out', '--style': 'a', '--model': str(model_folder),
+            '--runner': 'FnApiRunner', '--direct_num_workers': '2', '--direct_running_mode': 'multi_threading'}
+    bad = [({'--input': 'in/*.jpg'}, '/in/*.jpg: no such files'), ({'--style': 'd'}, '--style d: no style of this'),
+           ({'--model': 'nowhere'}, 'nowhere: no such model'), ({'--output': 'file'}, '/file: '),
+           ({'--output': 'in'}, '--output in: is the folder of the photos'), ({'--strength': '2'}, '--strength'),
+           ({'--strenght': '0.5'}, '--strenght: neither a flag of this command nor one of Beam'),
+           ({'--strength': '0.5'}, 'made with another strength'), ({'--runner': 'Rynner'}, '--runner Rynner: '),
+           ({'--runner': 'DataflowRunner'}, '--runner DataflowRunner: '),
+           ({'--input': 'nowhere://bucket/*'}, 'nowhere://bucket/*: ')]
+    commands = [[text for pair in (good | more).items() for text in pair] for more in ({}, *(more for more, _ in bad))]
+    done = subprocess.run([PYTHON, '-c', IN_ONE_PROCESS], input=json.dumps(commands), capture_output=True, text=True,
+                          env=os.environ | {'PYTHONPATH': str(shipped.ROOT)})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == '6 made, 0 already there, 0 failed\n'
+    first, *lines = done.stderr.splitlines()
+    assert first == '0 2'  # one to check the flags, one that the workers share
+    lines = [line for line in lines if not line.startswith('WARNING:apache_beam')]
+    assert len(lines) == 2 * len(bad), lines
+    for line, status, (_, says) in zip(lines[::2], lines[1::2], bad):
+        assert line.startswith('error: ') and says in line and status.startswith('2 ')
+    assert len(files_below('out')) == 7
