@@ -209,9 +209,13 @@ def _file(digits, name, among):
 
 
 def runs_of(folder):
-    """The folders of event files in what a student handed in: `folder` itself, in it, or in its graphs/."""
+    """The folders of event files in what a student handed in: `folder` itself, in it, or in its graphs/.
+
+    What a link leads to outside of `folder` was not handed in.
+    """
     files = [path for pattern in ('', '*/', 'graphs/*/', '*/graphs/*/') for path in Path(folder).glob(pattern + EVENTS)]
-    return sorted({path.parent for path in files})
+    root = Path(folder).resolve()
+    return sorted({path.parent for path in files if path.parent.resolve().is_relative_to(root)})
 
 
 def looked_at(place):

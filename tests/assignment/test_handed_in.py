@@ -197,6 +197,14 @@ def test_a_place_that_cannot_be_read_ends_in_one_line(tmp_path, capsys, content,
     assert says in err and err.count('\n') == 1
 
 
+def test_a_run_of_somebody_else_behind_a_link_was_not_handed_in(handed, tmp_path_factory, capsys):
+    folder = tmp_path_factory.mktemp('bob')
+    (folder / 'graphs').symlink_to(handed.parent)
+    assert handed_in.main([str(folder)]) == 2
+    assert 'no event files there' in capsys.readouterr().err
+    assert handed_in.runs_of(handed.parent.parent) == [handed]
+
+
 def test_a_zip_file_that_would_fill_the_disk_is_not_unpacked(handed, tmp_path_factory, monkeypatch, capsys):
     path = zipped(handed, tmp_path_factory.mktemp('downloads'))
     monkeypatch.setattr(handed_in, 'LARGEST_ZIP', 1000)
