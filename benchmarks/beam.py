@@ -63,8 +63,8 @@ def main():
     n = len(names) * COPIES
     medians = {case: [statistics.median(values) for values in zip(*runs)] for case, runs in measured.items()}
     rate = {name: (n - FEW) / (medians[name, 'all'][0] - medians[name, 'few'][0]) for name in COMMANDS}
-    print(f'{n} photos\n\n| | photos a second | ratio | seconds for {FEW} | core-seconds a photo | memory |\n|---|---|---|'
-          '---|---|---|')
+    print(f'{n} photos\n\n| | photos a second | ratio | seconds for {FEW} | core-seconds a photo | memory |\n'
+          '|---|---|---|---|---|---|')
     for name in COMMANDS:
         (few, few_cores, _), (_, cores, memory) = medians[name, 'few'], medians[name, 'all']
         print(f'| {name} | {rate[name]:.2f} | {rate[name] / rate["`stylize`"]:.2f} | {few:.1f} | '
