@@ -22,11 +22,16 @@ def _leave(number, frame):
 
 
 class StopSignal:
-    """Within `with StopSignal() as stop`, the first Ctrl-C (or SIGTERM) sets `stop.requested`; a second interrupts."""
+    """Within `with StopSignal() as stop`, the first Ctrl-C (or SIGTERM) sets `stop.requested`; a second interrupts.
+
+    newest: the last one that was entered, for what waits inside
+    """
 
     requested = False
+    newest = None
 
     def __enter__(self):
+        StopSignal.newest = self
         self._previous = {}
         if threading.current_thread() is threading.main_thread():  # Python allows handlers nowhere else
             for number in (signal.SIGINT, signal.SIGTERM):
