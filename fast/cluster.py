@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import struct
+import sys
 import threading
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from engine import quiet  # before tensorflow
 
 import tensorflow.compat.v1 as tf
 
+from engine import messages
 from engine.messages import UserError
 
 JOBS = 'chief', 'worker', 'ps'
@@ -48,6 +50,10 @@ class Task:
     def leads(self):
         """Whether it is the chief."""
         return self.number == 0
+
+    def at(self, task):
+        """A task and its address, in words."""
+        return f'{task} at {self.addresses[task]}'
 
     def device(self, task):
         """The name of a task's processor."""
@@ -86,12 +92,7 @@ class Task:
         job, index = self.name.split(':')
         self.server = tf.train.Server(self.spec, job, int(index), config=config)
         _hear_only(port, address[0])
-        atexit.register(self._stop)
-
-    def _stop(self):
-        """Let go of what the server holds: threads that read photos would call into a Python that has ended."""
-        in_background(lambda: tf.Session.reset(self.server.target, config=tf.ConfigProto(
-            device_filters=[_filter(self.name)])))
+        atexit.register(_leave)
 
     def wait(self, tasks, seconds=None):
         """Return when all `tasks` but this one answer. Raises `UserError` if that takes longer than `seconds`."""
@@ -99,9 +100,9 @@ class Task:
         for task in tasks:
             while task != self.name and not answers(self.addresses[task]):
                 if seconds and time.monotonic() - started > seconds:
-                    raise UserError(f'{self.name}: {task} at {self.addresses[task]} does not answer; '
+                    raise UserError(f'{self.name}: {self.at(task)} does not answer; '
                                     'is it started, and is that its address?')
-                waiting(task)
+                waiting(self.at(task))
 
 
 class Waiting:
@@ -168,6 +169,13 @@ def in_background(call):
     thread = threading.Thread(target=call, daemon=True)
     thread.start()
     thread.join(PROBE)
+
+
+def _leave():
+    """End the process at once: a server cannot be stopped, and its threads would call into a Python that has ended."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(messages.status)
 
 
 def _filter(task):

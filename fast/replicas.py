@@ -111,7 +111,7 @@ class Exchange:
         while missing := self._missing(sess, wanted):
             if interrupts.StopSignal.newest.requested and waiting.told:
                 return False
-            waiting(', '.join(f'{task} at {self.task.addresses[task]}' for task in missing))
+            waiting(', '.join(map(self.task.at, missing)))
         return True
 
     def _compute(self, sess, wanted):
@@ -147,7 +147,7 @@ class Exchange:
                 wanted, arrived = sess.run([self.wanted, self.arrived], options=options)
             number, step = wanted
             if not number or (arrived == wanted).all():
-                waiting(f'the chief, {self.task.replicas[0]} at {self.task.addresses[self.task.replicas[0]]}')
+                waiting(f'the chief, {self.task.at(self.task.replicas[0])}')
                 continue
             if number != session:
                 self._check(json.loads(sess.run(self.identity)))
