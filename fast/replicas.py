@@ -69,14 +69,14 @@ class Exchange:
         """
         self.task.wait(self.task.addresses, cluster.PATIENCE)
         sess, ending = self.task.session(graph, config), 'failed'
+        interrupts.StopSignal.newest = None
         try:
             sess.run(self.begin)
             sess.run(self.tell, {self.text: json.dumps(self.known)})
             self.number = 1 + secrets.randbelow(2**62)
             with graph.as_default():  # as in a session's own `with`: a `Saver` looks at it
                 yield sess
-            stop = interrupts.StopSignal.newest
-            ending = 'stopped' if stop and stop.requested else 'finished'
+            ending = 'stopped' if interrupts.stopping() else 'finished'
         except KeyboardInterrupt:
             ending = 'stopped'
             raise
@@ -109,7 +109,7 @@ class Exchange:
         sess.run(self.want, {self.now: wanted})
         waiting = self._compute(sess, wanted)
         while missing := self._missing(sess, wanted):
-            if interrupts.StopSignal.newest.requested and waiting.told:
+            if waiting.told and interrupts.stopping():
                 return False
             waiting(', '.join(map(self.task.at, missing)))
         return True

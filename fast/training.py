@@ -206,8 +206,9 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
         for tower in self.towers:
             with tf.device(tower.device):
                 tower._losses()
-        self.means = {name: tf.add_n([tower.loss_terms[name] for tower in self.towers]) / len(self.towers)
-                      for name in self.loss_terms}
+        self.means = self.loss_terms if len(self.towers) == 1 else {
+            name: tf.add_n([tower.loss_terms[name] for tower in self.towers]) / len(self.towers)
+            for name in self.loss_terms}
 
     def _losses(self):
         super().losses()
