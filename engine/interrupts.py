@@ -21,12 +21,22 @@ def _leave(number, frame):
     os._exit(130)
 
 
+def stopping():
+    """Whether a training has been asked to stop, for what waits inside of it or comes after."""
+    return StopSignal.newest is not None and StopSignal.newest.requested
+
+
 class StopSignal:
-    """Within `with StopSignal() as stop`, the first Ctrl-C (or SIGTERM) sets `stop.requested`; a second interrupts."""
+    """Within `with StopSignal() as stop`, the first Ctrl-C (or SIGTERM) sets `stop.requested`; a second interrupts.
+
+    newest: the last one that was entered
+    """
 
     requested = False
+    newest = None
 
     def __enter__(self):
+        StopSignal.newest = self
         self._previous = {}
         if threading.current_thread() is threading.main_thread():  # Python allows handlers nowhere else
             for number in (signal.SIGINT, signal.SIGTERM):

@@ -9,6 +9,7 @@ from engine import interrupts
 PLAIN = str.maketrans({'α': 'alpha', 'β': 'beta', 'Σ': 'sum', '×': 'x', '…': '...', '–': '-', '−': '-', '½': '1/2',
                        '²': '^2', '³': '^3', '⁴': '^4', '⁵': '^5', '⁶': '^6', '·': '*', '’': "'", '✓': 'v', 'ᵀ': '^T'})
 _offered = set()  # the flags of the command at hand
+status = 1  # that the last command ended with; while it runs, that of one that fails in a way of its own
 
 
 class UserError(Exception):
@@ -41,6 +42,12 @@ def command_line(main):
     """Decorate `main(argv)`: what the user can mend ends in one line on stderr and status 2."""
     @functools.wraps(main)
     def run(argv=None):
+        global status
+        status = 1
+        status = ended(argv)
+        return status
+
+    def ended(argv):
         _offered.clear()
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, 'reconfigure'):

@@ -59,13 +59,18 @@ class Photos:
             raise UserError(f'{", ".join(map(str, folders))}: no image there can be read and has '
                             f'{self._least()} pixels or more either way')
 
-    def batches(self, size, first):
-        """A tf.data.Dataset of uint8 [size, side, side, 3], from batch number `first` (a tensor) on, without end."""
+    def batches(self, size, first, part=0, parts=1):
+        """A tf.data.Dataset of uint8 [n, side, side, 3], from batch number `first` (a tensor) on, without end.
+
+        size: of a batch; n: of one of its `parts` equal parts, number `part`
+        """
         def tensor(index):
             return tf.ensure_shape(tf.numpy_function(self.crop, [index], tf.uint8), [self.side, self.side, 3])
-        numbers = tf.data.Dataset.range(first * size, np.iinfo(np.int64).max)
+        count = size // parts
+        numbers = tf.data.Dataset.range(first, np.iinfo(np.int64).max).flat_map(
+            lambda batch: tf.data.Dataset.range(batch * size + part * count, batch * size + (part + 1) * count))
         crops = numbers.map(tensor, num_parallel_calls=2, deterministic=True)
-        return crops.batch(size, drop_remainder=True).prefetch(2)
+        return crops.batch(count, drop_remainder=True).prefetch(2)
 
     def crop(self, index):
         """Crop number `index`, uint8 [side, side, 3]: a random part of one photo, at a random scale and brightness.

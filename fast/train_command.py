@@ -8,7 +8,7 @@ from engine import quiet  # before all that takes long to load
 import recipes
 from engine import flags, parsing, progress, sessions, shipped
 from engine.messages import UserError
-from fast import exporting, models
+from fast import cluster, exporting, models, replicas
 from fast.photos import Photos
 from fast.training import SHIFT, FastStyleTransfer
 
@@ -45,24 +45,36 @@ def add_flags(parser):
     parser.add_argument('--steadiness', type=parsing.number(0, 1e6), default=STEADINESS, metavar='X',
                         help='weight of the loss of a picture that moves with its photo (default: %(default)g)')
     flags.add_training(parser)
+    parser.add_argument('--cluster', type=Path, metavar='FILE', help='the machines to train on, as JSON: '
+                        '{"worker": ["10.0.0.1:2222", …]}, and if wanted a "chief" and "ps" (default: TF_CONFIG, or '
+                        'this machine alone)')
+    parser.add_argument('--task', metavar='JOB:N', help='which of them this is, as worker:1; the chief, or where there '
+                        'is none worker:0, keeps the run')
     parser.add_argument('--verbose', action='store_true', help='print step, loss and time in place of a bar')
     flags.add_recipe(parser, OFFERED, OF_PIXELS)
 
 
 def run(args):
-    """Train a network as the flags say, and export it; return the exit status."""
+    """Train a network as the flags say, and export it, or take part in that; return the exit status."""
+    if task := cluster.read(args.cluster, args.task):
+        task.start(sessions.session_config('float32', args.threads))
+        if task.number is None:
+            return _took_part(task, replicas.hold(task))
     recipe, seed, start = flags.recipe(args, OFFERED), flags.seed(args), _start(args)
     collection = Photos(args.images, args.side + 2 * SHIFT, seed, args.held_out)
     machine = FastStyleTransfer(collection, args.batch, args.held_out, args.style,
                                 start.base if start else args.base or BASE, steadiness=args.steadiness,
                                 content_weights=args.content_weights, start=start, add=bool(args.add), recipe=recipe,
                                 vgg=args.vgg, seed=seed, precision=flags.precision(args, recipe), threads=args.threads,
-                                name=args.name)
-    if not (args.restart or machine.run.begun()):
+                                name=args.name, task=task)
+    leads = not task or task.leads
+    if leads and not (args.restart or machine.run.begun()):
         exporting.check_free(machine.model_folder, machine.run, recipe.iterations)
     print(f'{", ".join(machine.trained)}; {len(collection.paths)} files to train on, '
           f'{sessions.described(machine.precision)}\nweights {machine.weights.path}: {machine.weights.description}')
     machine.build()
+    if not leads:
+        return _took_part(task, machine.follow())
     start_time = time.time()
     with progress.Lines(recipe, recipe.iterations) if args.verbose else progress.Bar(recipe.iterations) as shown:
         outcome = machine.train(recipe.iterations, shown, args.restart)
@@ -75,6 +87,11 @@ def run(args):
         return 130
     print(f'{machine.model_folder}: {outcome.step} iterations, {time.time() - start_time:.1f} s')
     return 0
+
+
+def _took_part(task, ending):
+    print(f'{task.name}: the chief has {ending}')
+    return replicas.STATUS[ending]
 
 
 def _start(args):

@@ -3,11 +3,13 @@
 Johnson, Alahi and Fei-Fei (2016); many styles in one: Dumoulin, Shlens and Kudlur (2017).
 """
 
+import copy
 from pathlib import Path
 
 from engine import quiet  # before tensorflow
 
 import numpy as np
+import tensorflow
 import tensorflow.compat.v1 as tf
 
 import load_vgg
@@ -17,7 +19,7 @@ import utils
 from engine import names, runs, style_statistics
 from engine.messages import UserError
 from engine.features import features_of
-from fast import exporting
+from fast import exporting, replicas
 from fast.network import TransformNet
 
 DECAY = 0.998  # of the moving averages of the network's parameters
@@ -28,6 +30,14 @@ EDGE = 8  # pixels of a view that know of its edge
 NOISE = 4.  # of 255: deviation of what is added to the second one
 CONTENT_SHARE = 'crop'  # whose Σ P² it is that the content loss is a share of: each crop's own
 OF_STYLES = 'gamma', 'beta'  # last part of the names of the parameters that each style has for itself
+
+
+def devices(crops):
+    """The names of devices that share `crops` evenly: '' for the first or only one, then further GPUs."""
+    count = max(1, len(tensorflow.config.list_physical_devices('GPU')))
+    while crops % count:
+        count -= 1
+    return ['', *(f'/gpu:{i}' for i in range(1, count))]
 
 
 class FastStyleTransfer(style_transfer.StyleTransfer):
@@ -41,20 +51,27 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
     content_weights: a factor on the content loss for each of style_imgs; None for 1 each
     start: an `exporting.Trained` to begin with, or None
     add: its styles stay, and what is trained are the scales and shifts of the new ones alone
+    task: a `cluster.Task`, started, or None for this machine alone; of each batch it has its part
     The others are those of `StyleTransfer`.
+
+    towers: this machine and a copy of it a further device, each with its own part of the crops, pictures, VGGs, losses
+    means: name -> loss, the mean over the towers; loss_terms are of the first alone, which is what is shown
     """
 
     checkpoint_every = 200  # iterations
 
     def __init__(self, collection, batch, held_out, style_imgs, base, *, steadiness, content_weights=None,
                  start=None, add=False, recipe=recipes.FAST, vgg=None, seed=0, precision='auto', threads=0,
-                 name=None):
+                 name=None, task=None):
         self.side = collection.side - 2 * SHIFT
         self.collection, self.batch, self.steadiness = collection, batch, steadiness
         if content_weights is not None and len(content_weights) != len(style_imgs):
             raise UserError(f'--content-weights: {len(content_weights)} for {len(style_imgs)} styles; one each')
         self.content_weights = content_weights
-        self.start, self.add = start, add
+        self.start, self.add, self.task = start, add, task
+        self.parts, self.part = (len(task.replicas), task.number) if task else (1, 0)
+        if batch % self.parts:
+            raise UserError(f'--batch {batch}: must be a multiple of the {self.parts} tasks that share it')
         self.trained = {path.stem: utils.file_hash(path) for path in map(Path, style_imgs)}
         self.styles = (start.styles if add else {}) | self.trained
         if len(self.trained) < len(style_imgs) or add and self.trained.keys() & start.styles.keys():
@@ -80,32 +97,49 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
         defaults = recipes.defaults() | {'content_share': 'batch', 'content_weights': None}
         return runs.Run(name or names.of_files(*(path.stem for path in self.style_paths)), identity, defaults, folder)
 
-    def create_input(self):
-        """Crops of photos [B, H, W, 3], 0-255, and what the network makes of them, centred.
+    def build(self):
+        with self.graph.as_default(), tf.device(self.task and self.task.placing()):
+            super().build()
 
-        Of each photo the network has two views, the second shifted by some pixels and with noise.
+    def create_input(self):
+        """Crops of photos [B, H, W, 3], 0-255, and what the network makes of them, centred; a tower has its part."""
+        with tf.variable_scope('input'):
+            self.first = tf.placeholder(tf.int64, [], name='first_batch')
+            self.batches = tf.data.make_initializable_iterator(
+                self.collection.batches(self.batch, self.first, self.part, self.parts))
+            batch = tf.cast(self.batches.get_next(), tf.float32)
+            self.gstep = tf.train.get_or_create_global_step()
+            self.averaged = tf.placeholder_with_default(False, [], name='averaged')
+            self.shift = tf.random.stateless_uniform([2], [self.seed, self.gstep], 0, 2 * SHIFT + 1, tf.int32)
+        count = self.batch // self.parts
+        names = devices(count)
+        self.towers = [self, *(copy.copy(self) for _ in names[1:])]
+        for i, (tower, tower.device) in enumerate(zip(self.towers, names)):
+            with tf.device(tower.device):
+                tower._create_views(tf.split(batch, len(names))[i], self.part * count + i * count // len(names))
+        n = len(self.trained)
+        self.shown = {self.crops: self.held_out[np.arange(n) % len(self.held_out)], self.averaged: True,
+                      self.style_weights: self._one_hot()[-n:]}
+
+    def _create_views(self, crops, first):
+        """Of each photo the network has two views, the second shifted by some pixels and with noise.
+
+        crops: those of a tower; first: the place of the first one in the whole batch, whose shift and noise it has
         """
         around, side = self.collection.side, self.side
         with tf.variable_scope('input'):
-            self.first = tf.placeholder(tf.int64, [], name='first_batch')
-            self.batches = tf.data.make_initializable_iterator(self.collection.batches(self.batch, self.first))
-            batch = tf.cast(self.batches.get_next(), tf.float32)
-            self.crops = tf.placeholder_with_default(batch, [None, around, around, 3], name='crops')
+            styles = self._random_styles()[first:first + crops.shape[0]]
+            self.crops = tf.placeholder_with_default(crops, [None, around, around, 3], name='crops')
             self.photos = self.crops[:, SHIFT:-SHIFT, SHIFT:-SHIFT]
-            self.gstep = tf.train.get_or_create_global_step()
-            self.style_weights = tf.placeholder_with_default(self._random_styles(), [None, len(self.styles)])
-            self.averaged = tf.placeholder_with_default(False, [], name='averaged')
-            seeds = [self.seed, self.gstep]
-            self.shift = tf.random.stateless_uniform([2], seeds, 0, 2 * SHIFT + 1, tf.int32)
+            self.style_weights = tf.placeholder_with_default(styles, [None, len(self.styles)])
             moved = tf.slice(self.crops, [0, self.shift[0], self.shift[1], 0], [-1, side, side, -1])
-            moved += tf.random.stateless_normal(tf.shape(moved), seeds, stddev=NOISE)
+            # the noise of those before it comes first, whatever the size of the batch
+            moved += tf.random.stateless_normal(tf.shape(moved) + [first, 0, 0, 0], [self.seed, self.gstep],
+                                                stddev=NOISE)[first:]
         with tf.variable_scope('network', custom_getter=self._trained_or_averaged):
             views, weights = (tf.concat(pair, 0) for pair in ((self.photos, moved), (self.style_weights,) * 2))
             self.views = tf.split(self.network(views, weights)[0], 2)
         self.input_img = tf.ensure_shape(self.views[0], [None, side, side, 3]) - self.weights.mean_pixels
-        n = len(self.trained)
-        self.shown = {self.crops: self.held_out[np.arange(n) % len(self.held_out)], self.averaged: True,
-                      self.style_weights: self._one_hot()[-n:]}
 
     def _one_hot(self):
         return np.eye(len(self.styles), dtype=np.float32)
@@ -135,24 +169,37 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
         trained = getter(name, **how)
         average = getter(f'{name}/average', **how | dict(trainable=False))
         self.averages.append((average, trained))
+        if self.part:  # shows nothing
+            return trained
         return tf.where_v2(self.averaged, average, trained)
 
     def load_vgg(self):
         """Step 1, inference: one VGG-19 on the network's pictures, and one on the photos themselves."""
+        values, convolutions = self._style_values(), dict(self.weights.convolutions)
+        for tower in self.towers:
+            self.weights.convolutions.update(convolutions)  # each gives them away
+            with tf.device(tower.device):
+                tower._load_vggs(values)
+
+    def _load_vggs(self, style_values):
         with tf.variable_scope('vgg_of_photos'):
             self.photo_vgg = load_vgg.VGG(self.photos - self.weights.mean_pixels, self.weights, self.recipe.pooling,
                                           self.recipe.padding)
             self.photo_vgg.load(self.recipe.content_layers)
-        self.targets = self.photo_vgg.features(self.recipe.content_layers), self._styles_of_crops()
+        self.targets = self.photo_vgg.features(self.recipe.content_layers), self._styles_of_crops(style_values)
         super().load_vgg()
 
-    def _styles_of_crops(self):
+    def _style_values(self):
+        """Of each style a list with the statistic's value a layer."""
+        recipe = self.recipe
+        return [features_of(self.weights, utils.get_style_image(path, STYLE_SIDE, STYLE_SIDE, False,
+                                                                recipe.style_scale),
+                            recipe.style_layers, recipe.pooling, recipe.padding, self.config, self.statistic().of)
+                for path in self.style_paths]
+
+    def _styles_of_crops(self, values):
         """A `Target` a layer: of each crop the style that it is to have."""
-        recipe, statistic = self.recipe, self.statistic()
-        values = [features_of(self.weights, utils.get_style_image(path, STYLE_SIDE, STYLE_SIDE, False,
-                                                                  recipe.style_scale),
-                              recipe.style_layers, recipe.pooling, recipe.padding, self.config, statistic.of)
-                  for path in self.style_paths]
+        statistic = self.statistic()
         weights = self.style_weights[:, -len(self.style_paths):]
 
         def of_crops(*arrays):
@@ -162,6 +209,14 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
 
     def losses(self):
         """Step 2, loss: those of `StyleTransfer`, and that of a picture that does not move with its photo."""
+        for tower in self.towers:
+            with tf.device(tower.device):
+                tower._losses()
+        self.means = self.loss_terms if len(self.towers) == 1 else {
+            name: tf.add_n([tower.loss_terms[name] for tower in self.towers]) / len(self.towers)
+            for name in self.loss_terms}
+
+    def _losses(self):
         super().losses()
         with tf.variable_scope('losses'):
             self.shift_loss = self._shift_loss(*self.views)
@@ -194,13 +249,28 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
         with tf.variable_scope('optimizer'):
             steps = tf.cast(self.gstep.read_value(), tf.float32)
             rate = recipe.learning_rate * tf.minimum(1., tf.sqrt(FULL_RATE / (1 + steps)))
-            self.opt = tf.train.AdamOptimizer(rate, recipe.beta1, recipe.beta2).minimize(
-                self.total_loss, global_step=self.gstep)
+            optimizer = tf.train.AdamOptimizer(rate, recipe.beta1, recipe.beta2)
+            pairs = optimizer.compute_gradients(self.means['total_loss'],
+                                                colocate_gradients_with_ops=len(self.towers) > 1)
+            self.opt = optimizer.apply_gradients(self._exchanged(pairs) if self.task else pairs, self.gstep)
         with tf.variable_scope('averages'), tf.control_dependencies([self.opt]):
             steps = tf.cast(self.gstep.read_value(), tf.float32)
             rate = 1 - tf.minimum(DECAY, steps / (9 + steps))
-            self.opt = tf.group(*(average.assign_add(rate * (trained.read_value() - average))
-                                  for average, trained in self.averages))
+            self.opt = tf.group(*(self._follow(average, trained, rate) for average, trained in self.averages))
+
+    def _follow(self, average, trained, rate):
+        with tf.device(average.device):
+            return average.assign_add(rate * (trained.read_value() - average))
+
+    def _exchanged(self, pairs):
+        """The gradients of the whole batch, in place of those of this task's part; the losses go with them."""
+        gradients, variables = zip(*pairs)
+        flat = tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], axis=0)
+        self.exchange = replicas.Exchange(self.task, self.run, flat, self.means)
+        self.means = self.exchange.losses
+        with tf.device(self.task.device(self.task.hosts[0])):
+            parts = tf.split(self.exchange.gradient, [variable.shape.num_elements() for variable in variables])
+            return [(tf.reshape(part, variable.shape), variable) for part, variable in zip(parts, variables)]
 
     def _image(self):
         """The photos side by side, what the network makes of them in each style below: [2H, n·W, 3], 0-255."""
@@ -211,9 +281,23 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
     def _initialise(self, sess):
         sess.run(self.init)
 
+    def _session(self):
+        return self.exchange.session(self.graph, self.config) if self.task else super()._session()
+
     def _moves(self, sess, step):
         sess.run(self.batches.initializer, {self.first: step})
-        yield from super()._moves(sess, step)
+        while True:
+            if self.task and not self.exchange.gather(sess, step):
+                self.run.save(self.saver, sess, step, self._look(sess)[0])
+                print(f'stopped at iteration {step}; the same command goes on from there')
+                raise KeyboardInterrupt
+            losses, _ = sess.run([self.means, self.opt])
+            yield losses
+            step += 1
+
+    def follow(self):
+        """Compute this task's part of what the chief wants until it ends; return how it did, see `Exchange.follow`."""
+        return self.exchange.follow(self.graph, self.config, self.batches.initializer, self.first)
 
     def hand_in(self, sess):
         """Write what `StyleTransfer` does, and the model."""
