@@ -58,7 +58,7 @@ def make(photos, images, tiny_vgg, workdir):
     """A function that makes the machine of the command below, in this process and alone."""
     def build(name, **more):
         machine = training.FastStyleTransfer(Photos([photos], SIDE + 2 * training.SHIFT, 0), BATCH, images[:1],
-                                             images[1:], 4, steadiness=20., recipe=RECIPE, vgg=tiny_vgg,
+                                             images, 4, steadiness=20., recipe=RECIPE, vgg=tiny_vgg,
                                              precision='float32', threads=1, name=name, **more)
         machine.config.device_count['CPU'] = 2
         machine.build()
@@ -76,7 +76,7 @@ def ports(n):
 
 
 def flags(photos, images, tiny_vgg):
-    return ['train', '--style', str(images[1]), '--images', str(photos), '--held-out', str(images[0]),
+    return ['train', '--style', *map(str, images), '--images', str(photos), '--held-out', str(images[0]),
             '--vgg', str(tiny_vgg), '--side', str(SIDE), '--batch', str(BATCH), '--base', '4', '--precision', 'float32',
             '--threads', '1', '--iterations', str(STEPS), '--name', 'r']
 
