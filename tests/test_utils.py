@@ -469,10 +469,11 @@ def test_a_picture_is_written_whole_or_not_at_all(tmp_path, monkeypatch, existin
         utils.save_image(path, COLOUR)
     before = {file: file.read_bytes() for file in tmp_path.iterdir()}
 
-    def full_disk(part, image, **settings):
-        Path(part).write_bytes(b'half a picture')
+    def full_disk(part, content):
+        with open(part, 'wb') as file:
+            file.write(content[:len(content) // 2])
         raise OSError(28, 'No space left on device')
-    monkeypatch.setattr(utils.iio, 'imwrite', full_disk)
+    monkeypatch.setattr(Path, 'write_bytes', full_disk)
     with pytest.raises(OSError) as caught:
         utils.save_image(path, 255 - COLOUR)
     assert caught.value.filename == str(path)
