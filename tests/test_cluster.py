@@ -59,8 +59,8 @@ def make(photos, images, tiny_vgg, workdir):
     """A function that makes the machine of the command below, in this process and alone."""
     def build(name, **more):
         machine = training.FastStyleTransfer(Photos([photos], SIDE + 2 * training.SHIFT, 0), BATCH, images[:1],
-                                             [*images, photos / '0.png'], 4, steadiness=20., recipe=RECIPE, vgg=tiny_vgg,
-                                             precision='float32', threads=1, name=name, **more)
+                                             [*images, photos / '0.png'], 4, steadiness=20., recipe=RECIPE,
+                                             vgg=tiny_vgg, precision='float32', threads=1, name=name, **more)
         machine.config.device_count['CPU'] = 2
         machine.build()
         return machine
