@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -58,8 +59,8 @@ def make(photos, images, tiny_vgg, workdir):
     """A function that makes the machine of the command below, in this process and alone."""
     def build(name, **more):
         machine = training.FastStyleTransfer(Photos([photos], SIDE + 2 * training.SHIFT, 0), BATCH, images[:1],
-                                             images, 4, steadiness=20., recipe=RECIPE, vgg=tiny_vgg,
-                                             precision='float32', threads=1, name=name, **more)
+                                             [*images, photos / '0.png'], 4, steadiness=20., recipe=RECIPE,
+                                             vgg=tiny_vgg, precision='float32', threads=1, name=name, **more)
         machine.config.device_count['CPU'] = 2
         machine.build()
         return machine
@@ -76,9 +77,9 @@ def ports(n):
 
 
 def flags(photos, images, tiny_vgg):
-    return ['train', '--style', *map(str, images), '--images', str(photos), '--held-out', str(images[0]),
-            '--vgg', str(tiny_vgg), '--side', str(SIDE), '--batch', str(BATCH), '--base', '4', '--precision', 'float32',
-            '--threads', '1', '--iterations', str(STEPS), '--name', 'r']
+    return ['train', '--style', *map(str, images), str(photos / '0.png'), '--images', str(photos),
+            '--held-out', str(images[0]), '--vgg', str(tiny_vgg), '--side', str(SIDE), '--batch', str(BATCH),
+            '--base', '4', '--precision', 'float32', '--threads', '1', '--iterations', str(STEPS), '--name', 'r']
 
 
 class Processes:
@@ -118,7 +119,7 @@ def processes(photos, images, tiny_vgg, workdir):
 
     def make(**jobs):
         made.append(Processes(jobs, flags(photos, images, tiny_vgg)))
-        return made[0]
+        return made[-1]
     yield make
     for process in [process for each in made for process in each.running.values()]:
         process.kill()
@@ -130,7 +131,7 @@ def losses(name):
 
 
 def test_killed_workers_and_a_killed_chief_change_nothing(processes, make):
-    """Neither does how many they are: the losses and the network are those of a run on one machine."""
+    """To the bit; and how many they are changes nothing but the rounding."""
     two = processes(worker=ports(2))
     two.start('worker:0')
     two.start('worker:1')
@@ -144,13 +145,15 @@ def test_killed_workers_and_a_killed_chief_change_nothing(processes, make):
     two.start('worker:0')
     assert two.running['worker:0'].wait(90) == 0 and two.running['worker:1'].wait(30) == 0
     assert 'r: resuming at iteration 1' in two.said('worker:0') and 'the chief has finished' in two.said('worker:1')
-    alone = make('alone')
-    assert alone.train(STEPS, hands_in=False).step == STEPS
-    assert losses('r').shape == (STEPS + 1, 6)
-    np.testing.assert_allclose(losses('r'), losses('alone'), rtol=1e-3)
-    np.testing.assert_allclose(losses('r')[0], losses('alone')[0], rtol=1e-6)
-    together, single = (runs.Run(name, {}).tensor(STEPS, 'network/conv1/weights/average') for name in ('r', 'alone'))
-    np.testing.assert_allclose(together, single, rtol=1e-2, atol=1e-4)
+    two.start('worker:0', '--name', 'undisturbed')
+    two.start('worker:1')
+    assert two.running['worker:0'].wait(90) == 0
+    assert losses('r').shape == (STEPS + 1, 6) and (losses('r') == losses('undisturbed')).all()
+    first, second = (runs.Run(name, {}).tensor(STEPS, 'network/conv1/weights/average')
+                     for name in ('r', 'undisturbed'))
+    assert (first == second).all()
+    make('alone').train(8, hands_in=False)  # later Adam has made more of the rounding: 1 % after 30 steps
+    np.testing.assert_allclose(losses('r')[:8], losses('alone')[:8], rtol=1e-5)
     assert not [name for name, _ in tf.train.list_variables('checkpoints/r') if 'exchange' in name]
 
 
@@ -252,14 +255,15 @@ def test_a_batch_that_the_tasks_cannot_share(make):
         make('r', task=task_of({'worker': ['a:1', 'a:2', 'a:3']}))
 
 
-@pytest.mark.parametrize('banner', [None, b'SSH-2.0-OpenSSH\r\n'])
+@pytest.mark.parametrize('banner', [None, b'', b'SSH-2.0-OpenSSH\r\n'])
 def test_a_wrong_address_is_named_soon(banner):
-    """Where nobody is, and where somebody else is."""
+    """Where nobody is, where nobody says anything, and where somebody else is."""
     with socket.socket() as other:
         other.bind(('127.0.0.1', 0))
         port = other.getsockname()[1]
-        if banner:
+        if banner is not None:
             other.listen()
+            threading.Thread(target=lambda: other.accept()[0].sendall(banner), daemon=True).start()
         task = task_of({'worker': ['127.0.0.1:1', f'127.0.0.1:{port}']})
         with pytest.raises(UserError, match=f'worker:0: worker:1 at 127.0.0.1:{port} does not answer'):
             task.wait(task.addresses, 0.3)
