@@ -168,12 +168,13 @@ def test_a_parameter_server_a_refused_worker_and_ctrl_c(processes, workdir):
     assert three.running['worker:0'].wait(90) == 2
     assert three.said('worker:0').splitlines()[-1] == (
         'error: worker:0 has other settings than the chief: seed (now 1, was 0), steadiness (now 3.0, was 20.0)')
+    assert cluster.answers(f'127.0.0.1:{led[0]}') and not cluster.answers(f'127.0.0.2:{led[0]}')
+    waited = three.said('chief:0').count('waiting for worker:0')
     config = {'cluster': json.loads(Path('cluster.json').read_text()), 'task': {'type': 'worker', 'index': 0}}
     three.start('worker:0', cwd='elsewhere', environment={'TF_CONFIG': json.dumps(config)})
     three.wait(Path('checkpoints/r/model-5.index').exists)
-    assert cluster.answers(f'127.0.0.1:{led[0]}') and not cluster.answers(f'127.0.0.2:{led[0]}')
     three.kill('worker:0')
-    three.wait(lambda: 'waiting for worker:0' in three.said('chief:0'))
+    three.wait(lambda: three.said('chief:0').count('waiting for worker:0') > waited)
     assert three.kill('chief:0', signal.SIGINT) == 130
     step = int(three.said('chief:0').partition('stopped at iteration ')[2].partition(';')[0])
     assert step >= 5 and runs.Run('r', {}).newest() == step and len(losses('r')) == step + 1
