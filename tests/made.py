@@ -2,6 +2,7 @@
 
 from engine import quiet  # before tensorflow
 
+import imageio.v3 as iio
 import numpy as np
 import tensorflow.compat.v1 as tf
 
@@ -32,3 +33,12 @@ def random_parameters(styles=3, base=4, seed=0):
         parameters = sess.run(network.parameters)
     rng = np.random.default_rng(seed)
     return {name: value + rng.normal(0, 0.1, value.shape).astype(np.float32) for name, value in parameters.items()}
+
+
+def block_photos(folder, n):
+    """Write `n` photos of coloured blocks, 108×72, into a folder; return it."""
+    rng = np.random.default_rng(0)
+    for i in range(n):
+        blocks = rng.integers(0, 256, (6, 9, 3), dtype=np.uint8)
+        iio.imwrite(folder / f'{i}.png', blocks.repeat(12, axis=0).repeat(12, axis=1))
+    return folder

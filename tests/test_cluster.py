@@ -13,12 +13,12 @@ import threading
 import time
 from pathlib import Path
 
-import imageio.v3 as iio
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
 import recipes
+from made import block_photos
 from engine import runs, shipped
 from engine.messages import UserError
 from fast import cluster, training
@@ -46,12 +46,7 @@ SIDE, BATCH, STEPS = 32, 4, 30
 @pytest.fixture(scope='module')
 def photos(tmp_path_factory):
     """A folder of six photos of blocks."""
-    folder = tmp_path_factory.mktemp('photos')
-    rng = np.random.default_rng(0)
-    for i in range(6):
-        blocks = rng.integers(0, 256, (6, 9, 3), dtype=np.uint8)
-        iio.imwrite(folder / f'{i}.png', blocks.repeat(12, axis=0).repeat(12, axis=1))
-    return folder
+    return block_photos(tmp_path_factory.mktemp('photos'), 6)
 
 
 @pytest.fixture

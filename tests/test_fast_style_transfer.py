@@ -18,7 +18,7 @@ import load_vgg
 import recipes
 import reference
 import utils
-from made import random_parameters
+from made import block_photos, random_parameters
 from engine import interrupts, shipped
 from fast import exporting, rendering
 from fast.photos import Photos
@@ -34,11 +34,7 @@ QUIET = dataclasses.replace(recipes.FAST, style_weight=0.1, learning_rate=5e-3, 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
     """Eight photos of blocks, and a file that is none."""
-    folder = tmp_path_factory.mktemp('photos')
-    rng = np.random.default_rng(0)
-    for i in range(8):
-        blocks = rng.integers(0, 256, (6, 9, 3), dtype=np.uint8)
-        iio.imwrite(folder / f'{i}.png', blocks.repeat(12, axis=0).repeat(12, axis=1))
+    folder = block_photos(tmp_path_factory.mktemp('photos'), 8)
     (folder / 'notes.png').write_text('no picture')
     return folder
 
