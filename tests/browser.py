@@ -40,6 +40,10 @@ class Browser:
     def open(self, path):
         self._call('POST', '/url', {'url': path.resolve().as_uri()})
 
+    def reload(self):
+        """Load the page again, to its end."""
+        self._call('POST', '/refresh')
+
     def run(self, script):
         """What a JavaScript expression is."""
         return self._call('POST', '/execute/sync', {'script': f'return {script}', 'args': []})

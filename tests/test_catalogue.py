@@ -374,7 +374,7 @@ def test_light_and_dark_as_the_system_has_it_and_by_the_switch(page):
     assert dark()
     page.click('#theme')
     assert not dark()
-    page.run('location.reload()')
+    page.reload()
     assert not dark()
     page.click('#theme')
     assert dark()
