@@ -98,6 +98,7 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
         return runs.Run(name or names.of_files(*(path.stem for path in self.style_paths)), identity, defaults, folder)
 
     def build(self):
+        """Assemble the graph; in a cluster with its variables on their hosts, all else on this task."""
         with self.graph.as_default(), tf.device(self.task and self.task.placing()):
             super().build()
 

@@ -132,6 +132,20 @@ def test_a_submission_without_runs_or_with_broken_ones_says_so(tmp_path):
     assert len(run(tmp_path)) > 0
 
 
+def test_of_several_runs_the_best_counts_and_one_that_is_not_read_in_time_says_so(tmp_path, monkeypatch):
+    solution = check.submissions.Submission('ada', {}, None, (tmp_path,))
+
+    def found(*arguments, **more):
+        return subprocess.CompletedProcess(arguments, 1, b'{"r": ["x", "y"], "s": ["z"], "t": ["u", "v", "w"]}', b'')
+    monkeypatch.setattr(check.subprocess, 'run', found)
+    assert check.of_runs(solution) == ['z']
+
+    def late(*arguments, timeout, **more):
+        raise subprocess.TimeoutExpired(arguments, timeout)
+    monkeypatch.setattr(check.subprocess, 'run', late)
+    assert check.of_runs(solution) == ['its event files were not read after 600 s']
+
+
 def test_a_seed_repeats_the_inputs_and_the_words_and_without_one_they_vary(submission):
     solution = files(('style_transfer.py', 'tf.square(F - P)', 'tf.square(F - 0.9 * P)'))
     assert told(solution, seed=1) == told(solution, seed=1) != told(solution, seed=2)
