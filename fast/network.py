@@ -55,15 +55,15 @@ class TransformNet:
         for i in range(1, RESIDUAL_BLOCKS + 1):
             y = self._layer(x, f'residual{i}_1', 3, 2 * base)
             x += self._layer(y, f'residual{i}_2', 3, 2 * base, relu=False)
-        x = self._layer(x, 'conv3', 3, base, _doubled)
-        x = _doubled(x, self._filters('conv4', 3, base, 3, FAINT), NOTCH)
+        x = self._layer(x, 'conv3', 3, base, doubled)
+        x = doubled(x, self._filters('conv4', 3, base, 3, FAINT), NOTCH)
         return x + self._parameter('conv4/bias', [3], tf.zeros_initializer())
 
     def _layer(self, x, name, kernel, channels, convolve=None, relu=True):
         """A convolution, which the norm needs no bias for, its instance norm, a ReLU."""
         with tf.name_scope(name):
             W = self._filters(name, kernel, x.shape[-1], channels)
-            x = self._instance_norm((convolve or _convolved)(x, W), name)
+            x = self._instance_norm((convolve or convolved)(x, W), name)
             return tf.nn.relu(x) if relu else x
 
     def _instance_norm(self, x, name):
@@ -97,7 +97,7 @@ class TransformNet:
         return self.parameters[name]
 
 
-def _convolved(x, W, stride=1):
+def convolved(x, W, stride=1):
     """With reflection at the edges."""
     return tf.nn.conv2d(_reflected(x, int(W.shape[0]) // 2), W, stride, 'VALID')
 
@@ -120,10 +120,10 @@ def _halved(x, W):
     """Blurred by a binomial filter, then convolved with stride 2: the same as by filters that are blurred."""
     n = int(W.shape[0])
     taps = np.float32([np.convolve(np.eye(n)[i], BINOMIAL) for i in range(n)])
-    return _convolved(x, tf.einsum('ty,sx,tsio->yxio', taps, taps, W), 2)
+    return convolved(x, tf.einsum('ty,sx,tsio->yxio', taps, taps, W), 2)
 
 
-def _doubled(x, W, response=None):
+def doubled(x, W, response=None):
     """Enlarged twofold, linearly, then convolved, the same as by filters of the small map for each of four new pixels.
 
     That takes a fourth of the memory. response: a filter, of the small map's rows and columns alike, that goes first;

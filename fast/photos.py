@@ -47,9 +47,12 @@ class Photos:
     Raises `UserError` for a folder that is none or has no image for a crop.
     """
 
-    def __init__(self, folders, side, seed, excluded=()):
-        """side: of a crop, in pixels; excluded: paths of images to leave out, wherever else a copy of them lies."""
-        self.side, self.seed, self.skipped = side, seed, set()
+    def __init__(self, folders, side, seed, excluded=(), gradients=True):
+        """side: of a crop, in pixels; excluded: paths of images to leave out, wherever else a copy of them lies.
+
+        gradients: whether one crop in a few is no photo but a gradient, as skies and walls are
+        """
+        self.side, self.seed, self.gradients, self.skipped = side, seed, gradients, set()
         self.kept_side = max(KEPT_SIDE, side)
         found = files(folders, excluded)
         self.hash, self.paths = digest(found), list(found.values())
@@ -75,11 +78,11 @@ class Photos:
     def crop(self, index):
         """Crop number `index`, uint8 [side, side, 3]: a random part of one photo, at a random scale and brightness.
 
-        One in a few is a gradient of two colours.
+        One in a few is a gradient of two colours, if such are wanted.
         """
         epoch, place = divmod(int(index), len(self.paths))
         rng = np.random.default_rng((self.seed, 1, int(index)))
-        if rng.random() < SMOOTH:
+        if rng.random() < SMOOTH and self.gradients:
             return self._gradient(rng)
         # the photos after it stand in for one that cannot be read or shows nothing
         for path in map(self.paths.__getitem__, np.roll(self._order(epoch), -place)):

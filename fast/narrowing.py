@@ -1,0 +1,68 @@
+"""A narrow VGG-19: some channels of each layer, their filters fitted anew to the channels that are left below.
+
+Layer by layer, by least squares, on what the narrow network itself has below: nothing is trained. The channels that
+stay are those that span the others best (QR with pivots), as in pruning by reconstruction (He, Zhang and Sun 2017).
+"""
+
+from engine import quiet  # before tensorflow
+
+import numpy as np
+import scipy
+import tensorflow.compat.v1 as tf
+
+from engine.features import features_of
+from load_vgg import BEFORE_RELU, CONVOLUTIONS
+
+SAMPLES = 30_000  # positions of a layer that its filters are fitted to
+RIDGE = 1e-4  # of the mean square of the inputs
+
+
+def narrowed(weights, widths, images, seed=0, config=None):
+    """name -> (filters [3, 3, in, out], biases [out]) of a narrow VGG-19, float32; each channel's root mean square is 1.
+
+    weights: from `load_vgg.read_weights`; widths: of its first convolutions, channels of each
+    images: [B, H, W, 3], 0-255, height and width multiples of 16; the narrow network takes (image − 127.5) / 127.5
+    """
+    rng = np.random.default_rng(seed)
+    maps, narrow = np.float32(images / 127.5 - 1), {}
+    for name, width in zip(CONVOLUTIONS, widths):
+        if maps.shape[1] * 2 ** (int(name[4]) - 1) > images.shape[1]:
+            maps = maps.reshape(len(maps), maps.shape[1] // 2, 2, maps.shape[2] // 2, 2, -1).mean((2, 4))
+        B, H, W, _ = maps.shape
+        places = rng.choice(B * H * W, min(SAMPLES, B * H * W), replace=False)
+        true, = features_of(weights, images, [name + BEFORE_RELU], padding='mirror', config=config,
+                            of=lambda Z: tf.gather(tf.reshape(Z, [-1, Z.shape[-1]]), places))
+        kept = np.sort(scipy.linalg.qr(true.clip(0), mode='r', pivoting=True)[1][:width])
+        W, b = _fitted(_patches(maps, places), true[:, kept])
+        size = np.sqrt(np.square(_layer(maps, W, b)).mean((0, 1, 2))) + 1e-6
+        narrow[name] = np.float32(W / size), np.float32(b / size)
+        maps = _layer(maps, *narrow[name])
+    return narrow
+
+
+def _patches(maps, places):
+    """The surroundings of some positions, by rows [n, 9·C]."""
+    B, H, W, C = maps.shape
+    around = np.pad(maps, [(0, 0), (1, 1), (1, 1), (0, 0)], 'reflect')
+    image, y, x = np.unravel_index(places, (B, H, W))
+    return np.concatenate([around[image, y + i, x + j] for i in range(3) for j in range(3)], axis=1)
+
+
+def _fitted(inputs, outputs):
+    """Filters [3, 3, in, out] and biases [out] that give the outputs [n, out] of the inputs [n, 9·in]."""
+    inputs, outputs = np.float64(inputs), np.float64(outputs)
+    centre, middle = inputs.mean(0), outputs.mean(0)
+    inputs = inputs - centre
+    products = inputs.T @ inputs
+    products.flat[::len(products) + 1] += RIDGE * np.trace(products) / len(products)
+    W = scipy.linalg.solve(products, inputs.T @ (outputs - middle), assume_a='pos')
+    return W.reshape(3, 3, -1, outputs.shape[1]), middle - centre @ W
+
+
+def _layer(maps, W, b):
+    """One layer of the narrow network on maps [B, H, W, in], arrays."""
+    with tf.Graph().as_default(), tf.Session() as sess:
+        x = tf.placeholder(tf.float32, [None, None, None, W.shape[2]])
+        padded = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], 'REFLECT')
+        y = tf.nn.relu(tf.nn.conv2d(padded, np.float32(W), 1, 'VALID') + np.float32(b))
+        return np.concatenate([sess.run(y, {x: maps[i:i + 8]}) for i in range(0, len(maps), 8)])
