@@ -17,47 +17,29 @@ BINOMIAL = np.float32([1, 2, 1]) / 4
 NOTCH = np.float32([-1, 4, 10, 4, -1]) / 16
 
 
-class TransformNet:
-    """Convolutions down to a quarter of the resolution, five residual blocks, enlargement and convolutions up.
+class ConditionalNet:
+    """Convolutions with instance norms, whose scales and shifts are linear in what tells a picture's style.
 
-    As published but for what later work settled: conditional instance norms, a scale and a shift per style (Dumoulin,
-    Shlens and Kudlur 2017), in place of BatchNorms; a blur before each stride (Zhang 2019); linear enlargement before
-    a convolution (Odena et al. 2016) in place of transposed ones; reflection at the edges. And there are no maps of
-    the photo's own size, which take most of the time and memory: the first convolution has the first stride, the last
-    one gives four pixels at a time.
-
-    styles: how many; base: channels of the first convolution, at half the photo's resolution
+    conditions: how many numbers tell it
     seed: of the variables' first values
     parameters: name -> array, for a network that is not trained; without it they are variables
     """
 
-    def __init__(self, styles, base=32, seed=0, parameters=None):
-        self.styles, self.base, self.seed = styles, base, seed
-        self.fixed = parameters
+    def __init__(self, conditions, seed=0, parameters=None):
+        self.conditions, self.seed, self.fixed = conditions, seed, parameters
         self.parameters = {}  # name -> variable, or constant
 
-    def __call__(self, photos, style_weights, statistics=None, given=None):
-        """Stylise photos [B, H, W, 3] of 0-255, height and width multiples of STRIDE and at least LEAST.
+    def _begin(self, values, statistics=None, given=None):
+        """Before the layers: values of the conditions [B or 1, conditions].
 
-        style_weights: [B, styles] or [1, styles]; of several styles their scales and shifts are mixed
         statistics, given: [1, S] and a number; where it is 1 the instance norms take these means and variances, where
         0 those of the photos. None for the photos'
-        Returns the pictures, as the photos, and the means and variances of the photos, [B, S].
         """
-        self._style_weights, self._statistics, self._given, self._own = style_weights, statistics, given, []
-        pictures = 127.5 + 150 * tf.tanh(self._layers(photos / 127.5 - 1))
-        return pictures, tf.concat([tf.reshape(own, [-1, own.shape[-1]]) for own in self._own], axis=1)
+        self._values, self._statistics, self._given, self._own = values, statistics, given, []
 
-    def _layers(self, photos):
-        base = self.base
-        x = self._layer(photos, 'conv1', 5, base, _halved)
-        x = self._layer(x, 'conv2', 3, 2 * base, _halved)
-        for i in range(1, RESIDUAL_BLOCKS + 1):
-            y = self._layer(x, f'residual{i}_1', 3, 2 * base)
-            x += self._layer(y, f'residual{i}_2', 3, 2 * base, relu=False)
-        x = self._layer(x, 'conv3', 3, base, doubled)
-        x = doubled(x, self._filters('conv4', 3, base, 3, FAINT), NOTCH)
-        return x + self._parameter('conv4/bias', [3], tf.zeros_initializer())
+    def _own_statistics(self):
+        """After the layers: the means and variances of the photos, [B, S]."""
+        return tf.concat([tf.reshape(own, [-1, own.shape[-1]]) for own in self._own], axis=1)
 
     def _layer(self, x, name, kernel, channels, convolve=None, relu=True):
         """A convolution, which the norm needs no bias for, its instance norm, a ReLU."""
@@ -66,22 +48,32 @@ class TransformNet:
             x = self._instance_norm((convolve or convolved)(x, W), name)
             return tf.nn.relu(x) if relu else x
 
+    def _residual(self, x, name):
+        """What a residual block adds."""
+        y = self._layer(x, f'{name}_1', 3, x.shape[-1])
+        return self._layer(y, f'{name}_2', 3, x.shape[-1], relu=False)
+
     def _instance_norm(self, x, name):
         channels = x.shape[-1]
-        gamma, beta = (self._of_style(f'{name}/{kind}', [self.styles, channels], initializer)
-                       for kind, initializer in (('gamma', tf.ones_initializer()), ('beta', tf.zeros_initializer())))
+        gamma, beta = (tf.matmul(self._values, self._conditioned(f'{name}/{kind}', [self.conditions, channels], first))
+                       for kind, first in (('gamma', 1.), ('beta', 0.)))
         mean, variance = tf.nn.moments(x, [1, 2], keepdims=True)
         start = sum(int(own.shape[-1]) for own in self._own)
         self._own += [mean, variance]
         if self._given is not None:
             mean, variance = (own + self._given * (self._statistics[:, None, None, i:i + channels] - own)
                               for own, i in ((mean, start), (variance, start + channels)))
-        scale = gamma * tf.rsqrt(variance + EPSILON)
-        return x * scale + (beta - mean * scale)
+        scale = gamma[:, None, None] * tf.rsqrt(variance + EPSILON)
+        return x * scale + (beta[:, None, None] - mean * scale)
 
-    def _of_style(self, name, shape, initializer):
-        """A parameter [styles, C] mixed by the style weights: [B, 1, 1, C]."""
-        return tf.matmul(self._style_weights, self._parameter(name, shape, initializer))[:, None, None]
+    def _conditioned(self, name, shape, first):
+        """A parameter [conditions, C] of the instance norms; first: the value that it gives at the beginning."""
+        raise NotImplementedError
+
+    def _last(self, x, name, kernel, response):
+        """The pixels [B, 2H, 2W, 3] of a convolution without a norm, before the tanh."""
+        return (doubled(x, self._filters(name, kernel, x.shape[-1], 3, FAINT), response)
+                + self._parameter(f'{name}/bias', [3], tf.zeros_initializer()))
 
     def _filters(self, name, kernel, channels, new, deviation=1.):
         """deviation: of the first values, in He's √(2 / inputs)."""
@@ -95,6 +87,46 @@ class TransformNet:
                 self.parameters[name] = (tf.get_variable(name, shape, initializer=initializer) if self.fixed is None
                                          else tf.constant(self.fixed[name], name=name))
         return self.parameters[name]
+
+
+class TransformNet(ConditionalNet):
+    """Convolutions down to a quarter of the resolution, five residual blocks, enlargement and convolutions up.
+
+    As published but for what later work settled: conditional instance norms, a scale and a shift per style (Dumoulin,
+    Shlens and Kudlur 2017), in place of BatchNorms; a blur before each stride (Zhang 2019); linear enlargement before
+    a convolution (Odena et al. 2016) in place of transposed ones; reflection at the edges. And there are no maps of
+    the photo's own size, which take most of the time and memory: the first convolution has the first stride, the last
+    one gives four pixels at a time.
+
+    styles: how many; base: channels of the first convolution, at half the photo's resolution
+    """
+
+    def __init__(self, styles, base=32, seed=0, parameters=None):
+        super().__init__(styles, seed, parameters)
+        self.base = base
+
+    def __call__(self, photos, style_weights, statistics=None, given=None):
+        """Stylise photos [B, H, W, 3] of 0-255, height and width multiples of STRIDE and at least LEAST.
+
+        style_weights: [B, styles] or [1, styles]; of several styles their scales and shifts are mixed
+        statistics, given: see `ConditionalNet._begin`
+        Returns the pictures, as the photos, and the means and variances of the photos, [B, S].
+        """
+        self._begin(style_weights, statistics, given)
+        pictures = 127.5 + 150 * tf.tanh(self._layers(photos / 127.5 - 1))
+        return pictures, self._own_statistics()
+
+    def _layers(self, photos):
+        base = self.base
+        x = self._layer(photos, 'conv1', 5, base, _halved)
+        x = self._layer(x, 'conv2', 3, 2 * base, _halved)
+        for i in range(1, RESIDUAL_BLOCKS + 1):
+            x += self._residual(x, f'residual{i}')
+        x = self._layer(x, 'conv3', 3, base, doubled)
+        return self._last(x, 'conv4', 3, NOTCH)
+
+    def _conditioned(self, name, shape, first):
+        return self._parameter(name, shape, tf.constant_initializer(first))
 
 
 def convolved(x, W, stride=1):

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 SHARE = 0.01  # of the mean variance of both, added to the photo's: bounds what is made of maps that show nothing
+FAINT = 0.05  # added to a deviation before its logarithm is taken
 
 
 class Moments(NamedTuple):
@@ -24,6 +25,12 @@ def moments(F):
     mean = F.mean(axis=0, dtype=np.float64)
     F = F - np.float32(mean)
     return Moments(mean, np.float64(F.T @ F) / len(F))
+
+
+def description(styles):
+    """What tells a style, [D], of the `Moments` of each of its maps: means, logarithms of deviations."""
+    return np.float32(np.concatenate([part for style in styles for part in (
+        style.mean, np.log(np.sqrt(np.diag(style.covariance)) + FAINT))]))
 
 
 def adain(C, S):
