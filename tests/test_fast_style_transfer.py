@@ -117,7 +117,7 @@ def test_the_second_view_is_the_photo_shifted_with_noise(make, monkeypatch):
     machine = make()
     with machine._session() as sess:
         machine._initialise(sess)
-        sess.run(machine.batches.initializer, {machine.first: 0})
+        sess.run(machine.begin, {machine.first: 0})
         shifts, noise = [], []
         for _ in range(30):
             moved, shift, loss, _ = sess.run([machine.views[1], machine.shift, machine.shift_loss, machine.opt])
@@ -139,7 +139,7 @@ def test_a_batch_has_each_style_once_and_all_come_in_turn(make, images):
     machine = make(styles=[*images, Path(images[0]).with_name('third.png')][:2])
     with machine._session() as sess:
         machine._initialise(sess)
-        sess.run(machine.batches.initializer, {machine.first: 0})
+        sess.run(machine.begin, {machine.first: 0})
         for _ in range(5):
             weights, _ = sess.run([machine.style_weights, machine.opt])
             assert sorted(weights.argmax(axis=1)[:2]) == [0, 1] and (np.sort(weights) == [0, 1]).all()
@@ -152,7 +152,7 @@ def test_the_rate_falls_as_the_square_root_of_the_steps(make, monkeypatch):
     rate, = [op.outputs[0] for op in machine.graph.get_operations() if op.name == 'optimizer/mul']
     with machine._session() as sess:
         machine._initialise(sess)
-        sess.run(machine.batches.initializer, {machine.first: 0})
+        sess.run(machine.begin, {machine.first: 0})
         rates = []
         for _ in range(6):
             rates.append(sess.run(rate))
