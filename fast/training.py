@@ -130,8 +130,8 @@ class NetworkTraining(style_transfer.StyleTransfer):
         Adam never settles; the average of its last steps has a lower loss than any of them.
         """
         key = name.partition('/')[2]
-        if self.start:
-            how['initializer'] = tf.constant_initializer(self._first_value(key))
+        if (value := self._first_value(key)) is not None:
+            how['initializer'] = tf.constant_initializer(value)
         if not self._is_trained(key):
             return getter(name, **how | dict(trainable=False))
         trained = getter(name, **how)
@@ -142,8 +142,8 @@ class NetworkTraining(style_transfer.StyleTransfer):
         return tf.where_v2(self.averaged, average, trained)
 
     def _first_value(self, key):
-        """Of the parameter `key`, where there is a network to begin with."""
-        return self.start.parameters[key]
+        """Of the parameter `key` as an array, or None for the network's own."""
+        return self.start and self.start.parameters[key]
 
     def _is_trained(self, key):
         return True
@@ -264,6 +264,16 @@ class NetworkTraining(style_transfer.StyleTransfer):
                                          held_out=losses)
         self._export(sess.run(self.network.parameters, self.shown), about)
 
+    def _image(self):
+        """The photos side by side, what the network makes of them in each style below: [2H, n·W, 3], 0-255."""
+        rows = [tf.concat(tf.unstack(images, num=self._columns()), axis=1)
+                for images in (self.photos, self.input_img + self.vgg.mean_pixels)]
+        return tf.concat(rows, axis=0)
+
+    def _originals(self):
+        height = 2 * self.side
+        return [utils.get_resized_image(path, height, height)[0] for path in self.style_paths]
+
 
 class FastStyleTransfer(NetworkTraining):
     """A network for some styles.
@@ -320,7 +330,7 @@ class FastStyleTransfer(NetworkTraining):
 
     def _first_value(self, key):
         value = super()._first_value(key)
-        if key.endswith(OF_STYLES):
+        if self.start and key.endswith(OF_STYLES):
             rows = dict(zip(self.start.styles, value))
             value = np.stack([rows.get(style, value.mean(axis=0)) for style in self.styles])
         return value
@@ -355,15 +365,8 @@ class FastStyleTransfer(NetworkTraining):
         factors = np.float32(self.content_weights or [1] * len(self.trained))[:, None]
         return tf.matmul(self.style_weights[:, -len(self.trained):], factors)[:, 0]
 
-    def _image(self):
-        """The photos side by side, what the network makes of them in each style below: [2H, n·W, 3], 0-255."""
-        rows = [tf.concat(tf.unstack(images, num=len(self.trained)), axis=1)
-                for images in (self.photos, self.input_img + self.vgg.mean_pixels)]
-        return tf.concat(rows, axis=0)
-
     def _export(self, parameters, about):
         exporting.write(self.model_folder, parameters, about)
 
-    def _originals(self):
-        height = 2 * self.side
-        return [utils.get_resized_image(path, height, height)[0] for path in self.style_paths]
+    def _columns(self):
+        return len(self.trained)
