@@ -119,19 +119,19 @@ def _stream(stream, name):
 
 
 class Renderer:
-    """How photos become pictures: a `rendering.Model`, its style weights, and what is made of the pictures."""
+    """How photos become pictures: a `tiling.Tiled` model, a style of its, and what is made of the pictures."""
 
-    def __init__(self, model, style_weights, tile=rendering.TILE, strength=1., keep_colors=False, steady=0.):
-        """strength: share of the picture, the rest is the photo; keep_colors: take light and shade alone.
+    def __init__(self, model, style, tile=None, strength=1., keep_colors=False, steady=0.):
+        """tile: None for the model's; strength: share of the picture, the rest is the photo.
 
-        steady: of clips and animations, see `video.Steady`
+        keep_colors: take light and shade alone; steady: of clips and animations, see `video.Steady`
         """
-        self.model, self.style_weights, self.tile = model, style_weights, tile
+        self.model, self.style, self.tile = model, style, tile or model.tile
         self.strength, self.keep_colors, self.steady = strength, keep_colors, steady
 
     def picture(self, photo):
         """Of a photo [H, W, 3], float32 of 0-255, the picture, likewise."""
-        picture = self.model(photo, self.style_weights, self.tile)
+        picture = self.model(photo, self.style, self.tile)
         return rendering.mixed(photo, picture, self.strength, self.keep_colors)
 
     def pictures(self, photos):
@@ -169,15 +169,15 @@ class Renderer:
 
     def settings(self):
         """What a picture depends on beside its photo, for JSON; the tile makes no difference but rounding."""
-        return dict(model=self.model.about['files'], style_weights=[float(weight) for weight in self.style_weights],
-                    strength=self.strength, keep_colors=self.keep_colors, steady=self.steady)
+        return dict(model=self.model.about['files'], **self.model.described(self.style), strength=self.strength,
+                    keep_colors=self.keep_colors, steady=self.steady)
 
 
 def sheet(renderer, photo):
     """The photo, then its picture in every style of the model, row by row, [H, W, 3]."""
     styles = len(renderer.model.styles)
     pictures = [photo]
-    for renderer.style_weights in np.eye(styles, dtype=np.float32):
+    for renderer.style in np.eye(styles, dtype=np.float32):
         pictures.append(renderer.picture(photo))
     columns = int(np.ceil(len(pictures) ** 0.5))
     pictures += [np.full_like(photo, 255)] * (-len(pictures) % columns)

@@ -14,7 +14,7 @@ import skimage.color
 import utils
 from engine import shipped
 from engine.messages import UserError
-from fast import models, rendering
+from fast import models, rendering, tiling
 
 PHOTO = shipped.ROOT / 'content' / 'astronaut.png'
 FIRST = np.float32([1, 0, 0])
@@ -85,7 +85,7 @@ def test_a_large_photo_has_the_statistics_of_it_reduced(model, photo, monkeypatc
 @pytest.mark.parametrize('size', [(1024, 30), (1025, 700), (1500, 3), (4000, 2100), (1, 5000)])
 def test_photos_are_reduced_to_a_longer_side_that_is_the_same(size):
     ramps = np.stack(np.broadcast_arrays(np.linspace(0, 255, size[0])[:, None], np.linspace(0, 255, size[1]), 7.), -1)
-    small = rendering.reduced(np.float32(ramps), 1024)
+    small = tiling.reduced(np.float32(ramps), 1024)
     assert max(small.shape[:2]) == 1024
     shorter = 1024 * min(size) / max(size)
     assert min(small.shape[:2]) == pytest.approx(max(1, shorter), abs=1)
@@ -98,7 +98,7 @@ def test_photos_are_reduced_to_a_longer_side_that_is_the_same(size):
 
 @pytest.mark.parametrize('length, tile', [(7, 400), (400, 400), (401, 400), (333, 304), (1000, 420), (1234, 567)])
 def test_spans_cover_everything_once(length, tile):
-    spans = rendering.spans(length, tile)
+    spans = tiling.spans(length, tile)
     total = np.zeros(length)
     for part, weights in spans:
         assert part.start % 4 == 0 and len(weights) == part.stop - part.start < tile + 4
