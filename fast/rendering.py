@@ -19,24 +19,14 @@ class Model(tiling.Tiled):
 
     def _load(self, interpreter):
         self.styles = list(self.about['styles'])
-        self._run = interpreter.get_signature_runner()
-        self._no_statistics = np.zeros(self._run.get_input_details()['statistics']['shape'], np.float32)
-        if self._run.get_input_details()['style_weights']['shape'][1] != len(self.styles):
+        self._paint = interpreter.get_signature_runner()
+        if self._paint.get_input_details()['style_weights']['shape'][1] != len(self.styles):
             raise ValueError(f'{models.ABOUT} and {models.LITE} have another number of styles')
 
-    def _statistics(self, photo, style_weights):
-        """The means and variances of the instance norms, [1, S]."""
-        return self._outputs(photo, style_weights)['own']
-
     def _pass(self, photo, style_weights, statistics=None):
-        H, W = photo.shape[:2]
-        return self._outputs(photo, style_weights, statistics)['pictures'][0, :H, :W].clip(0, 255)
-
-    def _outputs(self, photo, style_weights, statistics=None):
-        return self._computed(
-            self._run, photos=self._extended(photo), style_weights=np.float32(style_weights)[None],
-            statistics=self._no_statistics if statistics is None else statistics,
-            given=np.float32(statistics is not None))
+        """statistics: means and variances of the instance norms, [1, S]."""
+        return self._painted(photo.shape, statistics, photos=self._extended(photo),
+                             style_weights=np.float32(style_weights)[None])
 
     @staticmethod
     def described(style_weights):

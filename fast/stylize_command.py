@@ -13,8 +13,8 @@ from engine.messages import UserError, one_line
 from fast import any_rendering, applying, mixtures, models, rendering, tiling
 
 MANY, ANY = 'many', models.ANY  # that ship: of some styles, and of any
-STYLE = dict(metavar='NAME|IMAGE', help='a style of the model, or a painting; or a mixture: starry_night:0.6,woodcut:0.4 '
-             'or a.jpg:3,b.jpg')
+STYLE = dict(metavar='NAME|IMAGE', help='a style of the model, or a painting; or a mixture: '
+             'starry_night:0.6,woodcut:0.4, a.jpg:3,b.jpg')
 SCALES = 0.1, 2  # of a painting's sides; with more the painting would take more memory than the photo
 
 
@@ -39,9 +39,9 @@ def add_renderer_flags(parser):
     """Give `parser` the flags that `renderer_of` takes, --style apart."""
     parser.add_argument('--model', metavar='NAME', help='of models/, or the path of a model\'s folder (default: '
                         f'{ANY} for paintings, {MANY} for styles by name)')
-    parser.add_argument('--style-scale', type=parsing.number(*SCALES), metavar='X', help='of paintings: less than 1 for '
-                        'finer strokes, more for bolder ones (default: 1)')
-    parser.add_argument('--mask', type=Path, metavar='IMAGE', help='of the photo\'s shape: the first painting goes '
+    parser.add_argument('--style-scale', type=parsing.number(*SCALES), metavar='X', help='of paintings: less '
+                        'than 1 for finer strokes, more for bolder ones (default: 1)')
+    parser.add_argument('--mask', type=Path, metavar='IMAGE', help='of the photo\'s shape: the first style goes '
                         'where it is white; where black the second, or the photo stays; greys mix')
     parser.add_argument('--strength', type=parsing.number(0, 1), default=1., metavar='X',
                         help='from 0, the photo, to 1, the picture (default: %(default)g)')
@@ -78,8 +78,12 @@ def how(args, folder):
     kind = _kind(folder)
     if args.tile is not None and args.tile < kind.least_tile():
         raise UserError(f'--tile {args.tile}: must be from {kind.least_tile()} to {tiling.LARGEST} with {folder.name}')
-    style = _of_any(args, folder) if kind is any_rendering.AnyModel else _of_many(args, folder)
-    return dict(style=style, tile=args.tile, strength=args.strength, keep_colors=args.keep_colors)
+    if kind is rendering.Model and args.style_scale is not None:
+        raise UserError(f'--style-scale: is for paintings, and {folder.name} has styles of its own')
+    styles = (_of_any if kind is any_rendering.AnyModel else _of_many)(args, folder)
+    mask = args.mask and utils.read_image(args.mask).mean(axis=-1) / 255
+    return dict(zip(('style', 'other'), styles), tile=args.tile, strength=args.strength, keep_colors=args.keep_colors,
+                mask=mask)
 
 
 def _kind(folder):
@@ -89,23 +93,29 @@ def _kind(folder):
 
 
 def _of_many(args, folder):
-    for flag, value in (('--mask', args.mask), ('--style-scale', args.style_scale)):
-        if value is not None:
-            raise UserError(f'{flag}: is for paintings, and {folder.name} has styles of its own')
-    styles = list(models.about(folder, models.LITE)['styles'])
-    return None if args.style is None else rendering.style_weights(args.style, styles)
+    """The styles of the flags, of those that a model has: one, or with a mask two; None on a sheet of all."""
+    known = list(models.about(folder, models.LITE)['styles'])
+    return [None] if args.style is None else [rendering.style_weights(text, known) for text in _regions(args)]
 
 
 def _of_any(args, folder):
+    """The styles of the flags, of paintings: one, or with a mask two."""
     if args.style is None:
         raise UserError(f'--sheet: {folder.name} has no styles of its own; name paintings by --style')
-    paths, weights = zip(*mixtures.weighted(args.style))
-    if args.mask:
-        masks.check_styles(len(paths))
-        if len(set(weights)) > 1:
-            raise UserError(f'--style {args.style}: weights do nothing with --mask')
-    mask = args.mask and utils.read_image(args.mask).mean(axis=-1) / 255
-    return any_rendering.Style(list(map(utils.read_image, paths)), weights, args.style_scale or 1., mask)
+    parts = [zip(*mixtures.weighted(text)) for text in _regions(args)]
+    return [any_rendering.Style(list(map(utils.read_image, paths)), weights, args.style_scale or 1.)
+            for paths, weights in parts]
+
+
+def _regions(args):
+    """The texts of the styles: --style, or with a mask its one or two parts, where it is white and where black."""
+    if args.mask is None:
+        return [args.style]
+    names, weights = zip(*mixtures.weighted(args.style))
+    masks.check_styles(len(names))
+    if len(set(weights)) > 1:
+        raise UserError(f'--style {args.style}: weights do nothing with --mask')
+    return names
 
 
 def _shard(text):

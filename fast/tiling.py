@@ -56,34 +56,42 @@ class Tiled:
         tile = tile or self.tile
         statistics = None
         if max(photo.shape[:2]) > min(WHOLE, tile):
-            statistics = self._statistics(reduced(photo, WHOLE), style)
+            _, statistics = self._pass(reduced(photo, WHOLE), style)
         if max(photo.shape[:2]) <= tile:
-            return self._pass(photo, style, statistics)
-        picture = np.zeros([*photo.shape[:2], 3], np.float32)
+            return self._pass(photo, style, statistics)[0]
+        picture = np.zeros_like(photo)
         rows, columns = (spans(length, tile, self.overlap(), self.stride) for length in photo.shape[:2])
         for y, vertical in rows:
             for x, horizontal in columns:
-                part = self._pass(photo[y, x], style, statistics)
+                part, _ = self._pass(photo[y, x], style, statistics)
                 part *= vertical[:, None, None] * horizontal[:, None]
                 picture[y, x] += part
         return picture
 
     def _load(self, interpreter):
-        """Keep what is needed of an interpreter. Raises ValueError or KeyError for a file of another network."""
-        raise NotImplementedError
-
-    def _statistics(self, photo, style):
-        """Those of a photo, which `_pass` takes."""
+        """Set `_paint`, the signature that gives pictures, and what else is needed of an interpreter. Raises ValueError or KeyError for a file of another network."""
         raise NotImplementedError
 
     def _pass(self, photo, style, statistics=None):
-        """The picture of a photo, with the given statistics or its own."""
+        """The picture of a photo, with the given statistics or its own; and these."""
         raise NotImplementedError
 
     def _extended(self, photo):
         """A photo reflected down and right to multiples of the stride, at least LEAST, as a batch of one."""
         below, right = (max(LEAST, -(-length // self.stride) * self.stride) - length for length in photo.shape[:2])
         return np.pad(photo, [(0, below), (0, right), (0, 0)], 'reflect')[None]
+
+    def _painted(self, shape, statistics, **inputs):
+        """The picture, of this shape, that `_paint` gives, with given statistics of its instance norms or its own.
+
+        And these, [1, S].
+        """
+        if statistics is None:
+            given, statistics = 0, np.zeros(self._paint.get_input_details()['statistics']['shape'])
+        else:
+            given = 1
+        result = self._computed(self._paint, statistics=np.float32(statistics), given=np.float32(given), **inputs)
+        return result['pictures'][0, :shape[0], :shape[1]].clip(0, 255), result['own']
 
     def _computed(self, run, **inputs):
         """What a signature of the file gives: name -> array."""
