@@ -53,6 +53,11 @@ def file_hash(path):
     return digest.hexdigest()
 
 
+def array_hash(array):
+    """SHA-256 of an array's numbers as float32, as hexadecimal text."""
+    return hashlib.sha256(np.float32(array).tobytes()).hexdigest()
+
+
 def images_below(folder, left_out):
     """The paths of all images below a folder, known by their SUFFIXES, without those in `left_out`, a folder in it.
 

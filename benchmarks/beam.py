@@ -18,7 +18,7 @@ import iteration  # it puts the project on the path
 
 import utils
 from engine import shipped
-from fast import rendering
+from fast import tiling
 
 SIDE = 512
 COPIES = 5
@@ -53,7 +53,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         names = sorted(path for path in (shipped.ROOT / 'content').iterdir() if path.suffix in utils.SUFFIXES)
         for i, path in enumerate(names * COPIES):
-            photo = rendering.reduced(utils.read_image(path), SIDE)
+            photo = tiling.reduced(utils.read_image(path), SIDE)
             for part in ['all', 'few'] if i < FEW else ['all']:
                 utils.save_image(Path(folder, part, f'{i}.jpg'), photo)
         measured = {(name, part): [] for name in COMMANDS for part in ('few', 'all')}

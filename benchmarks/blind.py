@@ -19,7 +19,7 @@ import numpy as np
 import utils
 from engine import messages, shipped
 from engine.messages import UserError
-from fast import models, rendering
+from fast import models, rendering, tiling
 
 STYLES = {'starry_night': 19, 'great_wave': 24, 'auvers': 13}  # ours -> theirs
 PHOTOS = ('astronaut.png', 'chelsea.png', 'coffee.png', 'lemurs.jpg', 'macaw.jpg', 'mariachi.jpg',
@@ -37,7 +37,7 @@ def pictures():
     for style, theirs in STYLES.items():
         weights = rendering.style_weights(style, model.styles)
         for name in PHOTOS:
-            photo = rendering.reduced(utils.read_image(shipped.ROOT / 'content' / name), SIDE)
+            photo = tiling.reduced(utils.read_image(shipped.ROOT / 'content' / name), SIDE)
             pixels = utils.to_uint8(photo.copy())
             yield pixels, {OURS: utils.to_uint8(model(photo, weights)),
                            THEIRS: np.asarray(other.stylize(pixels, theirs))}
@@ -51,7 +51,7 @@ def make(seed):
         key.append(names)
         row = np.full((SHOWN, 3 * (SHOWN + GAP), 3), 255, np.uint8)
         for i, image in enumerate((photo, *(by_name[name] for name in names))):
-            image = utils.to_uint8(rendering.reduced(np.float32(image), SHOWN))
+            image = utils.to_uint8(tiling.reduced(np.float32(image), SHOWN))
             row[:image.shape[0], i * (SHOWN + GAP):i * (SHOWN + GAP) + image.shape[1]] = image
         rows.append(row)
     for i, style in enumerate(STYLES):

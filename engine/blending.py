@@ -9,17 +9,16 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 import utils
+from engine import masks
 from engine.colors import LUMINANCE
 from engine.features import held
 from engine.messages import UserError
 
-ASPECT = 0.01  # share by which a mask's width : height may differ from the content's: they are rounded
-
 
 def checked(styles, weights, mask):
     """The weights of some styles, adding up to 1; None for equal ones. Raises `UserError` for what does nothing."""
-    if mask and len(styles) > 2:
-        raise UserError(f'--mask is for one style or two, and there are {len(styles)}')
+    if mask:
+        masks.check_styles(len(styles))
     if weights is None:
         return [1 / len(styles) for _ in styles]
     if mask or len(styles) < 2:
@@ -37,9 +36,7 @@ def read_mask(path, content_path, width, height):
 
     Raises `UserError` for one of another shape than the content's.
     """
-    (w, h), (W, H) = utils.image_size(path), utils.image_size(content_path)
-    if abs(w * H / (h * W) - 1) > max(ASPECT, 1 / min(w, h, W, H)):
-        raise UserError(f'--mask {path}: {w}×{h} has another shape than {content_path}, {W}×{H}; cut it to that')
+    masks.check_shape(f'--mask {path}', utils.image_size(path), content_path, utils.image_size(content_path))
     return utils.get_resized_image(path, width, height)[0].mean(axis=-1) / 255
 
 

@@ -11,8 +11,9 @@ import numpy as np
 from tqdm import tqdm
 
 import utils
+from engine import masks
 from engine.messages import UserError
-from fast import rendering, video
+from fast import rendering, tiling, video
 
 WRITTEN = ('.gif', '.jpeg', '.jpg', '.png')  # a picture of another kind is written as PNG
 PIPE = Path('-')  # standard input or output
@@ -119,19 +120,28 @@ def _stream(stream, name):
 
 
 class Renderer:
-    """How photos become pictures: a `rendering.Model`, its style weights, and what is made of the pictures."""
+    """How photos become pictures: a `tiling.Tiled` model, a style of its, and what is made of the pictures."""
 
-    def __init__(self, model, style_weights, tile=rendering.TILE, strength=1., keep_colors=False, steady=0.):
-        """strength: share of the picture, the rest is the photo; keep_colors: take light and shade alone.
+    def __init__(self, model, style, tile=None, strength=1., keep_colors=False, steady=0., mask=None, other=None):
+        """tile: None for the model's; strength: share of the picture, the rest is the photo.
 
-        steady: of clips and animations, see `video.Steady`
+        keep_colors: take light and shade alone; steady: of clips and animations, see `video.Steady`
+        mask: [H, W], of the photos' shape; where it is 0 and not 1 the picture is in the style `other`, None for the
+        photo
         """
-        self.model, self.style_weights, self.tile = model, style_weights, tile
+        self.model, self.style, self.tile = model, style, tile or model.tile
+        self.mask, self.other = mask, other
         self.strength, self.keep_colors, self.steady = strength, keep_colors, steady
 
     def picture(self, photo):
-        """Of a photo [H, W, 3], float32 of 0-255, the picture, likewise."""
-        picture = self.model(photo, self.style_weights, self.tile)
+        """Of a photo [H, W, 3], float32 of 0-255, the picture, likewise. Raises `UserError` for a mask of another shape.
+        """
+        picture = self.model(photo, self.style, self.tile)
+        if self.mask is not None:
+            H, W = photo.shape[:2]
+            masks.check_shape('--mask', self.mask.shape[::-1], 'the photo', (W, H))
+            other = photo if self.other is None else self.model(photo, self.other, self.tile)
+            picture = rendering.mixed(other, picture, tiling.resized(self.mask[..., None], H, W), False)
         return rendering.mixed(photo, picture, self.strength, self.keep_colors)
 
     def pictures(self, photos):
@@ -169,15 +179,17 @@ class Renderer:
 
     def settings(self):
         """What a picture depends on beside its photo, for JSON; the tile makes no difference but rounding."""
-        return dict(model=self.model.about['files'], style_weights=[float(weight) for weight in self.style_weights],
-                    strength=self.strength, keep_colors=self.keep_colors, steady=self.steady)
+        other = self.other if self.other is None else self.model.described(self.other)
+        return dict(model=self.model.about['files'], **self.model.described(self.style), strength=self.strength,
+                    keep_colors=self.keep_colors, steady=self.steady, other=other,
+                    mask=None if self.mask is None else utils.array_hash(self.mask))
 
 
 def sheet(renderer, photo):
     """The photo, then its picture in every style of the model, row by row, [H, W, 3]."""
     styles = len(renderer.model.styles)
     pictures = [photo]
-    for renderer.style_weights in np.eye(styles, dtype=np.float32):
+    for renderer.style in np.eye(styles, dtype=np.float32):
         pictures.append(renderer.picture(photo))
     columns = int(np.ceil(len(pictures) ** 0.5))
     pictures += [np.full_like(photo, 255)] * (-len(pictures) % columns)

@@ -12,7 +12,7 @@ logging.disable(logging.NOTSET)
 
 from engine import messages
 from engine.messages import UserError
-from fast import pipeline, remote, stylize_command
+from fast import mixtures, pipeline, remote, stylize_command
 
 # whose job server knows flags that Beam's own parser does not
 WITH_JOB_SERVER = 'FlinkRunner', 'PortableRunner', 'SparkRunner'
@@ -43,7 +43,7 @@ def run(args, beam_flags):
                 raise UserError(f'--input {glob}: no such files')
     failed = pipeline.failures(out, args)
     with _reaching(out):
-        remote.claim(FileSystems, out, stylize_command.in_names(args.style), settings)
+        remote.claim(FileSystems, out, mixtures.in_names(args.style), settings)
         if FileSystems.exists(failed):  # of a run before
             FileSystems.delete([failed])
     pipeline.build(job, globs, out, args)

@@ -44,12 +44,45 @@ def write(folder, parameters, about):
     parameters: name -> array
     about: what model.json says beside the files' hashes; its 'styles' and 'base' are those of `TransformNet`
     """
+    def network(*inputs):
+        return TransformNet(len(about['styles']), about['base'], parameters=parameters)(*inputs)
+
+    def whole():
+        """`photos` [B, H, W, 3] of any size, `style_weights` [B or 1, styles] -> `pictures`."""
+        photos = tf.placeholder(tf.float32, [None, None, None, 3], name='photos')
+        style_weights = tf.placeholder(tf.float32, [None, len(about['styles'])], name='style_weights')
+        _, H, W, _ = tf.unstack(tf.shape(photos))
+        pictures, _ = network(extended(photos), style_weights)
+        return {'serving_default': ({'photos': photos, 'style_weights': style_weights},
+                                    {'pictures': tf.clip_by_value(pictures[:, :H, :W], 0, 255)})}
+
+    def lite():
+        """One photo, extended; statistics if it is part of a larger one."""
+        statistics = [2 * array.shape[1] for name, array in parameters.items() if name.endswith('gamma')]
+        inputs = {'photos': tf.placeholder(tf.float32, [1, None, None, 3]),
+                  'style_weights': tf.placeholder(tf.float32, [1, len(about['styles'])]),
+                  'statistics': tf.placeholder(tf.float32, [1, sum(statistics)]),
+                  'given': tf.placeholder(tf.float32, [])}
+        pictures, own = network(*inputs.values())
+        return {'serving_default': (inputs, {'pictures': pictures, 'own': own})}
+    write_model(folder, about, whole, lite)
+
+
+def write_model(folder, about, whole, lite):
+    """Write a model's folder: its SavedModel, its LiteRT file and model.json, `about` and their hashes.
+
+    whole, lite: build the graph of the one and of the other; return its signatures, name -> (inputs, outputs), each
+    name -> tensor
+    """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix='.part-', dir=folder.parent))
     try:
-        contents = {models.SAVED_MODEL: _saved_model(temporary / 'whole', parameters, about),
-                    models.LITE: _lite(temporary / 'lite', parameters, about)}
+        _export(temporary / 'whole', whole)
+        contents = {models.SAVED_MODEL: (temporary / 'whole' / models.SAVED_MODEL).read_bytes()}
+        keys = _export(temporary / 'lite', lite)
+        with futures.ThreadPoolExecutor(1) as thread:  # which is in no graph: there the converter leaves signatures out
+            contents[models.LITE] = thread.submit(_converted, temporary / 'lite', keys).result()
     finally:
         shutil.rmtree(temporary)
     for name, content in contents.items():
@@ -60,62 +93,48 @@ def write(folder, parameters, about):
         part.write_text(json.dumps(about | {'files': hashes}, indent=1) + '\n')
 
 
-def _saved_model(folder, parameters, about):
-    """The bytes of a SavedModel: `photos` [B, H, W, 3] of any size, `style_weights` [B or 1, styles] -> `pictures`."""
+def _export(folder, build):
+    """Write a SavedModel; return the names of its signatures."""
     with tf.Graph().as_default(), tf.Session() as sess:
-        photos = tf.placeholder(tf.float32, [None, None, None, 3], name='photos')
-        style_weights = tf.placeholder(tf.float32, [None, len(about['styles'])], name='style_weights')
-        _, H, W, _ = tf.unstack(tf.shape(photos))
-        network = TransformNet(len(about['styles']), about['base'], parameters=parameters)
-        pictures, _ = network(extended(photos), style_weights)
-        _export(sess, folder, {'photos': photos, 'style_weights': style_weights},
-                {'pictures': tf.clip_by_value(pictures[:, :H, :W], 0, 255)})
-    return (folder / models.SAVED_MODEL).read_bytes()
+        signatures = build()
+        builder = tf.saved_model.Builder(str(folder))
+        builder.add_meta_graph_and_variables(sess, [tf.saved_model.SERVING], {
+            name: tf.saved_model.predict_signature_def(*tensors) for name, tensors in signatures.items()})
+        builder.save()
+    return list(signatures)
 
 
-def _lite(folder, parameters, about):
-    """The bytes of a LiteRT file, weights in float16: one photo, extended; statistics if it is part of a larger one."""
-    with tf.Graph().as_default(), tf.Session() as sess:
-        statistics = [2 * array.shape[1] for name, array in parameters.items() if name.endswith('gamma')]
-        inputs = {'photos': tf.placeholder(tf.float32, [1, None, None, 3]),
-                  'style_weights': tf.placeholder(tf.float32, [1, len(about['styles'])]),
-                  'statistics': tf.placeholder(tf.float32, [1, sum(statistics)]),
-                  'given': tf.placeholder(tf.float32, [])}
-        network = TransformNet(len(about['styles']), about['base'], parameters=parameters)
-        pictures, own = network(*inputs.values())
-        _export(sess, folder, inputs, {'pictures': pictures, 'own': own})
-    with futures.ThreadPoolExecutor(1) as thread:  # which is in no graph: there the converter leaves signatures out
-        return thread.submit(_converted, folder).result()
-
-
-def _converted(folder):
-    converter = tensorflow.lite.TFLiteConverter.from_saved_model(str(folder))
+def _converted(folder, keys):
+    """The bytes of a LiteRT file, weights in float16, of a SavedModel with the signatures `keys`."""
+    converter = tensorflow.lite.TFLiteConverter.from_saved_model(str(folder), keys)
     converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
     converter.target_spec.supported_types = [tensorflow.float16]
     return converter.convert()
 
 
-def _export(sess, folder, inputs, outputs):
-    builder = tf.saved_model.Builder(str(folder))
-    builder.add_meta_graph_and_variables(sess, [tf.saved_model.SERVING], {
-        'serving_default': tf.saved_model.predict_signature_def(inputs, outputs)})
-    builder.save()
-
-
 def read(folder):
     """The `Trained` network in a model's folder. Raises `UserError` for a folder that is no model, or is damaged."""
+    about, parameters = read_model(folder, PARAMETER)
+    if about['styles'] == models.ANY:
+        raise UserError(f'{folder}: takes any painting and has no styles of its own; name a model that has')
+    if len(parameters.get('conv1/gamma', ())) != len(about['styles']):
+        raise UserError(f'{folder}: not a whole model (another number of styles); train it again, or take another')
+    return Trained(parameters, about['styles'], about['files'][models.SAVED_MODEL])
+
+
+def read_model(folder, parameter):
+    """What a model's model.json says, and its constants whose names match `parameter`: name -> array.
+
+    Raises `UserError` for a folder that is no model, or is damaged.
+    """
     about = models.about(folder, models.SAVED_MODEL)
     try:
         with tf.Graph().as_default() as graph, tf.Session() as sess:
             tf.saved_model.load(sess, [tf.saved_model.SERVING], str(folder))
-            constants = {op.name: op.outputs[0] for op in graph.get_operations()
-                         if op.type == 'Const' and re.fullmatch(PARAMETER, op.name)}
-            trained = Trained(sess.run(constants), about['styles'], about['files'][models.SAVED_MODEL])
-        if len(trained.parameters['conv1/gamma']) != len(trained.styles):
-            raise ValueError('another number of styles')
+            return about, sess.run({op.name: op.outputs[0] for op in graph.get_operations()
+                                    if op.type == 'Const' and re.fullmatch(parameter, op.name)})
     except (OSError, ValueError, KeyError, RuntimeError, tf.errors.OpError) as error:
         raise UserError(f'{folder}: not a whole model ({error}); train it again, or take another') from error
-    return trained
 
 
 def check_free(folder, run, steps):

@@ -8,6 +8,7 @@ from engine import shipped
 from engine.messages import UserError
 
 SAVED_MODEL, LITE, ABOUT = 'saved_model.pb', 'model.tflite', 'model.json'
+ANY = 'any'  # in place of styles in model.json: it takes any painting; the name of the one that ships
 # photos are extended to multiples of the stride of the smallest maps; of fewer pixels these have nothing to reflect
 STRIDE, LEAST = 4, 16
 
@@ -28,7 +29,7 @@ def about(folder, file):
         about = json.loads((folder / ABOUT).read_text())
         if utils.file_hash(folder / file) != about['files'][file]:
             raise ValueError(f'{file} is not the file that {ABOUT} describes')
-        if not (about['styles'] and all(isinstance(name, str) for name in about['styles'])):
+        if about['styles'] != ANY and not (about['styles'] and all(isinstance(name, str) for name in about['styles'])):
             raise ValueError(f'{ABOUT} names no styles')
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f'{folder}: not a whole model ({error}); train it again, or take another') from error

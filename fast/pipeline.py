@@ -1,6 +1,5 @@
 """The Apache Beam pipeline: photos of globs, named, spread over the workers, stylised; the bad ones in a list."""
 
-import argparse
 import errno
 import tempfile
 from pathlib import Path
@@ -11,7 +10,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.utils.shared import Shared
 
 from engine import messages
-from fast import models, remote, stylize_command
+from fast import mixtures, models, remote, stylize_command
 
 OUTCOMES = MADE, THERE, FAILED = 'made', 'already there', 'failed'  # of a photo; also the names of the metrics
 
@@ -34,18 +33,20 @@ def build(pipeline, globs, out, args):
 
 def failures(out, args):
     """The path of the list of photos that could not be stylised: path, tab, reason."""
-    return f'{out}/{stylize_command.in_names(args.style)}-failed.txt'
+    return f'{out}/{mixtures.in_names(args.style)}-failed.txt'
 
 
 class Stylise(beam.DoFn):
     """From all photos of a key, pairs (path, place), to lines about those that could not be stylised.
 
-    The model travels with it: a worker needs the project's code, and none of the files of who began the pipeline.
+    Model and paintings travel with it: a worker needs the project's code, and none of the files of who began the
+    pipeline.
     """
 
     def __init__(self, args, out):
-        folder = models.find(args.model)
-        self.args, self.out, self.name = args, out, stylize_command.in_names(args.style)
+        folder = stylize_command.folder_of(args)
+        self.threads, self.how = args.threads, stylize_command.how(args, folder)
+        self.out, self.name = out, mixtures.in_names(args.style)
         self.model = {file: (folder / file).read_bytes() for file in (models.ABOUT, models.LITE)}
         self.shared = Shared()
         self.counts = {outcome: Metrics.counter('stylise', outcome) for outcome in OUTCOMES}
@@ -58,7 +59,7 @@ class Stylise(beam.DoFn):
         with tempfile.TemporaryDirectory() as folder:
             for file, content in self.model.items():
                 Path(folder, file).write_bytes(content)
-            return stylize_command.renderer_of(argparse.Namespace(**vars(self.args) | {'model': folder}))
+            return stylize_command.renderer(Path(folder), self.threads, self.how)
 
     def process(self, group):
         """Yield lines: path, tab, reason."""

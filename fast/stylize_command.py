@@ -8,12 +8,14 @@ import time
 from pathlib import Path
 
 import utils
-from engine import parsing
+from engine import masks, parsing
 from engine.messages import UserError, one_line
-from fast import applying, models, rendering
+from fast import any_rendering, applying, mixtures, models, rendering, tiling
 
-MODEL = 'many'  # that ships
-STYLE = dict(metavar='NAME', help='one of the model\'s, or a mixture: starry_night:0.6,woodcut:0.4')
+MANY, ANY = 'many', models.ANY  # that ship: of some styles, and of any
+STYLE = dict(metavar='NAME|IMAGE', help='a style of the model, or a painting; or a mixture: '
+             'starry_night:0.6,woodcut:0.4, a.jpg:3,b.jpg')
+SCALES = 0.1, 2  # of a painting's sides; with more the painting would take more memory than the photo
 
 
 def add_flags(parser):
@@ -35,29 +37,85 @@ def add_flags(parser):
 
 def add_renderer_flags(parser):
     """Give `parser` the flags that `renderer_of` takes, --style apart."""
-    parser.add_argument('--model', default=MODEL, metavar='NAME',
-                        help='of models/, or the path of a model\'s folder (default: %(default)s)')
+    parser.add_argument('--model', metavar='NAME', help='of models/, or the path of a model\'s folder (default: '
+                        f'{ANY} for paintings, {MANY} for styles by name)')
+    parser.add_argument('--style-scale', type=parsing.number(*SCALES), metavar='X', help='of paintings: less '
+                        'than 1 for finer strokes, more for bolder ones (default: 1)')
+    parser.add_argument('--mask', type=Path, metavar='IMAGE', help='of the photo\'s shape: the first style goes '
+                        'where it is white; where black the second, or the photo stays; greys mix')
     parser.add_argument('--strength', type=parsing.number(0, 1), default=1., metavar='X',
                         help='from 0, the photo, to 1, the picture (default: %(default)g)')
     parser.add_argument('--keep-colors', action='store_true',
                         help='take the picture\'s light and shade, the photo\'s colours')
-    parser.add_argument('--tile', type=parsing.whole_number(*rendering.TILES), default=rendering.TILE, metavar='W',
+    parser.add_argument('--tile', type=parsing.whole_number(1, tiling.LARGEST), metavar='W',
                         help='photos of more pixels than this either way go through in parts; larger ones are a '
-                        'little faster and take more memory (default: %(default)s)')
+                        f'little faster and take more memory (default: {rendering.Model.tile}, of paintings '
+                        f'{any_rendering.AnyModel.tile})')
     parser.add_argument('--threads', type=parsing.whole_number(0, 1024), default=0, metavar='N',
                         help='threads to compute with, 0 to 1024; 0 is one a core (default: %(default)s)')
 
 
 def renderer_of(args):
     """The `applying.Renderer` of the flags; of every style on a sheet where --style is left out."""
-    model = rendering.Model(models.find(args.model), args.threads)
-    weights = None if args.style is None else rendering.style_weights(args.style, model.styles)
-    return applying.Renderer(model, weights, args.tile, args.strength, args.keep_colors)
+    return renderer(folder := folder_of(args), args.threads, how(args, folder))
 
 
-def in_names(style):
-    """A style or mixture as it is in the names of pictures."""
-    return style.replace(',', '+').replace(':', '')
+def renderer(folder, threads, how):
+    """The `applying.Renderer` of a model's folder, by what `how` gives."""
+    return applying.Renderer(_kind(folder)(folder, threads), **how)
+
+
+def folder_of(args):
+    """The folder of the model of the flags. Raises `UserError` where there is none."""
+    return models.find(args.model or (ANY if args.style is not None and mixtures.of_paintings(args.style) else MANY))
+
+
+def how(args, folder):
+    """What a `applying.Renderer` takes beside the model in `folder`, by the flags; it can be sent to other processes.
+
+    Raises `UserError` for a style that the model does not have, a painting that cannot be read, flags that do nothing.
+    """
+    kind = _kind(folder)
+    if args.tile is not None and args.tile < kind.least_tile():
+        raise UserError(f'--tile {args.tile}: must be from {kind.least_tile()} to {tiling.LARGEST} with {folder.name}')
+    if kind is rendering.Model and args.style_scale is not None:
+        raise UserError(f'--style-scale: is for paintings, and {folder.name} has styles of its own')
+    styles = (_of_any if kind is any_rendering.AnyModel else _of_many)(args, folder)
+    mask = args.mask and utils.read_image(args.mask).mean(axis=-1) / 255
+    return dict(zip(('style', 'other'), styles), tile=args.tile, strength=args.strength, keep_colors=args.keep_colors,
+                mask=mask)
+
+
+def _kind(folder):
+    """The class of the model in a folder."""
+    of_any = models.about(folder, models.LITE)['styles'] == models.ANY
+    return any_rendering.AnyModel if of_any else rendering.Model
+
+
+def _of_many(args, folder):
+    """The styles of the flags, of those that a model has: one, or with a mask two; None on a sheet of all."""
+    known = list(models.about(folder, models.LITE)['styles'])
+    return [None] if args.style is None else [rendering.style_weights(text, known) for text in _regions(args)]
+
+
+def _of_any(args, folder):
+    """The styles of the flags, of paintings: one, or with a mask two."""
+    if args.style is None:
+        raise UserError(f'--sheet: {folder.name} has no styles of its own; name paintings by --style')
+    parts = [zip(*mixtures.weighted(text)) for text in _regions(args)]
+    return [any_rendering.Style(list(map(utils.read_image, paths)), weights, args.style_scale or 1.)
+            for paths, weights in parts]
+
+
+def _regions(args):
+    """The texts of the styles: --style, or with a mask its one or two parts, where it is white and where black."""
+    if args.mask is None:
+        return [args.style]
+    names, weights = zip(*mixtures.weighted(args.style))
+    masks.check_styles(len(names))
+    if len(set(weights)) > 1:
+        raise UserError(f'--style {args.style}: weights do nothing with --mask')
+    return names
 
 
 def _shard(text):
@@ -73,7 +131,7 @@ def run(args):
     renderer.steady = args.steady
     out = args.out or (applying.PIPE if args.photos == [applying.PIPE] else Path('outputs'))
     shard, shards = args.shard
-    name = 'sheet' if args.sheet else in_names(args.style)
+    name = 'sheet' if args.sheet else mixtures.in_names(args.style)
     tasks = applying.destinations(args.photos, out, name)[shard - 1::shards]
     log, failed = sys.stderr if out == applying.PIPE else sys.stdout, 0
     if not tasks:
@@ -98,6 +156,6 @@ def run(args):
 
 def _sheet(renderer, source, target):
     """Write the photo in all styles, none larger than a tile; return their names."""
-    photo = rendering.reduced(utils.read_image(source), rendering.SHEET_SIDE)
+    photo = tiling.reduced(utils.read_image(source), rendering.SHEET_SIDE)
     utils.save_image(target, applying.sheet(renderer, photo))
     return ', '.join(['the photo', *renderer.model.styles])

@@ -10,8 +10,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import load_vgg
-from fast import exporting
-from made import he_weights, random_parameters
+from fast import any_exporting, exporting
+from made import he_weights, random_any, random_parameters
 from style_transfer import StyleTransfer
 
 tf.Session().close()  # the first one of a process sets the threads of all, and with them the last bits of sums
@@ -21,6 +21,14 @@ def model_folder(tmp_path_factory):
     """The path of a model of three styles, 'a', 'b' and 'c', with random parameters."""
     folder = tmp_path_factory.mktemp('models') / 'random'
     exporting.write(folder, random_parameters(), {'styles': dict.fromkeys('abc', 'a hash'), 'base': 4, 'steps': 7})
+    return folder
+
+
+@pytest.fixture(scope='session')
+def any_folder(tmp_path_factory):
+    """The path of a model that takes any painting, with random parameters."""
+    folder = tmp_path_factory.mktemp('any') / 'any'
+    any_exporting.write(folder, *random_any(), {'steps': 7})
     return folder
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 import load_vgg
+from fast.any_network import AnyNet
 from fast.network import TransformNet
 
 WIDTHS = {1: 4, 2: 5, 3: 6, 4: 7, 5: 8}  # channels of the tiny VGG's five blocks, all different
@@ -26,9 +27,34 @@ def he_weights(widths=WIDTHS, seed=0, last='conv5_4'):
 
 def random_parameters(styles=3, base=4, seed=0):
     """Of a `TransformNet`: name -> array, every one away from its first value."""
-    with tf.Graph().as_default(), tf.Session() as sess:
+    def build():
         network = TransformNet(styles, base, seed)
         network(tf.zeros([1, 16, 16, 3]), tf.zeros([1, styles]))
+        return network
+    return _away_from_first_values(build, seed)
+
+
+def random_any(seed=0, entries=3):
+    """Encoder and decoder of an `AnyNet` with a narrow encoder: name -> array each."""
+    rng = np.random.default_rng(seed)
+    convolutions = he_weights(seed=seed, last='conv4_1').convolutions
+    encoder = {f'{name}/{kind}': value / 4 if kind == 'biases' else value for name, pair in convolutions.items()
+               for kind, value in zip(('weights', 'biases'), pair)}
+    D = 2 * (3 + WIDTHS[3] + WIDTHS[4])
+    encoder |= {'code/mean': rng.normal(0, 0.3, D).astype(np.float32),
+                'code/components': rng.normal(0, D ** -0.5, (D, entries)).astype(np.float32)}
+
+    def build():
+        network = AnyNet(encoder, seed=seed)
+        network.decode(network.encode(tf.zeros([1, 16, 16, 3])), tf.zeros([1, D]))
+        return network
+    return encoder, _away_from_first_values(build, seed)
+
+
+def _away_from_first_values(build, seed):
+    """The parameters of the network that `build` gives, every one away from its first value: name -> array."""
+    with tf.Graph().as_default(), tf.Session() as sess:
+        network = build()
         sess.run(tf.global_variables_initializer())
         parameters = sess.run(network.parameters)
     rng = np.random.default_rng(seed)

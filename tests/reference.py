@@ -4,7 +4,6 @@ import numpy as np
 import scipy.linalg
 import scipy.interpolate
 import scipy.ndimage
-import scipy.signal
 
 
 def vgg(image, weights, pooling='avg', padding='constant'):
@@ -21,8 +20,13 @@ def vgg(image, weights, pooling='avg', padding='constant'):
 
 def convolve(x, W, padding='constant'):
     """Cross-correlation of [H, W, in], padded as `np.pad` has it, with filters [3, 3, in, out], as networks have it."""
-    padded = np.pad(x, ((1, 1), (1, 1), (0, 0)), mode=padding)
-    return sum(padded[i:i + x.shape[0], j:j + x.shape[1]] @ W[i, j] for i in range(3) for j in range(3))
+    return correlated(np.pad(x, ((1, 1), (1, 1), (0, 0)), mode=padding), W)
+
+
+def correlated(x, W):
+    """Cross-correlation of [H, W, in], not padded, with filters [k, k, in, out]."""
+    height, width = (length - len(W) + 1 for length in x.shape[:2])
+    return sum(x[i:i + height, j:j + width] @ W[i, j] for i in range(len(W)) for j in range(len(W)))
 
 
 def pool(x, kind):
@@ -132,48 +136,55 @@ STYLE_DISTANCES = {'gram_share': gram_share_distance, 'covariance': covariance_d
                    'wasserstein': wasserstein_distance}
 
 
+def reflected(x, side):
+    """[H, W, C] with `side` more pixels at each edge."""
+    return np.pad(x, ((side, side), (side, side), (0, 0)), mode='reflect')
+
+
+def enlarged(x, factor=2):
+    """[H, W, C] linearly so many times larger; nan beyond the first and last centres."""
+    for axis in (0, 1):
+        length = x.shape[axis]
+        places = (np.arange(factor * length) + 0.5) / factor - 0.5
+        x = scipy.interpolate.interp1d(np.arange(length), x, axis=axis, bounds_error=False, fill_value=np.nan)(places)
+    return x
+
+
+def doubled(x, W, notch=False):
+    """[H, W, in] enlarged, after a notch or not, and correlated with W."""
+    side = W.shape[0] // 2
+    x = reflected(x, 3)
+    if notch:
+        taps = np.float64([-1, 4, 10, 4, -1]) / 16
+        x = scipy.ndimage.correlate(x, np.outer(taps, taps)[..., None])
+    x = enlarged(x)
+    return correlated(x[6 - side:len(x) - 6 + side, 6 - side:x.shape[1] - 6 + side], W)
+
+
+def instance_norm(x, gamma, beta):
+    """Of [H, W, C], with a scale and a shift."""
+    return (x - x.mean(axis=(0, 1))) / np.sqrt(x.var(axis=(0, 1)) + 1e-3) * gamma + beta
+
+
 def transform_net(photo, parameters, style_weights):
     """The picture [H, W, 3] that the transformation network makes of [H, W, 3], 0-255; H, W: multiples of 4.
 
     Blurs, strides and enlargements one after the other, where the network has filters that do them at once.
     """
-    def correlated(x, W):
-        return np.stack([sum(scipy.signal.correlate2d(x[..., i], W[..., i, o], mode='valid')
-                             for i in range(W.shape[2])) for o in range(W.shape[3])], axis=-1)
-
-    def padded(x, side):
-        return np.pad(x, ((side, side), (side, side), (0, 0)), mode='reflect')
-
     def filters(name):
         return np.float64(parameters[f'{name}/weights'])
 
-    def plain(x, name):
-        return correlated(padded(x, filters(name).shape[0] // 2), filters(name))
+    def plain(x, W):
+        return correlated(reflected(x, W.shape[0] // 2), W)
 
-    def halved(x, name):
+    def halved(x, W):
         binomial = np.outer([1, 2, 1], [1, 2, 1]) / 16
-        blurred = scipy.ndimage.correlate(padded(x, filters(name).shape[0] // 2 + 1), binomial[..., None])[1:-1, 1:-1]
-        return correlated(blurred, filters(name))[::2, ::2]
-
-    def doubled(x, name, notch=False):
-        side = filters(name).shape[0] // 2
-        x = padded(x, 3)
-        if notch:
-            taps = np.float64([-1, 4, 10, 4, -1]) / 16
-            x = scipy.ndimage.correlate(x, np.outer(taps, taps)[..., None])
-        for axis in (0, 1):
-            length = x.shape[axis]
-            places = (np.arange(2 * length) + 0.5) / 2 - 0.5
-            x = scipy.interpolate.interp1d(np.arange(length), x, axis=axis, bounds_error=False,
-                                           fill_value=np.nan)(places)
-        x = x[6 - side:len(x) - 6 + side, 6 - side:x.shape[1] - 6 + side]
-        return correlated(x, filters(name))
+        blurred = scipy.ndimage.correlate(reflected(x, W.shape[0] // 2 + 1), binomial[..., None])[1:-1, 1:-1]
+        return correlated(blurred, W)[::2, ::2]
 
     def layer(x, name, convolution=plain):
-        x = convolution(x, name)
-        x = (x - x.mean(axis=(0, 1))) / np.sqrt(x.var(axis=(0, 1)) + 1e-3)
         gamma, beta = (style_weights @ np.float64(parameters[f'{name}/{kind}']) for kind in ('gamma', 'beta'))
-        return x * gamma + beta
+        return instance_norm(convolution(x, filters(name)), gamma, beta)
 
     def relu(x):
         return np.maximum(x, 0)
@@ -183,4 +194,44 @@ def transform_net(photo, parameters, style_weights):
     for i in range(1, 6):
         x = x + layer(relu(layer(x, f'residual{i}_1')), f'residual{i}_2')
     x = relu(layer(x, 'conv3', doubled))
-    return 127.5 + 150 * np.tanh(doubled(x, 'conv4', notch=True) + parameters['conv4/bias'])
+    return 127.5 + 150 * np.tanh(doubled(x, filters('conv4'), notch=True) + parameters['conv4/bias'])
+
+
+def any_encode(photo, encoder):
+    """Colours, conv3_1 and conv4_1 that the network of any style makes of [H, W, 3], 0-255; H, W: multiples of 8."""
+    x = np.float64(photo) / 127.5 - 1
+    maps = {'colors': pool(pool(x, np.mean), np.mean)}
+    for name in (f'conv{place}' for place in ('1_1', '1_2', '2_1', '2_2', '3_1', '3_2', '3_3', '3_4', '4_1')):
+        if name in ('conv2_1', 'conv3_1', 'conv4_1'):
+            x = pool(x, np.mean)
+        x = maps[name] = np.maximum(convolve(x, np.float64(encoder[f'{name}/weights']), 'reflect')
+                                    + encoder[f'{name}/biases'], 0)
+    return [maps[name] for name in ('colors', 'conv3_1', 'conv4_1')]
+
+
+def any_decode(colors, conv3_1, conv4_1, description, encoder, decoder):
+    """The picture of such maps, in the style of a description [D]."""
+    code = ((description - np.float64(encoder['code/mean'])) @ encoder['code/components']).clip(-3, 3)
+    conditions = np.append(code, 1)
+
+    def layer(x, name, convolution=lambda x, W: convolve(x, W, 'reflect')):
+        gamma, beta = (conditions @ np.float64(decoder[f'{name}/{kind}']) for kind in ('gamma', 'beta'))
+        return instance_norm(convolution(x, np.float64(decoder[f'{name}/weights'])), gamma, beta)
+
+    def relu(x):
+        return np.maximum(x, 0)
+
+    def block(x, name):
+        return x + layer(relu(layer(x, f'{name}_1')), f'{name}_2')
+
+    x = relu(layer(conv4_1, 'decoder4'))
+    for i in (1, 2, 3):
+        x = block(x, f'residual4_{i}')
+    x = relu(layer(x, 'up3', doubled))
+    x = relu(layer(np.concatenate([x, conv3_1, colors], axis=2), 'decoder3'))
+    x = block(x, 'residual3_1')
+    x = relu(layer(x, 'up2', doubled))
+    x = relu(layer(x, 'decoder2'))
+    x = doubled(x, np.float64(decoder['decoder0/weights']), notch=True) + decoder['decoder0/bias']
+    large = enlarged(np.pad(colors, ((1, 1), (1, 1), (0, 0)), mode='edge'), 4)[4:-4, 4:-4]
+    return 127.5 + 150 * np.tanh(x + large)

@@ -64,7 +64,7 @@ def photo(path, seed=0):
 
 
 def expected(renderer, pixels):
-    return utils.to_uint8(renderer.model(np.float32(pixels), renderer.style_weights))
+    return utils.to_uint8(renderer.model(np.float32(pixels), renderer.style))
 
 
 def files_below(folder):
@@ -161,7 +161,7 @@ def test_an_output_has_one_strength_a_style(renderer, model_folder, workdir):
     remote.claim(Local(), 'out', 'a', renderer.settings())
     remote.claim(Local(), 'out', 'a', renderer.settings())
     remote.claim(Local(), 'out', 'b', renderer.settings() | {'style_weights': [0, 1, 0]})
-    half = applying.Renderer(renderer.model, renderer.style_weights, strength=0.5)
+    half = applying.Renderer(renderer.model, renderer.style, strength=0.5)
     with pytest.raises(UserError, match='out/a.json: .* made with another strength; name another --output'):
         remote.claim(Local(), 'out', 'a', half.settings())
     assert json.loads(Path('out/a.json').read_text())['strength'] == 1

@@ -14,7 +14,7 @@ import skimage.color
 import utils
 from engine import shipped
 from engine.messages import UserError
-from fast import models, rendering
+from fast import models, rendering, tiling
 
 PHOTO = shipped.ROOT / 'content' / 'astronaut.png'
 FIRST = np.float32([1, 0, 0])
@@ -65,7 +65,7 @@ def test_every_size_comes_back_as_it_went_in(model):
 def test_the_picture_does_not_depend_on_the_tile(model, photo):
     """In rows and columns, of a photo that no tile divides; smaller and larger than what statistics are taken of."""
     for image in (photo[:477, :501], np.tile(photo, (2, 3, 1))[:777, :1101]):
-        pictures = [model(image, FIRST, tile) for tile in (2000, rendering.TILES[0], 411)]
+        pictures = [model(image, FIRST, tile) for tile in (2000, model.least_tile(), 411)]
         assert pictures[0].std() > 5
         # what a sum in another order makes of instance norms
         assert max(np.abs(picture - pictures[0]).max() for picture in pictures) < 0.05
@@ -73,19 +73,20 @@ def test_the_picture_does_not_depend_on_the_tile(model, photo):
 
 def test_a_large_photo_has_the_statistics_of_it_reduced(model, photo, monkeypatch):
     large = photo.repeat(4, axis=0).repeat(4, axis=1)[:, :1600]
-    asked = []
-    whole = model._pass
-    monkeypatch.setattr(model, '_pass', lambda image, *rest: asked.append((image, *rest)) or whole(image, *rest))
+    asked, given = [], []
+    of, whole = model._statistics, model._pass
+    monkeypatch.setattr(model, '_statistics', lambda image, style: asked.append(image) or of(image, style))
+    monkeypatch.setattr(model, '_pass', lambda image, *rest: given.append(rest[-1]) or whole(image, *rest))
     model(large, FIRST, 1024)
-    np.testing.assert_allclose(asked[0][0], large[:, :, :].reshape(1024, 2, 800, 2, 3).mean(axis=(1, 3)), atol=1e-3)
-    _, statistics = whole(asked[0][0], FIRST)
-    assert len(asked) > 6 and all((given == statistics).all() for _, _, given in asked[1:])
+    small, = asked
+    np.testing.assert_allclose(small, large.reshape(1024, 2, 800, 2, 3).mean(axis=(1, 3)), atol=1e-3)
+    assert len(given) > 5 and all((statistics == of(small, FIRST)).all() for statistics in given)
 
 
 @pytest.mark.parametrize('size', [(1024, 30), (1025, 700), (1500, 3), (4000, 2100), (1, 5000)])
 def test_photos_are_reduced_to_a_longer_side_that_is_the_same(size):
     ramps = np.stack(np.broadcast_arrays(np.linspace(0, 255, size[0])[:, None], np.linspace(0, 255, size[1]), 7.), -1)
-    small = rendering.reduced(np.float32(ramps), 1024)
+    small = tiling.reduced(np.float32(ramps), 1024)
     assert max(small.shape[:2]) == 1024
     shorter = 1024 * min(size) / max(size)
     assert min(small.shape[:2]) == pytest.approx(max(1, shorter), abs=1)
@@ -96,19 +97,22 @@ def test_photos_are_reduced_to_a_longer_side_that_is_the_same(size):
             np.testing.assert_allclose(line, centres * 255 / (size[axis] - 1), atol=255 * 3 / size[axis])
 
 
-@pytest.mark.parametrize('length, tile', [(7, 400), (400, 400), (401, 400), (333, 304), (1000, 420), (1234, 567)])
-def test_spans_cover_everything_once(length, tile):
-    spans = rendering.spans(length, tile)
+@pytest.mark.parametrize('length, tile, reach, stride', [
+    (7, 400, 60, 4), (400, 400, 60, 4), (401, 400, 60, 4), (333, 304, 60, 4), (1000, 420, 60, 4), (1234, 567, 60, 4),
+    (1234, 567, 112, 8), (999, 512, 112, 8)])
+def test_spans_cover_everything_once(length, tile, reach, stride):
+    overlap = 2 * reach + tiling.BLEND
+    spans = tiling.spans(length, tile, overlap, stride)
     total = np.zeros(length)
     for part, weights in spans:
-        assert part.start % 4 == 0 and len(weights) == part.stop - part.start < tile + 4
+        assert part.start % stride == 0 and len(weights) == part.stop - part.start < tile + stride
         assert (0 <= weights).all() and (weights <= 1).all()
         total[part] += weights
     np.testing.assert_allclose(total, 1, atol=1e-6)
     for (before, w), (after, v) in zip(spans, spans[1:]):
-        assert before.stop - after.start >= rendering.OVERLAP
+        assert before.stop - after.start >= overlap
         # what a tile's own border spoils has no weight
-        assert w[-rendering.REACH:].max() == 0 and v[:rendering.REACH].max() == 0
+        assert w[-reach:].max() == 0 and v[:reach].max() == 0
     assert spans[0][0].start == 0 and spans[-1][0].stop == length and (len(spans) == 1) == (length <= tile)
 
 

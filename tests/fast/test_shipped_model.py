@@ -11,7 +11,7 @@ import utils
 from engine import shipped
 from engine.features import features_of
 from engine.style_statistics import moments
-from fast import models, rendering
+from fast import models, rendering, tiling
 
 FOLDER = shipped.MODELS / 'many'
 ABOUT = json.loads((FOLDER / 'model.json').read_text())
@@ -31,7 +31,7 @@ def lattice():
 @pytest.fixture(scope='module')
 def pictures():
     """Chelsea, 225×150, in every style: the photo, and name -> picture."""
-    photo = rendering.reduced(utils.read_image(shipped.HELD_OUT[0]), 225)
+    photo = tiling.reduced(utils.read_image(shipped.HELD_OUT[0]), 225)
     model = rendering.Model(FOLDER)
     return photo, {name: np.float32(utils.to_uint8(model(photo, weights)))
                    for name, weights in zip(STYLES, np.eye(len(STYLES)))}
@@ -91,7 +91,7 @@ def test_no_grid(lattice):
 
 
 def test_pictures_move_along_with_their_photos_and_skies_stay_smooth(lattice):
-    photo = rendering.reduced(utils.read_image(shipped.HELD_OUT[0]), 320)
+    photo = tiling.reduced(utils.read_image(shipped.HELD_OUT[0]), 320)
     model = rendering.Model(FOLDER)
     for weights in np.eye(len(STYLES)):
         by_4, by_8 = (lattice.moved(lambda image: model(image, weights), photo, shift) for shift in lattice.SHIFTS)

@@ -1,0 +1,92 @@
+"""The network of any style applied to photos, with paintings for styles; without TensorFlow."""
+
+import functools
+
+import numpy as np
+
+import utils
+from fast import tiling, transforms
+
+KEPT = 4  # styles whose moments are not computed again
+
+
+class Style:
+    """Paintings whose statistics photos are given.
+
+    images: [H, W, 3] of 0-255 each; weights: any multiple means the same, None for equal ones
+    scale: of a painting's sides; with 1 it has as many pixels as the photo, or the photo reduced, that it is for
+    """
+
+    def __init__(self, images, weights=None, scale=1.):
+        weights = np.ones(len(images)) if weights is None else np.float64(weights)
+        self.weights, self.scale = weights / weights.sum(), scale
+        self.images = [_small(image, scale) for image in images]
+        self.hashes = list(map(utils.array_hash, images))
+
+    def sized(self, pixels):
+        """The paintings for a photo of so many pixels."""
+        return [tiling.scaled(image, self.scale * (pixels / image[..., 0].size) ** 0.5) for image in self.images]
+
+    def mixed(self, values):
+        """One of a value of each painting."""
+        return np.float32(sum(weight * value for weight, value in zip(self.weights, values)))
+
+
+def _small(image, scale):
+    """Of a large painting no more than is looked at for any photo."""
+    factor = int(image[..., 0].size ** 0.5 / (tiling.WHOLE * scale))
+    return utils.block_means(image, min(factor, *image.shape[:2])) if factor > 1 else image
+
+
+class AnyModel(tiling.Tiled):
+    """A network of any style; a style is a `Style`. Raises `UserError` for a folder that is no model of the kind."""
+
+    stride, reach, tile = 8, 125, 1024
+
+    def __init__(self, folder, threads=0):
+        super().__init__(folder, threads)
+        self._of_style = functools.lru_cache(KEPT)(self._of_style)
+
+    def _load(self, interpreter):
+        self._encode, self._paint = map(interpreter.get_signature_runner, ('encode', 'decode'))
+        self._names = self.about['maps']
+
+    def _pass(self, photo, style, statistics=None):
+        """statistics: (A, b) for each map, see `transforms.affine`; the style's description; the norms' own [1, S]."""
+        F = self._maps(photo)
+        affine, description, norms = statistics or (*self._affine(F, style, photo[..., 0].size), None)
+        mapped = {name: _mapped(x, *pair) for name, x, pair in zip(self._names, F, affine)}
+        picture, own = self._painted(photo.shape, norms, **mapped, description=description)
+        return picture, (affine, description, own)
+
+    def _maps(self, photo):
+        """The network's maps of a photo, [1, H', W', N] each."""
+        maps = self._computed(self._encode, photos=self._extended(photo))
+        return [maps[name] for name in self._names]
+
+    def _affine(self, F, style, pixels):
+        """For each of the maps F (A, b) that give them the style's statistics; the style's description [1, D]."""
+        moments, description = self._of_style(style, pixels)
+        affine = []
+        for x, styles in zip(F, moments):
+            content = transforms.moments(x)
+            pairs = [transforms.affine(content, of_painting) for of_painting in styles]
+            affine.append(tuple(map(style.mixed, zip(*pairs))))
+        return affine, description
+
+    def _of_style(self, style, pixels):
+        """For a photo of so many pixels: for each map the `Moments` of the paintings; their description [1, D]."""
+        paintings = [list(map(transforms.moments, self._maps(image))) for image in style.sized(pixels)]
+        return list(zip(*paintings)), style.mixed(map(transforms.description, paintings))[None]
+
+    @staticmethod
+    def described(style):
+        """A style as settings, for JSON: the paintings by SHA-256 of their pixels."""
+        return dict(paintings=style.hashes, weights=style.weights.tolist(), scale=style.scale)
+
+
+def _mapped(F, A, b):
+    """Features [1, H, W, N] times A, plus b."""
+    mapped = (F.reshape(-1, len(A)) @ A).reshape(F.shape)
+    mapped += b
+    return mapped

@@ -1,0 +1,140 @@
+"""A network in LiteRT applied to photos of any size, in tiles, without TensorFlow."""
+
+import os
+import threading
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+import utils
+from engine.messages import UserError
+from engine.silence import no_stderr
+from fast import models
+from fast.models import LEAST
+
+BLEND = 32  # pixels over which neighbouring tiles pass into each other
+LARGEST = 4096  # side of a tile
+WHOLE = 1024  # longer side of a photo up to which its own statistics are taken, else those of it reduced to that
+
+
+class Tiled:
+    """A network, loaded once. Threads may share it: what it computes for them goes one after the other.
+
+    about: what model.json says; stride: photos are extended to multiples of it
+    reach: pixels away that a pixel of the photo is still seen, the statistics apart; tile: side of a tile, in pixels
+    Raises `UserError` for a folder that is no model.
+    """
+
+    stride = reach = tile = None
+
+    def __init__(self, folder, threads=0):
+        """threads: to compute with, 0 for one a core."""
+        threads = threads or os.cpu_count()  # its own default is a single one
+        self.about = models.about(folder, models.LITE)
+        self._lock = threading.Lock()
+        try:
+            self._load(Interpreter(str(folder / models.LITE), num_threads=threads))
+        except (ValueError, KeyError, RuntimeError) as error:
+            raise UserError(f'{folder}: not a whole model ({error}); train it again, or take another') from error
+
+    @classmethod
+    def overlap(cls):
+        """Pixels that neighbouring tiles share at least."""
+        return 2 * cls.reach + BLEND
+
+    @classmethod
+    def least_tile(cls):
+        """Side of a tile; smaller ones would be mostly overlap."""
+        return 2 * cls.overlap()
+
+    def __call__(self, photo, style, tile=None):
+        """The picture [H, W, 3] of a photo [H, W, 3], both float32 of 0-255.
+
+        One of more than `tile` pixels either way goes through in parts. Statistics are those of the whole photo, of one
+        larger than WHOLE those of it reduced: the same whatever the tile.
+        """
+        tile = tile or self.tile
+        statistics = None
+        if max(photo.shape[:2]) > min(WHOLE, tile):
+            _, statistics = self._pass(reduced(photo, WHOLE), style)
+        if max(photo.shape[:2]) <= tile:
+            return self._pass(photo, style, statistics)[0]
+        picture = np.zeros_like(photo)
+        rows, columns = (spans(length, tile, self.overlap(), self.stride) for length in photo.shape[:2])
+        for y, vertical in rows:
+            for x, horizontal in columns:
+                part, _ = self._pass(photo[y, x], style, statistics)
+                part *= vertical[:, None, None] * horizontal[:, None]
+                picture[y, x] += part
+        return picture
+
+    def _load(self, interpreter):
+        """Set `_paint`, the signature that gives pictures, and what else is needed of an interpreter. Raises ValueError or KeyError for a file of another network."""
+        raise NotImplementedError
+
+    def _pass(self, photo, style, statistics=None):
+        """The picture of a photo, with the given statistics or its own; and these."""
+        raise NotImplementedError
+
+    def _extended(self, photo):
+        """A photo reflected down and right to multiples of the stride, at least LEAST, as a batch of one."""
+        below, right = (max(LEAST, -(-length // self.stride) * self.stride) - length for length in photo.shape[:2])
+        return np.pad(photo, [(0, below), (0, right), (0, 0)], 'reflect')[None]
+
+    def _painted(self, shape, statistics, **inputs):
+        """The picture, of this shape, that `_paint` gives, with given statistics of its instance norms or its own.
+
+        And these, [1, S].
+        """
+        if statistics is None:
+            given, statistics = 0, np.zeros(self._paint.get_input_details()['statistics']['shape'])
+        else:
+            given = 1
+        result = self._computed(self._paint, statistics=np.float32(statistics), given=np.float32(given), **inputs)
+        return result['pictures'][0, :shape[0], :shape[1]].clip(0, 255), result['own']
+
+    def _computed(self, run, **inputs):
+        """What a signature of the file gives: name -> array."""
+        with self._lock, no_stderr():  # the first call writes a line on a delegate
+            return run(**inputs)
+
+
+def reduced(photo, side):
+    """A photo [H, W, C], its longer side reduced to `side` where it has more."""
+    return scaled(photo, min(1, side / max(photo.shape[:2])))
+
+
+def scaled(photo, factor):
+    """A photo [H, W, C] with its sides times `factor`, 1 or more pixels: as `resized`."""
+    return resized(photo, *(max(1, round(factor * length)) for length in photo.shape[:2]))
+
+
+def resized(photo, height, width):
+    """A photo [H, W, C] as [height, width, C]: reduced by means of whole pixels, the rest linearly."""
+    factor = min(photo.shape[0] // height, photo.shape[1] // width)
+    photo = utils.block_means(photo, factor) if factor > 1 else photo
+    for axis, new in enumerate((height, width)):
+        length = photo.shape[axis]
+        if new == length:
+            continue
+        place = ((np.arange(new) + 0.5) * length / new - 0.5).clip(0)
+        before = place.astype(int)
+        share = np.float32(place - before).reshape([-1] + [1] * (2 - axis))
+        after = np.minimum(before + 1, length - 1)
+        photo = photo.take(before, axis) * (1 - share) + photo.take(after, axis) * share
+    return photo
+
+
+def spans(length, tile, overlap, stride):
+    """Cover `length` by (slice, weights): slices of about `tile` that share at least `overlap`, weights adding up to 1.
+
+    They start at multiples of `stride`, so that tiles are cut up as the whole is. Over the BLEND pixels in the middle
+    of two neighbours' overlap the weight passes from one to the other.
+    """
+    n = 1 if length <= tile else -(-(length - overlap - stride) // (tile - overlap - stride))
+    starts = [i * (length - tile) // (n - 1) // stride * stride for i in range(n)] if n > 1 else [0]
+    stops = [start + tile for start in starts[:-1]] + [length]
+    middles = [(start + stop) / 2 for start, stop in zip(starts[1:], stops)]
+    ramps = [np.interp(np.arange(length) + 0.5, [middle - BLEND / 2, middle + BLEND / 2], [0, 1]) for middle in middles]
+    weights = [before - after for before, after in zip([np.ones(length), *ramps], [*ramps, np.zeros(length)])]
+    return [(slice(start, stop), np.float32(weight[start:stop])) for start, stop, weight in zip(starts, stops, weights)]
