@@ -129,10 +129,10 @@ def main():
     ours = {(name, of): np.float32(utils.to_uint8(stylise(photo, name)))
             for name in PAINTINGS for of, photo in photos.items()}
     if args.sheet:
-        paintings = [utils.read_image(contestants.painting(name)) for name in PAINTINGS]
-        utils.save_image(args.sheet, contestants.sheet(
-            [[None, *photos.values()], *([image, *(ours[name, of] for of in PHOTOS)]
-                                         for name, image in zip(PAINTINGS, paintings))], THUMBNAIL))
+        rows = [[utils.read_image(contestants.painting(name)), *(ours[name, of] for of in PHOTOS)]
+                for name in PAINTINGS]
+        corner = np.full((1, 1, 3), 255)
+        utils.save_image(args.sheet, contestants.sheet([[corner, *photos.values()], *rows], THUMBNAIL))
     losses = Losses()
     kept = [losses.of_photo(photo) for photo in photos.values()]
     print(f'| | {THEIRS}: content, style | {OURS} | {OURS}, at as much content | at the strength |'

@@ -64,8 +64,8 @@ def make(test, seed):
         key.append([style, names])
         sheets.setdefault(sheet, []).append([*shown, *(by_name[name] for name in names)])
     for sheet, rows in sheets.items():
-        halves = rows[:len(rows) // 2], rows[len(rows) // 2:]
-        page = np.concatenate([contestants.sheet(half, SHOWN) for half in halves], axis=1)
+        half = len(rows) // 2
+        page = contestants.sheet([[*left, *right] for left, right in zip(rows[:half], rows[half:])], SHOWN)
         utils.save_image(FOLDER / f'{sheet}.jpg', page)
     with utils.whole_file(FOLDER / f'{test}.json') as part:
         part.write_text(json.dumps({'seed': seed, 'style, A and B': key}))

