@@ -28,9 +28,6 @@ class AnyNet(ConditionalNet):
     parameters, seed: see `ConditionalNet`; those of FIXED are for `narrowing.narrowed` and `coding` to find
     """
 
-    def __init__(self, parameters=None, seed=0):
-        super().__init__(CODE + 1, seed, parameters)
-
     def encode(self, photos):
         """MAPS of photos [B, H, W, 3] of 0-255, height and width multiples of 8: a list of [B, H', W', N]."""
         x = photos / 127.5 - 1
@@ -60,8 +57,8 @@ class AnyNet(ConditionalNet):
         x = self._layer(x, 'up2', 3, 32, doubled)
         x = self._layer(x, 'decoder2', 3, 32)
         x = self._last(x, 'decoder0', 3, NOTCH)
-        pictures = 127.5 + 150 * tf.tanh(x + tf.image.resize_bilinear(colors, tf.shape(x)[1:3], half_pixel_centers=True))
-        return pictures, self._own_statistics()
+        x += tf.image.resize_bilinear(colors, tf.shape(x)[1:3], half_pixel_centers=True)
+        return 127.5 + 150 * tf.tanh(x), self._own_statistics()
 
     def _code(self, description):
         """The style's code, whose entries have about deviation 1, and 1: [B or 1, K + 1]."""

@@ -29,7 +29,7 @@ def fixed_parameters(weights, photos, styles, config=None):
     narrow = narrowing.narrowed(weights, WIDTHS, crops, config=config)
     with tf.Graph().as_default(), tf.Session(config=config) as sess:
         crops = tf.placeholder(tf.float32, [SAMPLES, SAMPLE_SIDE, SAMPLE_SIDE, 3])
-        maps = AnyNet(narrow).encode(crops)
+        maps = AnyNet(parameters=narrow).encode(crops)
         descriptions = []
         for i in range(0, DESCRIBED, SAMPLES):
             found = sess.run(maps, {crops: [styles.crop(j) for j in range(i, i + SAMPLES)]})

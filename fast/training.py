@@ -359,7 +359,8 @@ class FastStyleTransfer(NetworkTraining):
         def of_crops(*arrays):
             stacked = np.concatenate(arrays)
             return tf.tensordot(weights, stacked, 1)
-        return [style_statistics.Target(statistic, tf.nest.map_structure(of_crops, *layer)) for layer in zip(*self.style_values)]
+        return [style_statistics.Target(statistic, tf.nest.map_structure(of_crops, *layer))
+                for layer in zip(*self.style_values)]
 
     def _content_factors(self):
         factors = np.float32(self.content_weights or [1] * len(self.trained))[:, None]
