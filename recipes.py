@@ -271,4 +271,4 @@ FAST = Recipe(
 )
 
 # For any style: what is learned of one crop's style helps with the next, and no style has the whole training
-ANY = dataclasses.replace(FAST, name='any', style_weight=4.)
+ANY = dataclasses.replace(FAST, name='any', style_weight=5.)

@@ -1,0 +1,178 @@
+"""Training the network of any style: losses against NumPy, what is trained, resuming, the command and its model."""
+
+import dataclasses
+import json
+import math
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import load_vgg
+import recipes
+import reference
+import utils
+from made import block_photos
+from engine import shipped
+from fast import any_exporting, any_network, any_training, exporting, transforms
+from fast.any_rendering import AnyModel, Style
+from fast.any_training import AnyStyleTransfer, fixed_parameters
+from fast.photos import Photos
+from fast.training import SHIFT
+from fast_style_transfer import main
+
+SIDE = 32
+QUIET = dataclasses.replace(recipes.ANY, style_weight=0.1, learning_rate=5e-3, cadence=((math.inf, 100),))
+PAINTINGS = [shipped.ROOT / 'styles' / f'{name}.jpg' for name in ('starry_night', 'great_wave')]
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch):
+    """A network as narrow as the tiny VGG, few samples."""
+    widths = {'conv1_1': 3, 'conv1_2': 3, 'conv2_1': 4, 'conv2_2': 4, 'conv3_1': 5, 'conv3_2': 5, 'conv3_3': 5,
+              'conv3_4': 5, 'conv4_1': 6}
+    for module in (any_network, any_training):
+        monkeypatch.setattr(module, 'WIDTHS', widths)
+    monkeypatch.setattr(any_network, 'CODE', 4)
+    for name, value in (('SAMPLES', 4), ('SAMPLE_SIDE', SIDE), ('DESCRIBED', 16)):
+        monkeypatch.setattr(any_training, name, value)
+
+
+@pytest.fixture(scope='module')
+def folders(tmp_path_factory):
+    """Of photos and of paintings."""
+    folders = [tmp_path_factory.mktemp(name) for name in ('photos', 'paintings')]
+    block_photos(folders[0], 6)
+    for i, path in enumerate(block_photos(folders[1], 5).glob('*.png')):
+        iio.imwrite(path, np.roll(iio.imread(path), i + 1, axis=2)[::-1] // 2)
+    return folders
+
+
+@pytest.fixture
+def make(folders, images, tiny_vgg, workdir):
+    """A function that builds a small `AnyStyleTransfer`, the run 'r'."""
+    def build(name='r', transform='optimal_transport', **more):
+        photos, styles = Photos([folders[0]], SIDE + 2 * SHIFT, 0), Photos([folders[1]], SIDE, 1, gradients=False)
+
+        def fixed(weights):
+            return fixed_parameters(weights, *(Photos([folder], SIDE, 0) for folder in folders))
+        machine = AnyStyleTransfer(photos, styles, 2, images[:1], PAINTINGS, transform=transform, fixed=fixed,
+                                   steadiness=2., recipe=QUIET, vgg=tiny_vgg, precision='float32', name=name, **more)
+        machine.build()
+        return machine
+    return build
+
+
+def share(f, p):
+    return ((f - p) ** 2).sum() / (p ** 2).sum()
+
+
+def moments(F):
+    F = np.float64(F).reshape(-1, F.shape[-1])
+    return F.mean(axis=0), np.cov(F.T, bias=True)
+
+
+def test_losses_are_those_of_each_crop_with_the_style_of_its_own(make, tiny_vgg):
+    machine, weights = make(), load_vgg.read_weights(tiny_vgg)
+    with machine._session() as sess:
+        machine._initialise(sess)
+        losses, pictures = sess.run([machine.loss_terms, machine.input_img], machine.shown)
+    photos = machine.shown[machine.crops][:, SHIFT:-SHIFT, SHIFT:-SHIFT]
+    styles = machine.shown[machine.styles]
+    assert len(photos) == len(styles) == 2 and (photos[0] == photos[1]).all() and (styles[0] != styles[1]).any()
+    P, A = ([reference.vgg(image - weights.mean_pixels, weights, padding='symmetric') for image in images]
+            for images in (photos, styles))
+    F = [reference.vgg(image, weights, padding='symmetric') for image in pictures]
+    content = np.mean([share(f['conv3_1'], p['conv3_1']) for f, p in zip(F, P)])
+    style = np.mean([sum(share(g, a) for layer in QUIET.style_layers for g, a in zip(moments(f[layer]),
+                                                                                  moments(s[layer])))
+                     for f, s in zip(F, A)])
+    assert losses['content_loss'] == pytest.approx(content, rel=2e-3)
+    assert losses['style_loss'] == pytest.approx(style, rel=2e-3)
+
+
+@pytest.mark.parametrize('transform', transforms.TRANSFORMS)
+def test_each_view_has_its_own_styles_statistics(make, transform):
+    """The maps that the decoder takes have the moments of the style's, whatever the photo; the second view likewise."""
+    machine = make(transform=transform)
+    rng = np.random.default_rng(0)
+    views = [rng.gamma(2., 1., (4, 8, 8, n)).astype(np.float32) for n in (3, 5, 6)]
+    styles = [rng.gamma(1., 3., (2, 6, 6, n)).astype(np.float32) for n in (3, 5, 6)]
+    *mapped, descriptions = machine._transformed(*views, *styles)
+    for x, y, s in zip(views, mapped, styles):
+        for i in range(2):
+            mean, covariance = moments(s[i])
+            np.testing.assert_allclose(y[i].reshape(-1, len(mean)).mean(axis=0), mean, rtol=1e-3)
+            got = moments(y[i])[1]
+            wrong = got - covariance if transform != 'adain' else np.diag(got) - np.diag(covariance)
+            assert np.abs(wrong).max() < 0.1 * np.abs(covariance).max()
+            A, b = transforms.affine(transforms.moments(x[i]), transforms.moments(s[i]),
+                                     transforms.TRANSFORMS[transform])
+            np.testing.assert_allclose(y[2 + i], x[2 + i] @ A + b, rtol=1e-3, atol=1e-3)
+    assert descriptions.shape == (4, 28) and (descriptions[:2] == descriptions[2:]).all()
+    np.testing.assert_allclose(descriptions[1, :3], moments(styles[0][1])[0], rtol=1e-4)
+
+
+def test_what_is_fixed_stays_and_all_else_is_trained(make):
+    machine = make()
+    with machine.graph.as_default():
+        trained = {v.op.name.partition('/')[2] for v in tf.trainable_variables()}
+    fixed = {name for name in machine.network.parameters if name.startswith(('conv', 'code'))}
+    assert len(fixed) == 20 and trained == machine.network.parameters.keys() - fixed
+    machine.train(2)
+    model = any_exporting.read(machine.model_folder)
+    for name in fixed:
+        np.testing.assert_array_equal(model.parameters[name], machine.first_values[name])
+
+
+def test_it_learns_and_what_it_hands_in_paints(make, images):
+    machine = make()
+    machine.train(30)
+    first, last = ([row[name] for row in rows] for rows in (machine.run.history[:5], machine.run.history[-5:])
+                   for name in ['total_loss'])
+    assert np.mean(last) < 0.9 * np.mean(first)
+    about = json.loads((machine.model_folder / 'model.json').read_text())
+    assert about['styles'] == 'any' and about['steps'] == 30 and about['transform'] == 'optimal_transport'
+    photo = utils.read_image(images[0])
+    pictures = [AnyModel(machine.model_folder)(photo, Style([utils.read_image(path)])) for path in PAINTINGS]
+    assert pictures[0].shape == photo.shape and np.abs(pictures[0] - pictures[1]).mean() > 3
+
+
+def test_a_run_goes_on_as_if_it_had_not_stopped(make):
+    whole = make('whole')
+    whole.train(4)
+    make('parts').train(2)
+    parts = make('parts')
+    assert parts.first_values == {}  # they are in the checkpoint
+    parts.train(4)
+    models = [any_exporting.read(machine.model_folder).parameters for machine in (whole, parts)]
+    for name, value in models[0].items():
+        np.testing.assert_array_equal(value, models[1][name], err_msg=name)
+
+
+def test_one_begins_with_another(make):
+    first = make()
+    first.train(3)
+    start = any_exporting.read(first.model_folder)
+    second = make('second', start=start)
+    with second._session() as sess:
+        second._initialise(sess)
+        for name, value in sess.run(second.network.parameters).items():
+            np.testing.assert_allclose(value, start.parameters[name], atol=1e-7, err_msg=name)
+
+
+def test_the_command(folders, images, tiny_vgg, workdir, capsys):
+    flags = ['train-any', '--styles', str(folders[1]), '--images', str(folders[0]), '--vgg', str(tiny_vgg), '--side',
+             '32', '--batch', '2', '--iterations', '2', '--held-out', str(images[0]), '--precision', 'float32']
+    assert main(flags) == 0
+    assert 'any style, of 5 files; 6 files to train on' in capsys.readouterr().out
+    assert any_exporting.read(workdir / 'models' / 'any').parameters['code/components'].shape[1] == 4
+    assert main([*flags, '--transform', 'wct']) == 2
+    assert 'transform (now wct, was optimal_transport)' in capsys.readouterr().err
+    assert main([*flags[:2], str(folders[1] / 'none'), *flags[3:]]) == 2
+    assert 'no such folder of images' in capsys.readouterr().err
+    assert main([*flags, '--name', 'b', '--start', 'many']) == 2
+    assert 'takes no others' in capsys.readouterr().err
+    with pytest.raises(Exception, match='takes any painting'):
+        exporting.read(workdir / 'models' / 'any')
