@@ -48,7 +48,9 @@ def random_any(seed=0, entries=3):
         network = AnyNet(encoder, seed=seed)
         network.decode(network.encode(tf.zeros([1, 16, 16, 3])), tf.zeros([1, D]))
         return network
-    return encoder, _away_from_first_values(build, seed)
+    decoder = _away_from_first_values(build, seed)
+    decoder['decoder0/weights'] /= 4  # for pictures that are not all black and white
+    return encoder, decoder
 
 
 def _away_from_first_values(build, seed):
