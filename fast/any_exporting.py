@@ -1,7 +1,5 @@
 """The network of any style becomes models/<name>/, as `exporting` has it; and is read again."""
 
-from typing import NamedTuple
-
 from engine import quiet  # before tensorflow
 
 import tensorflow.compat.v1 as tf
@@ -13,31 +11,21 @@ from fast.any_network import MAPS, AnyNet
 PARAMETER = r'(code|conv|decoder|residual|up)\w*/(mean|components|weights|biases|bias|gamma|beta)'
 
 
-class Trained(NamedTuple):
-    """A network of any style to begin another with.
-
-    encoder, decoder: of `AnyNet`, name -> array; hash: of the SavedModel
-    """
-    encoder: dict
-    decoder: dict
-    hash: str
-
-
-def write(folder, encoder, decoder, about):
+def write(folder, parameters, about):
     """Export an `AnyNet`; the folder may hold an older one.
 
-    encoder, decoder: name -> array; about: what model.json says beside the files' hashes and that it takes any style
+    parameters: name -> array; about: what model.json says beside the files' hashes and that it takes any style
     Two signatures, for one photo: `encode`, of `photos` [1, H, W, 3] of 0-255, height and width multiples of 8, gives
     its MAPS; `decode` takes these with a style's statistics and what else `AnyNet.decode` does, and gives `pictures`
     and their `own` statistics.
     """
     def build():
-        network = AnyNet(encoder, decoder)
+        network = AnyNet(parameters=parameters)
         photos = tf.placeholder(tf.float32, [1, None, None, 3])
         maps = dict(zip(MAPS, network.encode(photos)))
         mapped = {name: tf.placeholder(tf.float32, [1, None, None, x.shape[-1]]) for name, x in maps.items()}
-        size = 2 * sum(value.shape[1] for name, value in decoder.items() if name.endswith('gamma'))
-        more = {'description': tf.placeholder(tf.float32, [1, len(encoder['code/mean'])]),
+        size = 2 * sum(value.shape[1] for name, value in parameters.items() if name.endswith('gamma'))
+        more = {'description': tf.placeholder(tf.float32, [1, len(parameters['code/mean'])]),
                 'statistics': tf.placeholder(tf.float32, [1, size]), 'given': tf.placeholder(tf.float32, [])}
         outputs = dict(zip(('pictures', 'own'), network.decode(mapped.values(), **more)))
         return {'encode': ({'photos': photos}, maps), 'decode': (mapped | more, outputs)}
@@ -45,11 +33,11 @@ def write(folder, encoder, decoder, about):
 
 
 def read(folder):
-    """The `Trained` network in a model's folder. Raises `UserError` for a folder that is no such model, or is damaged.
+    """The `exporting.Trained` network in a model's folder.
+
+    Raises `UserError` for a folder that is no such model, or is damaged.
     """
     about, parameters = exporting.read_model(folder, PARAMETER)
     if about['styles'] != models.ANY:
         raise UserError(f'{folder}: has styles of its own and takes no others; name a model that takes any')
-    encoder = {name: array for name, array in parameters.items() if name.startswith(('conv', 'code'))}
-    decoder = {name: array for name, array in parameters.items() if name not in encoder}
-    return Trained(encoder, decoder, about['files'][models.SAVED_MODEL])
+    return exporting.Trained(parameters, about['styles'], about['files'][models.SAVED_MODEL])

@@ -16,30 +16,27 @@ from fast.network import NOTCH, ConditionalNet, convolved, doubled
 WIDTHS = {'conv1_1': 16, 'conv1_2': 16, 'conv2_1': 32, 'conv2_2': 32, 'conv3_1': 64, 'conv3_2': 64, 'conv3_3': 64,
           'conv3_4': 64, 'conv4_1': 192}
 MAPS = 'colors', 'conv3_1', 'conv4_1'  # what is given the style's statistics; the first: means of 4×4 pixels
+FIXED = 'conv', 'code'  # how the parameters begin that training leaves as they are
 DEEP, SHALLOW = 3, 1  # residual blocks at the resolution of conv4_1 and of conv3_1
+CODE = 64  # entries of the code
 FARTHEST = 3.  # deviations from the mean that an entry of the code has at most
 
 
 class AnyNet(ConditionalNet):
     """encode: photos -> maps; decode: maps with a style's statistics, and their description -> pictures.
 
-    encoder: name -> array, from `narrowing.narrowed`, and 'code/mean' [D], 'code/components' [D, K], see `coding`
-    decoder: likewise, for one that is trained; without it `parameters` are variables, with first values by `seed`
+    parameters, seed: see `ConditionalNet`; those of FIXED are for `narrowing.narrowed` and `coding` to find
     """
-
-    def __init__(self, encoder, decoder=None, seed=0):
-        self.encoder = encoder
-        super().__init__(encoder['code/components'].shape[1] + 1, seed, decoder)
 
     def encode(self, photos):
         """MAPS of photos [B, H, W, 3] of 0-255, height and width multiples of 8: a list of [B, H', W', N]."""
         x = photos / 127.5 - 1
         maps = {'colors': tf.nn.avg_pool2d(x, 4, 4, 'VALID')}
-        for name in WIDTHS:
+        for name, width in WIDTHS.items():
             if name.endswith('_1') and name != 'conv1_1':
                 x = tf.nn.avg_pool2d(x, 2, 2, 'VALID')
-            W, b = (self._constant(f'{name}/{kind}') for kind in ('weights', 'biases'))
-            x = maps[name] = tf.nn.relu(convolved(x, W) + b)
+            W = self._found(f'{name}/weights', [3, 3, int(x.shape[-1]), width])
+            x = maps[name] = tf.nn.relu(convolved(x, W) + self._found(f'{name}/biases', [width]))
         return [maps[name] for name in MAPS]
 
     def decode(self, maps, description, statistics=None, given=None):
@@ -60,18 +57,19 @@ class AnyNet(ConditionalNet):
         x = self._layer(x, 'up2', 3, 32, doubled)
         x = self._layer(x, 'decoder2', 3, 32)
         x = self._last(x, 'decoder0', 3, NOTCH)
-        pictures = 127.5 + 150 * tf.tanh(x + tf.image.resize_bilinear(colors, tf.shape(x)[1:3], half_pixel_centers=True))
-        return pictures, self._own_statistics()
+        x += tf.image.resize_bilinear(colors, tf.shape(x)[1:3], half_pixel_centers=True)
+        return 127.5 + 150 * tf.tanh(x), self._own_statistics()
 
     def _code(self, description):
         """The style's code, whose entries have about deviation 1, and 1: [B or 1, K + 1]."""
-        mean, components = map(self._constant, ('code/mean', 'code/components'))
+        D = int(description.shape[-1])
+        mean, components = self._found('code/mean', [D]), self._found('code/components', [D, CODE])
         code = tf.clip_by_value(tf.matmul(description - mean, components), -FARTHEST, FARTHEST)
         return tf.pad(code, [[0, 0], [0, 1]], constant_values=1.)
 
-    def _constant(self, name):
-        with tf.name_scope(None):
-            return tf.constant(self.encoder[name], name=name)
+    def _found(self, name, shape):
+        """A parameter of FIXED."""
+        return self._parameter(name, shape, tf.zeros_initializer())
 
     def _conditioned(self, name, shape, first):
         """At the beginning it depends on nothing."""
@@ -80,12 +78,12 @@ class AnyNet(ConditionalNet):
         return self._parameter(name, shape, tf.constant_initializer(value))
 
 
-def coding(descriptions, entries):
+def coding(descriptions):
     """'code/mean' and 'code/components' of a network: the principal components of styles' descriptions [n, D].
 
     The code's entries have mean 0 and deviation 1 over them.
     """
     mean = descriptions.mean(axis=0)
     _, deviations, components = np.linalg.svd(descriptions - mean, full_matrices=False)
-    scales = deviations[:entries] / np.sqrt(len(descriptions))
-    return {'code/mean': np.float32(mean), 'code/components': np.float32(components[:entries].T / scales)}
+    scales = deviations[:CODE] / np.sqrt(len(descriptions))
+    return {'code/mean': np.float32(mean), 'code/components': np.float32(components[:CODE].T / scales)}

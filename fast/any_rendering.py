@@ -21,7 +21,6 @@ class Style:
         weights = np.ones(len(images)) if weights is None else np.float64(weights)
         self.weights, self.scale = weights / weights.sum(), scale
         self.images = [_small(image, scale) for image in images]
-        self.hashes = list(map(utils.array_hash, images))
 
     def sized(self, pixels):
         """The paintings for a photo of so many pixels."""
@@ -82,7 +81,8 @@ class AnyModel(tiling.Tiled):
     @staticmethod
     def described(style):
         """A style as settings, for JSON: the paintings by SHA-256 of their pixels."""
-        return dict(paintings=style.hashes, weights=style.weights.tolist(), scale=style.scale)
+        return dict(paintings=list(map(utils.array_hash, style.images)), weights=style.weights.tolist(),
+                    scale=style.scale)
 
 
 def _mapped(F, A, b):

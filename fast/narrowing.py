@@ -11,21 +11,23 @@ import scipy
 import tensorflow.compat.v1 as tf
 
 from engine.features import features_of
-from load_vgg import BEFORE_RELU, CONVOLUTIONS
+from load_vgg import BEFORE_RELU
 
 SAMPLES = 30_000  # positions of a layer that its filters are fitted to
 RIDGE = 1e-4  # of the mean square of the inputs
 
 
 def narrowed(weights, widths, images, seed=0, config=None):
-    """name -> (filters [3, 3, in, out], biases [out]) of a narrow VGG-19, float32; each channel's root mean square is 1.
+    """A narrow VGG-19: 'conv1_1/weights' [3, 3, 3, out], 'conv1_1/biases' [out], …, float32.
 
-    weights: from `load_vgg.read_weights`; widths: of its first convolutions, channels of each
+    Each channel's root mean square over the images is 1.
+
+    weights: from `load_vgg.read_weights`; widths: name -> channels, of its first convolutions
     images: [B, H, W, 3], 0-255, height and width multiples of 16; the narrow network takes (image − 127.5) / 127.5
     """
     rng = np.random.default_rng(seed)
     maps, narrow = np.float32(images / 127.5 - 1), {}
-    for name, width in zip(CONVOLUTIONS, widths):
+    for name, width in widths.items():
         if maps.shape[1] * 2 ** (int(name[4]) - 1) > images.shape[1]:
             maps = maps.reshape(len(maps), maps.shape[1] // 2, 2, maps.shape[2] // 2, 2, -1).mean((2, 4))
         B, H, W, _ = maps.shape
@@ -35,8 +37,9 @@ def narrowed(weights, widths, images, seed=0, config=None):
         kept = np.sort(scipy.linalg.qr(true.clip(0), mode='r', pivoting=True)[1][:width])
         W, b = _fitted(_patches(maps, places), true[:, kept])
         size = np.sqrt(np.square(_layer(maps, W, b)).mean((0, 1, 2))) + 1e-6
-        narrow[name] = np.float32(W / size), np.float32(b / size)
-        maps = _layer(maps, *narrow[name])
+        W, b = np.float32(W / size), np.float32(b / size)
+        narrow |= {f'{name}/weights': W, f'{name}/biases': b}
+        maps = _layer(maps, W, b)
     return narrow
 
 

@@ -20,17 +20,16 @@ NOTCH = np.float32([-1, 4, 10, 4, -1]) / 16
 class ConditionalNet:
     """Convolutions with instance norms, whose scales and shifts are linear in what tells a picture's style.
 
-    conditions: how many numbers tell it
     seed: of the variables' first values
-    parameters: name -> array, for a network that is not trained; without it they are variables
+    parameters: name -> array, of those that are not trained; the others are variables
     """
 
-    def __init__(self, conditions, seed=0, parameters=None):
-        self.conditions, self.seed, self.fixed = conditions, seed, parameters
+    def __init__(self, seed=0, parameters=None):
+        self.seed, self.fixed = seed, parameters or {}
         self.parameters = {}  # name -> variable, or constant
 
     def _begin(self, values, statistics=None, given=None):
-        """Before the layers: values of the conditions [B or 1, conditions].
+        """Before the layers: values [B or 1, conditions], the numbers that tell the style.
 
         statistics, given: [1, S] and a number; where it is 1 the instance norms take these means and variances, where
         0 those of the photos. None for the photos'
@@ -54,8 +53,8 @@ class ConditionalNet:
         return self._layer(y, f'{name}_2', 3, x.shape[-1], relu=False)
 
     def _instance_norm(self, x, name):
-        channels = x.shape[-1]
-        gamma, beta = (tf.matmul(self._values, self._conditioned(f'{name}/{kind}', [self.conditions, channels], first))
+        channels, conditions = x.shape[-1], self._values.shape[-1]
+        gamma, beta = (tf.matmul(self._values, self._conditioned(f'{name}/{kind}', [conditions, channels], first))
                        for kind, first in (('gamma', 1.), ('beta', 0.)))
         mean, variance = tf.nn.moments(x, [1, 2], keepdims=True)
         start = sum(int(own.shape[-1]) for own in self._own)
@@ -84,8 +83,8 @@ class ConditionalNet:
     def _parameter(self, name, shape, initializer):
         if name not in self.parameters:
             with tf.name_scope(None):  # constants have these names too, by which an exported network is read again
-                self.parameters[name] = (tf.get_variable(name, shape, initializer=initializer) if self.fixed is None
-                                         else tf.constant(self.fixed[name], name=name))
+                self.parameters[name] = (tf.constant(self.fixed[name], name=name) if name in self.fixed
+                                         else tf.get_variable(name, shape, initializer=initializer))
         return self.parameters[name]
 
 
@@ -102,8 +101,8 @@ class TransformNet(ConditionalNet):
     """
 
     def __init__(self, styles, base=32, seed=0, parameters=None):
-        super().__init__(styles, seed, parameters)
-        self.base = base
+        super().__init__(seed, parameters)
+        self.styles, self.base = styles, base
 
     def __call__(self, photos, style_weights, statistics=None, given=None):
         """Stylise photos [B, H, W, 3] of 0-255, height and width multiples of STRIDE and at least LEAST.

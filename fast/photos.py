@@ -16,7 +16,7 @@ KEPT_SIDE = 640  # shorter side that a larger photo is reduced to
 KEPT_BYTES = 2 << 30  # of photos held in memory, as uint8; a smaller collection is decoded once
 LONGEST = 2  # longer side, in shorter ones; what is beyond is left out
 ENLARGED = 1.5  # at most, so that there are crops of large photos among those of small ones
-FLAT = 5  # deviation, of 255, up to which a crop shows nothing
+FLAT = 5  # deviation, of 255, up to which a crop of a photo shows nothing
 SMOOTH = 1 / 16  # share of crops that are no photo but a gradient, as skies and walls are
 GAIN, GRAIN = 0.15, 2.  # largest change of a channel's brightness; deviation, of 255, of the noise on a gradient
 
@@ -47,12 +47,13 @@ class Photos:
     Raises `UserError` for a folder that is none or has no image for a crop.
     """
 
-    def __init__(self, folders, side, seed, excluded=(), gradients=True):
+    def __init__(self, folders, side, seed, excluded=(), gradients=True, least=FLAT):
         """side: of a crop, in pixels; excluded: paths of images to leave out, wherever else a copy of them lies.
 
         gradients: whether one crop in a few is no photo but a gradient, as skies and walls are
+        least: deviation, of 255, of what is not left out as showing nothing
         """
-        self.side, self.seed, self.gradients, self.skipped = side, seed, gradients, set()
+        self.side, self.seed, self.gradients, self.least, self.skipped = side, seed, gradients, least, set()
         self.kept_side = max(KEPT_SIDE, side)
         found = files(folders, excluded)
         self.hash, self.paths = digest(found), list(found.values())
@@ -60,7 +61,7 @@ class Photos:
         self._order = functools.lru_cache(2)(self._permutation)
         if all(self._photo(path) is None for path in self.paths):
             raise UserError(f'{", ".join(map(str, folders))}: no image there can be read and has '
-                            f'{self._least()} pixels or more either way')
+                            f'{self._least_pixels()} pixels or more either way')
 
     def batches(self, size, first, part=0, parts=1):
         """A tf.data.Dataset of uint8 [n, side, side, 3], from batch number `first` (a tensor) on, without end.
@@ -89,7 +90,7 @@ class Photos:
             photo = self._photo(path)
             if photo is not None:
                 part = self._part(photo, rng)
-                if part.std(axis=(0, 1)).max() > FLAT:
+                if part.std(axis=(0, 1)).max() > self.least:
                     break
         part = part[:, ::-1] if rng.random() < 0.5 else part
         return utils.to_uint8(part * rng.uniform(1 - GAIN, 1 + GAIN, 3).astype(np.float32))
@@ -98,7 +99,7 @@ class Photos:
         """Float32 [side, side, 3]: a square of any size that the photo has, from its enlarged pixels to the whole."""
         H, W = photo.shape[:2]
         shorter = min(H, W)
-        width = int(np.exp(rng.uniform(np.log(min(shorter, self._least())), np.log(shorter))))
+        width = int(np.exp(rng.uniform(np.log(min(shorter, self._least_pixels())), np.log(shorter))))
         y, x = (rng.integers(length - width + 1) for length in (H, W))
         return utils.fit(np.float32(photo[y:y + width, x:x + width]), self.side, self.side)
 
@@ -110,7 +111,7 @@ class Photos:
         return utils.to_uint8(ends[0] + place[..., None] * (ends[1] - ends[0])
                               + rng.normal(0, GRAIN, (self.side, self.side, 3)))
 
-    def _least(self):
+    def _least_pixels(self):
         """Pixels that become a side of a crop, at least."""
         return int(self.side / ENLARGED)
 
@@ -123,7 +124,7 @@ class Photos:
             photo = utils.read_image(path)
         except UserError:
             photo = None
-        if photo is None or min(photo.shape[:2]) < self._least():
+        if photo is None or min(photo.shape[:2]) < self._least_pixels():
             self.skipped.add(path)
             return None
         H, W = (min(length, LONGEST * min(photo.shape[:2])) for length in photo.shape[:2])

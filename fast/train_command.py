@@ -24,34 +24,39 @@ def add_flags(parser):
     """Give `parser` the flags of train."""
     parser.add_argument('--style', type=Path, nargs='+', required=True, metavar='IMAGE',
                         help='the images whose styles are learned')
-    parser.add_argument('--images', type=Path, nargs='+', required=True, metavar='DIR',
-                        help='folders of photos to train on')
-    parser.add_argument('--name', help='of the model, and of the run\'s folders (default: those of the style images)')
     parser.add_argument('--start', metavar='NAME', help='begin with a trained model, of models/ or a folder\'s path; '
                         'its styles stay if they are given, new ones come after them')
     parser.add_argument('--add', metavar='NAME', help='add the styles to a trained model: its own stay as they are, '
                         'and all that is trained is a scale and a shift a channel')
+    parser.add_argument('--base', type=parsing.whole_number(4, 64), metavar='N',
+                        help=f'channels of the first convolution, 4 to 64 (default: {BASE})')
+    parser.add_argument('--content-weights', type=parsing.number(0, 1e6), nargs='+', metavar='X',
+                        help='for each of --style a factor on --content-weight, above 1 for one that would leave too '
+                        'little of the photo (default: 1 each)')
+    parser.add_argument('--cluster', type=Path, metavar='FILE', help='the machines to train on, as JSON: '
+                        '{"worker": ["10.0.0.1:2222", …]}, and if wanted a "chief" and "ps" (default: TF_CONFIG, or '
+                        'this machine alone)')
+    parser.add_argument('--task', metavar='JOB:N', help='which of them this is, as worker:1; the chief, or where there '
+                        'is none worker:0, keeps the run')
+    add_network_flags(parser, 'those of the style images', OFFERED)
+
+
+def add_network_flags(parser, name, offered):
+    """Give `parser` the flags of the training of any network; name: what the model is called by default."""
+    parser.add_argument('--images', type=Path, nargs='+', required=True, metavar='DIR',
+                        help='folders of photos to train on')
+    parser.add_argument('--name', help=f'of the model, and of the run\'s folders (default: {name})')
     parser.add_argument('--held-out', type=Path, nargs='+', default=shipped.HELD_OUT, metavar='IMAGE',
                         help='photos to show on the way, left out of the training (default: chelsea.png, coffee.png)')
     parser.add_argument('--side', type=parsing.whole_number(32, 1024), default=SIDE, metavar='W',
                         help='of the crops, in pixels, 32 to 1024 (default: %(default)s)')
     parser.add_argument('--batch', type=parsing.whole_number(1, 64), default=BATCH, metavar='N',
                         help='crops a step, 1 to 64 (default: %(default)s)')
-    parser.add_argument('--base', type=parsing.whole_number(4, 64), metavar='N',
-                        help=f'channels of the first convolution, 4 to 64 (default: {BASE})')
-    parser.add_argument('--content-weights', type=parsing.number(0, 1e6), nargs='+', metavar='X',
-                        help='for each of --style a factor on --content-weight, above 1 for one that would leave too '
-                        'little of the photo (default: 1 each)')
     parser.add_argument('--steadiness', type=parsing.number(0, 1e6), default=STEADINESS, metavar='X',
                         help='weight of the loss of a picture that moves with its photo (default: %(default)g)')
     flags.add_training(parser)
-    parser.add_argument('--cluster', type=Path, metavar='FILE', help='the machines to train on, as JSON: '
-                        '{"worker": ["10.0.0.1:2222", …]}, and if wanted a "chief" and "ps" (default: TF_CONFIG, or '
-                        'this machine alone)')
-    parser.add_argument('--task', metavar='JOB:N', help='which of them this is, as worker:1; the chief, or where there '
-                        'is none worker:0, keeps the run')
     parser.add_argument('--verbose', action='store_true', help='print step, loss and time in place of a bar')
-    flags.add_recipe(parser, OFFERED, OF_PIXELS)
+    flags.add_recipe(parser, offered, OF_PIXELS)
 
 
 def run(args):
@@ -67,22 +72,26 @@ def run(args):
                                 content_weights=args.content_weights, start=start, add=bool(args.add), recipe=recipe,
                                 vgg=args.vgg, seed=seed, precision=flags.precision(args, recipe), threads=args.threads,
                                 name=args.name, task=task)
-    leads = not task or task.leads
-    if leads and not (args.restart or machine.run.begun()):
-        exporting.check_free(machine.model_folder, machine.run, recipe.iterations)
-    print(f'{", ".join(machine.trained)}; {len(collection.paths)} files to train on, '
+    if task and not task.leads:
+        machine.build()
+        return _took_part(task, machine.follow())
+    return trained(machine, args, ', '.join(machine.trained))
+
+
+def trained(machine, args, styles):
+    """Train a `NetworkTraining` and export its network; return the exit status. styles: what it is to do, in words."""
+    if not (args.restart or machine.run.begun()):
+        exporting.check_free(machine.model_folder, machine.run, machine.recipe.iterations)
+    print(f'{styles}; {len(machine.collections[0].paths)} files to train on, '
           f'{sessions.described(machine.precision)}\nweights {machine.weights.path}: {machine.weights.description}')
     machine.build()
-    if not leads:
-        return _took_part(task, machine.follow())
-    start_time = time.time()
-    with progress.Lines(recipe, recipe.iterations) if args.verbose else progress.Bar(recipe.iterations) as shown:
-        outcome = machine.train(recipe.iterations, shown, args.restart)
-    if collection.skipped:
-        names = [str(path) for path in sorted(collection.skipped)]
-        more = ' …' if len(names) > LISTED else ''
-        print(f'{len(names)} files are too small, or no images that can be read, and were skipped: '
-              f'{", ".join(names[:LISTED])}{more}')
+    iterations, start_time = machine.recipe.iterations, time.time()
+    with progress.Lines(machine.recipe, iterations) if args.verbose else progress.Bar(iterations) as shown:
+        outcome = machine.train(iterations, shown, args.restart)
+    if skipped := sorted(path for collection in machine.collections for path in collection.skipped):
+        more = ' …' if len(skipped) > LISTED else ''
+        print(f'{len(skipped)} files are too small, or no images that can be read, and were skipped: '
+              f'{", ".join(map(str, skipped[:LISTED]))}{more}')
     if not progress.ended(outcome, machine.run.name, args.restart):
         return 130
     print(f'{machine.model_folder}: {outcome.step} iterations, {time.time() - start_time:.1f} s')

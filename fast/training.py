@@ -40,62 +40,45 @@ def devices(crops):
     return ['', *(f'/gpu:{i}' for i in range(1, count))]
 
 
-class FastStyleTransfer(style_transfer.StyleTransfer):
+class NetworkTraining(style_transfer.StyleTransfer):
     """A network that gives photos styles: the losses, the loop and the hand-in of `StyleTransfer`, other variables.
 
-    collection: `photos.Photos`, of crops SHIFT larger each way than those trained on
-    batch: crops a step, each in a random style
-    held_out: paths of photos to show, and to log the losses of; style_imgs: paths
-    base: of the network, see `network.TransformNet`; steadiness: weight of the loss of a picture that moves with its
-    photo
-    content_weights: a factor on the content loss for each of style_imgs; None for 1 each
+    collections: `photos.Photos`, the first of crops SHIFT larger each way than those trained on, and what else a batch
+    has as many crops of
+    batch: crops a step; held_out: paths of photos to show, and to log the losses of
+    steadiness: weight of the loss of a picture that moves with its photo
     start: an `exporting.Trained` to begin with, or None
-    add: its styles stay, and what is trained are the scales and shifts of the new ones alone
     task: a `cluster.Task`, started, or None for this machine alone; of each batch it has its part
     The others are those of `StyleTransfer`.
 
+    network: with `parameters`, set before this; averages: pairs of variables, the average and what it is of
     towers: this machine and a copy of it a further device, each with its own part of the crops, pictures, VGGs, losses
     means: name -> loss, the mean over the towers; loss_terms are of the first alone, which is what is shown
     """
 
     checkpoint_every = 200  # iterations
 
-    def __init__(self, collection, batch, held_out, style_imgs, base, *, steadiness, content_weights=None,
-                 start=None, add=False, recipe=recipes.FAST, vgg=None, seed=0, precision='auto', threads=0,
-                 name=None, task=None):
-        self.side = collection.side - 2 * SHIFT
-        self.collection, self.batch, self.steadiness = collection, batch, steadiness
-        if content_weights is not None and len(content_weights) != len(style_imgs):
-            raise UserError(f'--content-weights: {len(content_weights)} for {len(style_imgs)} styles; one each')
-        self.content_weights = content_weights
-        self.start, self.add, self.task = start, add, task
+    def __init__(self, collections, batch, held_out, *, steadiness, start=None, task=None, style_imgs=(), **of_all):
+        self.collections, self.batch, self.steadiness = collections, batch, steadiness
+        self.side = collections[0].side - 2 * SHIFT
+        self.start, self.task = start, task
         self.parts, self.part = (len(task.replicas), task.number) if task else (1, 0)
         if batch % self.parts:
             raise UserError(f'--batch {batch}: must be a multiple of the {self.parts} tasks that share it')
-        self.trained = {path.stem: utils.file_hash(path) for path in map(Path, style_imgs)}
-        self.styles = (start.styles if add else {}) | self.trained
-        if len(self.trained) < len(style_imgs) or add and self.trained.keys() & start.styles.keys():
-            raise UserError('--style: two styles of one name; it is that of the file')
-        self.network = TransformNet(len(self.styles), base, seed)
-        self.averages = []  # pairs of variables: the average, what it is of
-        self.held_out = np.concatenate([utils.get_resized_image(path, collection.side, collection.side)
+        self.averages = []
+        self.held_out = np.concatenate([utils.get_resized_image(path, collections[0].side, collections[0].side)
                                         for path in held_out])
-        super().__init__(None, list(style_imgs), self.side, self.side, recipe=recipe, vgg=vgg, seed=seed,
-                         precision=precision, threads=threads, name=name)
+        super().__init__(None, list(style_imgs), self.side, self.side, **of_all)
         self.model_folder = Path('models', self.run.name)
 
     def _read_images(self):
         pass  # each photo and style when it is needed
 
-    def _run(self, name, seed, folder):
-        """The run that the settings make."""
-        identity = dict(styles=self.styles, add=self.add, vgg=utils.file_hash(self.weights.path),
-                        side=self.side, seed=seed, **self.recipe.identity(), images=self.collection.hash,
-                        batch=self.batch, base=self.network.base, steadiness=self.steadiness,
-                        start=self.start and self.start.hash, content_share=CONTENT_SHARE,
-                        content_weights=self.content_weights)
-        defaults = recipes.defaults() | {'content_share': 'batch', 'content_weights': None}
-        return runs.Run(name or names.of_files(*(path.stem for path in self.style_paths)), identity, defaults, folder)
+    def _identity(self):
+        """What decides the result of any network's training."""
+        return dict(vgg=utils.file_hash(self.weights.path), side=self.side, seed=self.seed, **self.recipe.identity(),
+                    images=self.collections[0].hash, batch=self.batch, steadiness=self.steadiness,
+                    start=self.start and self.start.hash, content_share=CONTENT_SHARE)
 
     def build(self):
         """Assemble the graph; in a cluster with its variables on their hosts, all else on this task."""
@@ -106,9 +89,10 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
         """Crops of photos [B, H, W, 3], 0-255, and what the network makes of them, centred; a tower has its part."""
         with tf.variable_scope('input'):
             self.first = tf.placeholder(tf.int64, [], name='first_batch')
-            self.batches = tf.data.make_initializable_iterator(
-                self.collection.batches(self.batch, self.first, self.part, self.parts))
-            batch = tf.cast(self.batches.get_next(), tf.float32)
+            iterators = [tf.data.make_initializable_iterator(
+                collection.batches(self.batch, self.first, self.part, self.parts)) for collection in self.collections]
+            self.begin = tf.group(*(iterator.initializer for iterator in iterators))
+            batches = [tf.cast(iterator.get_next(), tf.float32) for iterator in iterators]
             self.gstep = tf.train.get_or_create_global_step()
             self.averaged = tf.placeholder_with_default(False, [], name='averaged')
             self.shift = tf.random.stateless_uniform([2], [self.seed, self.gstep], 0, 2 * SHIFT + 1, tf.int32)
@@ -117,40 +101,28 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
         self.towers = [self, *(copy.copy(self) for _ in names[1:])]
         for i, (tower, tower.device) in enumerate(zip(self.towers, names)):
             with tf.device(tower.device):
-                tower._create_views(tf.split(batch, len(names))[i], self.part * count + i * count // len(names))
-        n = len(self.trained)
-        self.shown = {self.crops: self.held_out[np.arange(n) % len(self.held_out)], self.averaged: True,
-                      self.style_weights: self._one_hot()[-n:]}
+                tower._create_views([tf.split(batch, len(names))[i] for batch in batches],
+                                    self.part * count + i * count // len(names))
+        self.shown = self._shown()
 
-    def _create_views(self, crops, first):
+    def _create_views(self, batches, first):
         """Of each photo the network has two views, the second shifted by some pixels and with noise.
 
-        crops: those of a tower; first: the place of the first one in the whole batch, whose shift and noise it has
+        batches: of each collection the crops of a tower; first: the place of the first one in the whole batch, whose
+        shift and noise it has
         """
-        around, side = self.collection.side, self.side
+        around, side = self.collections[0].side, self.side
         with tf.variable_scope('input'):
-            styles = self._random_styles()[first:first + crops.shape[0]]
-            self.crops = tf.placeholder_with_default(crops, [None, around, around, 3], name='crops')
+            self.crops = tf.placeholder_with_default(batches[0], [None, around, around, 3], name='crops')
             self.photos = self.crops[:, SHIFT:-SHIFT, SHIFT:-SHIFT]
-            self.style_weights = tf.placeholder_with_default(styles, [None, len(self.styles)])
+            self._create_styles(batches[1:], first, batches[0].shape[0])
             moved = tf.slice(self.crops, [0, self.shift[0], self.shift[1], 0], [-1, side, side, -1])
             # the noise of those before it comes first, whatever the size of the batch
             moved += tf.random.stateless_normal(tf.shape(moved) + [first, 0, 0, 0], [self.seed, self.gstep],
                                                 stddev=NOISE)[first:]
         with tf.variable_scope('network', custom_getter=self._trained_or_averaged):
-            views, weights = (tf.concat(pair, 0) for pair in ((self.photos, moved), (self.style_weights,) * 2))
-            self.views = tf.split(self.network(views, weights)[0], 2)
+            self.views = tf.split(self._stylised(tf.concat([self.photos, moved], axis=0)), 2)
         self.input_img = tf.ensure_shape(self.views[0], [None, side, side, 3]) - self.weights.mean_pixels
-
-    def _one_hot(self):
-        return np.eye(len(self.styles), dtype=np.float32)
-
-    def _random_styles(self):
-        """A style for each crop of a batch, all different while there are as many: [batch, styles], ones and zeros."""
-        n = len(self.trained)
-        order = tf.argsort(tf.random.stateless_uniform([n], [self.seed + 1, self.gstep]))
-        chosen = tf.gather(order, np.arange(self.batch) % n)
-        return tf.gather(self._one_hot()[-n:], chosen)
 
     def _trained_or_averaged(self, getter, name, **how):
         """The network's parameter `name`: a trained variable, or what is shown and handed in, its moving average.
@@ -158,14 +130,9 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
         Adam never settles; the average of its last steps has a lower loss than any of them.
         """
         key = name.partition('/')[2]
-        of_style = key.endswith(OF_STYLES)
-        if self.start:
-            value = self.start.parameters[key]
-            if of_style:
-                rows = dict(zip(self.start.styles, value))
-                value = np.stack([rows.get(style, value.mean(axis=0)) for style in self.styles])
+        if (value := self._first_value(key)) is not None:
             how['initializer'] = tf.constant_initializer(value)
-        if self.add and not of_style:
+        if not self._is_trained(key):
             return getter(name, **how | dict(trainable=False))
         trained = getter(name, **how)
         average = getter(f'{name}/average', **how | dict(trainable=False))
@@ -174,39 +141,33 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
             return trained
         return tf.where_v2(self.averaged, average, trained)
 
+    def _first_value(self, key):
+        """Of the parameter `key` as an array, or None for the network's own."""
+        return self.start and self.start.parameters[key]
+
+    def _is_trained(self, key):
+        return True
+
     def load_vgg(self):
         """Step 1, inference: one VGG-19 on the network's pictures, and one on the photos themselves."""
-        values, convolutions = self._style_values(), dict(self.weights.convolutions)
+        convolutions = dict(self.weights.convolutions)
         for tower in self.towers:
             self.weights.convolutions.update(convolutions)  # each gives them away
             with tf.device(tower.device):
-                tower._load_vggs(values)
+                tower._load_vggs()
 
-    def _load_vggs(self, style_values):
-        with tf.variable_scope('vgg_of_photos'):
-            self.photo_vgg = load_vgg.VGG(self.photos - self.weights.mean_pixels, self.weights, self.recipe.pooling,
-                                          self.recipe.padding)
-            self.photo_vgg.load(self.recipe.content_layers)
-        self.targets = self.photo_vgg.features(self.recipe.content_layers), self._styles_of_crops(style_values)
+    def _load_vggs(self):
+        photo = self._vgg_of('photos', self.photos, self.recipe.content_layers)
+        self.targets = photo.features(self.recipe.content_layers), self._styles_of_crops()
         super().load_vgg()
 
-    def _style_values(self):
-        """Of each style a list with the statistic's value a layer."""
-        recipe = self.recipe
-        return [features_of(self.weights, utils.get_style_image(path, STYLE_SIDE, STYLE_SIDE, False,
-                                                                recipe.style_scale),
-                            recipe.style_layers, recipe.pooling, recipe.padding, self.config, self.statistic().of)
-                for path in self.style_paths]
-
-    def _styles_of_crops(self, values):
-        """A `Target` a layer: of each crop the style that it is to have."""
-        statistic = self.statistic()
-        weights = self.style_weights[:, -len(self.style_paths):]
-
-        def of_crops(*arrays):
-            stacked = np.concatenate(arrays)
-            return tf.tensordot(weights, stacked, 1)
-        return [style_statistics.Target(statistic, tf.nest.map_structure(of_crops, *layer)) for layer in zip(*values)]
+    def _vgg_of(self, what, images, layers):
+        """A further VGG-19, on images [B, H, W, 3] of 0-255."""
+        with tf.variable_scope(f'vgg_of_{what}'):
+            vgg = load_vgg.VGG(images - self.weights.mean_pixels, self.weights, self.recipe.pooling,
+                               self.recipe.padding)
+            vgg.load(layers)
+        return vgg
 
     def losses(self):
         """Step 2, loss: those of `StyleTransfer`, and that of a picture that does not move with its photo."""
@@ -228,10 +189,11 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
         return self.recipe.content_layer_weights  # `_content_loss` divides
 
     def _content_loss(self, P, F):
-        """Of each crop Σ (F − P)² / Σ P² by its style's factor; their mean, as that of the means of a batch's parts."""
-        factors = np.float32(self.content_weights or [1] * len(self.trained))[:, None]
-        of_crops = tf.matmul(self.style_weights[:, -len(self.trained):], factors)[:, 0]
-        return style_statistics.share(F, P, of_crops)
+        """Of each crop Σ (F − P)² / Σ P² by `_content_factors`; the mean, as that of the means of a batch's parts."""
+        return style_statistics.share(F, P, self._content_factors())
+
+    def _content_factors(self):
+        return 1.
 
     def _shift_loss(self, picture, moved):
         """The mean squared difference of two views' pictures where both show the same, EDGE pixels from their edges.
@@ -273,12 +235,6 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
             parts = tf.split(self.exchange.gradient, [variable.shape.num_elements() for variable in variables])
             return [(tf.reshape(part, variable.shape), variable) for part, variable in zip(parts, variables)]
 
-    def _image(self):
-        """The photos side by side, what the network makes of them in each style below: [2H, n·W, 3], 0-255."""
-        rows = [tf.concat(tf.unstack(images, num=len(self.trained)), axis=1)
-                for images in (self.photos, self.input_img + self.vgg.mean_pixels)]
-        return tf.concat(rows, axis=0)
-
     def _initialise(self, sess):
         sess.run(self.init)
 
@@ -286,7 +242,7 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
         return self.exchange.session(self.graph, self.config) if self.task else super()._session()
 
     def _moves(self, sess, step):
-        sess.run(self.batches.initializer, {self.first: step})
+        sess.run(self.begin, {self.first: step})
         while True:
             if self.task and not self.exchange.gather(sess, step):
                 self.run.save(self.saver, sess, step, self._look(sess)[0])
@@ -298,7 +254,7 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
 
     def follow(self):
         """Compute this task's part of what the chief wants until it ends; return how it did, see `Exchange.follow`."""
-        return self.exchange.follow(self.graph, self.config, self.batches.initializer, self.first)
+        return self.exchange.follow(self.graph, self.config, self.begin, self.first)
 
     def hand_in(self, sess):
         """Write what `StyleTransfer` does, and the model."""
@@ -306,8 +262,112 @@ class FastStyleTransfer(style_transfer.StyleTransfer):
         losses = {name: float(loss) for name, loss in self._look(sess)[0].items()}
         about = self.run.identity | dict(vgg_file=self.weights.path.name, steps=int(sess.run(self.gstep)),
                                          held_out=losses)
-        exporting.write(self.model_folder, sess.run(self.network.parameters, self.shown), about)
+        self._export(sess.run(self.network.parameters, self.shown), about)
+
+    def _image(self):
+        """The photos side by side, what the network makes of them in each style below: [2H, n·W, 3], 0-255."""
+        rows = [tf.concat(tf.unstack(images, num=self._columns()), axis=1)
+                for images in (self.photos, self.input_img + self.vgg.mean_pixels)]
+        return tf.concat(rows, axis=0)
 
     def _originals(self):
         height = 2 * self.side
         return [utils.get_resized_image(path, height, height)[0] for path in self.style_paths]
+
+
+class FastStyleTransfer(NetworkTraining):
+    """A network for some styles.
+
+    collection: `photos.Photos`, see `NetworkTraining`; of a batch each crop has a random style
+    style_imgs: paths; base: of the network, see `network.TransformNet`
+    content_weights: a factor on the content loss for each of style_imgs; None for 1 each
+    add: the styles of `start` stay, and what is trained are the scales and shifts of the new ones alone
+    """
+
+    def __init__(self, collection, batch, held_out, style_imgs, base, *, content_weights=None, start=None, add=False,
+                 recipe=recipes.FAST, seed=0, **of_all):
+        if content_weights is not None and len(content_weights) != len(style_imgs):
+            raise UserError(f'--content-weights: {len(content_weights)} for {len(style_imgs)} styles; one each')
+        self.content_weights, self.add = content_weights, add
+        self.trained = {path.stem: utils.file_hash(path) for path in map(Path, style_imgs)}
+        self.styles = (start.styles if add else {}) | self.trained
+        if len(self.trained) < len(style_imgs) or add and self.trained.keys() & start.styles.keys():
+            raise UserError('--style: two styles of one name; it is that of the file')
+        self.network = TransformNet(len(self.styles), base, seed)
+        super().__init__([collection], batch, held_out, style_imgs=style_imgs, start=start, recipe=recipe, seed=seed,
+                         **of_all)
+
+    def _run(self, name, seed, folder):
+        """The run that the settings make."""
+        identity = self._identity() | dict(styles=self.styles, add=self.add, base=self.network.base,
+                                           content_weights=self.content_weights)
+        defaults = recipes.defaults() | {'content_share': 'batch', 'content_weights': None}
+        return runs.Run(name or names.of_files(*(path.stem for path in self.style_paths)), identity, defaults, folder)
+
+    def _create_styles(self, batches, first, count):
+        """Of the crops of a tower the styles, by random."""
+        styles = self._random_styles()[first:first + count]
+        self.style_weights = tf.placeholder_with_default(styles, [None, len(self.styles)])
+
+    def _stylised(self, views):
+        return self.network(views, tf.concat([self.style_weights] * 2, axis=0))[0]
+
+    def _shown(self):
+        """What is fed for the pictures that are shown: a photo for each style, and the averages."""
+        n = len(self.trained)
+        return {self.crops: self.held_out[np.arange(n) % len(self.held_out)], self.averaged: True,
+                self.style_weights: self._one_hot()[-n:]}
+
+    def _one_hot(self):
+        return np.eye(len(self.styles), dtype=np.float32)
+
+    def _random_styles(self):
+        """A style for each crop of a batch, all different while there are as many: [batch, styles], ones and zeros."""
+        n = len(self.trained)
+        order = tf.argsort(tf.random.stateless_uniform([n], [self.seed + 1, self.gstep]))
+        chosen = tf.gather(order, np.arange(self.batch) % n)
+        return tf.gather(self._one_hot()[-n:], chosen)
+
+    def _first_value(self, key):
+        value = super()._first_value(key)
+        if self.start and key.endswith(OF_STYLES):
+            rows = dict(zip(self.start.styles, value))
+            value = np.stack([rows.get(style, value.mean(axis=0)) for style in self.styles])
+        return value
+
+    def _is_trained(self, key):
+        return not self.add or key.endswith(OF_STYLES)
+
+    def load_vgg(self):
+        """Step 1, inference, after the styles' own values."""
+        self.style_values = self._style_values()
+        super().load_vgg()
+
+    def _style_values(self):
+        """Of each style a list with the statistic's value a layer."""
+        recipe = self.recipe
+        return [features_of(self.weights, utils.get_style_image(path, STYLE_SIDE, STYLE_SIDE, False,
+                                                                recipe.style_scale),
+                            recipe.style_layers, recipe.pooling, recipe.padding, self.config, self.statistic().of)
+                for path in self.style_paths]
+
+    def _styles_of_crops(self):
+        """A `Target` a layer: of each crop the style that it is to have."""
+        statistic = self.statistic()
+        weights = self.style_weights[:, -len(self.style_paths):]
+
+        def of_crops(*arrays):
+            stacked = np.concatenate(arrays)
+            return tf.tensordot(weights, stacked, 1)
+        return [style_statistics.Target(statistic, tf.nest.map_structure(of_crops, *layer))
+                for layer in zip(*self.style_values)]
+
+    def _content_factors(self):
+        factors = np.float32(self.content_weights or [1] * len(self.trained))[:, None]
+        return tf.matmul(self.style_weights[:, -len(self.trained):], factors)[:, 0]
+
+    def _export(self, parameters, about):
+        exporting.write(self.model_folder, parameters, about)
+
+    def _columns(self):
+        return len(self.trained)

@@ -49,7 +49,8 @@ def optimal_transport(C, S):
     return inverse @ _power(root @ S @ root, 0.5) @ inverse
 
 
-TRANSFORMS = {'adain': adain, 'wct': wct, 'optimal_transport': optimal_transport}
+OPTIMAL_TRANSPORT = 'optimal_transport'
+TRANSFORMS = {'adain': adain, 'wct': wct, OPTIMAL_TRANSPORT: optimal_transport}
 
 
 def affine(content, style, transform=optimal_transport):

@@ -15,6 +15,15 @@ import pytest
 ELEMENT = 'element-6066-11e4-a52e-4f735466cecf'  # the key of an element, fixed by the standard
 KEYS = {'Left': '\ue012', 'Up': '\ue013', 'Right': '\ue014', 'Down': '\ue015', 'Escape': '\ue00c', 'Enter': '\ue007',
         'Tab': '\ue004'}
+PATIENCE = 20  # seconds
+
+
+def eventually(look, expected):
+    """Look until what is seen is as expected: a browser does much of what it is told a little later."""
+    until = time.monotonic() + PATIENCE
+    while (seen := look()) != expected and time.monotonic() < until:
+        time.sleep(0.02)
+    assert seen == expected, f'{seen!r} after {PATIENCE} s, and not {expected!r}'
 
 
 class Browser:
@@ -47,6 +56,10 @@ class Browser:
     def run(self, script):
         """What a JavaScript expression is."""
         return self._call('POST', '/execute/sync', {'script': f'return {script}', 'args': []})
+
+    def expect(self, script, expected):
+        """Run a JavaScript expression until it is what is expected."""
+        eventually(lambda: self.run(script), expected)
 
     def click(self, selector):
         self._call('POST', self._element(selector) + '/click')
@@ -88,11 +101,12 @@ def running():
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
     driver = subprocess.Popen(['chromedriver', f'--port={port}'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def listens():
+        with contextlib.suppress(ConnectionRefusedError), socket.create_connection(('127.0.0.1', port)):
+            return True
     try:
-        for _ in range(300):
-            with contextlib.suppress(ConnectionRefusedError), socket.create_connection(('127.0.0.1', port)):
-                break
-            time.sleep(0.1)
+        eventually(listens, True)
         browser = Browser(f'http://127.0.0.1:{port}/session')
         yield browser
         browser.close()

@@ -28,7 +28,7 @@ def model_folder(tmp_path_factory):
 def any_folder(tmp_path_factory):
     """The path of a model that takes any painting, with random parameters."""
     folder = tmp_path_factory.mktemp('any') / 'any'
-    any_exporting.write(folder, *random_any(), {'steps': 7})
+    any_exporting.write(folder, random_any(), {'steps': 7})
     return folder
 
 

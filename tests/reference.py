@@ -197,26 +197,26 @@ def transform_net(photo, parameters, style_weights):
     return 127.5 + 150 * np.tanh(doubled(x, filters('conv4'), notch=True) + parameters['conv4/bias'])
 
 
-def any_encode(photo, encoder):
+def any_encode(photo, parameters):
     """Colours, conv3_1 and conv4_1 that the network of any style makes of [H, W, 3], 0-255; H, W: multiples of 8."""
     x = np.float64(photo) / 127.5 - 1
     maps = {'colors': pool(pool(x, np.mean), np.mean)}
     for name in (f'conv{place}' for place in ('1_1', '1_2', '2_1', '2_2', '3_1', '3_2', '3_3', '3_4', '4_1')):
         if name in ('conv2_1', 'conv3_1', 'conv4_1'):
             x = pool(x, np.mean)
-        x = maps[name] = np.maximum(convolve(x, np.float64(encoder[f'{name}/weights']), 'reflect')
-                                    + encoder[f'{name}/biases'], 0)
+        x = maps[name] = np.maximum(convolve(x, np.float64(parameters[f'{name}/weights']), 'reflect')
+                                    + parameters[f'{name}/biases'], 0)
     return [maps[name] for name in ('colors', 'conv3_1', 'conv4_1')]
 
 
-def any_decode(colors, conv3_1, conv4_1, description, encoder, decoder):
+def any_decode(colors, conv3_1, conv4_1, description, parameters):
     """The picture of such maps, in the style of a description [D]."""
-    code = ((description - np.float64(encoder['code/mean'])) @ encoder['code/components']).clip(-3, 3)
+    code = ((description - np.float64(parameters['code/mean'])) @ parameters['code/components']).clip(-3, 3)
     conditions = np.append(code, 1)
 
     def layer(x, name, convolution=lambda x, W: convolve(x, W, 'reflect')):
-        gamma, beta = (conditions @ np.float64(decoder[f'{name}/{kind}']) for kind in ('gamma', 'beta'))
-        return instance_norm(convolution(x, np.float64(decoder[f'{name}/weights'])), gamma, beta)
+        gamma, beta = (conditions @ np.float64(parameters[f'{name}/{kind}']) for kind in ('gamma', 'beta'))
+        return instance_norm(convolution(x, np.float64(parameters[f'{name}/weights'])), gamma, beta)
 
     def relu(x):
         return np.maximum(x, 0)
@@ -232,6 +232,6 @@ def any_decode(colors, conv3_1, conv4_1, description, encoder, decoder):
     x = block(x, 'residual3_1')
     x = relu(layer(x, 'up2', doubled))
     x = relu(layer(x, 'decoder2'))
-    x = doubled(x, np.float64(decoder['decoder0/weights']), notch=True) + decoder['decoder0/bias']
+    x = doubled(x, np.float64(parameters['decoder0/weights']), notch=True) + parameters['decoder0/bias']
     large = enlarged(np.pad(colors, ((1, 1), (1, 1), (0, 0)), mode='edge'), 4)[4:-4, 4:-4]
     return 127.5 + 150 * np.tanh(x + large)

@@ -275,6 +275,13 @@ def test_names_are_as_short_as_they_are_distinct():
 
 # ------------------------------------------------------------------------------------------------------------- browser
 
+LOADED = '[...document.images].filter(image => image.src).every(image => image.complete && image.naturalWidth > 0)'
+FOCUS = 'document.activeElement.dataset.pair'
+PAPER = 'getComputedStyle(document.body).backgroundColor'
+SLIDER = '+document.querySelector("#slider").value'
+TITLE = 'document.querySelector("dialog[open] h2")?.textContent ?? null'
+
+
 @pytest.fixture(scope='module')
 def window():
     with browsers.running() as browser:
@@ -286,18 +293,15 @@ def page(window, made):
     """The page of the catalogue in a window of 1200×800, all of it loaded."""
     window.emulate('setDeviceMetricsOverride', width=1200, height=800, deviceScaleFactor=1, mobile=False)
     window.emulate('setEmulatedMedia', features=[{'name': 'prefers-color-scheme', 'value': 'light'}])
+    window.run('history.replaceState(null, "")')  # no theme of the test before
     window.open(made[0] / 'outputs' / 'catalogue' / 'index.html')
+    window.expect('innerWidth', 1200)
+    window.expect(LOADED, True)
     return window
-
-
-LOADED = '[...document.images].filter(image => image.src).every(image => image.complete && image.naturalWidth)'
-FOCUS = 'document.activeElement.dataset.pair'
-TITLE = 'document.querySelector("dialog[open] h2")?.textContent ?? null'
 
 
 def test_the_grid_with_all_its_pictures_and_nothing_from_elsewhere(page, made):
     assert page.run('document.querySelectorAll("[data-pair] img").length') == 4
-    assert page.run(LOADED)
     assert page.run('document.querySelector("#about").textContent').startswith(
         '3 photos, 2 styles · recipe cs20, 48 pixels · 4 pictures in ')
     assert page.run('[...document.querySelectorAll(".photo .name")].map(name => name.textContent)') == [
@@ -312,7 +316,8 @@ def test_the_grid_with_all_its_pictures_and_nothing_from_elsewhere(page, made):
 
 def test_a_click_opens_the_large_picture_with_all_about_it(page):
     page.click('[title="tall in the style of turned"]')
-    assert page.run(TITLE) == 'tall in the style of turned' and page.run(LOADED)
+    page.expect(TITLE, 'tall in the style of turned')
+    page.expect(LOADED, True)
     assert page.run('document.querySelector("#took").textContent').startswith('32 × 48 · 3 iterations · ')
     assert page.run('document.querySelector("#after").getBoundingClientRect().height') > 500
     drawn = page.run('[...document.querySelectorAll("#losses path")].map(path => path.getAttribute("d"))')
@@ -322,11 +327,14 @@ def test_a_click_opens_the_large_picture_with_all_about_it(page):
     command = page.run('document.querySelector("code").textContent')
     assert '--content photos/tall.png --style styles/turned.png --vgg ' in command and ' --height 48 ' in command
     page.click('#close')
-    assert page.run(TITLE) is None and page.run(FOCUS) == '5'
+    page.expect(TITLE, None)
+    page.expect(FOCUS, '5')
 
 
 def test_the_slider_goes_from_the_result_to_the_photo(page, made):
     page.click('[title="tall in the style of plain"]')
+    page.expect(TITLE, 'tall in the style of plain')
+    page.expect(LOADED, True)
     images = [iio.imread(made[0] / 'outputs' / 'catalogue' / name)
               for name in (pair('tall', 'plain', made[0])['picture'], data(made[0])['contents'][2]['picture'])]
 
@@ -337,55 +345,56 @@ def test_the_slider_goes_from_the_result_to_the_photo(page, made):
         result, photo = (np.abs(shown - image[rows][:, columns]).mean(axis=(0, 2)) for image in images)
         half = len(columns) // 2
         return [photo[part].mean() < result[part].mean() for part in (slice(half), slice(half, None))]
-    assert is_photo() == [False, False]
+    browsers.eventually(is_photo, [False, False])
     page.drag('#slider', 0.02, 0.5)
-    assert page.run('+document.querySelector("#slider").value') == pytest.approx(50, abs=2)
-    assert is_photo() == [True, False]
+    page.expect(SLIDER, pytest.approx(50, abs=2))
+    browsers.eventually(is_photo, [True, False])
+    at = page.run(SLIDER)
     page.press(*['Right'] * 3)
-    assert page.run('+document.querySelector("#slider").value') == pytest.approx(53, abs=2)
+    page.expect(SLIDER, at + 3)
     assert page.run(TITLE) == 'tall in the style of plain'
     page.drag('#slider', 0.5, 0.99)
-    assert is_photo() == [True, True]
+    browsers.eventually(is_photo, [True, True])
 
 
 def test_the_keyboard_does_all_of_it(page):
     page.run('document.querySelector("[data-pair]").focus()')
-    assert page.run(FOCUS) == '0'
+    page.expect(FOCUS, '0')
     page.press('Right')
-    assert page.run(FOCUS) == '1'
-    assert page.run('getComputedStyle(document.activeElement).outlineStyle') == 'solid'
+    page.expect(FOCUS, '1')
+    page.expect('getComputedStyle(document.activeElement).outlineStyle', 'solid')
     page.press('Down')  # over the photo that has no pictures
-    assert page.run(FOCUS) == '5'
+    page.expect(FOCUS, '5')
     page.press('Down', 'Right', 'Enter')
-    assert page.run(TITLE) == 'tall in the style of turned'
+    page.expect(TITLE, 'tall in the style of turned')
     page.press('Left')
-    assert page.run(TITLE) == 'tall in the style of plain'
+    page.expect(TITLE, 'tall in the style of plain')
     page.press('Up')
-    assert page.run(TITLE) == f'{ODD} in the style of plain' and page.run(LOADED)
+    page.expect(TITLE, f'{ODD} in the style of plain')
+    page.expect(LOADED, True)
     page.press('Escape')
-    assert page.run(TITLE) is None and page.run(FOCUS) == '0'
+    page.expect(TITLE, None)
+    page.expect(FOCUS, '0')
 
 
 def test_light_and_dark_as_the_system_has_it_and_by_the_switch(page):
-    def dark():
-        return page.run('getComputedStyle(document.body).backgroundColor') == 'rgb(21, 20, 19)'
-    assert not dark()
+    light, dark = 'rgb(247, 245, 241)', 'rgb(21, 20, 19)'
+    page.expect(PAPER, light)
     page.emulate('setEmulatedMedia', features=[{'name': 'prefers-color-scheme', 'value': 'dark'}])
-    assert dark()
+    page.expect(PAPER, dark)
     page.click('#theme')
-    assert not dark()
+    page.expect(PAPER, light)
     page.reload()
-    assert not dark()
+    page.expect(PAPER, light)
     page.click('#theme')
-    assert dark()
-    page.run('localStorage.clear()')
+    page.expect(PAPER, dark)
 
 
 def test_on_a_phone_nothing_is_wider_than_it(page):
     page.emulate('setDeviceMetricsOverride', width=360, height=740, deviceScaleFactor=2, mobile=True)
-    assert page.run('document.documentElement.scrollWidth') == 360
+    page.expect('document.documentElement.scrollWidth', 360)
     page.click('[data-pair]')
-    assert page.run('document.querySelector("dialog").scrollWidth') == 360
-    assert page.run('document.querySelector("#after").getBoundingClientRect().width') == 360
+    page.expect('document.querySelector("dialog").scrollWidth', 360)
+    page.expect('document.querySelector("#after").getBoundingClientRect().width', 360)
     page.click('[data-walk=ArrowDown]')
-    assert page.run(TITLE) == 'tall in the style of plain'
+    page.expect(TITLE, 'tall in the style of plain')

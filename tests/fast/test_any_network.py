@@ -9,8 +9,8 @@ from made import random_any
 from fast.any_network import AnyNet, coding
 from fast.any_rendering import AnyModel
 
-ENCODER, DECODER = random_any()
-D = len(ENCODER['code/mean'])
+PARAMETERS = random_any()
+D = len(PARAMETERS['code/mean'])
 
 
 def photo(height, width, seed=0):
@@ -21,11 +21,11 @@ def photo(height, width, seed=0):
 def net():
     """Two functions: photos -> maps; maps, description, statistics or None -> pictures, statistics."""
     with tf.Graph().as_default(), tf.Session() as sess:
-        network = AnyNet(ENCODER, DECODER)
+        network = AnyNet(parameters=PARAMETERS)
         photos = tf.placeholder(tf.float32, [None, None, None, 3])
         maps = network.encode(photos)
         mapped = [tf.placeholder(tf.float32, [None, None, None, x.shape[-1]]) for x in maps]
-        size = 2 * sum(value.shape[1] for name, value in DECODER.items() if name.endswith('gamma'))
+        size = 2 * sum(value.shape[1] for name, value in PARAMETERS.items() if name.endswith('gamma'))
         description, statistics = (tf.placeholder(tf.float32, [None, length]) for length in (D, size))
         description.set_shape([None, D])
         given = tf.placeholder(tf.float32, [])
@@ -46,7 +46,7 @@ def test_the_maps_are_those_of_numpy(net):
     maps = net[0](images)
     assert [x.shape for x in maps] == [(2, 4, 6, 3), (2, 4, 6, 6), (2, 2, 3, 7)]
     for i, image in enumerate(images):
-        for x, expected in zip(maps, reference.any_encode(image, ENCODER), strict=True):
+        for x, expected in zip(maps, reference.any_encode(image, PARAMETERS), strict=True):
             assert expected.std() > 0.1
             np.testing.assert_allclose(x[i], expected, rtol=1e-4, atol=1e-4)
 
@@ -54,11 +54,11 @@ def test_the_maps_are_those_of_numpy(net):
 def test_the_pictures_are_those_of_numpy_each_as_its_style_is_described(net):
     rng = np.random.default_rng(0)
     maps = net[0](np.stack([photo(24, 40), photo(24, 40, seed=1)]))
-    styles = np.float32(ENCODER['code/mean'] + [[1], [4]] * rng.normal(size=(2, D)))  # the second's code is clipped
-    assert np.abs((styles - ENCODER['code/mean']) @ ENCODER['code/components']).max() > 3
+    styles = np.float32(PARAMETERS['code/mean'] + [[1], [4]] * rng.normal(size=(2, D)))  # the second's code is clipped
+    assert np.abs((styles - PARAMETERS['code/mean']) @ PARAMETERS['code/components']).max() > 3
     pictures, _ = net[1](maps, styles)
     for i, picture in enumerate(pictures):
-        expected = reference.any_decode(*(np.float64(x[i]) for x in maps), styles[i], ENCODER, DECODER)
+        expected = reference.any_decode(*(np.float64(x[i]) for x in maps), styles[i], PARAMETERS)
         assert picture.shape == (24, 40, 3) and expected.std() > 5
         np.testing.assert_allclose(picture, expected, atol=0.05)
     same, _ = net[1](maps, styles[:1])  # one for all
@@ -68,7 +68,7 @@ def test_the_pictures_are_those_of_numpy_each_as_its_style_is_described(net):
 
 def test_statistics_that_are_given_replace_those_of_the_photo(net):
     maps, other = net[0](photo(32, 32)[None]), net[0](photo(32, 32, seed=1)[None] ** 2 / 255)
-    style = ENCODER['code/mean'][None]
+    style = PARAMETERS['code/mean'][None]
     picture, own = net[1](maps, style)
     np.testing.assert_allclose(net[1](maps, style, own)[0], picture, atol=1e-2)
     assert np.abs(net[1](other, style, own)[0] - net[1](other, style)[0]).max() > 1
@@ -76,7 +76,7 @@ def test_statistics_that_are_given_replace_those_of_the_photo(net):
 
 def test_a_pixel_is_not_seen_beyond_the_reach(net):
     image = photo(16, 800)[None]
-    style = ENCODER['code/mean'][None]
+    style = PARAMETERS['code/mean'][None]
     _, own = net[1](net[0](image), style)
     before, _ = net[1](net[0](image), style, own)
     for place in range(400, 408):
@@ -88,10 +88,11 @@ def test_a_pixel_is_not_seen_beyond_the_reach(net):
             assert AnyModel.reach / 2 < reach <= AnyModel.reach
 
 
-def test_a_code_has_mean_0_and_deviation_1_over_its_styles_and_loses_least():
+def test_a_code_has_mean_0_and_deviation_1_over_its_styles_and_loses_least(monkeypatch):
     rng = np.random.default_rng(0)
     descriptions = rng.normal(size=(50, 3)) @ rng.normal(size=(3, 9)) + rng.normal(0, 1e-3, (50, 9))
-    made = coding(descriptions, 3)
+    monkeypatch.setattr('fast.any_network.CODE', 3)
+    made = coding(descriptions)
     code = (descriptions - made['code/mean']) @ made['code/components']
     np.testing.assert_allclose(code.mean(axis=0), 0, atol=1e-5)
     np.testing.assert_allclose(np.cov(code.T, bias=True), np.eye(3), atol=1e-4)

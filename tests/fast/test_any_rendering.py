@@ -15,7 +15,7 @@ from fast import mixtures, rendering, tiling, transforms
 from fast.any_rendering import AnyModel, Style
 
 PHOTO, PAINTING = (shipped.ROOT / folder for folder in ('content/astronaut.png', 'styles/poppies.jpg'))
-ENCODER, DECODER = random_any()
+PARAMETERS = random_any()
 
 
 @pytest.fixture(scope='module')
@@ -43,17 +43,17 @@ def test_pictures_are_those_of_numpy(model, photo, weights):
     image, *paintings = photo[:24, 200:240], noise(40, 24), noise(32, 30, seed=1)[..., :1] * np.float32([1, 0.5, 0])
     sized = paintings[0], reference_extended(paintings[1])
     moments = [[(flat.mean(axis=0), np.cov(flat.T, bias=True))
-                for F in reference.any_encode(x, ENCODER) for flat in [F.reshape(-1, F.shape[-1])]] for x in sized]
+                for F in reference.any_encode(x, PARAMETERS) for flat in [F.reshape(-1, F.shape[-1])]] for x in sized]
     shares = np.array(weights) / sum(weights)
     maps = []
-    for i, F in enumerate(reference.any_encode(image, ENCODER)):
+    for i, F in enumerate(reference.any_encode(image, PARAMETERS)):
         content = transforms.moments(F)
         A, b = (sum(share * part for share, part in zip(shares, parts)) for parts in zip(
             *(transforms.affine(content, transforms.Moments(*of_painting[i])) for of_painting in moments)))
         maps.append(F @ A + b)
     description = sum(share * np.concatenate([part for mean, C in of_painting for part in (
         mean, np.log(np.sqrt(np.diag(C)) + 0.05))]) for share, of_painting in zip(shares, moments))
-    expected = reference.any_decode(*maps, description, ENCODER, DECODER).clip(0, 255)
+    expected = reference.any_decode(*maps, description, PARAMETERS).clip(0, 255)
     picture = model(image, Style(paintings, weights))
     assert expected.std() > 5 and picture.shape == image.shape
     assert np.abs(picture - expected).max() < 1.5 and np.abs(picture - expected).mean() < 0.5
@@ -156,8 +156,9 @@ def test_paintings_and_styles_are_told_apart_and_named(workdir):
     for name in ('a.b.jpg', 'x,y.png', 'c:1.png', 'plain'):
         (workdir / name).touch()
     for text, pairs, name in (
-            ('starry_night', [('starry_night', 1)], 'starry_night'), ('b:0.25,c:0.75', [('b', 0.25), ('c', 0.75)], 'b0.25+c0.75'),
-            ('a.b.jpg', [('a.b.jpg', 1)], 'a.b'), ('x,y.png', [('x,y.png', 1)], 'x,y'), ('c:1.png', [('c:1.png', 1)], 'c:1'),
+            ('starry_night', [('starry_night', 1)], 'starry_night'),
+            ('b:0.25,c:0.75', [('b', 0.25), ('c', 0.75)], 'b0.25+c0.75'), ('a.b.jpg', [('a.b.jpg', 1)], 'a.b'),
+            ('x,y.png', [('x,y.png', 1)], 'x,y'), ('c:1.png', [('c:1.png', 1)], 'c:1'),
             ('c:1.png:3,./a.b.jpg:1', [('c:1.png', 0.75), ('./a.b.jpg', 0.25)], 'c:13+a.b1'),
             ('plain', [('plain', 1)], 'plain'), ('dir/e.PNG:2', [('dir/e.PNG', 1)], 'e2')):
         assert mixtures.weighted(text) == pairs and mixtures.in_names(text) == name

