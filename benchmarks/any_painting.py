@@ -8,6 +8,7 @@ also blended with the photo until its content loss is no more than the package's
 """
 
 import argparse
+import functools
 import subprocess
 import sys
 import tempfile
@@ -74,6 +75,7 @@ class Losses:
 
 def as_much_content(losses, photo, picture, features, most):
     """The largest strength, to STEP, at which a picture's content loss is no more than `most`; and the blend."""
+    @functools.cache
     def beyond(strength):  # roots: the loss is about a square of the strength
         return losses(rendering.mixed(photo, picture, strength, False), features) ** 0.5 - most ** 0.5
     strength = 1. if beyond(1.) <= 0 else max(0., scipy.optimize.brentq(beyond, 0., 1., xtol=STEP / 2) - STEP)

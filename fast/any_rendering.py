@@ -21,7 +21,6 @@ class Style:
         weights = np.ones(len(images)) if weights is None else np.float64(weights)
         self.weights, self.scale = weights / weights.sum(), scale
         self.images = [_small(image, scale) for image in images]
-        self.hashes = list(map(utils.array_hash, images))
 
     def sized(self, pixels):
         """The paintings for a photo of so many pixels."""
@@ -41,7 +40,7 @@ def _small(image, scale):
 class AnyModel(tiling.Tiled):
     """A network of any style; a style is a `Style`. Raises `UserError` for a folder that is no model of the kind."""
 
-    stride, reach, tile = 8, 125, 1024
+    stride, reach, tile = 8, 125, 1536
 
     def __init__(self, folder, threads=0):
         super().__init__(folder, threads)
@@ -82,7 +81,8 @@ class AnyModel(tiling.Tiled):
     @staticmethod
     def described(style):
         """A style as settings, for JSON: the paintings by SHA-256 of their pixels."""
-        return dict(paintings=style.hashes, weights=style.weights.tolist(), scale=style.scale)
+        return dict(paintings=list(map(utils.array_hash, style.images)), weights=style.weights.tolist(),
+                    scale=style.scale)
 
 
 def _mapped(F, A, b):

@@ -134,7 +134,9 @@ class Renderer:
         self.strength, self.keep_colors, self.steady = strength, keep_colors, steady
 
     def picture(self, photo):
-        """Of a photo [H, W, 3], float32 of 0-255, the picture, likewise. Raises `UserError` for a mask of another shape.
+        """Of a photo [H, W, 3], float32 of 0-255, the picture, likewise.
+
+        Raises `UserError` for one of another shape than the mask.
         """
         picture = self.model(photo, self.style, self.tile)
         if self.mask is not None:

@@ -71,7 +71,7 @@ def folder_of(args):
 
 
 def how(args, folder):
-    """What a `applying.Renderer` takes beside the model in `folder`, by the flags; it can be sent to other processes.
+    """What an `applying.Renderer` takes beside the model in `folder`, by the flags; it can be sent to other processes.
 
     Raises `UserError` for a style that the model does not have, a painting that cannot be read, flags that do nothing.
     """

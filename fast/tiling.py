@@ -69,7 +69,10 @@ class Tiled:
         return picture
 
     def _load(self, interpreter):
-        """Set `_paint`, the signature that gives pictures, and what else is needed of an interpreter. Raises ValueError or KeyError for a file of another network."""
+        """Set `_paint`, the signature that gives pictures, and what else is needed of an interpreter.
+
+        Raises ValueError or KeyError for a file of another network.
+        """
         raise NotImplementedError
 
     def _pass(self, photo, style, statistics=None):

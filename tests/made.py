@@ -35,20 +35,22 @@ def random_parameters(styles=3, base=4, seed=0):
 
 
 def random_any(seed=0, entries=3):
-    """Parameters of an `AnyNet` with a narrow fixed and a short code: name -> array."""
+    """Parameters of an `AnyNet` with a narrow encoder and a short code: name -> array."""
     rng = np.random.default_rng(seed)
     convolutions = he_weights(seed=seed, last='conv4_1').convolutions
     fixed = {f'{name}/{kind}': value / 4 if kind == 'biases' else value for name, pair in convolutions.items()
-               for kind, value in zip(('weights', 'biases'), pair)}
+             for kind, value in zip(('weights', 'biases'), pair)}
     D = 2 * (3 + WIDTHS[3] + WIDTHS[4])
     fixed |= {'code/mean': rng.normal(0, 0.3, D).astype(np.float32),
-                'code/components': rng.normal(0, D ** -0.5, (D, entries)).astype(np.float32)}
+              'code/components': rng.normal(0, D ** -0.5, (D, entries)).astype(np.float32)}
 
     def build():
         network = AnyNet(seed, fixed)
         network.decode(network.encode(tf.zeros([1, 16, 16, 3])), tf.zeros([1, D]))
         return network
-    return _away_from_first_values(build, seed) | fixed
+    parameters = _away_from_first_values(build, seed) | fixed
+    parameters['decoder0/weights'] /= 4  # for pictures that are not all black and white
+    return parameters
 
 
 def _away_from_first_values(build, seed):

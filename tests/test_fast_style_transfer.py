@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import itertools
 import json
 import math
 import os
@@ -19,8 +20,8 @@ import recipes
 import reference
 import utils
 from made import block_photos, random_parameters
-from engine import interrupts, shipped
-from fast import exporting, rendering
+from engine import interrupts, parsing, shipped
+from fast import any_rendering, exporting, rendering, stylize_command
 from fast.photos import Photos
 from fast.training import SHIFT, FastStyleTransfer
 from fast_style_transfer import main
@@ -505,3 +506,135 @@ def test_a_full_disk_loses_nothing(model, workdir, capsys, monkeypatch, moves):
     assert stylize('a.gif', '--model', model, '--strength', '0.5') == 2
     assert 'No space left on device' in capsys.readouterr().err
     assert picture.read_bytes() == before and len(list(Path('outputs').iterdir())) == 1
+
+
+# ------------------------------------------------------------------------------------------------------ any painting
+
+@pytest.fixture
+def any_workdir(any_folder, workdir):
+    """An empty current directory but for models/any, which takes any painting."""
+    (workdir / 'models').mkdir()
+    (workdir / 'models/any').symlink_to(any_folder)
+    return workdir
+
+
+def painted(pixels, paintings, weights=None, scale=1.):
+    """The picture, float32, that models/any makes of a photo by arrays."""
+    return any_rendering.AnyModel(Path('models/any'))(
+        np.float32(pixels), any_rendering.Style(list(map(np.float32, paintings)), weights, scale))
+
+
+def test_paintings_are_styles_by_their_paths(any_workdir, model, capsys):
+    pixels, a, b = (photo(any_workdir / name, seed=i) for i, name in enumerate(('p.png', 'in/a.png', 'b.jpg.png')))
+    assert stylize('p.png', style='in/a.png') == 0
+    wanted = painted(pixels, [a])
+    assert (iio.imread('outputs/p-a.png') == utils.to_uint8(wanted)).all() and wanted.std() > 5
+    assert stylize('p.png', '--model', 'models/any', '--style-scale', '0.5', style='in/a.png:3,b.jpg.png:1') == 0
+    mixture = painted(pixels, [a, b], [0.75, 0.25], 0.5)
+    assert (iio.imread('outputs/p-a3+b.jpg1.png') == utils.to_uint8(mixture)).all()
+    assert np.abs(mixture - wanted).mean() > 1
+    assert stylize('p.png', '--model', 'models/any', '--strength', '0.5', style='in/a.png') == 0
+    assert np.abs(iio.imread('outputs/p-a.png') - (wanted + pixels) / 2).max() < 1
+    assert stylize('p.png', '--model', model, style='b') == 0  # names are as they were
+
+
+def test_paintings_of_every_kind(any_workdir):
+    pixels, rng = photo(any_workdir / 'p.png'), np.random.default_rng(0)
+    grey, alpha = (rng.integers(0, 256, (20, 30, channels), dtype=np.uint8) for channels in (1, 4))
+    iio.imwrite('grey.png', grey[..., 0])
+    iio.imwrite('alpha.png', alpha)
+    iio.imwrite('deep.png', np.uint16(grey[..., 0]) * 257)
+    iio.imwrite('pixel.png', np.full([1, 1, 3], 200, np.uint8))
+    iio.imwrite('cmyk.jpg', alpha, mode='CMYK')
+    for name in ('grey', 'alpha', 'deep', 'pixel', 'cmyk'):
+        path, = Path().glob(f'{name}.*')
+        assert stylize('p.png', style=str(path)) == 0
+        wanted = painted(pixels, [utils.read_image(path)])
+        assert (iio.imread(f'outputs/p-{name}.png') == utils.to_uint8(wanted)).all()
+    assert (iio.imread('outputs/p-grey.png') == iio.imread('outputs/p-deep.png')).all()
+
+
+def test_an_animation_and_standard_input_in_the_style_of_a_painting(any_workdir):
+    painting = photo(any_workdir / 'a.png', seed=9)
+    frames, plays = animation()
+    iio.imwrite('m.gif', frames, **plays)
+    assert stylize('m.gif', style='a.png') == 0
+    written, timing = utils.read_animation('outputs/m-a.gif')
+    assert timing == plays
+    for frame, picture in zip(frames, written, strict=True):
+        wanted = painted(frame, [painting])
+        assert np.abs(picture - wanted).mean() < 12 < np.abs(picture - np.float32(frame)).mean()
+    done = subprocess.run([sys.executable, PROGRAM, 'stylize', '-', '--style', 'a.png'],
+                          input=Path('a.png').read_bytes(), capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert (iio.imread(io.BytesIO(done.stdout), extension='.png') == utils.to_uint8(
+        painted(painting, [painting]))).all()
+
+
+@pytest.mark.parametrize('of_any', [False, True])
+def test_a_mask_says_where_styles_go(any_workdir, model, of_any):
+    """White the first, black the second, grey both; or the photo. Of half the photo's size it is enlarged."""
+    pixels, a, b = (photo(any_workdir / name, seed=i) for i, name in enumerate(('p.png', 'a.png', 'b.png')))
+    mask = np.uint8([255] * 10 + [51] * 8 + [0] * 10)[None].repeat(20, axis=0)
+    iio.imwrite('mask.png', mask)
+    network = rendering.Model(Path(model))
+    first, second = ([painted(pixels, [x]) for x in (a, b)] if of_any else
+                     [network(np.float32(pixels), weights) for weights in np.eye(3)[:2]])
+    names, flags = (('a.png', 'b.png'), ()) if of_any else (('a', 'b'), ('--model', model))
+    for style, other, name in ((f'{names[0]},{names[1]}', second, 'a+b'), (names[0], np.float32(pixels), 'a')):
+        assert stylize('p.png', '--mask', 'mask.png', *flags, style=style) == 0
+        picture = np.float32(iio.imread(f'outputs/p-{name}.png'))
+        assert np.abs(first - other).mean() > 1
+        for columns, share in ((slice(0, 19), 1), (slice(22, 35), 0.2), (slice(37, 56), 0)):
+            wanted = share * first + (1 - share) * other
+            np.testing.assert_allclose(picture[:, columns], wanted[:, columns], atol=0.51)
+
+
+@pytest.mark.parametrize('arguments, says', [
+    (('--style', 'none.png'), 'none.png: no such image'), (('--style', 'bad.png'), 'bad.png: cannot be read as'),
+    (('--style', 'in/'), 'in/: is a folder'), (('--style', 'a.png,starry_night'), 'starry_night is no image; '),
+    (('--style', 'a.png:-1'), '0 or more'), (('--style', 'a.png:x'), 'x is no number'),
+    (('--style', 'a', '--model', 'models/any'), 'a: no such image'),
+    (('--sheet', '--model', 'models/any'), '--sheet: any has no styles of its own; name paintings'),
+    (('--style', 'a.png', '--tile', '500'), '--tile 500: must be from 564 to 4096 with any'),
+    (('--style', 'a.png', '--style-scale', '3'), '--style-scale'),
+    (('--style', 'a.png', '--mask', 'none.png'), 'none.png: '),
+    (('--style', 'a.png,a.png,a.png', '--mask', 'a.png'), '--mask is for one style or two, and there are 3'),
+    (('--style', 'a.png:1,a.png:2', '--mask', 'a.png'), 'weights do nothing with --mask'),
+    (('--style', 'a', '--style-scale', '0.5', '--model', 'MODEL'), '--style-scale: is for paintings'),
+    (('--style', 'a.png', '--model', 'MODEL'), 'a.png: no style of this model; it has a, b, c')])
+def test_bad_paintings_end_in_one_line(any_workdir, model, capsys, arguments, says):
+    photo(any_workdir / 'a.png')
+    (any_workdir / 'in').mkdir()
+    (any_workdir / 'bad.png').write_bytes(Path('a.png').read_bytes()[:200])
+    assert main(['stylize', 'a.png', *(text.replace('MODEL', model) for text in arguments)]) == 2
+    err = capsys.readouterr().err
+    assert says in err and err.startswith('error: ') and err.count('\n') == 1
+    assert not Path('outputs').exists()
+
+
+def test_photos_of_another_shape_than_the_mask_are_skipped(any_workdir, capsys):
+    for name, size in (('a.png', (40, 56)), ('wide.png', (20, 56)), ('mask.png', (20, 28))):
+        photo(any_workdir / name, *size)
+    assert stylize('a.png', 'wide.png', '--mask', 'mask.png', style='a.png') == 1
+    err = capsys.readouterr().err
+    assert 'error: --mask: 28×20 has another shape than the photo, 56×20; cut it to that; skipped' in err
+    assert [path.name for path in Path('outputs').iterdir()] == ['a-a.png']
+
+
+def test_settings_name_what_paintings_and_masks_show(any_workdir):
+    """As a folder of the Beam pipeline or the parts of a clip keep them; they are the same for the same pixels."""
+    for i, name in enumerate(('a.png', 'b.png', 'mask.png')):
+        photo(any_workdir / name, seed=i)
+    iio.imwrite('again.bmp', iio.imread('a.png'))
+
+    def settings(*arguments):
+        parser = parsing.Parser()
+        stylize_command.add_flags(parser)
+        return stylize_command.renderer_of(parser.parse_args(['p.png', *arguments])).settings()
+    one = settings('--style', 'a.png')
+    assert one == settings('--style', 'again.bmp', '--tile', '600') == json.loads(json.dumps(one))
+    others = [settings('--style', 'b.png'), settings('--style', 'a.png,b.png'), settings('--style', 'a.png:2,b.png:1'),
+              settings('--style', 'a.png', '--style-scale', '0.5'), settings('--style', 'a.png', '--mask', 'mask.png'),
+              settings('--style', 'a.png', '--mask', 'b.png'), settings('--style', 'a.png,b.png', '--mask', 'mask.png')]
+    assert all(one != other for one, other in itertools.combinations([one, *others], 2))

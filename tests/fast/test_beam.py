@@ -15,7 +15,7 @@ import pytest
 import utils
 from engine import shipped
 from engine.messages import UserError
-from fast import applying, remote, rendering
+from fast import any_rendering, applying, remote, rendering
 
 BEAM = shipped.ROOT / '.beam' / 'bin' / 'python'  # fast/README.md makes this environment, and CI
 PYTHON = BEAM if BEAM.exists() else sys.executable
@@ -213,6 +213,21 @@ def test_two_workers_stylise_globs_list_bad_files_and_redo_nothing(renderer, mod
     assert files_below('in/out') == {*targets, 'notes-a.png', 'a.json'}
     del times['c-a.png']
     assert times == {target: os.stat(workdir / 'in/out' / target).st_mtime_ns for target in times}
+
+
+@needs_beam
+def test_paintings_and_masks_travel_with_the_pipeline(any_folder, workdir):
+    names = 'in/p.png', 'a.png', 'mask.png'
+    pixels, painting, mask = (photo(workdir / name, seed) for seed, name in enumerate(names))
+    done = subprocess.run(
+        [PYTHON, '-m', 'fast.beam', '--input', 'in', '--output', 'out', '--style', 'a.png', '--mask', 'mask.png',
+         '--model', any_folder], capture_output=True, text=True, env=os.environ | {'PYTHONPATH': str(shipped.ROOT)})
+    assert done.returncode == 0, done.stderr
+    style = any_rendering.Style([np.float32(painting)])
+    wanted = applying.Renderer(any_rendering.AnyModel(any_folder, 1), style, mask=np.float32(mask).mean(axis=-1) / 255)
+    assert files_below('out') == {'p-a.png', 'a.json'}
+    assert (iio.imread('out/p-a.png') == utils.to_uint8(wanted.picture(np.float32(pixels)))).all()
+    assert json.loads(Path('out/a.json').read_text()) == wanted.settings()
 
 
 IN_ONE_PROCESS = '''

@@ -1,0 +1,167 @@
+"""The network of any style applied: pictures against NumPy, tiles against the whole, mixtures, sizes of paintings."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import reference
+import utils
+from made import random_any
+from engine import shipped
+from engine.messages import UserError
+from fast import mixtures, rendering, tiling, transforms
+from fast.any_rendering import AnyModel, Style
+
+PHOTO, PAINTING = (shipped.ROOT / folder for folder in ('content/astronaut.png', 'styles/poppies.jpg'))
+PARAMETERS = random_any()
+
+
+@pytest.fixture(scope='module')
+def model(any_folder):
+    return AnyModel(any_folder)
+
+
+@pytest.fixture(scope='module')
+def photo():
+    return utils.read_image(PHOTO)
+
+
+@pytest.fixture(scope='module')
+def style():
+    return Style([utils.read_image(PAINTING)])
+
+
+def noise(height, width, seed=0):
+    return np.random.default_rng(seed).uniform(0, 255, (height, width, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize('weights', [(1, 0), (3, 1)])
+def test_pictures_are_those_of_numpy(model, photo, weights):
+    """Within a grey level, though LiteRT has the filters in float16; a mixture's maps and descriptions are mixed."""
+    image, *paintings = photo[:24, 200:240], noise(40, 24), noise(32, 30, seed=1)[..., :1] * np.float32([1, 0.5, 0])
+    sized = paintings[0], reference_extended(paintings[1])
+    moments = [[(flat.mean(axis=0), np.cov(flat.T, bias=True))
+                for F in reference.any_encode(x, PARAMETERS) for flat in [F.reshape(-1, F.shape[-1])]] for x in sized]
+    shares = np.array(weights) / sum(weights)
+    maps = []
+    for i, F in enumerate(reference.any_encode(image, PARAMETERS)):
+        content = transforms.moments(F)
+        A, b = (sum(share * part for share, part in zip(shares, parts)) for parts in zip(
+            *(transforms.affine(content, transforms.Moments(*of_painting[i])) for of_painting in moments)))
+        maps.append(F @ A + b)
+    description = sum(share * np.concatenate([part for mean, C in of_painting for part in (
+        mean, np.log(np.sqrt(np.diag(C)) + 0.05))]) for share, of_painting in zip(shares, moments))
+    expected = reference.any_decode(*maps, description, PARAMETERS).clip(0, 255)
+    picture = model(image, Style(paintings, weights))
+    assert expected.std() > 5 and picture.shape == image.shape
+    assert np.abs(picture - expected).max() < 1.5 and np.abs(picture - expected).mean() < 0.5
+
+
+def reference_extended(image):
+    """To multiples of 8."""
+    return np.pad(image, [*((0, -length % 8) for length in image.shape[:2]), (0, 0)], 'reflect')
+
+
+def test_without_tensorflow_and_in_another_process_the_same_bytes(any_folder, model, photo, style, tmp_path):
+    picture = model(photo[:203, :301], style)
+    program = ('import sys, numpy as np, utils\n'
+               'from pathlib import Path\n'
+               'from fast import any_rendering, applying, stylize_command\n'
+               'photo, painting = map(utils.read_image, sys.argv[2:4])\n'
+               'model, style = any_rendering.AnyModel(Path(sys.argv[1])), any_rendering.Style([painting])\n'
+               'np.save(sys.argv[4], model(photo[:203, :301], style))\n'
+               'heavy = {"tensorflow", "scipy", "skimage", "matplotlib", "av"} & sys.modules.keys()\n'
+               'assert not heavy, heavy')
+    subprocess.run([sys.executable, '-c', program, any_folder, PHOTO, PAINTING, tmp_path / 'picture.npy'],
+                   cwd=shipped.ROOT, check=True)
+    assert np.load(tmp_path / 'picture.npy').tobytes() == picture.tobytes() and picture.std() > 5
+
+
+def test_every_size_comes_back_as_it_went_in(model):
+    for height, width in [(1, 1), (1, 300), (2, 3), (15, 17), (16, 16), (33, 64), (300, 2)]:
+        for painting in (noise(1, 1), noise(9, 200)):
+            picture = model(noise(height, width), Style([painting]))
+            assert picture.shape == (height, width, 3) and np.isfinite(picture).all()
+
+
+def test_the_picture_does_not_depend_on_the_tile(model, photo, style):
+    """In rows and columns, of a photo that no tile divides; smaller and larger than what statistics are taken of."""
+    for image in (np.tile(photo, (2, 2, 1))[:601, :701], np.tile(photo, (1, 3, 1))[:65, :1101]):
+        pictures = [model(image, style, tile) for tile in (2000, model.least_tile())]
+        assert pictures[0].std() > 5
+        assert max(np.abs(picture - pictures[0]).max() for picture in pictures) < 0.05
+
+
+def test_a_large_photo_has_the_statistics_of_it_reduced(model, photo, style):
+    large = photo.repeat(4, axis=0).repeat(4, axis=1)[:256]
+    small = utils.block_means(large, 2)
+    _, statistics = model._pass(small, style)
+    expected, _ = model._pass(large[:, :600], style, statistics)
+    np.testing.assert_allclose(model(large, style, 1024)[:, :300], expected[:, :300], atol=0.05)
+    of_itself, _ = model._pass(large[:, :600], style)
+    assert np.abs(of_itself - expected)[:, :300].mean() > 0.5
+
+
+@pytest.mark.parametrize('shape, pixels, scale, sized', [
+    ((100, 50), 5000, 1, (100, 50)), ((100, 50), 20000, 1, (200, 100)), ((100, 50), 5000, 0.5, (50, 25)),
+    ((3000, 1500), 512 * 256, 1, (512, 256)), ((700, 2800), 100 * 400, 0.5, (50, 200)), ((1, 1), 400, 1, (20, 20)),
+    ((1, 900), 900, 0.1, (1, 90))])
+def test_a_painting_keeps_its_shape_and_has_as_many_pixels_as_the_photo(shape, pixels, scale, sized):
+    ramp = np.broadcast_to(np.linspace(0, 200, shape[1], dtype=np.float32)[None, :, None], (*shape, 3))
+    image, = Style([ramp], scale=scale).sized(pixels)
+    assert image.shape == (*sized, 3)
+    if sized[1] > 1 < shape[1]:
+        centres = (np.arange(sized[1]) + 0.5) / sized[1] * shape[1] - 0.5
+        np.testing.assert_allclose(image[0, :, 0], centres.clip(0) * 200 / (shape[1] - 1), atol=400 / sized[1])
+
+
+def test_strokes_follow_the_scale(model, photo, style):
+    """A finer painting is another one to the network; each is computed once for photos of a size."""
+    finer = Style(style.images, scale=0.5)
+    assert np.abs(model(photo[:64, :96], finer) - model(photo[:64, :96], style)).mean() > 0.5
+    before = model._of_style.cache_info()
+    model(photo[64:128, :96], finer)
+    after = model._of_style.cache_info()
+    assert after.misses == before.misses and after.hits == before.hits + 1
+
+
+def test_a_style_says_what_it_is_made_of(style):
+    other = Style([noise(8, 8), noise(8, 8, seed=1)], [1, 3], 0.5)
+    described = AnyModel.described(other)
+    assert described['weights'] == [0.25, 0.75] and described['scale'] == 0.5
+    assert len({*described['paintings'], *AnyModel.described(style)['paintings']}) == 3
+    assert AnyModel.described(Style([noise(8, 8)]))['paintings'] == described['paintings'][:1]
+
+
+def test_models_of_the_other_kind_are_refused(any_folder, model_folder):
+    for kind, folder in ((AnyModel, model_folder), (rendering.Model, any_folder)):
+        with pytest.raises(UserError, match='not a whole model'):
+            kind(folder)
+
+
+def test_a_photo_is_resized_to_any_size():
+    image = noise(12, 30)
+    assert (tiling.resized(image, 12, 30) == image).all()
+    np.testing.assert_allclose(tiling.resized(image, 4, 10), image.reshape(4, 3, 10, 3, 3).mean(axis=(1, 3)), rtol=1e-5)
+    doubled = tiling.resized(image, 24, 60)
+    np.testing.assert_allclose(doubled[1:-1, 1:-1], reference.enlarged(image)[1:-1, 1:-1], atol=1e-3)
+    np.testing.assert_allclose(doubled[0, 0], image[0, 0], atol=1e-3)
+
+
+# ------------------------------------------------------------------------------------------------------ styles as text
+
+def test_paintings_and_styles_are_told_apart_and_named(workdir):
+    for name in ('a.b.jpg', 'x,y.png', 'c:1.png', 'plain'):
+        (workdir / name).touch()
+    for text, pairs, name in (
+            ('starry_night', [('starry_night', 1)], 'starry_night'),
+            ('b:0.25,c:0.75', [('b', 0.25), ('c', 0.75)], 'b0.25+c0.75'), ('a.b.jpg', [('a.b.jpg', 1)], 'a.b'),
+            ('x,y.png', [('x,y.png', 1)], 'x,y'), ('c:1.png', [('c:1.png', 1)], 'c:1'),
+            ('c:1.png:3,./a.b.jpg:1', [('c:1.png', 0.75), ('./a.b.jpg', 0.25)], 'c:13+a.b1'),
+            ('plain', [('plain', 1)], 'plain'), ('dir/e.PNG:2', [('dir/e.PNG', 1)], 'e2')):
+        assert mixtures.weighted(text) == pairs and mixtures.in_names(text) == name
+        assert mixtures.of_paintings(text) == (text not in ('starry_night', 'b:0.25,c:0.75'))
+    with pytest.raises(UserError, match='--style a.b.jpg,starry_night: starry_night is no image; .* do not mix'):
+        mixtures.of_paintings('a.b.jpg,starry_night')
