@@ -49,14 +49,22 @@ def folders(tmp_path_factory):
     return folders
 
 
+@pytest.fixture(scope='module')
+def kept():
+    """The fixed parameters, once they are found."""
+    return {}
+
+
 @pytest.fixture
-def make(folders, images, tiny_vgg, workdir):
+def make(folders, images, tiny_vgg, workdir, kept):
     """A function that builds a small `AnyStyleTransfer`, the run 'r'."""
     def build(name='r', transform='optimal_transport', **more):
         photos, styles = Photos([folders[0]], SIDE + 2 * SHIFT, 0), Photos([folders[1]], SIDE, 1, gradients=False)
 
         def fixed(weights):
-            return fixed_parameters(weights, *(Photos([folder], SIDE, 0) for folder in folders))
+            if not kept:
+                kept.update(fixed_parameters(weights, *(Photos([folder], SIDE, 0) for folder in folders)))
+            return kept
         machine = AnyStyleTransfer(photos, styles, 2, images[:1], PAINTINGS, transform=transform, fixed=fixed,
                                    steadiness=2., recipe=QUIET, vgg=tiny_vgg, precision='float32', name=name, **more)
         machine.build()

@@ -42,7 +42,7 @@ def test_with_all_channels_the_features_are_the_same_but_for_their_size():
     for name in ALL:
         inside, wanted = (x[name][4:-4, 4:-4] for x in (maps, true))
         scale = (inside * wanted).sum(axis=(0, 1)) / np.square(wanted).sum(axis=(0, 1))
-        assert np.square(inside - scale * wanted).mean() < 1e-3
+        assert np.square(inside - scale * wanted).mean() < 0.01
         np.testing.assert_allclose(np.sqrt(np.square(maps[name]).mean(axis=(0, 1))), 1, atol=0.15)
 
 
@@ -58,7 +58,7 @@ def test_channels_that_others_say_are_left_out():
     narrow = narrowed(WEIGHTS._replace(convolutions=convolutions), ALL, images(6, 0))
     image = images(1, 1)[0]
     maps, true = maps_of(narrow, image), reference.vgg(image - WEIGHTS.mean_pixels, WEIGHTS, padding='symmetric')
-    assert max(unexplained(maps[name], true[name]) for name in ALL) < 0.01
+    assert max(unexplained(maps[name], true[name]) for name in ALL) < 0.04
 
 
 def test_half_of_the_channels_tell_most_and_more_than_any_half():
