@@ -22,7 +22,7 @@ import tensorflow.compat.v1 as tf
 import load_vgg
 import recipes
 import utils
-from engine import (blending, colors, flags, interrupts, iterates, lbfgs, memory, messages, names, output, parsing,
+from engine import (blending, colors, flags, interrupts, iterates, lbfgs, loading, memory, messages, names, output, parsing,
                     progress, runs, scales, sessions, style_statistics)
 from engine.features import features_of, held
 
@@ -499,6 +499,11 @@ def _flags(argv):
     return parser, args
 
 
+def _one_pass(*images):
+    """What the network of any style makes, see `any_rendering.picture`, which is loaded when it is asked for."""
+    return loading.loaded('fast.any_rendering', 'requirements.txt').picture(*images)
+
+
 @messages.command_line
 def main(argv=None):
     """Run style transfer as the flags say; return the exit status."""
@@ -510,7 +515,7 @@ def main(argv=None):
     machine = StyleTransfer(args.content, args.style, width, height, style_weights=args.style_weights, mask=args.mask,
                             recipe=recipe, vgg=args.vgg, seed=flags.seed(args, recipe),
                             precision=flags.precision(args, recipe), threads=args.threads, name=args.name,
-                            initial_img=flags.initial_img(args, width, height))
+                            initial_img=flags.initial_img(args, width, height, _one_pass))
     machine.output = flags.output_file(args, width, height)
     machine.command = flags.command(parser, args, machine.precision)
     machine.check_memory()

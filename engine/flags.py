@@ -13,6 +13,7 @@ from engine.parsing import number, whole_number
 
 SIDES = utils.LEAST, 4096  # of a picture
 # flags that do not decide what a command's picture is; its iterations are those that it had
+ONE_PASS = 'any'  # what --init calls the picture of the network of any style
 NOT_OF_THE_PICTURE = 'like', 'name', 'output', 'quality', 'depth', 'alpha', 'restart', 'verbose', 'iterations'
 
 
@@ -104,15 +105,23 @@ def add_control(parser):
                         'where it is white; where black the second, or the photo stays; greys mix')
     field = recipes.Recipe.__dataclass_fields__['init']
     parser.add_argument('--init', type=_init, metavar='NAME|IMAGE', help=f'{field.metadata["help"]}: '
-                        f'{", ".join(field.metadata["choices"])}; or an image (default: the recipe\'s)')
+                        f'{", ".join(field.metadata["choices"])}; or {ONE_PASS}, what the network of any style makes '
+                        'of them in one pass; or an image (default: the recipe\'s)')
 
 
 def _init(text):
-    return text if text in recipes.Recipe.__dataclass_fields__['init'].metadata['choices'] else Path(text)
+    choices = recipes.Recipe.__dataclass_fields__['init'].metadata['choices']
+    return text if text in (*choices, ONE_PASS) else Path(text)
 
 
-def initial_img(args, width, height):
-    """The image that --init names, [1, height, width, 3] of 0-255, or None."""
+def initial_img(args, width, height, one_pass):
+    """The image that --init names, [1, height, width, 3] of 0-255, or None.
+
+    one_pass: photo, styles as arrays [H, W, 3], weights -> the picture of ONE_PASS
+    """
+    if args.init == ONE_PASS:
+        photo = utils.get_resized_image(args.content, width, height)[0]
+        return one_pass(photo, list(map(utils.read_image, args.style)), args.style_weights)[None]
     return utils.get_resized_image(args.init, width, height) if isinstance(args.init, Path) else None
 
 
@@ -188,7 +197,7 @@ def recipe(args, offered=recipes.RECIPES):
     """The recipe that --recipe names, with what the other flags change in it."""
     changed = {field.name: getattr(args, field.name) for field in dataclasses.fields(recipes.Recipe)
                if field.metadata and getattr(args, field.name, None) is not None}
-    if isinstance(changed.get('init'), Path):  # nothing of the recipe's own start is left
+    if isinstance(changed.get('init'), Path) or changed.get('init') == ONE_PASS:  # nothing of the recipe's own start is left
         changed['init'] = 'content'
     recipe = dataclasses.replace(offered[args.recipe], **changed)
     if getattr(args, 'strength', None) is not None:

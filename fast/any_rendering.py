@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 import utils
-from fast import tiling, transforms
+from fast import models, tiling, transforms
 
 KEPT = 4  # styles whose moments are not computed again
 
@@ -90,3 +90,8 @@ def _mapped(F, A, b):
     mapped = (F.reshape(-1, len(A)) @ A).reshape(F.shape)
     mapped += b
     return mapped
+
+
+def picture(photo, paintings, weights=None):
+    """The picture [H, W, 3] of a photo by the model that ships; all of 0-255. weights: of the paintings, see `Style`."""
+    return AnyModel(models.find(models.ANY))(photo, Style(paintings, weights))
