@@ -22,8 +22,8 @@ import tensorflow.compat.v1 as tf
 import load_vgg
 import recipes
 import utils
-from engine import (blending, colors, flags, interrupts, iterates, lbfgs, loading, memory, messages, names, output, parsing,
-                    progress, runs, scales, sessions, style_statistics)
+from engine import (blending, colors, flags, interrupts, iterates, lbfgs, loading, memory, messages, names, output,
+                    parsing, progress, runs, scales, sessions, style_statistics)
 from engine.features import features_of, held
 
 

@@ -197,7 +197,8 @@ def recipe(args, offered=recipes.RECIPES):
     """The recipe that --recipe names, with what the other flags change in it."""
     changed = {field.name: getattr(args, field.name) for field in dataclasses.fields(recipes.Recipe)
                if field.metadata and getattr(args, field.name, None) is not None}
-    if isinstance(changed.get('init'), Path) or changed.get('init') == ONE_PASS:  # nothing of the recipe's own start is left
+    init = changed.get('init')
+    if isinstance(init, Path) or init == ONE_PASS:  # nothing of the recipe's own start is left
         changed['init'] = 'content'
     recipe = dataclasses.replace(offered[args.recipe], **changed)
     if getattr(args, 'strength', None) is not None:
