@@ -1,5 +1,6 @@
 """What a user types: every flag, every mistake in one line with status 2, nothing written."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -16,6 +17,8 @@ import reconstruct
 import style_transfer
 import utils
 from engine import shipped
+from fast import models
+from fast.any_rendering import AnyModel, Style
 
 PROGRAM = shipped.ROOT / 'style_transfer.py'
 
@@ -225,6 +228,18 @@ def test_a_picture_says_how_to_make_it_again(call, images, workdir, capsys):
     assert style_transfer.main(['--like', 'r.tiff', '--name', 'other', '--iterations', '1']) == 0
     out = capsys.readouterr().out
     assert 'not as r.tiff: mask (now ' in out and 'width' not in out
+
+
+def test_a_picture_can_begin_with_that_of_the_network_of_any_style(call, images, any_folder, workdir, monkeypatch):
+    monkeypatch.setattr(models, 'find', {models.ANY: any_folder}.get)
+    flags = ['--style', images[1], images[0], '--style-weights', 3, 1, '--init', 'any', '--recipe', 'modern', '--width',
+             48, '--scales', 1, '--iterations', 1]
+    assert call(*flags, '--name', 'r')[0] == 0
+    begun = AnyModel(any_folder)(utils.get_resized_image(images[0], 48, 32)[0],
+                                 Style(list(map(utils.read_image, (images[1], images[0]))), [3, 1]))
+    identity = json.loads(Path('checkpoints/r/run.json').read_text())
+    assert identity['initial_img'] == hashlib.sha256(begun[None].tobytes()).hexdigest()
+    assert identity['init'] == 'content'  # nothing of the recipe's own start counts
 
 
 def test_transparency_is_kept_where_that_is_asked_for(call, images, workdir):

@@ -1,7 +1,6 @@
 """The model that ships: twelve styles that are told apart, faces' edges kept, no grid, pictures that move along."""
 
 import importlib.util
-import json
 
 import numpy as np
 import pytest
@@ -11,12 +10,23 @@ import utils
 from engine import shipped
 from engine.features import features_of
 from engine.style_statistics import moments
-from fast import models, rendering, tiling
+from fast import any_rendering, models, rendering, tiling
 
-FOLDER = shipped.MODELS / 'many'
-ABOUT = json.loads((FOLDER / 'model.json').read_text())
-STYLES = list(ABOUT['styles'])
+STYLES = [path.stem for path in sorted((shipped.ROOT / 'styles').glob('*.jpg'))]
 LAYERS = 'conv2_1', 'conv3_1'
+
+
+@pytest.fixture(scope='module', params=['many', models.ANY])
+def paint(request):
+    """A function: photo, name of a style -> picture."""
+    if request.param == models.ANY:
+        model = any_rendering.AnyModel(shipped.MODELS / models.ANY)
+        paintings = {name: any_rendering.Style([utils.read_image(shipped.ROOT / f'styles/{name}.jpg')])
+                     for name in STYLES}
+    else:
+        model = rendering.Model(shipped.MODELS / 'many')
+        paintings = dict(zip(model.styles, np.eye(len(model.styles))))
+    return lambda photo, name: model(photo, paintings[name])
 
 
 @pytest.fixture(scope='module')
@@ -29,22 +39,20 @@ def lattice():
 
 
 @pytest.fixture(scope='module')
-def pictures():
+def pictures(paint):
     """Chelsea, 225×150, in every style: the photo, and name -> picture."""
     photo = tiling.reduced(utils.read_image(shipped.HELD_OUT[0]), 225)
-    model = rendering.Model(FOLDER)
-    return photo, {name: np.float32(utils.to_uint8(model(photo, weights)))
-                   for name, weights in zip(STYLES, np.eye(len(STYLES)))}
+    return photo, {name: np.float32(utils.to_uint8(paint(photo, name))) for name in STYLES}
 
 
-def test_one_small_model_of_twelve_styles_ships():
-    assert [path.parent.name for path in shipped.MODELS.glob('*/model.json')] == ['many']
+def test_two_small_models_ship_of_the_styles_and_of_any():
+    assert sorted(path.parent.name for path in shipped.MODELS.glob('*/model.json')) == [models.ANY, 'many']
     images = {path.stem: utils.file_hash(path) for path in (shipped.ROOT / 'styles').glob('*.jpg')}
-    assert len(STYLES) >= 12 and ABOUT['styles'].items() <= images.items()
-    assert ABOUT['vgg'] == utils.file_hash(shipped.WEIGHTS)
-    for file in (models.LITE, models.SAVED_MODEL):
-        models.about(FOLDER, file)
-    assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 6e6
+    for name, styles in (('many', images), (models.ANY, models.ANY)):
+        for file in (models.LITE, models.SAVED_MODEL):
+            about = models.about(shipped.MODELS / name, file)
+        assert about['styles'] == styles and about['vgg'] == utils.file_hash(shipped.WEIGHTS)
+        assert (shipped.MODELS / name / models.LITE).stat().st_size < 5e6
 
 
 def shares(a, b):
@@ -83,19 +91,17 @@ def test_the_photo_is_still_in_each_picture(pictures):
         assert alike(f, P) > 0.25 > 2 * abs(alike(f, other)), name
 
 
-def test_no_grid(lattice):
+def test_no_grid(lattice, paint):
     photo = utils.read_image(shipped.HELD_OUT[0])
-    model = rendering.Model(FOLDER)
-    found = {name: lattice.lattice(model(photo, weights)) for name, weights in zip(STYLES, np.eye(len(STYLES)))}
+    found = {name: lattice.lattice(paint(photo, name)) for name in STYLES}
     assert max(found.values()) <= 1.3, found
 
 
-def test_pictures_move_along_with_their_photos_and_skies_stay_smooth(lattice):
+def test_pictures_move_along_with_their_photos_and_skies_stay_smooth(lattice, paint):
     photo = tiling.reduced(utils.read_image(shipped.HELD_OUT[0]), 320)
-    model = rendering.Model(FOLDER)
-    for weights in np.eye(len(STYLES)):
-        by_4, by_8 = (lattice.moved(lambda image: model(image, weights), photo, shift) for shift in lattice.SHIFTS)
+    for name in STYLES:
+        by_4, by_8 = (lattice.moved(lambda image: paint(image, name), photo, shift) for shift in lattice.SHIFTS)
         assert by_4 <= 1.3 * by_8 < 5
-        assert (plain := model(lattice.sky(), weights)).std(axis=1).max() < 1 and plain.std() > 0
+        assert (plain := paint(lattice.sky(), name)).std(axis=1).max() < 1 and plain.std() > 0
     grid = np.tile(np.kron([[0, 255], [255, 0]], np.ones((4, 4)))[..., None], (32, 32, 3))
     assert lattice.lattice(grid + np.random.default_rng(0).normal(0, 50, grid.shape)) > 2
