@@ -43,7 +43,7 @@ def test_with_all_channels_the_features_are_the_same_but_for_their_size():
         inside, wanted = (x[name][4:-4, 4:-4] for x in (maps, true))
         scale = (inside * wanted).sum(axis=(0, 1)) / np.square(wanted).sum(axis=(0, 1))
         assert np.square(inside - scale * wanted).mean() < 0.01
-        np.testing.assert_allclose(np.sqrt(np.square(maps[name]).mean(axis=(0, 1))), 1, atol=0.15)
+        np.testing.assert_allclose(np.sqrt(np.square(maps[name]).mean(axis=(0, 1))), 1, atol=0.3)
 
 
 def test_channels_that_others_say_are_left_out():

@@ -1,4 +1,4 @@
-"""The model that ships: twelve styles that are told apart, faces' edges kept, no grid, pictures that move along."""
+"""The models that ship: styles that are told apart, faces' edges kept, no grid, pictures that move along."""
 
 import importlib.util
 
@@ -16,10 +16,21 @@ STYLES = [path.stem for path in sorted((shipped.ROOT / 'styles').glob('*.jpg'))]
 LAYERS = 'conv2_1', 'conv3_1'
 
 
-@pytest.fixture(scope='module', params=['many', models.ANY])
-def paint(request):
+# of each model: how far its pictures are from their styles, as shares of how far the photo is; the grid's energy; how
+# much a picture changes with a photo that moves by 8 pixels, of 255
+LIMITS = {'many': (0.5, 1.3, 3.8), models.ANY: (0.6, 1.4, 5.)}
+
+
+@pytest.fixture(scope='module', params=LIMITS)
+def limits(request):
+    """The model's name, and its LIMITS."""
+    return request.param, *LIMITS[request.param]
+
+
+@pytest.fixture(scope='module')
+def paint(limits):
     """A function: photo, name of a style -> picture."""
-    if request.param == models.ANY:
+    if limits[0] == models.ANY:
         model = any_rendering.AnyModel(shipped.MODELS / models.ANY)
         paintings = {name: any_rendering.Style([utils.read_image(shipped.ROOT / f'styles/{name}.jpg')])
                      for name in STYLES}
@@ -60,7 +71,7 @@ def shares(a, b):
     return sum(np.square(x - y).sum() / np.square(y).sum() for x, y in zip(a, b))
 
 
-def test_each_picture_has_the_moments_of_its_own_style(pictures):
+def test_each_picture_has_the_moments_of_its_own_style(pictures, limits):
     """Of VGG-19's features: nearer to it than to any other style, and nearer than the photo is."""
     photo, by_style = pictures
     weights = load_vgg.read_weights(shipped.WEIGHTS)
@@ -74,7 +85,7 @@ def test_each_picture_has_the_moments_of_its_own_style(pictures):
     for i, picture in enumerate(after):
         distances = [sum(map(shares, picture, style)) for style in styles]
         assert np.argmin(distances) == i, STYLES[i]
-        assert distances[i] < sum(map(shares, before, styles[i])) / 2, STYLES[i]
+        assert distances[i] < limits[1] * sum(map(shares, before, styles[i])), STYLES[i]
 
 
 def test_the_photo_is_still_in_each_picture(pictures):
@@ -91,17 +102,17 @@ def test_the_photo_is_still_in_each_picture(pictures):
         assert alike(f, P) > 0.25 > 2 * abs(alike(f, other)), name
 
 
-def test_no_grid(lattice, paint):
+def test_no_grid(lattice, paint, limits):
     photo = utils.read_image(shipped.HELD_OUT[0])
     found = {name: lattice.lattice(paint(photo, name)) for name in STYLES}
-    assert max(found.values()) <= 1.3, found
+    assert max(found.values()) <= limits[2], found
 
 
-def test_pictures_move_along_with_their_photos_and_skies_stay_smooth(lattice, paint):
+def test_pictures_move_along_with_their_photos_and_skies_stay_smooth(lattice, paint, limits):
     photo = tiling.reduced(utils.read_image(shipped.HELD_OUT[0]), 320)
     for name in STYLES:
         by_4, by_8 = (lattice.moved(lambda image: paint(image, name), photo, shift) for shift in lattice.SHIFTS)
-        assert by_4 <= 1.3 * by_8 < 5
+        assert by_4 <= 1.3 * by_8 and by_8 < limits[3], name
         assert (plain := paint(lattice.sky(), name)).std(axis=1).max() < 1 and plain.std() > 0
     grid = np.tile(np.kron([[0, 255], [255, 0]], np.ones((4, 4)))[..., None], (32, 32, 3))
     assert lattice.lattice(grid + np.random.default_rng(0).normal(0, 50, grid.shape)) > 2
