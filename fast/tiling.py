@@ -56,7 +56,7 @@ class Tiled:
         tile = tile or self.tile
         statistics = None
         if max(photo.shape[:2]) > min(WHOLE, tile):
-            _, statistics = self._pass(reduced(photo, WHOLE), style)
+            _, statistics = self._pass(self._whole(photo), style)
         if max(photo.shape[:2]) <= tile:
             return self._pass(photo, style, statistics)[0]
         picture = np.zeros_like(photo)
@@ -67,6 +67,15 @@ class Tiled:
                 part *= vertical[:, None, None] * horizontal[:, None]
                 picture[y, x] += part
         return picture
+
+    @staticmethod
+    def _whole(photo):
+        """A photo of which statistics are taken: its longer side reduced to WHOLE, a short one no further than LEAST.
+
+        A row that is the mean of a white one and a black one shows nothing: variances of 0, pictures without bounds.
+        """
+        factor = min(1, WHOLE / max(photo.shape[:2]))
+        return resized(photo, *(max(round(factor * length), min(length, LEAST)) for length in photo.shape[:2]))
 
     def _load(self, interpreter):
         """Set `_paint`, the signature that gives pictures, and what else is needed of an interpreter.

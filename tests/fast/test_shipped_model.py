@@ -116,3 +116,8 @@ def test_pictures_move_along_with_their_photos_and_skies_stay_smooth(lattice, pa
         assert (plain := paint(lattice.sky(), name)).std(axis=1).max() < 1 and plain.std() > 0
     grid = np.tile(np.kron([[0, 255], [255, 0]], np.ones((4, 4)))[..., None], (32, 32, 3))
     assert lattice.lattice(grid + np.random.default_rng(0).normal(0, 50, grid.shape)) > 2
+
+
+def test_a_strip_of_which_a_smaller_one_shows_nothing(paint):
+    strip = np.float32([0, 255])[:, None, None].repeat(2000, axis=1).repeat(3, axis=2)
+    assert 0 <= paint(strip, 'auvers').min() < paint(strip, 'auvers').max() <= 255
