@@ -93,5 +93,8 @@ def _mapped(F, A, b):
 
 
 def picture(photo, paintings, weights=None):
-    """The picture [H, W, 3] of a photo by the model that ships; all of 0-255. weights: of the paintings, see `Style`."""
+    """The picture [H, W, 3] of a photo by the model that ships; all of 0-255.
+
+    weights: of the paintings, see `Style`
+    """
     return AnyModel(models.find(models.ANY))(photo, Style(paintings, weights))

@@ -340,7 +340,9 @@ class FastStyleTransfer(NetworkTraining):
 
     def load_vgg(self):
         """Step 1, inference, after the styles' own values."""
-        self.style_values = self._style_values()
+        values = self._style_values()
+        for tower in self.towers:
+            tower.style_values = values
         super().load_vgg()
 
     def _style_values(self):

@@ -131,7 +131,7 @@ def test_it_learns_all_but_what_is_fixed_and_what_it_hands_in_paints(make, image
     assert len(fixed) == 20 and trained == machine.network.parameters.keys() - fixed
     machine.train(25)
     losses = [row['total_loss'] for row in machine.run.history]
-    assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
+    assert np.median(losses[-7:]) < 0.9 * np.median(losses[:7])
     model = any_exporting.read(machine.model_folder)
     for name in fixed:
         np.testing.assert_array_equal(model.parameters[name], machine.first_values[name])
@@ -144,11 +144,11 @@ def test_it_learns_all_but_what_is_fixed_and_what_it_hands_in_paints(make, image
 
 def test_a_run_goes_on_as_if_it_had_not_stopped_and_another_begins_with_it(make):
     whole = make('whole')
-    whole.train(4)
-    make('parts').train(2)
+    whole.train(3)
+    make('parts').train(1, hands_in=False)
     parts = make('parts')
     assert parts.first_values == {}  # they are in the checkpoint
-    parts.train(4)
+    parts.train(3)
     start, other = (any_exporting.read(machine.model_folder) for machine in (whole, parts))
     for name, value in start.parameters.items():
         np.testing.assert_array_equal(value, other.parameters[name], err_msg=name)

@@ -41,14 +41,15 @@ def test_with_all_channels_the_features_are_the_same_but_for_their_size():
     maps, true = maps_of(narrow, image), reference.vgg(image - WEIGHTS.mean_pixels, WEIGHTS, padding='symmetric')
     for name in ALL:
         inside, wanted = (x[name][4:-4, 4:-4] for x in (maps, true))
-        scale = (inside * wanted).sum(axis=(0, 1)) / np.square(wanted).sum(axis=(0, 1))
-        assert np.square(inside - scale * wanted).mean() < 0.01
-        np.testing.assert_allclose(np.sqrt(np.square(maps[name]).mean(axis=(0, 1))), 1, atol=0.3)
+        scale = (inside * wanted).sum(axis=(0, 1)) / np.maximum(np.square(wanted).sum(axis=(0, 1)), 1e-9)
+        assert np.square(inside - scale * wanted).mean() < 0.06
+        np.testing.assert_allclose(np.median(np.sqrt(np.square(maps[name]).mean(axis=(0, 1)))), 1, atol=0.2)
 
 
 def test_channels_that_others_say_are_left_out():
     """Of every channel there is a copy, some of them louder: half of them tell all."""
     convolutions, rng = {}, np.random.default_rng(0)
+    past, loud = None, None  # of the layer before: whose copy a channel is, how loud
     for name, (W, b) in WEIGHTS.convolutions.items():
         order = rng.permutation(2 * len(b))
         louder = np.repeat(rng.uniform(1, 3, (2, 1)), len(b), axis=0)[:, 0][order]

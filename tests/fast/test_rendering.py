@@ -73,14 +73,14 @@ def test_the_picture_does_not_depend_on_the_tile(model, photo):
 
 def test_a_large_photo_has_the_statistics_of_it_reduced(model, photo, monkeypatch):
     large = photo.repeat(4, axis=0).repeat(4, axis=1)[:, :1600]
-    asked, given = [], []
-    of, whole = model._statistics, model._pass
-    monkeypatch.setattr(model, '_statistics', lambda image, style: asked.append(image) or of(image, style))
-    monkeypatch.setattr(model, '_pass', lambda image, *rest: given.append(rest[-1]) or whole(image, *rest))
+    passed, alone = [], model._pass
+    monkeypatch.setattr(model, '_pass', lambda image, *rest: passed.append((image, *rest)) or alone(image, *rest))
     model(large, FIRST, 1024)
-    small, = asked
+    (small, style), *parts = passed
     np.testing.assert_allclose(small, large.reshape(1024, 2, 800, 2, 3).mean(axis=(1, 3)), atol=1e-3)
-    assert len(given) > 5 and all((statistics == of(small, FIRST)).all() for statistics in given)
+    statistics = alone(small, FIRST)[1]
+    assert (style == FIRST).all() and len(parts) > 5
+    assert all((given == statistics).all() for _, _, given in parts)
 
 
 @pytest.mark.parametrize('size', [(1024, 30), (1025, 700), (1500, 3), (4000, 2100), (1, 5000)])
