@@ -43,13 +43,13 @@ class AnyStyleTransfer(NetworkTraining):
     photos, styles: `photos.Photos`, the one's crops larger, see `NetworkTraining`; a batch has as many crops of both
     held_out_styles: paths of paintings to show
     transform: a name of `transforms.TRANSFORMS`, how a photo's maps are given a style's statistics
-    fixed: what makes `fixed_parameters` of VGG-19's weights; it is asked where they are in no checkpoint and no `start`
+    fixed: what gives `fixed_parameters`; it takes a minute, and is asked where no checkpoint and no `start` has them
     """
 
     def __init__(self, photos, styles, batch, held_out, held_out_styles, *, transform, fixed, recipe=recipes.ANY,
                  seed=0, **of_all):
         self.transform, self.fixed = transform, fixed
-        self.network, self.first_values = AnyNet(seed=seed), {}
+        self.network = AnyNet(seed=seed)
         self.shown_styles = np.concatenate([utils.get_resized_image(path, styles.side, styles.side)
                                             for path in held_out_styles])
         super().__init__([photos, styles], batch, held_out, style_imgs=held_out_styles, recipe=recipe, seed=seed,
@@ -59,12 +59,6 @@ class AnyStyleTransfer(NetworkTraining):
         """The run that the settings make."""
         identity = self._identity() | dict(paintings=self.collections[1].hash, transform=self.transform)
         return runs.Run(name or NAME, identity, recipes.defaults(), folder)
-
-    def build(self):
-        """Assemble the graph."""
-        if not self.start and not self.run.begun():
-            self.first_values = self.fixed(self.weights)
-        super().build()
 
     def _create_styles(self, batches, first, count):
         """Of the crops of a tower the styles: crops of paintings, in some steps with other colours."""
@@ -98,9 +92,11 @@ class AnyStyleTransfer(NetworkTraining):
                 y[i::n] = x[i::n] @ A + b
         return [*mapped, np.stack([transforms.description(one) for one in zip(*of_styles)] * 2)]
 
-    def _first_value(self, key):
-        value = super()._first_value(key)
-        return self.first_values.get(key) if value is None else value
+    def _initialise(self, sess):
+        super()._initialise(sess)
+        if not self.start:
+            for name, value in self.fixed().items():
+                self.network.parameters[name].load(value, sess)
 
     def _is_trained(self, key):
         return not key.startswith(FIXED)

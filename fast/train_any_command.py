@@ -5,6 +5,7 @@ from pathlib import Path
 
 from engine import quiet  # before all that takes long to load
 
+import load_vgg
 import recipes
 from engine import flags, sessions, shipped
 from fast import any_exporting, models
@@ -43,6 +44,6 @@ def run(args):
         transform=args.transform, steadiness=args.steadiness, recipe=recipe, vgg=args.vgg, seed=seed,
         start=any_exporting.read(models.find(args.start)) if args.start else None, precision=precision,
         threads=args.threads, name=args.name,
-        fixed=lambda weights: fixed_parameters(weights, photos(SAMPLE_SIDE), styles(SAMPLE_SIDE),
-                                               sessions.session_config('float32', args.threads)))
+        fixed=lambda: fixed_parameters(load_vgg.read_weights(load_vgg.find_weights(args.vgg)), photos(SAMPLE_SIDE),
+                                       styles(SAMPLE_SIDE), sessions.session_config('float32', args.threads)))
     return trained(machine, args, f'any style, of {len(machine.collections[1].paths)} files')

@@ -61,8 +61,9 @@ def make(folders, images, tiny_vgg, workdir, kept):
     def made(name='r', transform='optimal_transport', build=True, **more):
         photos, styles = Photos([folders[0]], SIDE + 2 * SHIFT, 0), Photos([folders[1]], SIDE, 1, gradients=False)
 
-        def fixed(weights):
+        def fixed():
             if not kept:
+                weights = load_vgg.read_weights(tiny_vgg)
                 kept.update(fixed_parameters(weights, *(Photos([folder], SIDE, 0) for folder in folders)))
             return kept
         machine = AnyStyleTransfer(photos, styles, 2, images[:1], PAINTINGS, transform=transform, fixed=fixed,
@@ -123,7 +124,7 @@ def test_each_view_has_its_own_styles_statistics(make, transform):
     np.testing.assert_allclose(descriptions[1, :3], moments(styles[0][1])[0], rtol=1e-4)
 
 
-def test_it_learns_all_but_what_is_fixed_and_what_it_hands_in_paints(make, images):
+def test_it_learns_all_but_what_is_fixed_and_what_it_hands_in_paints(make, images, kept):
     machine = make()
     with machine.graph.as_default():
         trained = {v.op.name.partition('/')[2] for v in tf.trainable_variables()}
@@ -134,7 +135,7 @@ def test_it_learns_all_but_what_is_fixed_and_what_it_hands_in_paints(make, image
     assert np.median(losses[-7:]) < 0.9 * np.median(losses[:7])
     model = any_exporting.read(machine.model_folder)
     for name in fixed:
-        np.testing.assert_array_equal(model.parameters[name], machine.first_values[name])
+        np.testing.assert_array_equal(model.parameters[name], kept[name])
     about = json.loads((machine.model_folder / 'model.json').read_text())
     assert about['styles'] == 'any' and about['steps'] == 25 and about['transform'] == 'optimal_transport'
     photo = utils.read_image(images[0])
@@ -147,7 +148,7 @@ def test_a_run_goes_on_as_if_it_had_not_stopped_and_another_begins_with_it(make)
     whole.train(3)
     make('parts').train(1, hands_in=False)
     parts = make('parts')
-    assert parts.first_values == {}  # they are in the checkpoint
+    parts.fixed = None  # what it would give is in the checkpoint
     parts.train(3)
     start, other = (any_exporting.read(machine.model_folder) for machine in (whole, parts))
     for name, value in start.parameters.items():
@@ -157,6 +158,20 @@ def test_a_run_goes_on_as_if_it_had_not_stopped_and_another_begins_with_it(make)
         third._initialise(sess)
         for name, value in sess.run(third.network.parameters).items():
             np.testing.assert_allclose(value, start.parameters[name], atol=1e-7, err_msg=name)
+
+
+@pytest.mark.parametrize('restart', [False, True])
+def test_what_is_fixed_is_there_after_a_kill_before_the_first_checkpoint_and_after_a_restart(make, kept, restart):
+    if restart:
+        make().train(1, hands_in=False)
+    else:
+        with make(build=False).run.claimed():  # all that is on disk then
+            pass
+    machine = make()
+    machine.train(1, restart=restart)
+    parameters = any_exporting.read(machine.model_folder).parameters
+    for name, value in kept.items():
+        np.testing.assert_array_equal(parameters[name], value, err_msg=name)
 
 
 def test_the_command(folders, images, tiny_vgg, workdir, capsys):
