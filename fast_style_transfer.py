@@ -14,6 +14,7 @@ from engine import loading, messages, parsing
 # name -> (what it does, where the packages are listed that it needs)
 COMMANDS = {'train': ('Train a network for some styles; export it to models/<name>/.', 'requirements.txt'),
             'train-any': ('Train a network for any style; export it to models/<name>/.', 'requirements.txt'),
+            'narrow': ('Write a narrow VGG-19, to train against in less time.', 'requirements.txt'),
             'stylize': ('Stylise photos and clips in one pass each.', 'requirements-stylize.txt')}
 
 

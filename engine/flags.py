@@ -39,8 +39,7 @@ def add_pictures(parser, default, others=(), styles=None):
 
 def add_training(parser):
     """Give `parser` the flags of whatever trains: weights, seed, precision, threads, restart."""
-    parser.add_argument('--vgg', type=Path, metavar='FILE', help='VGG-19 weights in MatConvNet\'s layout (default: '
-                        f'{load_vgg.VGG_FILENAME} if it is there, else the bundled weights/vgg19.mat)')
+    add_weights(parser)
     parser.add_argument('--seed', type=whole_number(0, 2**31 - 1), metavar='N',
                         help='of everything random, 0 to 2147483647 (default: 0)')
     parser.add_argument('--precision', choices=('auto', *sessions.PRECISIONS), default='auto',
@@ -48,6 +47,12 @@ def add_training(parser):
                         'hardware and the optimizer is Adam, else float32 (default: %(default)s)')
     add_threads(parser)
     parser.add_argument('--restart', action='store_true', help='begin the run again instead of resuming it')
+
+
+def add_weights(parser):
+    """Give `parser` the weights that `load_vgg.find_weights` takes."""
+    parser.add_argument('--vgg', type=Path, metavar='FILE', help='VGG-19 weights in MatConvNet\'s layout (default: '
+                        f'{load_vgg.VGG_FILENAME} if it is there, else the bundled weights/vgg19.mat)')
 
 
 def add_threads(parser):

@@ -18,15 +18,13 @@ RIDGE = 1e-4  # of the mean square of the inputs
 
 
 def narrowed(weights, widths, images, seed=0, config=None):
-    """A narrow VGG-19: 'conv1_1/weights' [3, 3, 3, out], 'conv1_1/biases' [out], …, float32.
-
-    Each channel's root mean square over the images is 1.
+    """A narrow VGG-19: `weights` with some channels of its first convolutions, and nothing below them.
 
     weights: from `load_vgg.read_weights`; widths: name -> channels, of its first convolutions
-    images: [B, H, W, 3], 0-255, height and width multiples of 16; the narrow network takes (image − 127.5) / 127.5
+    images: [B, H, W, 3], 0-255, height and width multiples of 16
     """
     rng = np.random.default_rng(seed)
-    maps, narrow = np.float32(images / 127.5 - 1), {}
+    maps, convolutions = np.float32(images - weights.mean_pixels), {}
     for name, width in widths.items():
         if maps.shape[1] * 2 ** (int(name[4]) - 1) > images.shape[1]:
             maps = maps.reshape(len(maps), maps.shape[1] // 2, 2, maps.shape[2] // 2, 2, -1).mean((2, 4))
@@ -35,18 +33,33 @@ def narrowed(weights, widths, images, seed=0, config=None):
         true, = features_of(weights, images, [name + BEFORE_RELU], padding='mirror', config=config,
                             of=lambda Z: tf.gather(tf.reshape(Z, [-1, Z.shape[-1]]), places))
         kept = np.sort(scipy.linalg.qr(true.clip(0), mode='r', pivoting=True)[1][:width])
-        W, b = _fitted(_patches(maps, places), true[:, kept])
-        size = np.sqrt(np.square(_layer(maps, W, b)).mean((0, 1, 2))) + 1e-6
-        W, b = np.float32(W / size), np.float32(b / size)
-        narrow |= {f'{name}/weights': W, f'{name}/biases': b}
-        maps = _layer(maps, W, b)
-    return narrow
+        convolutions[name] = _fitted(_patches(maps, places), true[:, kept])
+        maps = _layer(maps, *convolutions[name])
+    return weights._replace(convolutions=convolutions, description='')
+
+
+def normalised(narrow, images, config=None):
+    """The same network as 'conv1_1/weights' [3, 3, 3, out], 'conv1_1/biases' [out], …, for (image − 127.5) / 127.5.
+
+    Each channel's root mean square over the images [B, H, W, 3], 0-255, is 1.
+    """
+    names = list(narrow.convolutions)
+    squares = features_of(narrow, images, names, padding='mirror', config=config,
+                          of=lambda F: tf.reduce_mean(tf.square(F), axis=[0, 1, 2]))
+    parameters, below = {}, np.full(3, 127.5)
+    for name, mean_square in zip(names, squares):
+        (W, b), size = narrow.convolutions[name], np.sqrt(mean_square) + 1e-6
+        if name == names[0]:
+            b = b + W.sum((0, 1)).T @ (127.5 - narrow.mean_pixels)
+        parameters |= {f'{name}/weights': np.float32(W * below[:, None] / size), f'{name}/biases': np.float32(b / size)}
+        below = size
+    return parameters
 
 
 def _patches(maps, places):
     """The surroundings of some positions, by rows [n, 9·C]."""
     B, H, W, C = maps.shape
-    around = np.pad(maps, [(0, 0), (1, 1), (1, 1), (0, 0)], 'reflect')
+    around = np.pad(maps, [(0, 0), (1, 1), (1, 1), (0, 0)], 'symmetric')
     image, y, x = np.unravel_index(places, (B, H, W))
     return np.concatenate([around[image, y + i, x + j] for i in range(3) for j in range(3)], axis=1)
 
@@ -59,13 +72,13 @@ def _fitted(inputs, outputs):
     products = inputs.T @ inputs
     products.flat[::len(products) + 1] += RIDGE * np.trace(products) / len(products)
     W = scipy.linalg.solve(products, inputs.T @ (outputs - middle), assume_a='pos')
-    return W.reshape(3, 3, -1, outputs.shape[1]), middle - centre @ W
+    return np.float32(W.reshape(3, 3, -1, outputs.shape[1])), np.float32(middle - centre @ W)
 
 
 def _layer(maps, W, b):
     """One layer of the narrow network on maps [B, H, W, in], arrays."""
     with tf.Graph().as_default(), tf.Session() as sess:
         x = tf.placeholder(tf.float32, [None, None, None, W.shape[2]])
-        padded = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], 'REFLECT')
-        y = tf.nn.relu(tf.nn.conv2d(padded, np.float32(W), 1, 'VALID') + np.float32(b))
+        padded = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], 'SYMMETRIC')
+        y = tf.nn.relu(tf.nn.conv2d(padded, W, 1, 'VALID') + b)
         return np.concatenate([sess.run(y, {x: maps[i:i + 8]}) for i in range(0, len(maps), 8)])

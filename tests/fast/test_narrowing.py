@@ -2,29 +2,25 @@
 
 import numpy as np
 
+import load_vgg
 import reference
-from fast.narrowing import narrowed
-from made import he_weights
+from fast import narrow_command
+from fast.narrowing import narrowed, normalised
+from fast_style_transfer import main
+from made import block_photos, he_weights
 
 WEIGHTS = he_weights(last='conv3_1')
 ALL = {name: W.shape[-1] for name, (W, _) in WEIGHTS.convolutions.items()}
 
 
 def images(n, seed):
-    """Blocks of 4×4 pixels: their mirror images with and without the edge's own pixels are alike."""
+    """Blocks of 4×4 pixels."""
     return np.random.default_rng(seed).uniform(0, 255, (n, 16, 16, 3)).astype(np.float32).repeat(4, 1).repeat(4, 2)
 
 
-def maps_of(narrow, image):
-    """name -> map, by direct convolution."""
-    x, maps = np.float64(image) / 127.5 - 1, {}
-    for name in (key.partition('/')[0] for key in narrow if key.endswith('weights')):
-        if name in ('conv2_1', 'conv3_1'):
-            x = reference.pool(x, np.mean)
-        x = np.maximum(reference.convolve(x, np.float64(narrow[f'{name}/weights']), 'reflect')
-                       + narrow[f'{name}/biases'], 0)
-        maps[name] = x
-    return maps
+def features(image, weights):
+    """name -> map of an image of 0-255, by direct convolution."""
+    return reference.vgg(image - weights.mean_pixels, weights, padding='symmetric')
 
 
 def unexplained(inside, wanted):
@@ -35,15 +31,32 @@ def unexplained(inside, wanted):
     return np.square(rest).sum() / np.square(wanted - wanted.mean(axis=0)).sum()
 
 
-def test_with_all_channels_the_features_are_the_same_but_for_their_size():
-    narrow = narrowed(WEIGHTS, ALL, images(6, 0))
+def test_with_all_channels_the_features_are_the_same():
     image = images(1, 1)[0]
-    maps, true = maps_of(narrow, image), reference.vgg(image - WEIGHTS.mean_pixels, WEIGHTS, padding='symmetric')
+    maps, true = (features(image, weights) for weights in (narrowed(WEIGHTS, ALL, images(6, 0)), WEIGHTS))
     for name in ALL:
-        inside, wanted = (x[name][4:-4, 4:-4] for x in (maps, true))
-        scale = (inside * wanted).sum(axis=(0, 1)) / np.maximum(np.square(wanted).sum(axis=(0, 1)), 1e-9)
-        assert np.square(inside - scale * wanted).mean() < 0.06
-        np.testing.assert_allclose(np.median(np.sqrt(np.square(maps[name]).mean(axis=(0, 1)))), 1, atol=0.2)
+        np.testing.assert_allclose(np.square(maps[name] - true[name]).mean() / np.square(true[name]).mean(), 0,
+                                   atol=0.03)
+
+
+def test_normalised_it_takes_half_the_range_and_each_channel_has_a_mean_square_of_1():
+    some = images(2, 0)
+    narrow = narrowed(WEIGHTS, ALL, some)
+    parameters = normalised(narrow, some)
+    expected = [features(image, narrow) for image in some]
+    found = []
+    for image in some:
+        x, maps = np.float64(image) / 127.5 - 1, {}
+        for name in ALL:
+            if name in ('conv2_1', 'conv3_1'):
+                x = reference.pool(x, np.mean)
+            W, b = (np.float64(parameters[f'{name}/{kind}']) for kind in ('weights', 'biases'))
+            maps[name] = x = np.maximum(reference.convolve(x, W, 'symmetric') + b, 0)
+        found.append(maps)
+    for name in ALL:
+        inside, wanted = (np.stack([maps[name] for maps in both]) for both in (found, expected))
+        size = np.sqrt(np.square(wanted).mean(axis=(0, 1, 2)))
+        np.testing.assert_allclose(inside, wanted / (size + 1e-6), atol=1e-4)
 
 
 def test_channels_that_others_say_are_left_out():
@@ -58,18 +71,31 @@ def test_channels_that_others_say_are_left_out():
         past, loud = order, louder
     narrow = narrowed(WEIGHTS._replace(convolutions=convolutions), ALL, images(6, 0))
     image = images(1, 1)[0]
-    maps, true = maps_of(narrow, image), reference.vgg(image - WEIGHTS.mean_pixels, WEIGHTS, padding='symmetric')
+    maps, true = features(image, narrow), features(image, WEIGHTS)
     assert max(unexplained(maps[name], true[name]) for name in ALL) < 0.04
 
 
 def test_half_of_the_channels_tell_most_and_more_than_any_half():
     half = {name: (channels + 1) // 2 for name, channels in ALL.items()}
     image = images(1, 1)[0]
-    maps = maps_of(narrowed(WEIGHTS, half, images(6, 0)), image)
-    true = reference.vgg(image - WEIGHTS.mean_pixels, WEIGHTS, padding='symmetric')
+    maps, true = features(image, narrowed(WEIGHTS, half, images(6, 0))), features(image, WEIGHTS)
     for name, channels in half.items():
         assert maps[name].shape[-1] == channels
     first = true['conv1_1']
     worst = max(unexplained(first[..., [i, j]], first) for i in range(4) for j in range(i))
     assert unexplained(maps['conv1_1'], first) < 0.9 * worst
     assert unexplained(maps['conv3_1'], true['conv3_1']) < 0.8
+
+
+def test_the_command_writes_weights_to_train_against(tmp_path, tiny_vgg, monkeypatch, capsys):
+    for name, value in (('CROPS', 4), ('SIDE', 32)):
+        monkeypatch.setattr(narrow_command, name, value)
+    photos, path = block_photos(tmp_path, 3), tmp_path / 'narrow.mat'
+    command = ['narrow', str(path), '--images', str(photos), '--vgg', str(tiny_vgg)]
+    assert main(command) == 0
+    whole, narrow = map(load_vgg.read_weights, (tiny_vgg, path))
+    assert list(narrow.convolutions) == list(whole.convolutions)[:13]
+    assert [len(b) for _, b in narrow.convolutions.values()] == [
+        round(len(b) / 2) for _, b in list(whole.convolutions.values())[:13]]
+    np.testing.assert_array_equal(narrow.mean_pixels, whole.mean_pixels)
+    assert main(command) == 2 and f'{path} is there already' in capsys.readouterr().err

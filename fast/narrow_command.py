@@ -1,0 +1,44 @@
+"""python fast_style_transfer.py narrow: its flags, and what it does."""
+
+from pathlib import Path
+
+from engine import quiet  # before all that takes long to load
+
+import numpy as np
+
+import load_vgg
+from engine import flags, parsing, sessions
+from engine.messages import UserError
+from fast import narrowing
+from fast.photos import Photos
+
+SHARE = 0.5
+LAST = 'conv5_1'  # no recipe's loss looks deeper
+CROPS, SIDE = 160, 128  # that the filters are fitted to, and their pixels
+
+
+def add_flags(parser):
+    """Give `parser` the flags of narrow."""
+    parser.add_argument('file', type=Path, metavar='FILE', help='what is written, for --vgg')
+    parser.add_argument('--images', type=Path, nargs='+', required=True, metavar='DIR',
+                        help='folders of photos and paintings to fit the filters to')
+    parser.add_argument('--share', type=parsing.number(0.05, 1), default=SHARE, metavar='X',
+                        help='of each layer\'s channels that stay, 0.05 to 1 (default: %(default)s)')
+    flags.add_weights(parser)
+    flags.add_threads(parser)
+
+
+def run(args):
+    """Write a narrow VGG-19 as the flags say; return the exit status."""
+    if args.file.exists():
+        raise UserError(f'{args.file} is there already; remove it or name another')
+    weights = load_vgg.read_weights(load_vgg.find_weights(args.vgg))
+    photos = Photos(args.images, SIDE, seed=0, gradients=False)
+    kept = load_vgg.CONVOLUTIONS[:load_vgg.CONVOLUTIONS.index(LAST) + 1]
+    widths = {name: max(1, round(args.share * len(b))) for name, (_, b) in weights.convolutions.items() if name in kept}
+    narrow = narrowing.narrowed(weights, widths, np.float32([photos.crop(i) for i in range(CROPS)]),
+                                config=sessions.session_config('float32', args.threads))
+    load_vgg.write_weights(args.file, narrow._replace(
+        description=f'{args.share:g} of the channels of {weights.path.name}, by least squares'))
+    print(f'{args.file}: {load_vgg.read_weights(args.file).description}, {args.file.stat().st_size / 1e6:.0f} MB')
+    return 0
