@@ -24,6 +24,7 @@ from fast.network import TransformNet
 
 DECAY = 0.998  # of the moving averages of the network's parameters
 FULL_RATE = 1000  # steps at the recipe's learning rate; after t it is as its square root, so that a run has no end
+LONGEST_GRADIENT = 20.  # its norm; where a style shows next to nothing the loss, a share of that, has longer ones
 STYLE_SIDE = 512  # the pixels of a style image, as a square's side
 SHIFT = 8  # pixels around a crop, within which a second one of the same photo lies elsewhere
 EDGE = 8  # pixels of a view that know of its edge
@@ -46,7 +47,7 @@ class NetworkTraining(style_transfer.StyleTransfer):
     collections: `photos.Photos`, the first of crops SHIFT larger each way than those trained on, and what else a batch
     has as many crops of
     batch: crops a step; held_out: paths of photos to show, and to log the losses of
-    steadiness: weight of the loss of a picture that moves with its photo
+    steadiness: weight of the loss of a picture that moves with its photo; 0 takes half of the network's time
     start: an `exporting.Trained` to begin with, or None
     task: a `cluster.Task`, started, or None for this machine alone; of each batch it has its part
     The others are those of `StyleTransfer`.
@@ -106,7 +107,7 @@ class NetworkTraining(style_transfer.StyleTransfer):
         self.shown = self._shown()
 
     def _create_views(self, batches, first):
-        """Of each photo the network has two views, the second shifted by some pixels and with noise.
+        """Of each photo the network has two views, the second shifted by some pixels and with noise, or one alone.
 
         batches: of each collection the crops of a tower; first: the place of the first one in the whole batch, whose
         shift and noise it has
@@ -116,12 +117,14 @@ class NetworkTraining(style_transfer.StyleTransfer):
             self.crops = tf.placeholder_with_default(batches[0], [None, around, around, 3], name='crops')
             self.photos = self.crops[:, SHIFT:-SHIFT, SHIFT:-SHIFT]
             self._create_styles(batches[1:], first, batches[0].shape[0])
-            moved = tf.slice(self.crops, [0, self.shift[0], self.shift[1], 0], [-1, side, side, -1])
-            # the noise of those before it comes first, whatever the size of the batch
-            moved += tf.random.stateless_normal(tf.shape(moved) + [first, 0, 0, 0], [self.seed, self.gstep],
-                                                stddev=NOISE)[first:]
+            views = [self.photos]
+            if self.steadiness:
+                moved = tf.slice(self.crops, [0, self.shift[0], self.shift[1], 0], [-1, side, side, -1])
+                # the noise of those before it comes first, whatever the size of the batch
+                views += [moved + tf.random.stateless_normal(tf.shape(moved) + [first, 0, 0, 0],
+                                                             [self.seed, self.gstep], stddev=NOISE)[first:]]
         with tf.variable_scope('network', custom_getter=self._trained_or_averaged):
-            self.views = tf.split(self._stylised(tf.concat([self.photos, moved], axis=0)), 2)
+            self.views = tf.split(self._stylised(tf.concat(views, axis=0), len(views)), len(views))
         self.input_img = tf.ensure_shape(self.views[0], [None, side, side, 3]) - self.weights.mean_pixels
 
     def _trained_or_averaged(self, getter, name, **how):
@@ -180,10 +183,11 @@ class NetworkTraining(style_transfer.StyleTransfer):
 
     def _losses(self):
         super().losses()
-        with tf.variable_scope('losses'):
-            self.shift_loss = self._shift_loss(*self.views)
-            self.total_loss += self.steadiness * self.shift_loss
-        self.loss_terms = {**self.loss_terms, 'shift_loss': self.shift_loss, 'total_loss': self.total_loss}
+        if self.steadiness:
+            with tf.variable_scope('losses'):
+                self.shift_loss = self._shift_loss(*self.views)
+                self.total_loss += self.steadiness * self.shift_loss
+            self.loss_terms = {**self.loss_terms, 'shift_loss': self.shift_loss, 'total_loss': self.total_loss}
 
     def _content_weights(self, P):
         return self.recipe.content_layer_weights  # `_content_loss` divides
@@ -215,7 +219,9 @@ class NetworkTraining(style_transfer.StyleTransfer):
             optimizer = tf.train.AdamOptimizer(rate, recipe.beta1, recipe.beta2)
             pairs = optimizer.compute_gradients(self.means['total_loss'],
                                                 colocate_gradients_with_ops=len(self.towers) > 1)
-            self.opt = optimizer.apply_gradients(self._exchanged(pairs) if self.task else pairs, self.gstep)
+            gradients, variables = zip(*(self._exchanged(pairs) if self.task else pairs))
+            gradients, _ = tf.clip_by_global_norm(gradients, LONGEST_GRADIENT)
+            self.opt = optimizer.apply_gradients(zip(gradients, variables), self.gstep)
         with tf.variable_scope('averages'), tf.control_dependencies([self.opt]):
             steps = tf.cast(self.gstep.read_value(), tf.float32)
             rate = 1 - tf.minimum(DECAY, steps / (9 + steps))
@@ -309,8 +315,8 @@ class FastStyleTransfer(NetworkTraining):
         styles = self._random_styles()[first:first + count]
         self.style_weights = tf.placeholder_with_default(styles, [None, len(self.styles)])
 
-    def _stylised(self, views):
-        return self.network(views, tf.concat([self.style_weights] * 2, axis=0))[0]
+    def _stylised(self, views, count):
+        return self.network(views, tf.concat([self.style_weights] * count, axis=0))[0]
 
     def _shown(self):
         """What is fed for the pictures that are shown: a photo for each style, and the averages."""

@@ -45,8 +45,8 @@ def make(folder, images, tiny_vgg, workdir):
     """A function that builds a small `FastStyleTransfer` of two styles, the run 'r'."""
     def build(name='r', seed=0, recipe=QUIET, styles=images, **more):
         photos = Photos([folder], SIDE + 2 * SHIFT, seed)
-        machine = FastStyleTransfer(photos, 3, images, styles, 4, steadiness=2., recipe=recipe, vgg=tiny_vgg, seed=seed,
-                                    precision='float32', name=name, **more)
+        machine = FastStyleTransfer(photos, 3, images, styles, 4, recipe=recipe, vgg=tiny_vgg, seed=seed,
+                                    precision='float32', name=name, **{'steadiness': 2., **more})
         machine.build()
         return machine
     return build
@@ -126,6 +126,31 @@ def test_the_second_view_is_the_photo_shifted_with_noise(make, monkeypatch):
             noise.append(loss)
     assert np.sqrt(np.mean(noise)) * 127.5 == pytest.approx(training.NOISE, rel=0.05)
     assert len(set(shifts)) > 20 and np.min(shifts) == 0 and np.max(shifts) == 2 * SHIFT
+
+
+def test_without_steadiness_there_is_one_view_and_no_loss_of_two(make):
+    machine = make(steadiness=0.)
+    with machine._session() as sess:
+        machine._initialise(sess)
+        losses = sess.run(machine.loss_terms, machine.shown)
+    assert len(machine.views) == 1
+    assert losses.keys() == {'content_loss', 'style_loss', 'tv_loss', 'total_loss'}
+    assert losses['total_loss'] == pytest.approx(losses['content_loss'] + QUIET.style_weight * losses['style_loss']
+                                                 + QUIET.tv_weight * losses['tv_loss'], rel=1e-4)
+
+
+def test_a_gradient_that_is_too_long_is_cut_to_its_length(make, monkeypatch):
+    """Adam's first mean is a tenth of the first gradient."""
+    from fast import training
+    monkeypatch.setattr(training, 'LONGEST_GRADIENT', 1e-3)
+    machine = make()
+    with machine._session() as sess:
+        machine._initialise(sess)
+        sess.run(machine.begin, {machine.first: 0})
+        sess.run(machine.opt)
+        with machine.graph.as_default():
+            moments = sess.run([v for v in tf.global_variables() if v.op.name.endswith('/Adam')])
+    assert np.sqrt(sum(np.square(m).sum() for m in moments)) == pytest.approx(0.1 * 1e-3, rel=1e-3)
 
 
 def test_only_the_network_is_trained_and_no_op_is_added(make):
