@@ -36,10 +36,13 @@ OPTIMIZED = ('starry_night', 'astronaut.png'), ('great_wave', 'macaw.jpg'), ('po
 
 
 class Losses:
-    """The content and style loss of `modern`, unweighted, of pictures of any size: one graph, which is fed targets."""
+    """The content and style loss of `modern`, unweighted, of pictures of about a size: one graph, which is fed targets.
 
-    def __init__(self):
-        recipe, weights = recipes.MODERN.at(SIDE), load_vgg.read_weights(shipped.WEIGHTS)
+    side: the longer one, in pixels
+    """
+
+    def __init__(self, side=SIDE):
+        recipe, weights = recipes.MODERN.at(side), load_vgg.read_weights(shipped.WEIGHTS)
         statistic = style_statistics.STATISTICS[recipe.style_statistic]
         with tf.Graph().as_default():
             self.image = tf.placeholder(tf.float32, [1, None, None, 3])

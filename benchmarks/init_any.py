@@ -1,0 +1,72 @@
+"""How much time the optimiser saves that begins with the pass of the network of any style: `--init any`.
+
+    python benchmarks/init_any.py [--pictures FOLDER]
+
+Three pairs at 512 pixels: `modern` as it is, then from the pass at fewer sizes and iterations. The loss is that of
+`modern` at that size, of the picture that is written, without total variation; seconds are those of the optimiser,
+which takes the paintings' features anew each time, as a command does.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import contestants  # it puts the project on the path
+from any_painting import OPTIMIZED, Losses
+
+from engine import quiet  # before tensorflow
+
+import numpy as np
+
+import recipes
+import style_transfer
+import utils
+from fast import any_rendering
+
+SIDE = 512
+# sizes, iterations at the smaller ones, at the last one
+SCHEDULES = (1, 0, 20), (1, 0, 40), (2, 20, 10), (2, 40, 10), (2, 40, 20), (3, 40, 10)
+
+
+def settings(sizes, coarse, iterations):
+    """Of a schedule: those of `style_transfer.stylize`."""
+    return dict(scales=sizes, iterations=iterations) | (dict(coarse_iterations=coarse) if coarse else {})
+
+
+def pair(losses, name, of):
+    """(name of the way, picture, loss, seconds) of `modern`, of the pass, and from there by each schedule."""
+    photo, path = contestants.photo(of, SIDE), contestants.painting(name)
+    targets = losses.of_photo(photo), losses.of_painting(path, *photo.shape[:2])
+
+    def measured(way, make):
+        begun = time.perf_counter()
+        picture = np.float32(utils.to_uint8(make()))
+        seconds = time.perf_counter() - begun
+        content, style = losses(picture, *targets)
+        return way, picture, recipes.MODERN.content_weight * content + recipes.MODERN.style_weight * style, seconds
+    size = photo.shape[1::-1]
+    yield measured('modern', lambda: style_transfer.stylize(photo, path, size=size))
+    start = any_rendering.picture(photo, [utils.read_image(path)])
+    yield measured('the pass', lambda: any_rendering.picture(photo, [utils.read_image(path)]))
+    for schedule in SCHEDULES:
+        yield measured('{} sizes, {} and {}'.format(*schedule), lambda: style_transfer.stylize(
+            photo, path, size=size, start=start, **settings(*schedule)))
+
+
+def main():
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--pictures', type=Path, metavar='FOLDER', help='write what is made')
+    args = parser.parse_args()
+    losses = Losses(SIDE)
+    print('| painting | photo | way | loss | seconds | of modern\'s |\n|---|---|---|---|---|---|')
+    for name, of in OPTIMIZED:
+        for way, picture, loss, seconds in pair(losses, name, of):
+            whole = seconds if way == 'modern' else whole
+            print(f'| {name} | {Path(of).stem} | {way} | {loss:.3f} | {seconds:.1f} | {seconds / whole:.2f} |', flush=True)
+            if args.pictures:
+                utils.save_image(args.pictures / f'{name}-{way.replace(" ", "_")}.png', picture)
+
+
+if __name__ == '__main__':
+    main()
