@@ -15,10 +15,10 @@ from fast.network import NOTCH, ConditionalNet, convolved, doubled
 # channels of the narrow VGG-19's convolutions
 WIDTHS = {'conv1_1': 16, 'conv1_2': 16, 'conv2_1': 32, 'conv2_2': 32, 'conv3_1': 64, 'conv3_2': 64, 'conv3_3': 64,
           'conv3_4': 64, 'conv4_1': 192}
-MAPS = 'colors', 'conv3_1', 'conv4_1'  # what is given the style's statistics; the first: means of 4×4 pixels
+MAPS = 'colors', 'conv2_1', 'conv3_1', 'conv4_1'  # are given a style's statistics; the first: means of 4×4 pixels
 FIXED = 'conv', 'code'  # how the parameters begin that training leaves as they are
-DEEP, SHALLOW = 3, 1  # residual blocks at the resolution of conv4_1 and of conv3_1
-CODE = 64  # entries of the code
+DEEP, SHALLOW = 3, 4  # residual blocks at the resolution of conv4_1 and of conv3_1
+CODE = 96  # entries of the code
 FARTHEST = 3.  # deviations from the mean that an entry of the code has at most
 
 
@@ -45,7 +45,7 @@ class AnyNet(ConditionalNet):
         description: [B or 1, D], `transforms.description` of the style
         statistics, given: of the instance norms, see `ConditionalNet._begin`
         """
-        colors, conv3_1, conv4_1 = maps
+        colors, conv2_1, conv3_1, conv4_1 = maps
         self._begin(self._code(description), statistics, given)
         x = self._layer(conv4_1, 'decoder4', 3, 128)
         for i in range(1, DEEP + 1):
@@ -55,7 +55,7 @@ class AnyNet(ConditionalNet):
         for i in range(1, SHALLOW + 1):
             x += self._residual(x, f'residual3_{i}')
         x = self._layer(x, 'up2', 3, 32, doubled)
-        x = self._layer(x, 'decoder2', 3, 32)
+        x = self._layer(tf.concat([x, conv2_1], axis=3), 'decoder2', 3, 32)
         x = self._last(x, 'decoder0', 3, NOTCH)
         x += tf.image.resize_bilinear(colors, tf.shape(x)[1:3], half_pixel_centers=True)
         return 127.5 + 150 * tf.tanh(x), self._own_statistics()

@@ -17,7 +17,10 @@ SAMPLES = 40  # crops of photos, and as many of styles, that the narrow VGG-19 i
 SAMPLE_SIDE = 128  # their pixels
 DESCRIBED = 2400  # crops of styles that the code is made of
 LEAST_CONTRAST = 20  # deviation, of 255, of a crop of a style: the loss, a share of the style's own, is huge below it
-RECOLOURED = 0.4  # share of the steps at which the styles' channels are exchanged, for colours that no painting had
+RECOLOURED = 0.5  # share of the styles' crops that have other colours, for such as no painting had
+COLOR_WEIGHT = 1.  # of the loss of colours
+FAINT = 10.  # of 255: deviation of a colour's noise that nobody sees; added to the picture's own and the style's
+SATURATION, SHIFTED = (0.7, 1.5), 25.  # of their colours: a factor; what is added to a channel at most, of 255
 
 
 def fixed_parameters(weights, photos, styles, config=None):
@@ -26,7 +29,7 @@ def fixed_parameters(weights, photos, styles, config=None):
     photos, styles: `photos.Photos` of crops of SAMPLE_SIDE
     """
     crops = np.float32([collection.crop(i) for collection in (photos, styles) for i in range(SAMPLES)])
-    narrow = narrowing.narrowed(weights, WIDTHS, crops, config=config)
+    narrow = narrowing.normalised(narrowing.narrowed(weights, WIDTHS, crops, config=config), crops, config)
     with tf.Graph().as_default(), tf.Session(config=config) as sess:
         crops = tf.placeholder(tf.float32, [SAMPLES, SAMPLE_SIDE, SAMPLE_SIDE, 3])
         maps = AnyNet(parameters=narrow).encode(crops)
@@ -61,26 +64,27 @@ class AnyStyleTransfer(NetworkTraining):
         return runs.Run(name or NAME, identity, recipes.defaults(), folder)
 
     def _create_styles(self, batches, first, count):
-        """Of the crops of a tower the styles: crops of paintings, in some steps with other colours."""
+        """Of the crops of a tower the styles: crops of paintings, some with other colours."""
         styles, = batches
-        draw = tf.random.stateless_uniform([4], [self.seed + 1, self.gstep])
-        styles = tf.where(draw[0] < RECOLOURED, tf.gather(styles, tf.argsort(draw[1:]), axis=3), styles)
+        draws = tf.random.stateless_uniform([first + count, 6, 1, 1, 1], [self.seed + 1, self.gstep])[first:]
+        chosen, *draws = tf.unstack(draws, axis=1)
+        styles = tf.where_v2(chosen < RECOLOURED, recoloured(styles, *draws), styles)
         self.styles = tf.placeholder_with_default(styles, [None, self.side, self.side, 3])
 
-    def _stylised(self, views):
+    def _stylised(self, views, count):
         photos, styles = self.network.encode(views), self.network.encode(self.styles)
         *maps, description = tf.numpy_function(self._transformed, [*photos, *styles],
                                                [tf.float32] * (len(MAPS) + 1), stateful=False)
         for after, before in zip(maps, photos):
             after.set_shape(before.shape)
         description.set_shape([None, 2 * sum(int(x.shape[-1]) for x in photos)])
-        return self.network.decode(maps, description)[0]
+        return self.network.decode(maps, tf.concat([description] * count, axis=0))[0]
 
     def _transformed(self, *maps):
-        """The maps of views, the first half of which are of the photos, with the statistics of the styles'.
+        """The maps of views, the first of which are of the photos, with the statistics of the styles'.
 
         maps: those of the views, then those of the styles, arrays. Returns arrays, the styles' descriptions at last;
-        the second half of the views is mapped as the first one.
+        a second view is mapped as the first one.
         """
         views, styles = maps[:len(MAPS)], maps[len(MAPS):]
         n, transform = len(styles[0]), transforms.TRANSFORMS[self.transform]
@@ -90,7 +94,7 @@ class AnyStyleTransfer(NetworkTraining):
             for i in range(n):
                 A, b = transforms.affine(transforms.moments(x[i]), moments[i], transform)
                 y[i::n] = x[i::n] @ A + b
-        return [*mapped, np.stack([transforms.description(one) for one in zip(*of_styles)] * 2)]
+        return [*mapped, np.stack([transforms.description(one) for one in zip(*of_styles)])]
 
     def _initialise(self, sess):
         super()._initialise(sess)
@@ -106,6 +110,13 @@ class AnyStyleTransfer(NetworkTraining):
         vgg, statistic = self._vgg_of('styles', self.styles, self.recipe.style_layers), self.statistic()
         return [style_statistics.Target(statistic, statistic.of(F)) for F in vgg.features(self.recipe.style_layers)]
 
+    def _losses(self):
+        super()._losses()
+        with tf.variable_scope('losses'):
+            self.color_loss = color_loss(self.views[0], self.styles)
+            self.total_loss += COLOR_WEIGHT * self.color_loss
+        self.loss_terms = {**self.loss_terms, 'color_loss': self.color_loss, 'total_loss': self.total_loss}
+
     def _shown(self):
         """What is fed for the pictures that are shown: every photo in every style, and the averages."""
         photos, styles = len(self.held_out), len(self.shown_styles)
@@ -117,3 +128,34 @@ class AnyStyleTransfer(NetworkTraining):
 
     def _export(self, parameters, about):
         any_exporting.write(self.model_folder, parameters, about)
+
+
+def color_loss(pictures, styles):
+    """How far pixels' mean and covariance are from those of the styles, both [B, H, W, 3], in the styles' deviations.
+
+    Where the styles' covariance is the unit matrix, the mean squared difference of an entry of either, times 3. In
+    conv1_1, and deeper, what is light and dark counts so much that pictures are left with half of a style's colours.
+    """
+    # float64, which no graph rewriter rounds
+    (mean, covariance), (wanted, own) = (style_statistics.moments(tf.cast(images, tf.float64))
+                                         for images in (pictures, styles))
+    values, vectors = tf.linalg.eigh(own + FAINT ** 2 * np.eye(3))
+    whitening = tf.matmul(vectors * tf.rsqrt(values)[:, None], vectors, transpose_b=True)
+    difference = tf.matmul(tf.matmul(whitening, covariance - own), whitening)
+    shift = tf.matmul(whitening, (mean - wanted)[..., None])
+    squares = tf.reduce_sum(tf.square(difference), [1, 2]) + tf.reduce_sum(tf.square(shift), [1, 2])
+    return tf.cast(tf.reduce_mean(squares), tf.float32)
+
+
+def recoloured(images, angle, saturation, *shift):
+    """Images [B, H, W, 3], 0-255, with hues turned, saturations times a factor, channels brighter or darker.
+
+    angle, saturation and three of shift: [B, 1, 1, 1], 0-1
+    """
+    angle, low = 2 * np.pi * angle, SATURATION[0]
+    grey = tf.reduce_mean(images, axis=3, keepdims=True)
+    colours = (images - grey) * (low + (SATURATION[1] - low) * saturation)
+    # around the axis of greys; what a colour turns to by a quarter are the differences of its other two channels
+    quarter = (tf.roll(colours, 1, axis=3) - tf.roll(colours, -1, axis=3)) / 3 ** 0.5
+    turned = tf.cos(angle) * colours + tf.sin(angle) * quarter
+    return tf.clip_by_value(grey + turned + SHIFTED * (2 * tf.concat(shift, axis=3) - 1), 0, 255)

@@ -198,7 +198,7 @@ def transform_net(photo, parameters, style_weights):
 
 
 def any_encode(photo, parameters):
-    """Colours, conv3_1 and conv4_1 that the network of any style makes of [H, W, 3], 0-255; H, W: multiples of 8."""
+    """Colours, conv2_1 to conv4_1 that the network of any style makes of [H, W, 3], 0-255; H, W: multiples of 8."""
     x = np.float64(photo) / 127.5 - 1
     maps = {'colors': pool(pool(x, np.mean), np.mean)}
     for name in (f'conv{place}' for place in ('1_1', '1_2', '2_1', '2_2', '3_1', '3_2', '3_3', '3_4', '4_1')):
@@ -206,10 +206,10 @@ def any_encode(photo, parameters):
             x = pool(x, np.mean)
         x = maps[name] = np.maximum(convolve(x, np.float64(parameters[f'{name}/weights']), 'reflect')
                                     + parameters[f'{name}/biases'], 0)
-    return [maps[name] for name in ('colors', 'conv3_1', 'conv4_1')]
+    return [maps[name] for name in ('colors', 'conv2_1', 'conv3_1', 'conv4_1')]
 
 
-def any_decode(colors, conv3_1, conv4_1, description, parameters):
+def any_decode(colors, conv2_1, conv3_1, conv4_1, description, parameters):
     """The picture of such maps, in the style of a description [D]."""
     code = ((description - np.float64(parameters['code/mean'])) @ parameters['code/components']).clip(-3, 3)
     conditions = np.append(code, 1)
@@ -229,9 +229,10 @@ def any_decode(colors, conv3_1, conv4_1, description, parameters):
         x = block(x, f'residual4_{i}')
     x = relu(layer(x, 'up3', doubled))
     x = relu(layer(np.concatenate([x, conv3_1, colors], axis=2), 'decoder3'))
-    x = block(x, 'residual3_1')
+    for i in (1, 2, 3, 4):
+        x = block(x, f'residual3_{i}')
     x = relu(layer(x, 'up2', doubled))
-    x = relu(layer(x, 'decoder2'))
+    x = relu(layer(np.concatenate([x, conv2_1], axis=2), 'decoder2'))
     x = doubled(x, np.float64(parameters['decoder0/weights']), notch=True) + parameters['decoder0/bias']
     large = enlarged(np.pad(colors, ((1, 1), (1, 1), (0, 0)), mode='edge'), 4)[4:-4, 4:-4]
     return 127.5 + 150 * np.tanh(x + large)
