@@ -82,6 +82,12 @@ def contrasted(colours, amount):
     return np.clip(mean + (colours - mean) * amount, 0, 1)
 
 
+def saturated(colours, amount):
+    """Colours `amount` times as far from the grey of their luminance."""
+    grey = luminance(colours)[..., None]
+    return np.clip(grey + (colours - grey) * amount, 0, 1)
+
+
 def picked(image, points):
     """The pixels [n, …] of [H, W, …] nearest to points [n, 2] (y, x), those at the rim for what lies outside."""
     y, x = np.rint(points).astype(int).T
@@ -132,8 +138,7 @@ def boosted(rng, image):
     """An image of more contrast and colour, tinted; now and then of other hues."""
     light, share = luminance(image), rng.uniform(.1, .8)
     image = image * ((1 - share) + share * (rank(light) + .02) / (light + .02))[..., None]
-    grey = luminance(image)[..., None]
-    image = np.clip(grey + (image - grey) * rng.uniform(.7, 2.1), 0, 1)
+    image = saturated(image, rng.uniform(.7, 2.1))
     if rng.random() < .2:
         hsv = rgb2hsv(image)
         hsv[..., 0] = (hsv[..., 0] + rng.random()) % 1
@@ -294,8 +299,7 @@ def places(rng, weight, count):
 
 def mixed(rng, paint, value, hue):
     """Colours varied: each lighter or darker by `value`, each channel by `hue`; and purer."""
-    grey = luminance(paint)[:, None]
-    paint = grey + (paint - grey) * rng.uniform(1, 1.5, (len(paint), 1))
+    paint = saturated(paint, rng.uniform(1, 1.5, (len(paint), 1)))
     paint = paint * (1 + value * rng.standard_normal((len(paint), 1))) + hue * rng.standard_normal(paint.shape)
     return np.float32(np.clip(paint, 0, 1))
 
@@ -743,11 +747,11 @@ def random_scene(rng, photos, shape):
 
 
 def finished(rng, picture):
-    """A picture of 0-1 with its range drawn out, more or less bright; now and then on canvas whose weave shows."""
+    """A picture given a random range within 0-1 and brightness; now and then on canvas whose weave shows."""
     low, high = np.quantile(luminance(picture)[::4, ::4], (.01, .99))
-    floor, ceiling = min(low, rng.uniform(0, .15)), max(high, rng.uniform(.75, 1))
+    floor, ceiling = rng.uniform(0, .18), rng.uniform(.72, 1)
     picture = floor + (picture - low) * (ceiling - floor) / max(high - low, .1)
-    picture = np.clip(picture, 0, 1) ** log_uniform(rng, .65, 1.3)
+    picture = saturated(picture, rng.uniform(.9, 1.7)) ** log_uniform(rng, .65, 1.3)
     if rng.random() < .15:
         y, x = grid(picture.shape) * 2 * np.pi / rng.uniform(3, 5)
         weave = (np.sin(x) * np.sin(y / 2) + np.sin(y) * np.sin(x / 2)) / 2 + .3 * noise(rng, picture.shape[:2], 1)
