@@ -37,10 +37,10 @@ def palette(codes):
     return np.array([colour(code) for code in codes.split()])
 
 
-def ramp(share, codes):
-    """The colour at `share` (0–1, any shape) of the way along a palette."""
-    steps = np.linspace(0, 1, len(codes.split()))
-    return np.stack([np.interp(share, steps, channel) for channel in palette(codes).T], axis=-1)
+def ramp(share, colours):
+    """The colour at `share` (0–1, any shape) of the way along a palette [n, 3]."""
+    steps = np.linspace(0, 1, len(colours))
+    return np.stack([np.interp(share, steps, channel) for channel in colours.T], axis=-1)
 
 
 def blend(below, above, share):
@@ -92,8 +92,8 @@ def stained_glass(rng):
     region, pane = leaded_panes(rng, y, x, radius, ray)
     _, first = np.unique(pane, return_index=True)  # one pixel speaks for its pane
     out = (radius.ravel()[first] - .13) / .8
-    tint = np.where(ray.ravel()[first, None] % 2, ramp(out, 'fbe9a0 fdc43c f98d1e e5391c b01530 701440'),
-                    ramp(out, 'fff3c0 fbd65a 7fcfc0 4aa8e8 2360c4 1f2f8a'))
+    tint = np.where(ray.ravel()[first, None] % 2, ramp(out, palette('fbe9a0 fdc43c f98d1e e5391c b01530 701440')),
+                    ramp(out, palette('fff3c0 fbd65a 7fcfc0 4aa8e8 2360c4 1f2f8a')))
     for number, codes in GLASS.items():
         inside = region.ravel()[first] == number
         tint[inside] = rng.choice(palette(codes), inside.sum())
@@ -168,14 +168,14 @@ def trees(rng, y, x):
 def avenue(rng, y, x):
     """The scene [H, W, 3], the direction [H, W] of its strokes in radians, and where [H, W] its trees stand."""
     radius, near = np.hypot(x - .6, y - .56), np.clip((y - .56) / .44, .01, 1)
-    scene = ramp(radius / .5, 'fff2be ffbe5a 82aae1')
+    scene = ramp(radius / .5, palette('fff2be ffbe5a 82aae1'))
     # each pixel of foliage is one pure colour: strokes side by side mix in the eye, not on the canvas
     mass = noise(rng, y.shape, 26) + .5 * noise(rng, y.shape, 9) + .6 * rng.standard_normal(y.shape)
     mass = np.clip(5.7 + 1.5 * mass - 3.2 * (radius - .25).clip(0) - (y > .57), 0, 7)
     canopy = .9 * np.abs(x - .6) + .5 * (.56 - y).clip(0) + .03 * noise(rng, y.shape, 14) > .15
     scene[canopy] = LEAVES[mass.astype(int)][canopy]
     wood = trees(rng, y, x)
-    scene[wood] = ramp(.4 + .3 * noise(rng, y.shape, (12, 2)) - radius * .3, '1c123c 5a2c3a be5028')[wood]
+    scene[wood] = ramp(.4 + .3 * noise(rng, y.shape, (12, 2)) - radius * .3, palette('1c123c 5a2c3a be5028'))[wood]
     path = (y > .57) & (np.abs(x - .6 + .05 * near) < near * (.72 + .05 * noise(rng, y.shape, 8)))
     wet = ndimage.gaussian_filter(scene, (9, 3, 0))[np.clip(672 - np.arange(HEIGHT), 0, HEIGHT - 1)]  # about y = .56
     wet = blend(wet, colour('507dcd'), .45 + .25 * noise(rng, y.shape, (4, 24)))
