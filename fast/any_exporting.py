@@ -8,7 +8,7 @@ from engine.messages import UserError
 from fast import exporting, models
 from fast.any_network import MAPS, AnyNet
 
-PARAMETER = r'(code|conv|decoder|residual|up)\w*/(mean|components|weights|biases|bias|gamma|beta)'
+PARAMETER = r'(code|conv|decoder|residual|up)\w*/(mean|components|weights|biases|bias|gamma|beta|share)'
 
 
 def write(folder, parameters, about):

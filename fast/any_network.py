@@ -15,8 +15,10 @@ from fast.network import NOTCH, ConditionalNet, convolved, doubled
 # channels of the narrow VGG-19's convolutions
 WIDTHS = {'conv1_1': 16, 'conv1_2': 16, 'conv2_1': 32, 'conv2_2': 32, 'conv3_1': 64, 'conv3_2': 64, 'conv3_3': 64,
           'conv3_4': 64, 'conv4_1': 192}
-MAPS = 'colors', 'conv2_1', 'conv3_1', 'conv4_1'  # are given a style's statistics; the first: means of 4×4 pixels
+# what is given a style's statistics; colors: means of 4×4 pixels, details: what is left of the pixels without them
+MAPS = 'details', 'colors', 'conv2_1', 'conv3_1', 'conv4_1'
 FIXED = 'conv', 'code'  # how the parameters begin that training leaves as they are
+DETAILED = 0.5  # share of the details in a picture, at the beginning
 DEEP, SHALLOW = 3, 4  # residual blocks at the resolution of conv4_1 and of conv3_1
 CODE = 96  # entries of the code
 FARTHEST = 3.  # deviations from the mean that an entry of the code has at most
@@ -31,7 +33,8 @@ class AnyNet(ConditionalNet):
     def encode(self, photos):
         """MAPS of photos [B, H, W, 3] of 0-255, height and width multiples of 8: a list of [B, H', W', N]."""
         x = photos / 127.5 - 1
-        maps = {'colors': tf.nn.avg_pool2d(x, 4, 4, 'VALID')}
+        colors = tf.nn.avg_pool2d(x, 4, 4, 'VALID')
+        maps = {'colors': colors, 'details': x - _enlarged(colors, x)}
         for name, width in WIDTHS.items():
             if name.endswith('_1') and name != 'conv1_1':
                 x = tf.nn.avg_pool2d(x, 2, 2, 'VALID')
@@ -45,7 +48,7 @@ class AnyNet(ConditionalNet):
         description: [B or 1, D], `transforms.description` of the style
         statistics, given: of the instance norms, see `ConditionalNet._begin`
         """
-        colors, conv2_1, conv3_1, conv4_1 = maps
+        details, colors, conv2_1, conv3_1, conv4_1 = maps
         self._begin(self._code(description), statistics, given)
         x = self._layer(conv4_1, 'decoder4', 3, 128)
         for i in range(1, DEEP + 1):
@@ -57,7 +60,8 @@ class AnyNet(ConditionalNet):
         x = self._layer(x, 'up2', 3, 32, doubled)
         x = self._layer(tf.concat([x, conv2_1], axis=3), 'decoder2', 3, 32)
         x = self._last(x, 'decoder0', 3, NOTCH)
-        x += tf.image.resize_bilinear(colors, tf.shape(x)[1:3], half_pixel_centers=True)
+        share = tf.matmul(self._values, self._conditioned('decoder0/share', [self._values.shape[-1], 1], DETAILED))
+        x += _enlarged(colors, x) + share[:, None, None] * details
         return 127.5 + 150 * tf.tanh(x), self._own_statistics()
 
     def _code(self, description):
@@ -76,6 +80,11 @@ class AnyNet(ConditionalNet):
         value = np.zeros([int(length) for length in shape], np.float32)
         value[-1] = first
         return self._parameter(name, shape, tf.constant_initializer(value))
+
+
+def _enlarged(colors, like):
+    """The colours at the size of the map `like`."""
+    return tf.image.resize_bilinear(colors, tf.shape(like)[1:3], half_pixel_centers=True)
 
 
 def coding(descriptions):

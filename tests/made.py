@@ -40,7 +40,7 @@ def random_any(seed=0, entries=3):
     convolutions = he_weights(seed=seed, last='conv4_1').convolutions
     fixed = {f'{name}/{kind}': value / 4 if kind == 'biases' else value for name, pair in convolutions.items()
              for kind, value in zip(('weights', 'biases'), pair)}
-    D = 2 * (3 + WIDTHS[2] + WIDTHS[3] + WIDTHS[4])
+    D = 2 * (3 + 3 + WIDTHS[2] + WIDTHS[3] + WIDTHS[4])
     fixed |= {'code/mean': rng.normal(0, 0.3, D).astype(np.float32),
               'code/components': rng.normal(0, D ** -0.5, (D, entries)).astype(np.float32)}
 

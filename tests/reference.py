@@ -198,18 +198,27 @@ def transform_net(photo, parameters, style_weights):
 
 
 def any_encode(photo, parameters):
-    """Colours, conv2_1 to conv4_1 that the network of any style makes of [H, W, 3], 0-255; H, W: multiples of 8."""
+    """Details, colours, conv2_1 to conv4_1 that the network of any style makes of [H, W, 3], 0-255.
+
+    H, W: multiples of 8
+    """
     x = np.float64(photo) / 127.5 - 1
-    maps = {'colors': pool(pool(x, np.mean), np.mean)}
+    colors = pool(pool(x, np.mean), np.mean)
+    maps = {'colors': colors, 'details': x - large(colors)}
     for name in (f'conv{place}' for place in ('1_1', '1_2', '2_1', '2_2', '3_1', '3_2', '3_3', '3_4', '4_1')):
         if name in ('conv2_1', 'conv3_1', 'conv4_1'):
             x = pool(x, np.mean)
         x = maps[name] = np.maximum(convolve(x, np.float64(parameters[f'{name}/weights']), 'reflect')
                                     + parameters[f'{name}/biases'], 0)
-    return [maps[name] for name in ('colors', 'conv2_1', 'conv3_1', 'conv4_1')]
+    return [maps[name] for name in ('details', 'colors', 'conv2_1', 'conv3_1', 'conv4_1')]
 
 
-def any_decode(colors, conv2_1, conv3_1, conv4_1, description, parameters):
+def large(colors):
+    """Colours four times larger both ways, linear between them, at the rims as at the outermost."""
+    return enlarged(np.pad(colors, ((1, 1), (1, 1), (0, 0)), mode='edge'), 4)[4:-4, 4:-4]
+
+
+def any_decode(details, colors, conv2_1, conv3_1, conv4_1, description, parameters):
     """The picture of such maps, in the style of a description [D]."""
     code = ((description - np.float64(parameters['code/mean'])) @ parameters['code/components']).clip(-3, 3)
     conditions = np.append(code, 1)
@@ -234,5 +243,5 @@ def any_decode(colors, conv2_1, conv3_1, conv4_1, description, parameters):
     x = relu(layer(x, 'up2', doubled))
     x = relu(layer(np.concatenate([x, conv2_1], axis=2), 'decoder2'))
     x = doubled(x, np.float64(parameters['decoder0/weights']), notch=True) + parameters['decoder0/bias']
-    large = enlarged(np.pad(colors, ((1, 1), (1, 1), (0, 0)), mode='edge'), 4)[4:-4, 4:-4]
-    return 127.5 + 150 * np.tanh(x + large)
+    share = conditions @ np.float64(parameters['decoder0/share'])
+    return 127.5 + 150 * np.tanh(x + large(colors) + share * details)

@@ -44,7 +44,7 @@ def net():
 def test_the_maps_are_those_of_numpy(net):
     images = np.stack([photo(16, 24), photo(16, 24, seed=1)])
     maps = net[0](images)
-    assert [x.shape for x in maps] == [(2, 4, 6, 3), (2, 8, 12, 5), (2, 4, 6, 6), (2, 2, 3, 7)]
+    assert [x.shape for x in maps] == [(2, 16, 24, 3), (2, 4, 6, 3), (2, 8, 12, 5), (2, 4, 6, 6), (2, 2, 3, 7)]
     for i, image in enumerate(images):
         for x, expected in zip(maps, reference.any_encode(image, PARAMETERS), strict=True):
             assert expected.std() > 0.1
