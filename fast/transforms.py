@@ -60,7 +60,7 @@ def affine(content, style, transform=optimal_transport):
     """(A [N, N], b [N]), float32, so that F @ A + b has the style's `Moments` where F [..., N] has the content's."""
     N = len(content.mean)
     share = SHARE * (np.trace(content.covariance) + np.trace(style.covariance)) / (2 * N) + 1e-9
-    A = transform(content.covariance + share * np.eye(N), style.covariance + share * np.eye(N)).T
+    A = transform(content.covariance + share * np.eye(N), style.covariance).T
     return np.float32(A), np.float32(style.mean - content.mean @ A)
 
 
