@@ -45,11 +45,11 @@ def _along(grey):
     return lines / surroundings
 
 
-def moved(stylise, photo, shift):
-    """RMS difference, of 255, of a picture and the one of the photo moved by `shift` pixels, where both are."""
-    one, other = (stylise(photo[:, x:photo.shape[1] - SHIFTS[-1] + x]) for x in (0, shift))
-    difference = one[:, shift:] - other[:, :other.shape[1] - shift]
-    return np.sqrt(np.square(difference[16:-16, 16:-16]).mean())
+def moved(stylise, photo):
+    """RMS differences, of 255, of a picture and those of the photo moved by SHIFTS pixels, where both are."""
+    one, *others = (stylise(photo[:, x:photo.shape[1] - SHIFTS[-1] + x]) for x in (0, *SHIFTS))
+    differences = (one[:, x:] - other[:, :other.shape[1] - x] for x, other in zip(SHIFTS, others))
+    return [np.sqrt(np.square(difference[16:-16, 16:-16]).mean()) for difference in differences]
 
 
 def sky(height=256, width=384):
@@ -91,7 +91,7 @@ def measure(rows, photos):
     for name, stylise in rows:
         energies = [lattice(stylise(photo)) for photo in photos]
         largest, shown = max(largest, *energies), ', '.join(f'{energy:.2f}' for energy in energies)
-        moves = ' and '.join(f'{moved(stylise, photos[0], shift):.1f}' for shift in SHIFTS)
+        moves = ' and '.join(f'{change:.1f}' for change in moved(stylise, photos[0]))
         plain = stylise(sky())
         deviation = (plain - plain.mean(axis=1, keepdims=True)).std()
         print(f'| {name} | {shown} | {moves} | {deviation:.1f} |', flush=True)

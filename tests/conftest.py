@@ -1,5 +1,6 @@
 """What most tests need: a tiny VGG-19, two small images, a folder of their own to run in."""
 
+import signal
 from pathlib import Path
 
 from engine import quiet  # before tensorflow
@@ -9,11 +10,14 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+import forks
 import load_vgg
 from fast import any_exporting, exporting
 from made import he_weights, random_any, random_parameters
 from style_transfer import StyleTransfer
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # by a shell, in the background: tests press Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 tf.Session().close()  # the first one of a process sets the threads of all, and with them the last bits of sums
 
 @pytest.fixture(scope='session')
@@ -65,6 +69,14 @@ def run_folder(images, tiny_vgg, tmp_path_factory):
             for path in Path('checkpoints/r').glob('model-[45]0.*') if n_iters == 50 else []:
                 path.unlink()
     return folder
+
+
+@pytest.fixture(scope='session')
+def server():
+    """A `forks.Server`."""
+    server = forks.Server()
+    yield server
+    server.close()
 
 
 @pytest.fixture

@@ -46,8 +46,17 @@ def test_it_has_learned_what_filters_of_the_first_layer_learn(weights):
     assert np.mean(neighbours) > 0.2 and np.median(to_grey) < 0.1
 
 
+@pytest.fixture(scope='module')
+def expected(weights):
+    """The losses of CS20's start at 83×62, by NumPy."""
+    machine = StyleTransfer(CONTENT, STYLE, 83, 62, precision='float32', name='r')
+    with machine.graph.as_default():
+        machine.create_input()
+    return reference.cs20(machine.centred_start[0], machine.centred_content[0], machine.centred_style[0], weights)
+
+
 @pytest.mark.parametrize('write', [None, write_today, write_beta16], ids=['bundled', 'today', 'beta16'])
-def test_losses_are_numpys_in_every_layout(weights, workdir, write):
+def test_losses_are_numpys_in_every_layout(weights, expected, workdir, write):
     if write:
         write('vgg.mat', weights)
     machine = StyleTransfer(CONTENT, STYLE, 83, 62, vgg='vgg.mat' if write else None, precision='float32', name='r')
@@ -58,7 +67,6 @@ def test_losses_are_numpys_in_every_layout(weights, workdir, write):
         with tf.Session() as sess:
             sess.run(machine.assign_img, {machine.new_img: machine.centred_start})
             losses = list(sess.run(machine.loss_terms).values())
-    expected = reference.cs20(machine.centred_start[0], machine.centred_content[0], machine.centred_style[0], weights)
     np.testing.assert_allclose(losses, expected, rtol=1e-4)
 
 
@@ -93,8 +101,8 @@ def test_forty_iterations_lower_the_style_loss_by_nine_tenths(workdir):
 
 
 def test_lbfgs_needs_a_third_of_adams_evaluations(workdir):
-    """The CS20 recipe from the same start: Adam's loss after 120 iterations."""
-    for name, settings, n in (('adam', {}, 120), ('lbfgs', {'optimizer': 'lbfgs'}, 40)):
+    """The CS20 recipe from the same start: Adam's loss after 90 iterations."""
+    for name, settings, n in (('adam', {}, 90), ('lbfgs', {'optimizer': 'lbfgs'}, 30)):
         recipe = dataclasses.replace(recipes.CS20, cadence=((math.inf, 1000),), **settings)
         machine = StyleTransfer(CONTENT, STYLE, 64, 48, recipe=recipe, precision='float32', name=name)
         machine.build()
@@ -102,4 +110,4 @@ def test_lbfgs_needs_a_third_of_adams_evaluations(workdir):
     adam, lbfgs = (np.loadtxt(f'checkpoints/{name}/losses.csv', delimiter=',', skiprows=1)
                    for name in ('adam', 'lbfgs'))
     assert (adam[0] == lbfgs[0]).all()
-    assert lbfgs[40, 3] <= adam[120, 3]
+    assert lbfgs[30, 3] <= adam[90, 3]

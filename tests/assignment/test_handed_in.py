@@ -167,6 +167,11 @@ def test_events_of_any_kind_are_told(handed):
     assert 'event files that cannot be read (IndexError' in line
 
 
+def test_events_that_are_none_are_told(tmp_path):
+    (tmp_path / 'events.out.tfevents.1.x').write_bytes(b'nothing that TensorBoard knows')
+    assert len(handed_in.findings(tmp_path)) == 1
+
+
 def test_nothing_handed_in_ends_in_one_line(tmp_path, capsys):
     assert handed_in.main([str(tmp_path)]) == 2
     assert 'no event files there' in capsys.readouterr().err

@@ -1,7 +1,6 @@
 """The starter: made from the real code, nothing of the solution in it, every step green once it is filled in."""
 
 import ast
-import concurrent.futures
 import hashlib
 import os
 import re
@@ -159,8 +158,8 @@ def test_a_student_fills_it_in_step_by_step_and_hands_in(folder, tiny_vgg):
                     lines[region.first:region.last + 1] = [
                         f"{region.indent}raise NotImplementedError('step {region.step}: it')"]
             (stage / name).write_text('\n'.join(lines) + '\n')
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        assert [set(items.values()) for items in pool.map(check.check_step, stages, range(1, 6))] == 5 * [{None}]
+    for step, stage in enumerate(stages, 1):
+        assert set(check.check_step(stage, step).values()) == {None}
     for name in make_starter.TODO:
         shutil.copy(stages[-1] / name, folder)
     # by nothing but what is in the folder

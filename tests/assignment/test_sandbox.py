@@ -26,10 +26,10 @@ def hostile(code, wrong="'self.recipe.content_factor(s)'"):
 
 
 MISCHIEF = {  # name: (code, what the grader says)
-    'a loop without an end': ('while True: pass', 'not done after 2 s'),
+    'a loop without an end': ('while True: pass', 'not done after 1 s'),
     'a loop that ignores the signal of its end': ('import signal; signal.signal(signal.SIGXCPU, signal.SIG_IGN)\n'
                                                   'while True: pass', ''),  # by the limit that comes first
-    'a sleep without an end': ('import time; time.sleep(1000)', 'not done after 2 s'),
+    'a sleep without an end': ('import time; time.sleep(1000)', 'not done after 1 s'),
     'the program is left': ('sys.exit(0)', 'leave sys.exit and exit out'),
     'the process is left': ('os._exit(0)', 'there is no answer'),
     'the process is left with a status': ('os._exit(3)', 'ended by itself (status 3)'),
@@ -73,7 +73,7 @@ MISCHIEF = {  # name: (code, what the grader says)
 
 @pytest.fixture(scope='module')
 def mischievous():
-    return {name: told(hostile(code), seconds=2 if 'end' in name else 10)
+    return {name: told(hostile(code), seconds=1 if not says or says.startswith('not done') else 10)
             for name, (code, says) in MISCHIEF.items()}
 
 

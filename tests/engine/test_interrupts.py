@@ -13,14 +13,6 @@ from engine import figures, interrupts, shipped
 from style_transfer import StyleTransfer
 
 
-@pytest.fixture(autouse=True)
-def not_ignored():
-    """As at a terminal: a process that was started in the background may have been told to ignore Ctrl-C."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.parametrize('program', ['style_transfer.py', 'reconstruct.py', 'fast_style_transfer.py train',
                                      'fast_style_transfer.py stylize', 'load_vgg.py'])
 def test_while_packages_load_there_is_no_page(program):

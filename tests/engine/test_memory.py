@@ -38,11 +38,11 @@ def test_too_little_for_any_picture(free):
 
 @pytest.mark.parametrize('program', [style_transfer, reconstruct])
 def test_the_commands_say_it_before_anything_starts(program, free, images, tiny_vgg, workdir, capsys):
-    free(2 << 30)
+    free(1 << 30)
     assert program.main(['--content', str(images[0]), '--style', str(images[1]), '--vgg', str(tiny_vgg),
-                         '--width', '4000']) == 2
+                         '--width', '1000']) == 2
     said = capsys.readouterr()
-    assert re.fullmatch(r'error: 4000×2667 needs .* --width \d+ --height \d+ would fit\n', said.err)
+    assert re.fullmatch(r'error: 1000×667 needs .* --width \d+ --height \d+ would fit\n', said.err)
     assert 'in the style of' not in said.out and not list(workdir.iterdir())
 
 

@@ -3,28 +3,27 @@
 import fcntl
 import os
 import pty
+import select
 import struct
-import subprocess
-import sys
 import termios
+from pathlib import Path
 
-from engine import progress, shipped
+from engine import progress
 
 
-def test_a_terminal_has_a_bar_and_a_pipe_has_none(images, tiny_vgg, workdir):
-    command = [sys.executable, shipped.ROOT / 'style_transfer.py', '--content', images[0], '--style', images[1],
-               '--vgg', tiny_vgg, '--width', '96', '--scales', '2', '--coarse-iterations', '20', '--iterations', '10']
-    assert subprocess.run(command, check=True, capture_output=True).stderr == b''
+def test_a_terminal_has_a_bar_and_a_file_has_none(server, images, tiny_vgg, workdir):
+    flags = ['--content', images[0], '--style', images[1], '--vgg', tiny_vgg, '--width', '96', '--scales', '2',
+             '--coarse-iterations', '20', '--iterations', '10']
+    assert server.start(flags, err='err.txt').wait() == 0 and Path('err.txt').read_text() == ''
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 100, 0, 0))
-    with subprocess.Popen([*command, '--restart'], stderr=slave, stdout=subprocess.PIPE) as process:
-        os.close(slave)
-        text = b''
-        while process.poll() is None or not text.endswith(b'\n'):
-            try:
-                text += os.read(master, 4096)
-            except OSError:  # nobody writes any more
-                break
+    process = server.start([*flags, '--restart'], err=os.ttyname(slave))
+    text, ended = b'', False
+    while not ended:
+        ended = process.poll() is not None  # before the last look
+        while select.select([master], [], [], 0.1)[0]:
+            text += os.read(master, 4096)
+    os.close(slave)
     os.close(master)
     assert process.returncode == 0 and 'iteration 30/30, loss ' in text.decode() and '100%|' in text.decode()
 

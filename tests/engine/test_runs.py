@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 import json
 import re
 import shutil
@@ -24,11 +25,11 @@ from engine.messages import UserError
 from style_transfer import StyleTransfer, main
 
 PROGRAM = shipped.ROOT / 'style_transfer.py'
-N = 60
+N = 67
 
 
-@pytest.fixture
-def transfer(images, tiny_vgg, workdir):
+@pytest.fixture(scope='module')
+def train(images, tiny_vgg):
     """A function that trains the run 'r' to `n_iters` and returns the iteration reached."""
     def run(n_iters, *args, recipe=recipes.CS20, seed=0, name='r', **kwargs):
         machine = StyleTransfer(*images, 48, 32, recipe=recipe, vgg=tiny_vgg, seed=seed, name=name)
@@ -37,26 +38,60 @@ def transfer(images, tiny_vgg, workdir):
     return run
 
 
-def final(name='r'):
-    return Path('outputs', name, 'final.png').read_bytes()
+@pytest.fixture
+def transfer(train, workdir):
+    """As `train`, in an empty current directory."""
+    return train
 
 
-def history(name='r'):
-    return Path('checkpoints', name, 'losses.csv').read_text()
+@pytest.fixture(scope='module')
+def trained(train, tmp_path_factory):
+    """A function that gives the folder, to be left as it is, of a run 'r' of `n_iters` that was never stopped."""
+    @functools.cache
+    def until(n_iters):
+        folder = tmp_path_factory.mktemp('trained')
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            assert train(n_iters) == n_iters
+        return folder
+    return until
+
+
+@pytest.fixture
+def begun(trained, workdir):
+    """A function that copies such a run into the current directory."""
+    def copy(n_iters, name='r'):
+        for room in runs.WRITTEN:
+            shutil.copytree(trained(n_iters) / room / 'r', Path(room, name))
+    return copy
+
+
+@pytest.fixture
+def straight(trained):
+    """final.png and losses.csv of the run of N."""
+    return final(folder=trained(N)), history(folder=trained(N))
+
+
+def final(name='r', folder=''):
+    return Path(folder, 'outputs', name, 'final.png').read_bytes()
+
+
+def history(name='r', folder=''):
+    return Path(folder, 'checkpoints', name, 'losses.csv').read_text()
 
 
 def saved(name='r'):
     return sorted(int(path.stem[6:]) for path in Path('checkpoints', name).glob('model-*.index'))
 
 
-def test_cadence_is_that_of_cs20(transfer):
+def test_cadence_is_that_of_cs20(begun):
     """Pictures at 1-5, then every 10 to 20, then every 20; checkpoints every 20 and at the end; both of the end."""
-    transfer(67)
+    begun(N)
     assert [int(path.stem) for path in sorted(Path('outputs/r').glob('0*.jpg'))] == [1, 2, 3, 4, 5, 10, 20, 40, 60, 67]
     assert saved() == [60, 67]
     rows = list(csv.reader(history().splitlines()))
     assert rows[0] == ['iteration', 'content_loss', 'style_loss', 'total_loss']
-    assert [int(row[0]) for row in rows[1:]] == list(range(68))
+    assert [int(row[0]) for row in rows[1:]] == list(range(N + 1))
     losses = np.array(rows[1:], float)
     np.testing.assert_allclose(losses[:, 3], losses[:, 1] / 20 + losses[:, 2], rtol=1e-5)
     assert losses[-1, 3] < losses[0, 3] / 2
@@ -64,11 +99,11 @@ def test_cadence_is_that_of_cs20(transfer):
         assert Path('outputs/r', name).stat().st_size > 100
 
 
-def test_a_longer_run_equals_one_never_stopped(transfer):
-    transfer(N, name='straight')
-    for n_iters in (20, 33, N):
+def test_a_longer_run_equals_one_never_stopped(begun, transfer, straight):
+    begun(20)
+    for n_iters in (33, N):
         assert transfer(n_iters) == n_iters
-    assert final() == final('straight') and history() == history('straight')
+    assert (final(), history()) == straight
 
 
 def test_a_finished_run_says_so_and_stays_as_it_is(images, tiny_vgg, workdir, capsys):
@@ -108,9 +143,9 @@ def test_an_optimizer_that_finds_nothing_better_ends_the_run(images, tiny_vgg, w
     assert 1 <= len(losses_of()) < 301
 
 
-def test_restart_forgets_the_run_and_nothing_else(transfer):
-    transfer(20)
-    transfer(40, name='other')
+def test_restart_forgets_the_run_and_nothing_else(begun, transfer):
+    begun(20)
+    begun(40, 'other')
     Path('outputs/r/notes.txt').write_text('mine')
     transfer(10, restart=True, seed=1)
     assert saved() == [10] and saved('other') == [20, 40]
@@ -124,8 +159,8 @@ def test_restart_forgets_the_run_and_nothing_else(transfer):
     (dict(recipe=dataclasses.replace(recipes.CS20,
                                      style_layers=('conv1_1', 'conv2_1', 'conv3_1', 'conv4_1', 'conv5_2'))),
      r'style_layers \(now .*conv5_2.*, was .*conv5_1')])
-def test_never_the_wrong_state(transfer, change, says):
-    transfer(20)
+def test_never_the_wrong_state(begun, transfer, change, says):
+    begun(20)
     before = final(), history()
     with pytest.raises(UserError, match=says) as error:
         transfer(40, **change)
@@ -199,8 +234,8 @@ def test_a_resume_keeps_its_precision_or_says_why_it_cannot(images, tiny_vgg, wo
 
 
 @pytest.mark.parametrize('content', ['', '{', '[]', '5', 'null', '[["seed", 0]]', '{}'])
-def test_an_identity_that_is_none_is_never_taken_for_this_run(transfer, content):
-    transfer(20)
+def test_an_identity_that_is_none_is_never_taken_for_this_run(begun, transfer, content):
+    begun(20)
     Path('checkpoints/r/run.json').write_text(content)
     before = final(), history()
     with pytest.raises(UserError, match='other settings' if content == '{}' else 'run.json: damaged'):
@@ -211,21 +246,20 @@ def test_an_identity_that_is_none_is_never_taken_for_this_run(transfer, content)
 @pytest.mark.parametrize('suffix', ['.data-00000-of-00001', '.index'])
 @pytest.mark.parametrize('damage', [lambda data: data[:len(data) // 2], lambda data: b'',
                                     lambda data: data[:100] + bytes([data[100] ^ 1]) + data[101:]])
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(transfer, capsys, suffix, damage):
-    transfer(N, name='straight')
-    transfer(40)
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(begun, transfer, straight, capsys, suffix, damage):
+    begun(40)
     path = Path('checkpoints/r/model-40' + suffix)
     path.write_bytes(damage(path.read_bytes()))
     capsys.readouterr()
     transfer(N)
     out = capsys.readouterr().out
     assert 'model-40: damaged' in out and 'resuming at iteration 20' in out
-    assert final() == final('straight') and history() == history('straight')
-    assert saved() == [40, 60]
+    assert (final(), history()) == straight
+    assert saved() == [60, N]
 
 
-def test_all_checkpoints_damaged_begins_again(transfer, capsys):
-    transfer(40)
+def test_all_checkpoints_damaged_begins_again(begun, transfer, capsys):
+    begun(40)
     before = final(), history()
     for path in Path('checkpoints/r').glob('model-*'):
         path.write_bytes(b'')
@@ -234,16 +268,16 @@ def test_all_checkpoints_damaged_begins_again(transfer, capsys):
     assert capsys.readouterr().out.count('damaged') == 2
 
 
-def test_a_lost_history_is_a_damaged_checkpoint(transfer):
-    transfer(40)
+def test_a_lost_history_is_a_damaged_checkpoint(begun, transfer):
+    begun(40)
     before = final(), history()
     Path('checkpoints/r/losses.csv').unlink()
     transfer(40)
     assert (final(), history()) == before
 
 
-def test_a_loss_that_is_not_finite_stops_and_keeps_the_good_checkpoint(transfer, images, tiny_vgg):
-    transfer(20)
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_good_checkpoint(begun, images, tiny_vgg):
+    begun(20)
     before = {path: path.read_bytes() for path in Path('checkpoints/r').glob('model-*')}
     machine = StyleTransfer(*images, 48, 32, vgg=tiny_vgg, name='r')
     machine.build()
@@ -268,8 +302,8 @@ def test_a_real_overflow_names_the_term_and_the_step(images, tiny_vgg, workdir):
     assert saved() == []
 
 
-def test_a_disk_that_is_full_at_a_checkpoint(transfer, images, tiny_vgg):
-    transfer(20)
+def test_a_disk_that_is_full_at_a_checkpoint(begun, transfer, images, tiny_vgg):
+    begun(20)
     machine = StyleTransfer(*images, 48, 32, vgg=tiny_vgg, name='r')
     machine.build()
 
@@ -299,8 +333,8 @@ def test_names_that_are_no_folder(transfer, name):
 
 # ----------------------------------------------------------------------------------------- what is a run's and what not
 
-def test_restart_removes_the_exact_names_that_a_run_writes(transfer):
-    transfer(20)
+def test_restart_removes_the_exact_names_that_a_run_writes(begun, transfer):
+    begun(20)
     mine = ['outputs/r/2024 holiday.jpg', 'outputs/r/1.jpg', 'outputs/r/final.png.bak',
             'checkpoints/r/model-notes/x.txt', 'checkpoints/r/model-20.txt', 'graphs/r/events.txt',
             'graphs/r/events.out.tfevents.notes', 'outputs/r/00009.jpg/x']
@@ -317,8 +351,8 @@ def frames(name='r'):
         return file.properties(index=...).shape[0]
 
 
-def test_pictures_of_an_older_run_do_not_get_into_the_animation(transfer):
-    transfer(60)
+def test_pictures_of_an_older_run_do_not_get_into_the_animation(begun, transfer):
+    begun(N)
     for path in Path('checkpoints/r').iterdir():
         path.unlink()
     transfer(10)
@@ -326,8 +360,8 @@ def test_pictures_of_an_older_run_do_not_get_into_the_animation(transfer):
             and frames() == 6)
 
 
-def test_checkpoints_without_their_settings_are_refused_with_two_ways_out(transfer, images, tiny_vgg, capsys):
-    transfer(20)
+def test_checkpoints_without_their_settings_are_refused_with_two_ways_out(begun, images, tiny_vgg, capsys):
+    begun(20)
     Path('checkpoints/r/run.json').unlink()
     before = {path: path.read_bytes() for path in Path('checkpoints/r').iterdir()}
     flags = ['--content', str(images[0]), '--style', str(images[1]), '--vgg', str(tiny_vgg), '--width', '48',
@@ -339,8 +373,8 @@ def test_checkpoints_without_their_settings_are_refused_with_two_ways_out(transf
     assert main([*flags, '2', '--restart']) == 0 and saved() == [2]
 
 
-def test_a_history_that_lacks_a_row_is_a_damaged_checkpoint(transfer, capsys):
-    transfer(40)
+def test_a_history_that_lacks_a_row_is_a_damaged_checkpoint(begun, transfer, capsys):
+    begun(40)
     before = final(), history()
     rows = history().splitlines(keepends=True)
     Path('checkpoints/r/losses.csv').write_text(''.join(rows[:31] + rows[32:]))
@@ -361,25 +395,25 @@ def test_a_converged_run_stays_as_it_is(images, tiny_vgg, workdir, capsys):
         assert (final(), history(), saved(), sorted(Path('graphs/r').iterdir())) == before
 
 
-def test_outputs_tidied_away_come_again_and_no_event_file_with_them(transfer):
-    transfer(20)
+def test_outputs_tidied_away_come_again_and_no_event_file_with_them(begun, transfer):
+    begun(20)
     before, events = final(), sorted(Path('graphs/r').iterdir())
     shutil.rmtree('outputs')
     transfer(20)
     assert final() == before and frames() == 1 and sorted(Path('graphs/r').iterdir()) == events
 
 
-def test_what_stands_in_the_way_of_the_lock_is_said(transfer):
-    transfer(1)
+def test_what_stands_in_the_way_of_the_lock_is_said(begun, transfer):
+    begun(20)
     lock = Path('checkpoints/r/lock')
     lock.write_text('of somebody else, and rather longer than the header of a database, which has a hundred bytes, '
                     'or so I read')
     with pytest.raises(UserError, match='^checkpoints/r/lock: is not the lock that a run writes .*; remove it$'):
-        transfer(2)
+        transfer(21)
     lock.unlink()
     lock.mkdir()  # as in a folder that may not be written, SQLite cannot open it
     with pytest.raises(UserError, match='^checkpoints/r/lock: cannot be opened for writing'):
-        transfer(2)
+        transfer(21)
 
 
 def test_a_disk_that_is_full_while_events_are_written(transfer, monkeypatch):
@@ -417,45 +451,39 @@ def test_after_a_restart_it_is_another_command_that_goes_on(transfer, images, ti
 
 # --------------------------------------------------------------------------------------------------- in other processes
 
-def command(images, tiny_vgg, *flags):
+def flags(images, tiny_vgg):
     content, style = images
-    return [sys.executable, str(PROGRAM), '--content', content, '--style', style, '--vgg', tiny_vgg, '--name', 'r',
-            '--width', '192', '--height', '128', '--iterations', '260', *flags]
+    return ['--content', content, '--style', style, '--vgg', tiny_vgg, '--name', 'r', '--width', '192', '--height',
+            '128', '--iterations', '140']
 
 
-def start(images, tiny_vgg, *flags):
-    return subprocess.Popen(command(images, tiny_vgg, *flags), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                            text=True)
-
-
-def wait_for(path, process):
-    while not path.exists():
-        assert process.poll() is None, process.stdout.read()
-        time.sleep(0.005)
-
-
-def test_killed_or_stopped_at_any_time_ends_as_if_never_interrupted(images, tiny_vgg, workdir):
+def test_killed_or_stopped_at_any_time_ends_as_if_never_interrupted(server, images, tiny_vgg, workdir):
+    """And the program itself does what `main` does, writes where it is called and has no greeting of TensorFlow's."""
     (workdir / 'straight').mkdir()
-    subprocess.run(command(images, tiny_vgg), cwd=workdir / 'straight', check=True, capture_output=True)
+    done = subprocess.run([sys.executable, PROGRAM, *flags(images, tiny_vgg)], cwd=workdir / 'straight',
+                          capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, '') and f'weights {tiny_vgg}: He noise' in done.stdout
     for path, number, status in (('outputs/r/00003.jpg', signal.SIGKILL, -signal.SIGKILL),
-                                 ('checkpoints/r/model-60.index', signal.SIGKILL, -signal.SIGKILL),
-                                 ('checkpoints/r/model-120.index', signal.SIGINT, 130),
-                                 ('checkpoints/r/model-200.index', signal.SIGTERM, 130)):
-        process = start(images, tiny_vgg)
-        wait_for(workdir / path, process)
+                                 ('checkpoints/r/model-20.index', signal.SIGKILL, -signal.SIGKILL),
+                                 ('checkpoints/r/model-40.index', signal.SIGINT, 130),
+                                 ('checkpoints/r/model-80.index', signal.SIGTERM, 130)):
+        process, out = server.start(flags(images, tiny_vgg), f'{number.name}.txt'), Path(f'{number.name}.txt')
+        while not Path(path).exists():
+            assert process.poll() is None, out.read_text()
+            time.sleep(0.005)
         process.send_signal(number)
-        out, _ = process.communicate()
-        assert process.returncode == status, out
+        assert process.wait() == status, out.read_text()
         if status == 130:
-            assert f'stopped at iteration {saved()[-1]}' in out
+            assert f'stopped at iteration {saved()[-1]}' in out.read_text()
     assert not Path('outputs/r/final.png').exists()
-    subprocess.run(command(images, tiny_vgg), check=True, capture_output=True)
+    assert server.start(flags(images, tiny_vgg)).wait() == 0
     for path in ('outputs/r/final.png', 'checkpoints/r/losses.csv'):
         assert Path(path).read_bytes() == Path('straight', path).read_bytes()
 
 
-def test_a_second_process_on_the_same_run_is_refused(images, tiny_vgg, workdir):
+def test_a_second_process_on_the_same_run_is_refused(server, images, tiny_vgg, workdir):
     with runs.Run('r', {}).claimed():
-        second = subprocess.run(command(images, tiny_vgg), capture_output=True, text=True)
-    assert second.returncode == 2 and 'another process' in second.stderr and second.stderr.count('\n') == 1
-    assert 'Traceback' not in second.stderr and not list(Path('outputs/r').iterdir())
+        assert server.start(flags(images, tiny_vgg), err='err.txt').wait() == 2
+    error = Path('err.txt').read_text()
+    assert error.startswith('error: ') and 'another process' in error and error.count('\n') == 1
+    assert not list(Path('outputs/r').iterdir())

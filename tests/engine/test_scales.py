@@ -2,9 +2,8 @@
 
 import dataclasses
 import os
+import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import load_vgg
 import recipes
 import reference
 import utils
-from engine import scales, shipped
+from engine import scales
 from engine.messages import UserError
 from style_transfer import StyleTransfer, main
 
@@ -35,8 +34,8 @@ FULL = dataclasses.replace(RECIPE, deepest=((60, 'conv3_1', 0.5),), style_fit='o
                            style_statistic='covariance', style_weight=100., averaging=0.8, padding='mirror')
 
 
-@pytest.fixture
-def train(images, tiny_vgg, workdir):
+@pytest.fixture(scope='module')
+def trained(images, tiny_vgg):
     """A function that trains the run `name` through its sizes and is killed after iteration `until`."""
     def run(name='r', until=None, recipe=RECIPE, restart=False):
         machine, told = StyleTransfer(*images, WIDTH, HEIGHT, recipe=recipe, vgg=tiny_vgg, name=name,
@@ -53,8 +52,24 @@ def train(images, tiny_vgg, workdir):
     return run
 
 
-def left(name='r'):
-    return Path('outputs', name, 'final.png').read_bytes(), Path('checkpoints', name, 'losses.csv').read_text()
+@pytest.fixture
+def train(trained, workdir):
+    """As `trained`, in an empty current directory."""
+    return trained
+
+
+@pytest.fixture(scope='module')
+def whole(trained, tmp_path_factory):
+    """Of a run that was never stopped its folder, how it ended and the iterations that it told."""
+    folder = tmp_path_factory.mktemp('whole')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return folder, *trained()
+
+
+def left(name='r', folder=''):
+    return (Path(folder, 'outputs', name, 'final.png').read_bytes(),
+            Path(folder, 'checkpoints', name, 'losses.csv').read_text())
 
 
 def test_each_size_is_half_of_the_next():
@@ -114,16 +129,16 @@ def test_a_start_and_styles_and_a_mask_are_fitted_to_every_size(images, tiny_vgg
         assert runs[0] == runs[1] and len(runs[0]) == 3
 
 
-def test_one_run_one_history_one_film(train):
-    outcome, told = train()
+def test_one_run_one_history_one_film(whole):
+    folder, outcome, told = whole
     assert outcome == (40, 'finished', 0) and told == list(range(1, 41))
-    rows = np.loadtxt('checkpoints/r/losses.csv', delimiter=',', skiprows=1)
+    rows = np.loadtxt(folder / 'checkpoints/r/losses.csv', delimiter=',', skiprows=1)
     assert rows[:, 0].tolist() == list(range(41)) and rows[14, -1] < rows[0, -1] and rows[40, -1] < rows[30, -1]
-    sizes = {path.stem: iio.imread(path).shape[:2] for path in Path('outputs/r').glob('0*.jpg')}
+    sizes = {path.stem: iio.imread(path).shape[:2] for path in (folder / 'outputs/r').glob('0*.jpg')}
     assert {name: size for name, size in sizes.items() if name in ('00015', '00030', '00040')} == {
         '00015': (16, 24), '00030': (33, 48), '00040': (66, 96)}
-    assert iio.imread('outputs/r/final.png').shape == (66, 96, 3)
-    with iio.imopen('outputs/r/progress.gif', 'r', plugin='pillow') as file:
+    assert iio.imread(folder / 'outputs/r/final.png').shape == (66, 96, 3)
+    with iio.imopen(folder / 'outputs/r/progress.gif', 'r', plugin='pillow') as file:
         assert file.properties(index=...).shape[0] == len(sizes)
 
 
@@ -140,16 +155,15 @@ def test_killed_before_at_and_after_each_change_of_size_the_bits_are_the_same(tr
     assert left() == left('straight')
 
 
-def test_a_size_begins_at_the_smaller_ones_picture_enlarged(train, images, tiny_vgg):
+def test_a_size_begins_at_the_smaller_ones_picture_enlarged(train, whole, images, tiny_vgg):
     """Its first losses are those of that picture, of the images fitted to the new size, by NumPy."""
     train(until=16)
     assert not Path('outputs/r/final.png').exists()  # which the last size alone writes
     weights = load_vgg.read_weights(tiny_vgg)
     small = tf.train.load_checkpoint('checkpoints/r/model-15').get_tensor('input/in_img') + weights.mean_pixels
-    train()  # writes the history
     content, style = (utils.get_resized_image(path, 48, 33)[0] - weights.mean_pixels for path in images)
     expected = reference.cs20(scales.enlarged(small, 48, 33)[0] - weights.mean_pixels, content, style, weights)
-    row = np.loadtxt('checkpoints/r/losses.csv', delimiter=',', skiprows=1)[15]
+    row = np.loadtxt(whole[0] / 'checkpoints/r/losses.csv', delimiter=',', skiprows=1)[15]
     np.testing.assert_allclose(row, [15, *expected], rtol=1e-3)
 
 
@@ -163,25 +177,23 @@ def test_a_size_begins_at_the_mean_of_the_smaller_ones_iterates(train, monkeypat
     assert given[1:] == (48, 33) and np.abs(mean - last).max() > 0.1
 
 
-def test_a_damaged_checkpoint_after_a_change_goes_back_over_it(train, capsys):
-    train('straight')
+def test_a_damaged_checkpoint_after_a_change_goes_back_over_it(train, whole, capsys):
     train(until=30)
     for path in Path('checkpoints/r').glob('model-30.data*'):
         path.write_bytes(path.read_bytes()[:-9])
     capsys.readouterr()
     train()
     assert 'model-30: damaged, going back' in capsys.readouterr().out
-    assert left() == left('straight')
+    assert left() == left(folder=whole[0])
 
 
-def test_more_iterations_are_of_the_last_size_and_a_restart_begins_small(train):
-    train('straight', recipe=dataclasses.replace(RECIPE, iterations=16))
-    train()
-    assert train(recipe=dataclasses.replace(RECIPE, iterations=16))[1] == list(range(41, 47))
-    assert left() == left('straight')
-    train('plain')
-    assert train(restart=True)[1] == list(range(1, 41))
-    assert left() == left('plain')
+def test_more_iterations_are_of_the_last_size_and_a_restart_begins_small(train, whole, workdir):
+    shutil.copytree(whole[0], workdir, dirs_exist_ok=True)
+    more = dataclasses.replace(RECIPE, iterations=16)
+    assert train(recipe=more)[1] == list(range(41, 47))
+    gone_on = left()
+    assert train(recipe=more, restart=True)[1] == list(range(1, 47))
+    assert left() == gone_on
 
 
 def test_flags_that_do_not_go_together(images, tiny_vgg, workdir, capsys):
@@ -194,17 +206,15 @@ def test_flags_that_do_not_go_together(images, tiny_vgg, workdir, capsys):
         dataclasses.replace(recipes.GATYS, scales=2)
 
 
-def test_sigkill_at_each_change_of_size(images, tiny_vgg, workdir):
-    command = [sys.executable, shipped.ROOT / 'style_transfer.py', '--content', images[0], '--style', images[1],
-               '--vgg', tiny_vgg, '--width', '96', '--height', '66', '--scales', '3', '--coarse-iterations', '20',
-               '--iterations', '10']
-    subprocess.run([*command, '--name', 'straight'], check=True, capture_output=True)
+def test_sigkill_at_each_change_of_size(server, images, tiny_vgg, workdir):
+    flags = ['--content', images[0], '--style', images[1], '--vgg', tiny_vgg, '--width', '96', '--height', '66',
+             '--scales', '3', '--coarse-iterations', '20', '--iterations', '10']
+    assert server.start([*flags, '--name', 'straight']).wait() == 0
     for step in (20, 40):
-        process = subprocess.Popen([*command, '--name', 'r'], stdout=subprocess.DEVNULL)
+        process = server.start([*flags, '--name', 'r'])
         while not Path(f'checkpoints/r/model-{step}.index').exists():
             assert process.poll() is None
             time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    subprocess.run([*command, '--name', 'r'], check=True, capture_output=True)
+        assert process.kill() == -signal.SIGKILL
+    assert server.start([*flags, '--name', 'r']).wait() == 0
     assert left() == left('straight')

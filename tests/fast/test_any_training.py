@@ -23,21 +23,24 @@ from fast.photos import Photos
 from fast.training import SHIFT
 from fast_style_transfer import main
 
-SIDE = 32
+SIDE, STEPS = 32, 25
 QUIET = dataclasses.replace(recipes.ANY, style_weight=0.1, learning_rate=5e-3, cadence=((math.inf, 100),))
 PAINTINGS = [shipped.ROOT / 'styles' / f'{name}.jpg' for name in ('starry_night', 'great_wave')]
 
 
-@pytest.fixture(autouse=True)
-def narrow(monkeypatch):
-    """A network as narrow as the tiny VGG, few samples."""
+@pytest.fixture(scope='module', autouse=True)
+def small():
+    """A network as narrow as the tiny VGG, of few blocks; few samples."""
     widths = {'conv1_1': 3, 'conv1_2': 3, 'conv2_1': 4, 'conv2_2': 4, 'conv3_1': 5, 'conv3_2': 5, 'conv3_3': 5,
               'conv3_4': 5, 'conv4_1': 6}
-    for module in (any_network, any_training):
-        monkeypatch.setattr(module, 'WIDTHS', widths)
-    monkeypatch.setattr(any_network, 'CODE', 4)
-    for name, value in (('SAMPLES', 4), ('SAMPLE_SIDE', SIDE), ('DESCRIBED', 16)):
-        monkeypatch.setattr(any_training, name, value)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (any_network, any_training):
+            patch.setattr(module, 'WIDTHS', widths)
+        for name, value in (('CODE', 4), ('DEEP', 1), ('SHALLOW', 1)):
+            patch.setattr(any_network, name, value)
+        for name, value in (('SAMPLES', 4), ('SAMPLE_SIDE', SIDE), ('DESCRIBED', 16)):
+            patch.setattr(any_training, name, value)
+        yield
 
 
 @pytest.fixture(scope='module')
@@ -51,28 +54,33 @@ def folders(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def kept():
-    """The fixed parameters, once they are found."""
-    return {}
+def kept(folders, tiny_vgg, small):
+    """The fixed parameters."""
+    weights = load_vgg.read_weights(tiny_vgg)
+    return fixed_parameters(weights, *(Photos([folder], SIDE, 0) for folder in folders))
 
 
-@pytest.fixture
-def make(folders, images, tiny_vgg, workdir, kept):
-    """A function that makes a small `AnyStyleTransfer`, the run 'r', and builds its graph."""
+@pytest.fixture(scope='module')
+def make(folders, images, tiny_vgg, kept):
+    """A function that makes a small `AnyStyleTransfer` and builds its graph."""
     def made(name='r', transform='optimal_transport', build=True, **more):
         photos, styles = Photos([folders[0]], SIDE + 2 * SHIFT, 0), Photos([folders[1]], SIDE, 1, gradients=False)
-
-        def fixed():
-            if not kept:
-                weights = load_vgg.read_weights(tiny_vgg)
-                kept.update(fixed_parameters(weights, *(Photos([folder], SIDE, 0) for folder in folders)))
-            return kept
-        machine = AnyStyleTransfer(photos, styles, 2, images[:1], PAINTINGS, transform=transform, fixed=fixed,
+        machine = AnyStyleTransfer(photos, styles, 2, images[:1], PAINTINGS, transform=transform, fixed=lambda: kept,
                                    steadiness=2., recipe=QUIET, vgg=tiny_vgg, precision='float32', name=name, **more)
         if build:
             machine.build()
         return machine
     return made
+
+
+@pytest.fixture(scope='module')
+def whole(make, tmp_path_factory):
+    """A machine that was trained 25 steps without a stop, and the folder where it handed in."""
+    machine, folder = make('whole'), tmp_path_factory.mktemp('whole')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        machine.train(STEPS)
+    return machine, folder
 
 
 def share(f, p):
@@ -84,8 +92,8 @@ def moments(F):
     return F.mean(axis=0), np.cov(F.T, bias=True)
 
 
-def test_losses_are_those_of_each_crop_with_the_style_of_its_own(make, tiny_vgg):
-    machine, weights = make(), load_vgg.read_weights(tiny_vgg)
+def test_losses_are_those_of_each_crop_with_the_style_of_its_own(whole, tiny_vgg):
+    machine, weights = whole[0], load_vgg.read_weights(tiny_vgg)
     with machine._session() as sess:
         machine._initialise(sess)
         losses, pictures = sess.run([machine.loss_terms, machine.input_img], machine.shown)
@@ -157,33 +165,36 @@ def test_the_loss_of_colours_is_counted_in_the_styles_deviations():
     assert own == pytest.approx(0, abs=1e-9) and dull > 0.3
 
 
-def test_it_learns_all_but_what_is_fixed_and_what_it_hands_in_paints(make, images, kept):
-    machine = make()
+def test_it_learns_all_but_what_is_fixed_and_what_it_hands_in_paints(whole, images, kept):
+    machine, folder = whole
     with machine.graph.as_default():
         trained = {v.op.name.partition('/')[2] for v in tf.trainable_variables()}
     fixed = {name for name in machine.network.parameters if name.startswith(('conv', 'code'))}
     assert len(fixed) == 20 and trained == machine.network.parameters.keys() - fixed
-    machine.train(25)
-    losses = [row['total_loss'] for row in machine.run.history]
-    assert np.median(losses[-7:]) < 0.9 * np.median(losses[:7])
-    model = any_exporting.read(machine.model_folder)
+    with machine._session() as sess:
+        machine._initialise(sess)
+        before = sess.run(machine.loss_terms, machine.shown)['total_loss']
+    model = any_exporting.read(folder / machine.model_folder)
     for name in fixed:
         np.testing.assert_array_equal(model.parameters[name], kept[name])
-    about = json.loads((machine.model_folder / 'model.json').read_text())
-    assert about['styles'] == 'any' and about['steps'] == 25 and about['transform'] == 'optimal_transport'
+    about = json.loads((folder / machine.model_folder / 'model.json').read_text())
+    assert about['held_out']['total_loss'] < 0.9 * before and len(machine.run.history) == STEPS
+    assert about['styles'] == 'any' and about['steps'] == STEPS and about['transform'] == 'optimal_transport'
     photo = utils.read_image(images[0])
-    pictures = [AnyModel(machine.model_folder)(photo, Style([utils.read_image(path)])) for path in PAINTINGS]
+    applied = AnyModel(folder / machine.model_folder)
+    pictures = [applied(photo, Style([utils.read_image(path)])) for path in PAINTINGS]
     assert pictures[0].shape == photo.shape and np.abs(pictures[0] - pictures[1]).mean() > 3
 
 
-def test_a_run_goes_on_as_if_it_had_not_stopped_and_another_begins_with_it(make):
-    whole = make('whole')
-    whole.train(3)
+def test_a_run_goes_on_as_if_it_had_not_stopped_and_another_begins_with_it(whole, make, kept, workdir):
+    """Killed before its first checkpoint, then stopped after one step; at last begun again."""
+    with make('parts', build=False).run.claimed():  # what a kill leaves on disk then
+        pass
     make('parts').train(1, hands_in=False)
     parts = make('parts')
     parts.fixed = None  # what it would give is in the checkpoint
-    parts.train(3)
-    start, other = (any_exporting.read(machine.model_folder) for machine in (whole, parts))
+    parts.train(STEPS)
+    start, other = (any_exporting.read(folder) for folder in (whole[1] / 'models/whole', parts.model_folder))
     for name, value in start.parameters.items():
         np.testing.assert_array_equal(value, other.parameters[name], err_msg=name)
     third = make('third', start=start)
@@ -191,20 +202,10 @@ def test_a_run_goes_on_as_if_it_had_not_stopped_and_another_begins_with_it(make)
         third._initialise(sess)
         for name, value in sess.run(third.network.parameters).items():
             np.testing.assert_allclose(value, start.parameters[name], atol=1e-7, err_msg=name)
-
-
-@pytest.mark.parametrize('restart', [False, True])
-def test_what_is_fixed_is_there_after_a_kill_before_the_first_checkpoint_and_after_a_restart(make, kept, restart):
-    if restart:
-        make().train(1, hands_in=False)
-    else:
-        with make(build=False).run.claimed():  # all that is on disk then
-            pass
-    machine = make()
-    machine.train(1, restart=restart)
-    parameters = any_exporting.read(machine.model_folder).parameters
+    parts.fixed = lambda: kept
+    parts.train(1, restart=True, hands_in=False)
     for name, value in kept.items():
-        np.testing.assert_array_equal(parameters[name], value, err_msg=name)
+        np.testing.assert_array_equal(parts.run.tensor(1, f'network/{name}'), value, err_msg=name)
 
 
 def test_the_command(folders, images, tiny_vgg, workdir, capsys):
