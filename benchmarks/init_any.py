@@ -25,7 +25,7 @@ from fast import any_rendering
 
 SIDE = 512
 # sizes, iterations at the smaller ones, at the last one
-SCHEDULES = (1, 0, 20), (1, 0, 40), (2, 20, 10), (2, 40, 10), (2, 40, 20), (3, 40, 10)
+SCHEDULES = (2, 20, 10), (2, 40, 10), (2, 40, 20)
 
 
 def settings(sizes, coarse, iterations):
