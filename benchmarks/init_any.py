@@ -63,7 +63,8 @@ def main():
     for name, of in OPTIMIZED:
         for way, picture, loss, seconds in pair(losses, name, of):
             whole = seconds if way == 'modern' else whole
-            print(f'| {name} | {Path(of).stem} | {way} | {loss:.3f} | {seconds:.1f} | {seconds / whole:.2f} |', flush=True)
+            print(f'| {name} | {Path(of).stem} | {way} | {loss:.3f} | {seconds:.1f} | {seconds / whole:.2f} |',
+                  flush=True)
             if args.pictures:
                 utils.save_image(args.pictures / f'{name}-{way.replace(" ", "_")}.png', picture)
 
