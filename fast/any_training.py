@@ -20,7 +20,7 @@ LEAST_CONTRAST = 20  # deviation, of 255, of a crop of a style: the loss, a shar
 RECOLOURED = 0.5  # share of the styles' crops that have other colours, for such as no painting had
 SATURATION, SHIFTED = (0.7, 1.5), 25.  # of their colours: a factor; what is added to a channel at most, of 255
 COLOR_WEIGHT = 1.  # of the loss of colours
-FAINT = 10.  # of 255: what adds to the styles' deviations there, so that one of few colours does not count without bounds
+FAINT = 10.  # of 255: what adds to the styles' deviations there, so that one of few colours counts within bounds
 
 
 def fixed_parameters(weights, photos, styles, config=None):

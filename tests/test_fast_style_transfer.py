@@ -628,7 +628,7 @@ def test_a_mask_says_where_styles_go(any_workdir, model, of_any):
     (('--style', 'a.png:-1'), '0 or more'), (('--style', 'a.png:x'), 'x is no number'),
     (('--style', 'a', '--model', 'models/any'), 'a: no such image'),
     (('--sheet', '--model', 'models/any'), '--sheet: any has no styles of its own; name paintings'),
-    (('--style', 'a.png', '--tile', '500'), '--tile 500: must be from 564 to 4096 with any'),
+    (('--style', 'a.png', '--tile', '500'), '--tile 500: must be from 660 to 4096 with any'),
     (('--style', 'a.png', '--style-scale', '3'), '--style-scale'),
     (('--style', 'a.png', '--mask', 'none.png'), 'none.png: '),
     (('--style', 'a.png,a.png,a.png', '--mask', 'a.png'), '--mask is for one style or two, and there are 3'),
@@ -665,7 +665,7 @@ def test_settings_name_what_paintings_and_masks_show(any_workdir):
         stylize_command.add_flags(parser)
         return stylize_command.renderer_of(parser.parse_args(['p.png', *arguments])).settings()
     one = settings('--style', 'a.png')
-    assert one == settings('--style', 'again.bmp', '--tile', '600') == json.loads(json.dumps(one))
+    assert one == settings('--style', 'again.bmp', '--tile', '700') == json.loads(json.dumps(one))
     others = [settings('--style', 'b.png'), settings('--style', 'a.png,b.png'), settings('--style', 'a.png:2,b.png:1'),
               settings('--style', 'a.png', '--style-scale', '0.5'), settings('--style', 'a.png', '--mask', 'mask.png'),
               settings('--style', 'a.png', '--mask', 'b.png'), settings('--style', 'a.png,b.png', '--mask', 'mask.png')]

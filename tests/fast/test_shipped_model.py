@@ -18,7 +18,7 @@ LAYERS = 'conv2_1', 'conv3_1'
 
 # of each model: how far its pictures are from their styles, as shares of how far the photo is; the grid's energy; how
 # much a picture changes with a photo that moves by 8 pixels, of 255
-LIMITS = {'many': (0.5, 1.3, 3.8), models.ANY: (0.6, 1.4, 5.)}
+LIMITS = {'many': (0.5, 1.3, 3.8), models.ANY: (0.6, 1.3, 5.)}
 
 
 @pytest.fixture(scope='module', params=LIMITS)
@@ -63,7 +63,7 @@ def test_two_small_models_ship_of_the_styles_and_of_any():
         for file in (models.LITE, models.SAVED_MODEL):
             about = models.about(shipped.MODELS / name, file)
         assert about['styles'] == styles and about['vgg'] == utils.file_hash(shipped.WEIGHTS)
-        assert (shipped.MODELS / name / models.LITE).stat().st_size < 5e6
+        assert (shipped.MODELS / name / models.LITE).stat().st_size < 6e6
 
 
 def shares(a, b):
