@@ -270,6 +270,6 @@ FAST = Recipe(
     learning_rate=2e-3, iterations=10_000, cadence=((math.inf, 200),),
 )
 
-# For any style, of which none has the whole training: all style layers of MODERN, and a little more weight
+# For any style, with all style layers of MODERN, the losses of which are then more together
 ANY = dataclasses.replace(FAST, name='any', style_weight=1.6, style_layers=MODERN.style_layers,
                           style_layer_weights=MODERN.style_layer_weights)

@@ -28,17 +28,13 @@ SIDE = 512
 SCHEDULES = (2, 20, 10), (2, 40, 10), (2, 40, 20)
 
 
-def settings(sizes, coarse, iterations):
-    """Of a schedule: those of `style_transfer.stylize`."""
-    return dict(scales=sizes, iterations=iterations) | (dict(coarse_iterations=coarse) if coarse else {})
-
-
 def pair(losses, name, of):
     """(name of the way, picture, loss, seconds) of `modern`, of the pass, and from there by each schedule."""
     photo, path = contestants.photo(of, SIDE), contestants.painting(name)
     targets = losses.of_photo(photo), losses.of_painting(path, *photo.shape[:2])
 
     def measured(way, make):
+        """The row of a way, whose picture `make` gives."""
         begun = time.perf_counter()
         picture = np.float32(utils.to_uint8(make()))
         seconds = time.perf_counter() - begun
@@ -48,9 +44,9 @@ def pair(losses, name, of):
     yield measured('modern', lambda: style_transfer.stylize(photo, path, size=size))
     start = any_rendering.picture(photo, [utils.read_image(path)])
     yield measured('the pass', lambda: any_rendering.picture(photo, [utils.read_image(path)]))
-    for schedule in SCHEDULES:
-        yield measured('{} sizes, {} and {}'.format(*schedule), lambda: style_transfer.stylize(
-            photo, path, size=size, start=start, **settings(*schedule)))
+    for sizes, coarse, iterations in SCHEDULES:
+        yield measured(f'{sizes} sizes, {coarse} and {iterations}', lambda: style_transfer.stylize(
+            photo, path, size=size, start=start, scales=sizes, coarse_iterations=coarse, iterations=iterations))
 
 
 def main():
@@ -61,11 +57,13 @@ def main():
     losses = Losses(SIDE)
     print('| painting | photo | way | loss | seconds | of modern\'s |\n|---|---|---|---|---|---|')
     for name, of in OPTIMIZED:
+        modern = None  # its seconds, the first row's
         for way, picture, loss, seconds in pair(losses, name, of):
-            whole = seconds if way == 'modern' else whole
-            print(f'| {name} | {Path(of).stem} | {way} | {loss:.3f} | {seconds:.1f} | {seconds / whole:.2f} |',
+            modern = modern or seconds
+            print(f'| {name} | {Path(of).stem} | {way} | {loss:.3f} | {seconds:.1f} | {seconds / modern:.2f} |',
                   flush=True)
             if args.pictures:
+                args.pictures.mkdir(parents=True, exist_ok=True)
                 utils.save_image(args.pictures / f'{name}-{way.replace(" ", "_")}.png', picture)
 
 

@@ -40,4 +40,7 @@ def read(folder):
     about, parameters = exporting.read_model(folder, PARAMETER)
     if about['styles'] != models.ANY:
         raise UserError(f'{folder}: has styles of its own and takes no others; name a model that takes any')
+    if list(about['maps']) != list(MAPS):
+        raise UserError(f'{folder}: of an older network, with other maps, {", ".join(about["maps"])}; it stylises as '
+                        'before, but no training begins with it')
     return exporting.Trained(parameters, about['styles'], about['files'][models.SAVED_MODEL])

@@ -15,7 +15,7 @@ from fast import mixtures, rendering, tiling, transforms
 from fast.any_rendering import AnyModel, Style
 
 PHOTO, PAINTING = (shipped.ROOT / folder for folder in ('content/astronaut.png', 'styles/poppies.jpg'))
-PARAMETERS = random_any()
+PARAMETERS = {name: value.astype(np.float16) for name, value in random_any().items()}  # as LiteRT has them
 
 
 @pytest.fixture(scope='module')
@@ -39,7 +39,7 @@ def noise(height, width, seed=0):
 
 @pytest.mark.parametrize('weights', [(1, 0), (3, 1)])
 def test_pictures_are_those_of_numpy(model, photo, weights):
-    """Within two grey levels, though LiteRT has the filters in float16; a mixture's maps and descriptions are mixed."""
+    """A mixture's maps and descriptions are mixed."""
     image, *paintings = photo[:24, 200:240], noise(40, 24), noise(32, 30, seed=1)[..., :1] * np.float32([1, 0.5, 0])
     sized = paintings[0], reference_extended(paintings[1])
     moments = [[(flat.mean(axis=0), np.cov(flat.T, bias=True))
@@ -56,7 +56,7 @@ def test_pictures_are_those_of_numpy(model, photo, weights):
     expected = reference.any_decode(*maps, description, PARAMETERS).clip(0, 255)
     picture = model(image, Style(paintings, weights))
     assert expected.std() > 5 and picture.shape == image.shape
-    assert np.abs(picture - expected).max() < 2.5 and np.abs(picture - expected).mean() < 0.5
+    assert np.abs(picture - expected).max() < 0.5
 
 
 def reference_extended(image):

@@ -220,5 +220,9 @@ def test_the_command(folders, images, tiny_vgg, workdir, capsys):
     assert 'no such folder of images' in capsys.readouterr().err
     assert main([*flags, '--name', 'b', '--start', 'many']) == 2
     assert 'takes no others' in capsys.readouterr().err
+    about = workdir / 'models' / 'any' / 'model.json'
+    about.write_text(about.read_text().replace('"details"', '"edges"'))
+    assert main([*flags, '--name', 'b', '--start', 'any']) == 2
+    assert 'of an older network, with other maps, edges, colors' in capsys.readouterr().err
     with pytest.raises(Exception, match='takes any painting'):
         exporting.read(workdir / 'models' / 'any')
