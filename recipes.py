@@ -270,6 +270,7 @@ FAST = Recipe(
     learning_rate=2e-3, iterations=10_000, cadence=((math.inf, 200),),
 )
 
-# For any style, with all style layers of MODERN, the losses of which are then more together
-ANY = dataclasses.replace(FAST, name='any', style_weight=1.6, style_layers=MODERN.style_layers,
+# For any style, with all style layers of MODERN, the losses of which are then more together; conv2_1 keeps eyes
+ANY = dataclasses.replace(FAST, name='any', content_layers=('conv2_1', 'conv3_1'), content_layer_weights=(0.8, 0.8),
+                          style_weight=1.8, style_layers=MODERN.style_layers,
                           style_layer_weights=MODERN.style_layer_weights)

@@ -8,7 +8,7 @@ from engine.messages import UserError
 from fast import exporting, models
 from fast.any_network import MAPS, AnyNet
 
-PARAMETER = r'(code|conv|decoder|residual|up)\w*/(mean|components|weights|biases|bias|gamma|beta|share)'
+PARAMETER = r'(code|conv|decoder|fine|residual|up)\w*/(mean|components|weights|biases|bias|gamma|beta|share)'
 
 
 def write(folder, parameters, about):
@@ -40,7 +40,6 @@ def read(folder):
     about, parameters = exporting.read_model(folder, PARAMETER)
     if about['styles'] != models.ANY:
         raise UserError(f'{folder}: has styles of its own and takes no others; name a model that takes any')
-    if list(about['maps']) != list(MAPS):
-        raise UserError(f'{folder}: of an older network, with other maps, {", ".join(about["maps"])}; it stylises as '
-                        'before, but no training begins with it')
+    if list(about['maps']) != list(MAPS) or 'fine/weights' not in parameters:
+        raise UserError(f'{folder}: of an older network; it stylises as before, but no training begins with it')
     return exporting.Trained(parameters, about['styles'], about['files'][models.SAVED_MODEL])

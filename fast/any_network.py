@@ -10,7 +10,7 @@ from engine import quiet  # before tensorflow
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from fast.network import NOTCH, ConditionalNet, convolved, doubled
+from fast.network import FAINT, NOTCH, ConditionalNet, convolved, doubled
 
 # channels of the narrow VGG-19's convolutions
 WIDTHS = {'conv1_1': 16, 'conv1_2': 16, 'conv2_1': 32, 'conv2_2': 32, 'conv3_1': 64, 'conv3_2': 64, 'conv3_3': 64,
@@ -20,6 +20,7 @@ MAPS = 'details', 'colors', 'conv2_1', 'conv3_1', 'conv4_1'
 FIXED = 'conv', 'code'  # how the parameters begin that training leaves as they are
 DETAILED = 0.5  # share of the details in a picture, at the beginning
 DEEP, SHALLOW = 3, 4  # residual blocks at the resolution of conv4_1 and of conv3_1
+FINE = 12  # channels at the picture's own resolution
 CODE = 96  # entries of the code
 FARTHEST = 3.  # deviations from the mean that an entry of the code has at most
 
@@ -33,8 +34,8 @@ class AnyNet(ConditionalNet):
     def encode(self, photos):
         """MAPS of photos [B, H, W, 3] of 0-255, height and width multiples of 8: a list of [B, H', W', N]."""
         x = photos / 127.5 - 1
-        colors = tf.nn.avg_pool2d(x, 4, 4, 'VALID')
-        maps = {'colors': colors, 'details': x - _enlarged(colors, x)}
+        colors, details = parted(x, 4)
+        maps = {'colors': colors, 'details': details}
         for name, width in WIDTHS.items():
             if name.endswith('_1') and name != 'conv1_1':
                 x = tf.nn.avg_pool2d(x, 2, 2, 'VALID')
@@ -59,9 +60,13 @@ class AnyNet(ConditionalNet):
             x += self._residual(x, f'residual3_{i}')
         x = self._layer(x, 'up2', 3, 32, doubled)
         x = self._layer(tf.concat([x, conv2_1], axis=3), 'decoder2', 3, 32)
+        fine = self._layer(x, 'decoder1', 3, FINE, _doubled_smoothly)
         x = self._last(x, 'decoder0', 3, NOTCH)
         share = tf.matmul(self._values, self._conditioned('decoder0/share', [self._values.shape[-1], 1], DETAILED))
-        x += _enlarged(colors, x) + share[:, None, None] * details
+        x += enlarged(colors, x) + share[:, None, None] * details
+        # what is painted at half of the resolution is as if out of focus
+        fine = self._layer(tf.concat([fine, x], axis=3), 'fine', 3, FINE)
+        x += convolved(fine, self._filters('finest', 3, FINE, 3, FAINT))
         return 127.5 + 150 * tf.tanh(x), self._own_statistics()
 
     def _code(self, description):
@@ -82,9 +87,19 @@ class AnyNet(ConditionalNet):
         return self._parameter(name, shape, tf.constant_initializer(value))
 
 
-def _enlarged(colors, like):
-    """The colours at the size of the map `like`."""
-    return tf.image.resize_bilinear(colors, tf.shape(like)[1:3], half_pixel_centers=True)
+def parted(images, side):
+    """The means of side×side pixels of images [B, H, W, 3], and what these leave of the images, [B, H, W, 3]."""
+    means = tf.nn.avg_pool2d(images, side, side, 'VALID')
+    return means, images - enlarged(means, images)
+
+
+def enlarged(means, like):
+    """Means of pixels at the size of the map `like`, linear between them."""
+    return tf.image.resize_bilinear(means, tf.shape(like)[1:3], half_pixel_centers=True)
+
+
+def _doubled_smoothly(x, W):
+    return doubled(x, W, NOTCH)
 
 
 def coding(descriptions):

@@ -8,8 +8,8 @@ import tensorflow.compat.v1 as tf
 import recipes
 import utils
 from engine import runs, style_statistics
-from fast import any_exporting, narrowing, transforms
-from fast.any_network import FIXED, MAPS, WIDTHS, AnyNet, coding
+from fast import any_exporting, narrowing, pixel_losses, transforms
+from fast.any_network import FIXED, MAPS, WIDTHS, AnyNet, coding, enlarged
 from fast.training import NetworkTraining
 
 NAME = 'any'
@@ -19,8 +19,6 @@ DESCRIBED = 2400  # crops of styles that the code is made of
 LEAST_CONTRAST = 20  # deviation, of 255, of a crop of a style: the loss, a share of the style's own, is huge below it
 RECOLOURED = 0.5  # share of the styles' crops that have other colours, for such as no painting had
 SATURATION, SHIFTED = (0.7, 1.5), 25.  # of their colours: a factor; what is added to a channel at most, of 255
-COLOR_WEIGHT = 1.  # of the loss of colours
-FAINT = 10.  # of 255: what adds to the styles' deviations there, so that one of few colours counts within bounds
 
 
 def fixed_parameters(weights, photos, styles, config=None):
@@ -78,7 +76,13 @@ class AnyStyleTransfer(NetworkTraining):
         for after, before in zip(maps, photos):
             after.set_shape(before.shape)
         description.set_shape([None, 2 * sum(int(x.shape[-1]) for x in photos)])
+        details, colors, *_ = maps
+        self.recoloured = tf.clip_by_value(127.5 + 127.5 * (details + enlarged(colors, details)), 0, 255)
         return self.network.decode(maps, tf.concat([description] * count, axis=0))[0]
+
+    def _content_images(self):
+        """The photos with the styles' colours already: what has these is no loss of content."""
+        return self.recoloured[:tf.shape(self.photos)[0]]
 
     def _transformed(self, *maps):
         """The maps of views, the first of which are of the photos, with the statistics of the styles'.
@@ -113,9 +117,9 @@ class AnyStyleTransfer(NetworkTraining):
     def _losses(self):
         super()._losses()
         with tf.variable_scope('losses'):
-            self.color_loss = color_loss(self.views[0], self.styles)
-            self.total_loss += COLOR_WEIGHT * self.color_loss
-        self.loss_terms = {**self.loss_terms, 'color_loss': self.color_loss, 'total_loss': self.total_loss}
+            losses = pixel_losses.losses(self.views[0], self.styles)
+            self.total_loss += sum(pixel_losses.WEIGHTS[name] * loss for name, loss in losses.items())
+        self.loss_terms = {**self.loss_terms, **losses, 'total_loss': self.total_loss}
 
     def _shown(self):
         """What is fed for the pictures that are shown: every photo in every style, and the averages."""
@@ -128,23 +132,6 @@ class AnyStyleTransfer(NetworkTraining):
 
     def _export(self, parameters, about):
         any_exporting.write(self.model_folder, parameters, about)
-
-
-def color_loss(pictures, styles):
-    """How far pixels' mean and covariance are from those of the styles, both [B, H, W, 3], in the styles' deviations.
-
-    ‖W (C − C_s) W‖² + ‖W (μ − μ_s)‖², the mean over the batch, where W whitens the style's pixels. Features see what is
-    light and dark above all: without this loss pictures had 60 % of the styles' deviations between hues.
-    """
-    # float64, which no graph rewriter rounds
-    (mean, covariance), (wanted, own) = (style_statistics.moments(tf.cast(images, tf.float64))
-                                         for images in (pictures, styles))
-    values, vectors = tf.linalg.eigh(own + FAINT ** 2 * np.eye(3))
-    whitening = tf.matmul(vectors * tf.rsqrt(values)[:, None], vectors, transpose_b=True)
-    difference = tf.matmul(tf.matmul(whitening, covariance - own), whitening)
-    shift = tf.matmul(whitening, (mean - wanted)[..., None])
-    squares = tf.reduce_sum(tf.square(difference), [1, 2]) + tf.reduce_sum(tf.square(shift), [1, 2])
-    return tf.cast(tf.reduce_mean(squares), tf.float32)
 
 
 def recoloured(images, angle, saturation, *shift):

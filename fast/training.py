@@ -160,9 +160,13 @@ class NetworkTraining(style_transfer.StyleTransfer):
                 tower._load_vggs()
 
     def _load_vggs(self):
-        photo = self._vgg_of('photos', self.photos, self.recipe.content_layers)
+        photo = self._vgg_of('photos', self._content_images(), self.recipe.content_layers)
         self.targets = photo.features(self.recipe.content_layers), self._styles_of_crops()
         super().load_vgg()
+
+    def _content_images(self):
+        """Whose content the pictures are to have, [B, H, W, 3] of 0-255."""
+        return self.photos
 
     def _vgg_of(self, what, images, layers):
         """A further VGG-19, on images [B, H, W, 3] of 0-255."""

@@ -1,0 +1,99 @@
+"""The losses of pixels against NumPy and SciPy."""
+
+import numpy as np
+import pytest
+import scipy
+import tensorflow.compat.v1 as tf
+
+import reference
+from fast import pixel_losses
+
+
+def pair(seed=0):
+    """Pictures and styles [2, 24, 32, 3] of 0-255, of different colours."""
+    rng = np.random.default_rng(seed)
+    return [np.float32(rng.uniform(0, 255, (2, 24, 32, 3)) @ rng.uniform(0, 0.3, (2, 1, 3, 3))) for _ in range(2)]
+
+
+def run(function, *arrays):
+    with tf.Graph().as_default(), tf.Session() as sess:
+        return sess.run(function(*map(tf.constant, arrays)))
+
+
+def squares_in_deviations(picture, style, faint):
+    """What the loss of moments is, of one [H, W, 3], by a matrix root of SciPy."""
+    (mean, covariance), (wanted, own) = (
+        (x.mean(axis=0), np.cov(x.T, bias=True)) for x in (np.float64(image).reshape(-1, 3) for image in (picture, style)))
+    whitening = np.linalg.inv(scipy.linalg.sqrtm(own + faint ** 2 * np.eye(3)))
+    return (np.square(whitening @ (covariance - own) @ whitening).sum() + np.square(whitening @ (mean - wanted)).sum())
+
+
+def test_moments_are_counted_in_the_styles_deviations():
+    pictures, styles = pair()
+    found = run(lambda *both: pixel_losses.moments_loss(*both, 10.), pictures, styles)
+    assert found == pytest.approx(np.mean([squares_in_deviations(*one, 10) for one in zip(pictures, styles)]), rel=1e-5)
+    own, dull = (run(lambda *both: pixel_losses.moments_loss(*both, 10.), x, styles)
+                 for x in (styles[:, ::-1], styles * np.float32([1, 0, 1])))
+    assert own == pytest.approx(0, abs=1e-6) and dull > 0.3
+
+
+def test_histograms_are_as_far_apart_as_their_sorted_values():
+    pictures, styles = (images[..., :1] for images in pair())
+    found = run(lambda *both: pixel_losses.histogram_loss(*both, 3.), pictures, styles)
+    expected = [np.square(np.sort(p, axis=None) - np.sort(s, axis=None)).mean() / (s.var() + 9)
+                for p, s in zip(pictures, styles)]
+    assert found == pytest.approx(np.mean(expected), rel=1e-4)
+    # two values each: Wasserstein's distance by hand, 10 and 20 against 30 and 60
+    two = [np.float32(values).reshape(1, 1, 2, 1) for values in ((20, 10), (30, 60))]
+    assert run(lambda *both: pixel_losses.histogram_loss(*both, 0.), *two) == pytest.approx((20**2 + 40**2) / 2 / 15**2)
+
+
+def halved(image):
+    return reference.pool(image, np.mean)
+
+
+def luminance(image):
+    return halved(np.float64(image) @ [[0.299], [0.587], [0.114]])
+
+
+def contrast(light):
+    details = light - reference.large(halved(halved(light)))
+    windows = np.lib.stride_tricks.sliding_window_view(details[..., 0], (8, 8))[::4, ::4]
+    return np.sqrt(np.square(windows).mean(axis=(2, 3)) + 1)[..., None]
+
+
+def test_light_and_contrast_are_those_of_numpy():
+    pictures, _ = pair()
+    light = run(pixel_losses.luminance, pictures)
+    np.testing.assert_allclose(light, [luminance(picture) for picture in pictures], rtol=1e-4)
+    found = run(pixel_losses.contrast, light)
+    assert found.shape == (2, 2, 3, 1) and found.std() > 0.3
+    np.testing.assert_allclose(found, [contrast(luminance(picture)) for picture in pictures], rtol=1e-3)
+
+
+def rest(image, side):
+    """What means of squares leave of an image, by SciPy's linear interpolation between their middles."""
+    H, W, _ = image.shape
+    means = np.float64(image).reshape(H // side, side, W // side, side, 3).mean(axis=(1, 3))
+    places = np.meshgrid(*((np.arange(n) + 0.5) / side - 0.5 for n in (H, W)), indexing='ij')
+    return image - np.stack([scipy.ndimage.map_coordinates(means[..., c], places, order=1, mode='nearest')
+                             for c in range(3)], axis=2)
+
+
+def test_each_loss_is_of_what_its_name_says():
+    pictures, styles = pair()
+    found = run(lambda *both: pixel_losses.losses(*both), pictures, styles)
+    assert found.keys() == pixel_losses.WEIGHTS.keys()
+    expected = {'color_loss': 0., 'detail_loss': 0.}
+    for picture, style in zip(pictures, styles):
+        expected['color_loss'] += squares_in_deviations(picture, style, 10) / 2
+        for side in (4, 2):
+            expected['detail_loss'] += squares_in_deviations(rest(picture, side), rest(style, side), 5) / 2
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, rel=1e-3), name
+    light = [np.stack([luminance(image) for image in images]) for images in (pictures, styles)]
+    for name, maps, faint in (('luminance_loss', light, 10),
+                              ('contrast_loss', [np.stack(list(map(contrast, x))) for x in light], 3)):
+        value = np.mean([np.square(np.sort(p, axis=None) - np.sort(s, axis=None)).mean() / (s.var() + faint ** 2)
+                         for p, s in zip(*maps)])
+        assert found[name] == pytest.approx(value, rel=2e-3), name
