@@ -88,7 +88,7 @@ class AnyNet(ConditionalNet):
 
 
 def parted(images, side):
-    """The means of side×side pixels of images [B, H, W, 3], and what these leave of the images, [B, H, W, 3]."""
+    """The means of side×side pixels of images [B, H, W, C], and what these leave of the images, [B, H, W, C]."""
     means = tf.nn.avg_pool2d(images, side, side, 'VALID')
     return means, images - enlarged(means, images)
 

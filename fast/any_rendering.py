@@ -40,7 +40,7 @@ def _small(image, scale):
 class AnyModel(tiling.Tiled):
     """A network of any style; a style is a `Style`. Raises `UserError` for a folder that is no model of the kind."""
 
-    stride, reach, tile = 8, 151, 1536
+    stride, reach, tile = 8, 151, 1280
 
     def __init__(self, folder, threads=0):
         super().__init__(folder, threads)

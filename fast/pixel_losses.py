@@ -1,4 +1,4 @@
-"""Losses of the pixels themselves: colours, sharpness, light and flat grounds, which features tell too little of."""
+"""Losses of the pixels themselves: colours, sharpness and flat grounds, which features tell too little of."""
 
 from engine import quiet  # before tensorflow
 
@@ -13,22 +13,19 @@ FAINT_DETAILS = 5.  # to those of details
 FAINT_CONTRAST = 3.  # to that of contrast
 SQUARES = 4, 2  # their sides, in pixels; details are what their means leave
 LUMINANCE = (0.299,), (0.587,), (0.114,)  # of red, green and blue
-WEIGHTS = {'color_loss': 1., 'detail_loss': 1., 'luminance_loss': 16., 'contrast_loss': 4.}
+WEIGHTS = {'color_loss': 1., 'detail_loss': 1., 'contrast_loss': 3.}
 
 
 def losses(pictures, styles):
     """name -> loss, by WEIGHTS; pictures, styles: [B, H, W, 3] of 0-255.
 
     Without the loss of colours pictures had 60 % of the styles' deviations between hues, without that of details half
-    of their sharpness, without those of luminance and contrast grey grounds, full of a motif, where styles have light
-    and flat ones.
+    of their sharpness, without that of contrast a motif everywhere, where styles have flat grounds too.
     """
-    light, wanted = map(luminance, (pictures, styles))
     return {'color_loss': moments_loss(pictures, styles, FAINT),
             'detail_loss': tf.add_n([moments_loss(parted(pictures, side)[1], parted(styles, side)[1], FAINT_DETAILS)
                                      for side in SQUARES]),
-            'luminance_loss': histogram_loss(light, wanted, FAINT),
-            'contrast_loss': histogram_loss(contrast(light), contrast(wanted), FAINT_CONTRAST)}
+            'contrast_loss': histogram_loss(contrast(pictures), contrast(styles), FAINT_CONTRAST)}
 
 
 def moments_loss(pictures, styles, faint):
@@ -59,12 +56,11 @@ def histogram_loss(maps, styles, faint):
     return tf.reduce_mean(tf.reduce_mean(tf.squared_difference(values, wanted), axis=1) / variances)
 
 
-def luminance(images):
-    """Of images [B, H, W, 3], at half of their size: [B, H / 2, W / 2, 1]."""
-    return tf.nn.avg_pool2d(tf.tensordot(images, tf.constant(LUMINANCE), 1), 2, 2, 'VALID')
+def contrast(images):
+    """Of images [B, H, W, 3], the deviation of their luminance's details within 16 pixels, every 8.
 
-
-def contrast(light):
-    """Of luminance [B, H, W, 1], the deviation of its details within 8 pixels, every 4: [B, H / 4 - 1, W / 4 - 1, 1]."""
-    _, details = parted(light, 4)
+    Returns [B, H / 8 - 1, W / 8 - 1, 1]
+    """
+    luminance = tf.nn.avg_pool2d(tf.tensordot(images, tf.constant(LUMINANCE), 1), 2, 2, 'VALID')
+    _, details = parted(luminance, 4)
     return tf.sqrt(tf.nn.avg_pool2d(tf.square(details), 8, 4, 'VALID') + 1)  # a root has no slope at 0
