@@ -6,13 +6,13 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from engine import style_statistics
+from engine.colors import LUMINANCE
 from fast.any_network import parted
 
 FAINT = 10.  # of 255: what adds to the styles' deviations, so that one of few colours counts within bounds
 FAINT_DETAILS = 5.  # to those of details
 FAINT_CONTRAST = 3.  # to that of contrast
 SQUARES = 4, 2  # their sides, in pixels; details are what their means leave
-LUMINANCE = (0.299,), (0.587,), (0.114,)  # of red, green and blue
 WEIGHTS = {'color_loss': 1., 'detail_loss': 1., 'contrast_loss': 3.}
 
 
@@ -61,6 +61,6 @@ def contrast(images):
 
     Returns [B, H / 8 - 1, W / 8 - 1, 1]
     """
-    luminance = tf.nn.avg_pool2d(tf.tensordot(images, tf.constant(LUMINANCE), 1), 2, 2, 'VALID')
+    luminance = tf.nn.avg_pool2d(tf.tensordot(images, LUMINANCE[:, None], 1), 2, 2, 'VALID')
     _, details = parted(luminance, 4)
     return tf.sqrt(tf.nn.avg_pool2d(tf.square(details), 8, 4, 'VALID') + 1)  # a root has no slope at 0

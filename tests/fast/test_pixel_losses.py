@@ -53,7 +53,7 @@ def test_histograms_are_as_far_apart_as_their_sorted_values():
 
 
 def contrast(image):
-    light = reference.pool(np.float64(image) @ [[0.299], [0.587], [0.114]], np.mean)
+    light = reference.pool(np.float64(image) @ [[0.2125], [0.7154], [0.0721]], np.mean)
     details = light - reference.large(reference.pool(reference.pool(light, np.mean), np.mean))
     windows = np.lib.stride_tricks.sliding_window_view(details[..., 0], (8, 8))[::4, ::4]
     return np.sqrt(np.square(windows).mean(axis=(2, 3)) + 1)[..., None]
