@@ -19,8 +19,8 @@ WEIGHTS = {'color_loss': 1., 'detail_loss': 1., 'contrast_loss': 3.}
 def losses(pictures, styles):
     """name -> loss, by WEIGHTS; pictures, styles: [B, H, W, 3] of 0-255.
 
-    Without the loss of colours pictures had 60 % of the styles' deviations between hues, without that of details half
-    of their sharpness, without that of contrast a motif everywhere, where styles have flat grounds too.
+    Without the first pictures had 60 % of the styles' deviations between hues, without the second half of that of their
+    finest details, without the third small motifs where styles have flat grounds.
     """
     return {'color_loss': moments_loss(pictures, styles, FAINT),
             'detail_loss': tf.add_n([moments_loss(parted(pictures, side)[1], parted(styles, side)[1], FAINT_DETAILS)
