@@ -24,7 +24,7 @@ from fast.training import SHIFT
 from fast_style_transfer import main
 
 SIDE, STEPS = 32, 25
-QUIET = dataclasses.replace(recipes.ANY, style_weight=0.1, learning_rate=5e-3, cadence=((math.inf, 100),))
+QUIET = dataclasses.replace(recipes.ANY, style_weight=0.1, learning_rate=1e-3, cadence=((math.inf, 100),))
 PAINTINGS = [shipped.ROOT / 'styles' / f'{name}.jpg' for name in ('starry_night', 'great_wave')]
 
 
