@@ -77,12 +77,12 @@ class AnyStyleTransfer(NetworkTraining):
             after.set_shape(before.shape)
         description.set_shape([None, 2 * sum(int(x.shape[-1]) for x in photos)])
         details, colors, *_ = maps
-        self.recoloured = tf.clip_by_value(127.5 + 127.5 * (details + enlarged(colors, details)), 0, 255)
+        self.contents = tf.clip_by_value(127.5 + 127.5 * (details + enlarged(colors, details)), 0, 255)
         return self.network.decode(maps, tf.concat([description] * count, axis=0))[0]
 
     def _content_images(self):
         """The photos with the styles' colours already: what has these is no loss of content."""
-        return self.recoloured[:tf.shape(self.photos)[0]]
+        return self.contents[:tf.shape(self.photos)[0]]
 
     def _transformed(self, *maps):
         """The maps of views, the first of which are of the photos, with the statistics of the styles'.

@@ -19,8 +19,8 @@ WEIGHTS = {'color_loss': 1., 'detail_loss': 1., 'contrast_loss': 3.}
 def losses(pictures, styles):
     """name -> loss, by WEIGHTS; pictures, styles: [B, H, W, 3] of 0-255.
 
-    Without the first pictures had 60 % of the styles' deviations between hues, without the second half of that of their
-    finest details, without the third small motifs where styles have flat grounds.
+    Without the first pictures had 60 % of the styles' deviations between hues; before the second, and the layers at the
+    picture's own size, half of that of their finest details. The third is for flat grounds beside busy parts.
     """
     return {'color_loss': moments_loss(pictures, styles, FAINT),
             'detail_loss': tf.add_n([moments_loss(parted(pictures, side)[1], parted(styles, side)[1], FAINT_DETAILS)
