@@ -90,3 +90,11 @@ def test_a_description_has_means_and_logarithms_of_deviations():
     found = transforms.description(list(map(transforms.moments, maps)))
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, np.concatenate(expected), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('transform', transforms.TRANSFORMS.values())
+def test_a_map_that_shows_nothing_is_enlarged_by_so_much_and_no_more(transform):
+    """By hand: 0.01 of the mean of both variances, 0 and 4, is 0.02, which √(4 / 0.02) gives variance 4."""
+    flat, style = (transforms.Moments(np.zeros(1), np.full((1, 1), variance)) for variance in (0., 4.))
+    A, b = transforms.affine(flat, style, transform)
+    assert A[0, 0] == pytest.approx(200 ** 0.5, rel=1e-5) and b[0] == 0
