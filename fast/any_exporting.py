@@ -40,6 +40,6 @@ def read(folder):
     about, parameters = exporting.read_model(folder, PARAMETER)
     if about['styles'] != models.ANY:
         raise UserError(f'{folder}: has styles of its own and takes no others; name a model that takes any')
-    if list(about['maps']) != list(MAPS) or 'fine/weights' not in parameters:
+    if list(about['maps']) != list(MAPS) or 'residual2_1_1/weights' not in parameters:
         raise UserError(f'{folder}: of an older network; it stylises as before, but no training begins with it')
     return exporting.Trained(parameters, about['styles'], about['files'][models.SAVED_MODEL])

@@ -19,8 +19,9 @@ WIDTHS = {'conv1_1': 16, 'conv1_2': 16, 'conv2_1': 32, 'conv2_2': 32, 'conv3_1':
 MAPS = 'details', 'colors', 'conv2_1', 'conv3_1', 'conv4_1'
 FIXED = 'conv', 'code'  # how the parameters begin that training leaves as they are
 DETAILED = 0.5  # share of the details in a picture, at the beginning
-DEEP, SHALLOW = 3, 4  # residual blocks at the resolution of conv4_1 and of conv3_1
+DEEP, MIDDLE, SHALLOW = 3, 4, 2  # residual blocks at the resolution of conv4_1, of conv3_1, of conv2_1
 FINE = 12  # channels at the picture's own resolution
+PAINTED = 0.9  # share of what is painted; the rest, the photo in the style's colours, calms skies and keeps faces
 CODE = 96  # entries of the code
 FARTHEST = 3.  # deviations from the mean that an entry of the code has at most
 
@@ -56,10 +57,12 @@ class AnyNet(ConditionalNet):
             x += self._residual(x, f'residual4_{i}')
         x = self._layer(x, 'up3', 3, 64, doubled)
         x = self._layer(tf.concat([x, conv3_1, colors], axis=3), 'decoder3', 3, 64)
-        for i in range(1, SHALLOW + 1):
+        for i in range(1, MIDDLE + 1):
             x += self._residual(x, f'residual3_{i}')
         x = self._layer(x, 'up2', 3, 32, doubled)
         x = self._layer(tf.concat([x, conv2_1], axis=3), 'decoder2', 3, 32)
+        for i in range(1, SHALLOW + 1):
+            x += self._residual(x, f'residual2_{i}')
         fine = self._layer(x, 'decoder1', 3, FINE, _doubled_smoothly)
         x = self._last(x, 'decoder0', 3, NOTCH)
         share = tf.matmul(self._values, self._conditioned('decoder0/share', [self._values.shape[-1], 1], DETAILED))
@@ -67,7 +70,8 @@ class AnyNet(ConditionalNet):
         # what is painted at half of the resolution is as if out of focus
         fine = self._layer(tf.concat([fine, x], axis=3), 'fine', 3, FINE)
         x += convolved(fine, self._filters('finest', 3, FINE, 3, FAINT))
-        return 127.5 + 150 * tf.tanh(x), self._own_statistics()
+        ground = recolored(details, colors)
+        return ground + PAINTED * (127.5 + 150 * tf.tanh(x) - ground), self._own_statistics()
 
     def _code(self, description):
         """The style's code, whose entries have about deviation 1, and 1: [B or 1, K + 1]."""
@@ -85,6 +89,11 @@ class AnyNet(ConditionalNet):
         value = np.zeros([int(length) for length in shape], np.float32)
         value[-1] = first
         return self._parameter(name, shape, tf.constant_initializer(value))
+
+
+def recolored(details, colors):
+    """The photo [B, H, W, 3], 0-255 and somewhat beyond, of its first two maps with a style's statistics."""
+    return 127.5 + 127.5 * (details + enlarged(colors, details))
 
 
 def parted(images, side):

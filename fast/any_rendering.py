@@ -40,7 +40,7 @@ def _small(image, scale):
 class AnyModel(tiling.Tiled):
     """A network of any style; a style is a `Style`. Raises `UserError` for a folder that is no model of the kind."""
 
-    stride, reach, tile = 8, 151, 1280
+    stride, reach, tile = 8, 159, 1280
 
     def __init__(self, folder, threads=0):
         super().__init__(folder, threads)
@@ -51,45 +51,33 @@ class AnyModel(tiling.Tiled):
         self._names = self.about['maps']
 
     def _pass(self, photo, style, statistics=None):
-        """statistics: (A, b) for each map, see `transforms.affine`; the style's description; the norms' own [1, S]."""
-        F = self._maps(photo)
-        affine, description, norms = statistics or (*self._affine(F, style, photo[..., 0].size), None)
-        mapped = {name: _mapped(x, *pair) for name, x, pair in zip(self._names, F, affine)}
+        """statistics: `transforms.mappings`; the style's description; the norms' own [1, S]."""
+        maps = self._maps(photo)
+        mappings, description, norms = statistics or (*self._mappings(maps, style, photo[..., 0].size), None)
+        mapped = {name: transforms.mapped(F, *mappings[name]) for name, F in maps.items()}
         picture, own = self._painted(photo.shape, norms, **mapped, description=description)
-        return picture, (affine, description, own)
+        return picture, (mappings, description, own)
 
     def _maps(self, photo):
-        """The network's maps of a photo, [1, H', W', N] each."""
+        """The network's maps of a photo, name -> [1, H', W', N]."""
         maps = self._computed(self._encode, photos=self._extended(photo))
-        return [maps[name] for name in self._names]
+        return {name: maps[name] for name in self._names}
 
-    def _affine(self, F, style, pixels):
-        """For each of the maps F (A, b) that give them the style's statistics; the style's description [1, D]."""
-        moments, description = self._of_style(style, pixels)
-        affine = []
-        for x, styles in zip(F, moments):
-            content = transforms.moments(x)
-            pairs = [transforms.affine(content, of_painting) for of_painting in styles]
-            affine.append(tuple(map(style.mixed, zip(*pairs))))
-        return affine, description
+    def _mappings(self, maps, style, pixels):
+        """What gives the maps of a photo of so many pixels the style's statistics; its description [1, D]."""
+        statistics, description = self._of_style(style, pixels)
+        return transforms.mappings(maps, statistics, style.weights), description
 
     def _of_style(self, style, pixels):
-        """For a photo of so many pixels: for each map the `Moments` of the paintings; their description [1, D]."""
-        paintings = [list(map(transforms.moments, self._maps(image))) for image in style.sized(pixels)]
-        return list(zip(*paintings)), style.mixed(map(transforms.description, paintings))[None]
+        """For a photo of so many pixels: the `Statistics` of the paintings, and their description [1, D]."""
+        statistics = [transforms.statistics(self._maps(image)) for image in style.sized(pixels)]
+        return statistics, style.mixed(transforms.description(one.moments.values()) for one in statistics)[None]
 
     @staticmethod
     def described(style):
         """A style as settings, for JSON: the paintings by SHA-256 of their pixels."""
         return dict(paintings=list(map(utils.array_hash, style.images)), weights=style.weights.tolist(),
                     scale=style.scale)
-
-
-def _mapped(F, A, b):
-    """Features [1, H, W, N] times A, plus b."""
-    mapped = (F.reshape(-1, len(A)) @ A).reshape(F.shape)
-    mapped += b
-    return mapped
 
 
 def picture(photo, paintings, weights=None):

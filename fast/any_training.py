@@ -9,7 +9,7 @@ import recipes
 import utils
 from engine import runs, style_statistics
 from fast import any_exporting, narrowing, pixel_losses, transforms
-from fast.any_network import FIXED, MAPS, WIDTHS, AnyNet, coding, enlarged
+from fast.any_network import FIXED, MAPS, WIDTHS, AnyNet, coding, recolored
 from fast.training import NetworkTraining
 
 NAME = 'any'
@@ -77,7 +77,7 @@ class AnyStyleTransfer(NetworkTraining):
             after.set_shape(before.shape)
         description.set_shape([None, 2 * sum(int(x.shape[-1]) for x in photos)])
         details, colors, *_ = maps
-        self.contents = tf.clip_by_value(127.5 + 127.5 * (details + enlarged(colors, details)), 0, 255)
+        self.contents = tf.clip_by_value(recolored(details, colors), 0, 255)
         return self.network.decode(maps, tf.concat([description] * count, axis=0))[0]
 
     def _content_images(self):
@@ -90,15 +90,16 @@ class AnyStyleTransfer(NetworkTraining):
         maps: those of the views, then those of the styles, arrays. Returns arrays, the styles' descriptions at last;
         a second view is mapped as the first one.
         """
-        views, styles = maps[:len(MAPS)], maps[len(MAPS):]
-        n, transform = len(styles[0]), transforms.TRANSFORMS[self.transform]
-        of_styles = [list(map(transforms.moments, x)) for x in styles]
-        mapped = [np.empty_like(x) for x in views]
-        for x, y, moments in zip(views, mapped, of_styles):
-            for i in range(n):
-                A, b = transforms.affine(transforms.moments(x[i]), moments[i], transform)
-                y[i::n] = x[i::n] @ A + b
-        return [*mapped, np.stack([transforms.description(one) for one in zip(*of_styles)])]
+        views, styles = (dict(zip(MAPS, part)) for part in (maps[:len(MAPS)], maps[len(MAPS):]))
+        n, transform = len(styles['colors']), transforms.TRANSFORMS[self.transform]
+        mapped, descriptions = {name: np.empty_like(x) for name, x in views.items()}, []
+        for i in range(n):
+            style = transforms.statistics({name: x[i] for name, x in styles.items()})
+            descriptions.append(transforms.description(style.moments.values()))
+            mappings = transforms.mappings({name: x[i] for name, x in views.items()}, [style], [1.], transform)
+            for name, x in views.items():
+                mapped[name][i::n] = transforms.mapped(x[i::n], *mappings[name])
+        return [*mapped.values(), np.stack(descriptions)]
 
     def _initialise(self, sess):
         super()._initialise(sess)
@@ -117,7 +118,7 @@ class AnyStyleTransfer(NetworkTraining):
     def _losses(self):
         super()._losses()
         with tf.variable_scope('losses'):
-            losses = pixel_losses.losses(self.views[0], self.styles)
+            losses = pixel_losses.losses(self.views[0], self.styles, self._content_images())
             self.total_loss += sum(pixel_losses.WEIGHTS[name] * loss for name, loss in losses.items())
         self.loss_terms = {**self.loss_terms, **losses, 'total_loss': self.total_loss}
 

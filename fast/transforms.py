@@ -2,15 +2,19 @@
 
 Three ways: AdaIN, each channel's mean and deviation (Huang and Belongie 2017); whitening and colouring, mean and
 covariance (Li et al. 2017); the one of those that moves the features least, optimal transport of normal distributions
-(Lu et al. 2019). NumPy alone: it is the same in training and where there is no TensorFlow.
+(Lu et al. 2019). Colours are bent by `color_curves` then. NumPy alone: it is the same in training and where there is no
+TensorFlow.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
+from fast import color_curves
+
 SHARE = 0.01  # of the mean variance of both, added to the photo's: bounds what is made of maps that show nothing
 FAINT = 0.05  # added to a deviation before its logarithm is taken
+COLORS = 'colors'  # the map that is given the style's distribution too
 
 
 class Moments(NamedTuple):
@@ -27,10 +31,19 @@ def moments(F):
     return Moments(mean, np.float64(F.T @ F) / len(F))
 
 
-def description(styles):
+class Statistics(NamedTuple):
+    """Of a style.
+
+    moments: name of a map -> `Moments`; distributions: of COLORS, see `color_curves`
+    """
+    moments: dict
+    distributions: np.ndarray
+
+
+def description(of_maps):
     """What tells a style, [D], of the `Moments` of each of its maps: means, logarithms of deviations."""
-    return np.float32(np.concatenate([part for style in styles for part in (
-        style.mean, np.log(np.sqrt(np.diag(style.covariance)) + FAINT))]))
+    return np.float32(np.concatenate([part for of_map in of_maps for part in (
+        of_map.mean, np.log(np.sqrt(np.diag(of_map.covariance)) + FAINT))]))
 
 
 def adain(C, S):
@@ -60,6 +73,37 @@ def affine(content, style, transform=optimal_transport):
     share = SHARE * (np.trace(content.covariance) + np.trace(style.covariance)) / (2 * N) + 1e-9
     A = transform(content.covariance + share * np.eye(N), style.covariance).T
     return np.float32(A), np.float32(style.mean - content.mean @ A)
+
+
+def statistics(maps):
+    """The `Statistics` of a style's maps, name -> [..., N]."""
+    return Statistics({name: moments(F) for name, F in maps.items()},
+                      color_curves.distributions(maps[COLORS]))
+
+
+def mappings(maps, styles, weights, transform=optimal_transport):
+    """What `mapped` takes to give a photo's maps the statistics of a style: name -> (A, b), of COLORS with curves.
+
+    maps: name -> features [..., N]; styles: `Statistics`; weights: of each, adding up to 1
+    transform: one of TRANSFORMS
+    """
+    found = {}
+    for name, F in maps.items():
+        content = moments(F)
+        of_map = color_curves.by_light(transform) if name == COLORS else transform
+        pairs = [affine(content, style.moments[name], of_map) for style in styles]
+        found[name] = tuple(np.float32(sum(weight * part for weight, part in zip(weights, parts)))
+                            for parts in zip(*pairs))
+    found[COLORS] += color_curves.curves(mapped(maps[COLORS], *found[COLORS]),
+                                         [style.distributions for style in styles], weights),
+    return found
+
+
+def mapped(F, A, b, curves=()):
+    """Features [..., N] times A, plus b; COLORS bent by curves then."""
+    result = (F.reshape(-1, len(A)) @ A).reshape(F.shape)
+    result += b
+    return color_curves.bent(result, curves)
 
 
 def _power(C, exponent):

@@ -242,9 +242,12 @@ def any_decode(details, colors, conv2_1, conv3_1, conv4_1, description, paramete
         x = block(x, f'residual3_{i}')
     x = relu(layer(x, 'up2', doubled))
     x = relu(layer(np.concatenate([x, conv2_1], axis=2), 'decoder2'))
+    for i in (1, 2):
+        x = block(x, f'residual2_{i}')
     fine = relu(layer(x, 'decoder1', lambda x, W: doubled(x, W, notch=True)))
     x = doubled(x, np.float64(parameters['decoder0/weights']), notch=True) + parameters['decoder0/bias']
     share = conditions @ np.float64(parameters['decoder0/share'])
     x = x + large(colors) + share * details
     fine = relu(layer(np.concatenate([fine, x], axis=2), 'fine'))
-    return 127.5 + 150 * np.tanh(x + convolve(fine, np.float64(parameters['finest/weights']), 'reflect'))
+    painted = 127.5 + 150 * np.tanh(x + convolve(fine, np.float64(parameters['finest/weights']), 'reflect'))
+    return 0.9 * painted + 0.1 * (127.5 + 127.5 * (details + large(colors)))

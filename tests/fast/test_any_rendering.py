@@ -11,10 +11,11 @@ import utils
 from made import random_any
 from engine import shipped
 from engine.messages import UserError
-from fast import mixtures, rendering, tiling, transforms
+from fast import color_curves, mixtures, rendering, tiling, transforms
 from fast.any_rendering import AnyModel, Style
 
 PHOTO, PAINTING = (shipped.ROOT / folder for folder in ('content/astronaut.png', 'styles/poppies.jpg'))
+COLORS = 1  # place of that map
 PARAMETERS = {name: value.astype(np.float16) for name, value in random_any().items()}  # as LiteRT has them
 
 
@@ -39,18 +40,23 @@ def noise(height, width, seed=0):
 
 @pytest.mark.parametrize('weights', [(1, 0), (3, 1)])
 def test_pictures_are_those_of_numpy(model, photo, weights):
-    """A mixture's maps and descriptions are mixed."""
+    """A mixture's maps, curves of colours and descriptions are mixed."""
     image, *paintings = photo[:24, 200:240], noise(40, 24), noise(32, 30, seed=1)[..., :1] * np.float32([1, 0.5, 0])
     sized = paintings[0], reference_extended(paintings[1])
+    encoded = [reference.any_encode(x, PARAMETERS) for x in sized]
     moments = [[(flat.mean(axis=0), np.cov(flat.T, bias=True))
-                for F in reference.any_encode(x, PARAMETERS) for flat in [F.reshape(-1, F.shape[-1])]] for x in sized]
+                for F in of_painting for flat in [F.reshape(-1, F.shape[-1])]] for of_painting in encoded]
     shares = np.array(weights) / sum(weights)
     maps = []
     for i, F in enumerate(reference.any_encode(image, PARAMETERS)):
         content = transforms.moments(F)
+        transport = transforms.optimal_transport
+        transport = color_curves.by_light(transport) if i == COLORS else transport
         A, b = (sum(share * part for share, part in zip(shares, parts)) for parts in zip(
-            *(transforms.affine(content, transforms.Moments(*of_painting[i])) for of_painting in moments)))
+            *(transforms.affine(content, transforms.Moments(*of_painting[i]), transport) for of_painting in moments)))
         maps.append(F @ A + b)
+    wanted = [color_curves.distributions(of_painting[COLORS]) for of_painting in encoded]
+    maps[COLORS] = color_curves.bent(maps[COLORS], color_curves.curves(maps[COLORS], wanted, shares))
     description = sum(share * np.concatenate([part for mean, C in of_painting for part in (
         mean, np.log(np.sqrt(np.diag(C)) + 0.05))]) for share, of_painting in zip(shares, moments))
     expected = reference.any_decode(*maps, description, PARAMETERS).clip(0, 255)

@@ -16,7 +16,8 @@ import utils
 from made import block_photos
 from engine import shipped
 from engine.messages import UserError
-from fast import any_exporting, any_network, any_training, exporting, transforms
+from fast import any_exporting, any_network, any_training, color_curves, exporting, transforms
+from fast.any_network import MAPS
 from fast.any_rendering import AnyModel, Style
 from fast.any_training import AnyStyleTransfer, fixed_parameters
 from fast.photos import Photos
@@ -36,7 +37,7 @@ def small():
     with pytest.MonkeyPatch.context() as patch:
         for module in (any_network, any_training):
             patch.setattr(module, 'WIDTHS', widths)
-        for name, value in (('CODE', 4), ('DEEP', 1), ('SHALLOW', 1)):
+        for name, value in (('CODE', 4), ('DEEP', 1), ('MIDDLE', 1), ('SHALLOW', 1)):
             patch.setattr(any_network, name, value)
         for name, value in (('SAMPLES', 4), ('SAMPLE_SIDE', SIDE), ('DESCRIBED', 16)):
             patch.setattr(any_training, name, value)
@@ -94,9 +95,10 @@ def moments(F):
 
 def recoloured(photo, style, parameters):
     """The photo with the style's colours, in means of 4×4 pixels and in what these leave, 0-255."""
-    details, colors = (x @ A + b for x, (A, b) in (
-        (x, transforms.affine(transforms.moments(x), transforms.moments(y), transforms.optimal_transport))
-        for x, y in zip(*(map(np.float32, reference.any_encode(image, parameters)[:2]) for image in (photo, style)))))
+    maps = [{name: np.float32(x) for name, x in zip(MAPS, reference.any_encode(image, parameters))}
+            for image in (photo, style)]
+    mappings = transforms.mappings(maps[0], [transforms.statistics(maps[1])], [1.])
+    details, colors = (transforms.mapped(maps[0][name], *mappings[name]) for name in MAPS[:2])
     return np.clip(127.5 + 127.5 * (details + reference.large(colors)), 0, 255)
 
 
@@ -119,11 +121,11 @@ def test_losses_are_those_of_each_crop_with_the_style_of_its_own(whole, tiny_vgg
     style = np.mean([sum(share(g, a) for layer in QUIET.style_layers for g, a in zip(moments(f[layer]),
                                                                                   moments(s[layer])))
                      for f, s in zip(F, A)])
-    assert losses['content_loss'] == pytest.approx(content, rel=2e-3)
+    assert losses['content_loss'] == pytest.approx(content, rel=5e-3)  # of 64 colours, one of which may count elsewhere
     assert losses['style_loss'] == pytest.approx(style, rel=2e-3)
     assert losses['total_loss'] == pytest.approx(
-        content + 0.1 * style + 1e-4 * losses['tv_loss'] + 2 * losses['shift_loss'] + losses['color_loss']
-        + losses['detail_loss'] + 3 * losses['contrast_loss'], rel=2e-3)
+        content + 0.1 * style + 1e-4 * losses['tv_loss'] + 2 * losses['shift_loss'] + 2 * losses['color_loss']
+        + 3 * losses['detail_loss'] + 1.5 * losses['contrast_loss'], rel=5e-3)
 
 
 @pytest.mark.parametrize('transform', transforms.TRANSFORMS)
@@ -134,16 +136,23 @@ def test_each_view_has_its_own_styles_statistics(make, transform):
     views = [rng.gamma(2., 1., (4, 8, 8, n)).astype(np.float32) for n in (3, 3, 4, 5, 6)]
     styles = [rng.gamma(1., 3., (2, 6, 6, n)).astype(np.float32) for n in (3, 3, 4, 5, 6)]
     *mapped, descriptions = machine._transformed(*views, *styles)
-    for x, y, s in zip(views, mapped, styles):
+    transform_of_maps = transforms.TRANSFORMS[transform]
+    for name, x, y, s in zip(MAPS, views, mapped, styles):
         for i in range(2):
-            mean, covariance = moments(s[i])
-            np.testing.assert_allclose(y[i].reshape(-1, len(mean)).mean(axis=0), mean, rtol=1e-3)
-            got = moments(y[i])[1]
-            wrong = got - covariance if transform != 'adain' else np.diag(got) - np.diag(covariance)
-            assert np.abs(wrong).max() < 0.1 * np.abs(covariance).max()
-            A, b = transforms.affine(transforms.moments(x[i]), transforms.moments(s[i]),
-                                     transforms.TRANSFORMS[transform])
-            np.testing.assert_allclose(y[2 + i], x[2 + i] @ A + b, rtol=1e-3, atol=1e-3)
+            if name == 'colors':
+                A, b = transforms.affine(transforms.moments(x[i]), transforms.moments(s[i]),
+                                         color_curves.by_light(transform_of_maps))
+                curves = color_curves.curves(x[i] @ A + b, [color_curves.distributions(s[i])], [1.])
+                expected = color_curves.bent(x[i::2] @ A + b, curves)
+            else:
+                A, b = transforms.affine(transforms.moments(x[i]), transforms.moments(s[i]), transform_of_maps)
+                expected = x[i::2] @ A + b
+                mean, covariance = moments(s[i])
+                np.testing.assert_allclose(y[i].reshape(-1, len(mean)).mean(axis=0), mean, rtol=1e-3)
+                got = moments(y[i])[1]
+                wrong = got - covariance if transform != 'adain' else np.diag(got) - np.diag(covariance)
+                assert np.abs(wrong).max() < 0.1 * np.abs(covariance).max()
+            np.testing.assert_allclose(y[i::2], expected, rtol=1e-3, atol=1e-3)
     assert descriptions.shape == (2, 42)
     np.testing.assert_allclose(descriptions[1, :3], moments(styles[0][1])[0], rtol=1e-4)
 
@@ -228,13 +237,13 @@ def test_the_command(folders, images, tiny_vgg, workdir, capsys):
         exporting.read(workdir / 'models' / 'any')
 
 
-def test_no_training_begins_with_a_network_without_the_layers_at_the_pictures_size(whole, monkeypatch):
+def test_no_training_begins_with_a_network_without_the_blocks_at_half_of_the_pictures_size(whole, monkeypatch):
     folder, read = whole[1] / whole[0].model_folder, exporting.read_model
     any_exporting.read(folder)
 
     def older(*args):
         about, parameters = read(*args)
-        return about, {name: value for name, value in parameters.items() if not name.startswith('fine')}
+        return about, {name: value for name, value in parameters.items() if not name.startswith('residual2')}
     monkeypatch.setattr(exporting, 'read_model', older)
     with pytest.raises(UserError, match='of an older network'):
         any_exporting.read(folder)

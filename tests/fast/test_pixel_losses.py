@@ -37,19 +37,25 @@ def test_moments_are_counted_in_the_styles_deviations():
     assert own == pytest.approx(0, abs=1e-6) and dull > 0.3
 
 
-def apart(maps, styles, faint):
-    """What the loss of histograms is."""
-    return np.mean([np.square(np.sort(p, axis=None) - np.sort(s, axis=None)).mean() / (s.var() + faint ** 2)
-                    for p, s in zip(maps, styles)])
+def apart(maps, styles, order, faint):
+    """What the loss of values in an order is."""
+    losses = []
+    for p, s, o in zip(maps, styles, order):
+        wanted = np.empty(s.size)
+        wanted[np.argsort(o, axis=None)] = np.sort(s, axis=None)
+        losses.append(np.square(p.ravel() - wanted).mean() / (s.var() + faint ** 2))
+    return np.mean(losses)
 
 
-def test_histograms_are_as_far_apart_as_their_sorted_values():
+def test_where_the_order_is_least_the_styles_least_value_is_wanted():
     pictures, styles = (images[..., :1] for images in pair())
-    found = run(lambda *both: pixel_losses.histogram_loss(*both, 3.), pictures, styles)
-    assert found == pytest.approx(apart(pictures, styles, 3), rel=1e-4)
-    # two values each: Wasserstein's distance by hand, 10 and 20 against 30 and 60
-    two = [np.float32(values).reshape(1, 1, 2, 1) for values in ((20, 10), (30, 60))]
-    assert run(lambda *both: pixel_losses.histogram_loss(*both, 0.), *two) == pytest.approx((20**2 + 40**2) / 2 / 15**2)
+    order = np.roll(pictures, 1, axis=1) - styles
+    found = run(lambda *maps: pixel_losses.ordered_loss(*maps, 3.), pictures, styles, order)
+    assert found == pytest.approx(apart(pictures, styles, order, 3), rel=1e-4)
+    # by hand: 60 is wanted in the middle, 30 at the beginning, 40 at the end; their variance is 155.6
+    three = [np.float32(values).reshape(1, 1, 3, 1) for values in ((20, 10, 50), (40, 30, 60), (0, 9, 7))]
+    found = run(lambda *maps: pixel_losses.ordered_loss(*maps, 0.), *three)
+    assert found == pytest.approx((10 ** 2 + 50 ** 2 + 10 ** 2) / 3 / (1400 / 9))
 
 
 def contrast(image):
@@ -76,8 +82,8 @@ def rest(image, side):
 
 
 def test_each_loss_is_of_what_its_name_says():
-    pictures, styles = pair()
-    found = run(lambda *both: pixel_losses.losses(*both), pictures, styles)
+    (pictures, styles), (contents, _) = pair(), pair(seed=1)
+    found = run(pixel_losses.losses, pictures, styles, contents)
     assert found.keys() == pixel_losses.WEIGHTS.keys()
     expected = {'color_loss': 0., 'detail_loss': 0.}
     for picture, style in zip(pictures, styles):
@@ -87,4 +93,4 @@ def test_each_loss_is_of_what_its_name_says():
     for name, value in expected.items():
         assert found[name] == pytest.approx(value, rel=1e-3), name
     assert found['contrast_loss'] == pytest.approx(
-        apart(*(np.stack(list(map(contrast, images))) for images in (pictures, styles)), 3), rel=2e-3)
+        apart(*(np.stack(list(map(contrast, images))) for images in (pictures, styles, contents)), 3), rel=2e-3)
