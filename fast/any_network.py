@@ -21,7 +21,7 @@ FIXED = 'conv', 'code'  # how the parameters begin that training leaves as they 
 DETAILED = 0.5  # share of the details in a picture, at the beginning
 DEEP, MIDDLE, SHALLOW = 3, 4, 2  # residual blocks at the resolution of conv4_1, of conv3_1, of conv2_1
 FINE = 12  # channels at the picture's own resolution
-PAINTED = 0.9  # share of what is painted; the rest, the photo in the style's colours, calms skies and keeps faces
+PAINTED = 0.9  # share of what is painted; the rest, the ground, calms skies and keeps faces
 CODE = 96  # entries of the code
 FARTHEST = 3.  # deviations from the mean that an entry of the code has at most
 
@@ -70,8 +70,8 @@ class AnyNet(ConditionalNet):
         # what is painted at half of the resolution is as if out of focus
         fine = self._layer(tf.concat([fine, x], axis=3), 'fine', 3, FINE)
         x += convolved(fine, self._filters('finest', 3, FINE, 3, FAINT))
-        ground = recolored(details, colors)
-        return ground + PAINTED * (127.5 + 150 * tf.tanh(x) - ground), self._own_statistics()
+        painted, below = 127.5 + 150 * tf.tanh(x), ground(details, colors)
+        return below + PAINTED * (painted - below), self._own_statistics()
 
     def _code(self, description):
         """The style's code, whose entries have about deviation 1, and 1: [B or 1, K + 1]."""
@@ -91,7 +91,7 @@ class AnyNet(ConditionalNet):
         return self._parameter(name, shape, tf.constant_initializer(value))
 
 
-def recolored(details, colors):
+def ground(details, colors):
     """The photo [B, H, W, 3], 0-255 and somewhat beyond, of its first two maps with a style's statistics."""
     return 127.5 + 127.5 * (details + enlarged(colors, details))
 

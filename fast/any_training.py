@@ -9,7 +9,7 @@ import recipes
 import utils
 from engine import runs, style_statistics
 from fast import any_exporting, narrowing, pixel_losses, transforms
-from fast.any_network import FIXED, MAPS, WIDTHS, AnyNet, coding, recolored
+from fast.any_network import FIXED, MAPS, WIDTHS, AnyNet, coding, ground
 from fast.training import NetworkTraining
 
 NAME = 'any'
@@ -77,7 +77,7 @@ class AnyStyleTransfer(NetworkTraining):
             after.set_shape(before.shape)
         description.set_shape([None, 2 * sum(int(x.shape[-1]) for x in photos)])
         details, colors, *_ = maps
-        self.contents = tf.clip_by_value(recolored(details, colors), 0, 255)
+        self.contents = tf.clip_by_value(ground(details, colors), 0, 255)
         return self.network.decode(maps, tf.concat([description] * count, axis=0))[0]
 
     def _content_images(self):

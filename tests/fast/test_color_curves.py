@@ -55,7 +55,7 @@ def test_a_photo_has_the_styles_colours():
                      for x in (found, by_moments))
         assert near < 0.75 * far
     near, far = (np.linalg.norm(x.reshape(-1, 1, 3) - [PAPER, INK, RED], axis=2) for x in (found, by_moments))
-    assert (near.min(axis=1) < 0.4).mean() > 0.7 and (far.min(axis=1) < 0.4).mean() < 0.2
+    assert (near.min(axis=1) < 0.4).mean() > 0.9 and (far.min(axis=1) < 0.4).mean() < 0.2
     np.testing.assert_allclose(np.bincount(near.argmin(axis=1)) / len(near), [0.6, 0.3, 0.1], atol=0.02)
 
 
@@ -73,10 +73,10 @@ def test_styles_are_mixed_by_the_means_of_equal_shares():
 
 
 def test_noise_of_a_flat_photo_grows_within_bounds():
-    """No more than if noise of GRAIN were made a style's colours; as distributions alone it would be all of them."""
+    """GRAIN lies beneath it; by distributions alone noise of 0.5 of 255 would be all of a woodcut's colours."""
     flat = np.float32(0.2 + np.random.default_rng(3).normal(scale=0.004, size=(40, 40, 3)))
     assert woodcut().std(axis=(0, 1)).min() > 0.5
-    assert put(flat, woodcut()).std(axis=(0, 1)).max() < 0.5 * 0.004 / GRAIN * 5
+    assert put(flat, woodcut()).std(axis=(0, 1)).max() < 0.05
     assert np.abs(put(np.float32(np.full((3, 3, 3), 9)), woodcut())).max() < 2  # beyond the bins
 
 
