@@ -20,8 +20,8 @@ def losses(pictures, styles, contents):
     """name -> loss, by WEIGHTS; pictures, styles, contents: [B, H, W, 3] of 0-255.
 
     Without the first pictures had 60 % of the styles' deviations between hues; before the second, and the layers at the
-    picture's own size, half of that of their finest details. The third is against worms in skies: it asks for grounds as
-    flat as the style's, where the content's are flattest.
+    picture's own size, half of that of their finest details. The third is against worms in skies: it asks for grounds
+    as flat as the style's, where the content's are flattest.
     """
     return {'color_loss': moments_loss(pictures, styles, FAINT),
             'detail_loss': tf.add_n([moments_loss(parted(pictures, side)[1], parted(styles, side)[1], FAINT_DETAILS)

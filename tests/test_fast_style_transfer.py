@@ -628,7 +628,7 @@ def test_a_mask_says_where_styles_go(any_workdir, model, of_any):
     (('--style', 'a.png:-1'), '0 or more'), (('--style', 'a.png:x'), 'x is no number'),
     (('--style', 'a', '--model', 'models/any'), 'a: no such image'),
     (('--sheet', '--model', 'models/any'), '--sheet: any has no styles of its own; name paintings'),
-    (('--style', 'a.png', '--tile', '500'), '--tile 500: must be from 668 to 4096 with any'),
+    (('--style', 'a.png', '--tile', '500'), '--tile 500: must be from 700 to 4096 with any'),
     (('--style', 'a.png', '--style-scale', '3'), '--style-scale'),
     (('--style', 'a.png', '--mask', 'none.png'), 'none.png: '),
     (('--style', 'a.png,a.png,a.png', '--mask', 'a.png'), '--mask is for one style or two, and there are 3'),
