@@ -62,7 +62,7 @@ def _bent(colors, axes, inverse, curve):
 
 
 def _grained(colors):
-    """SAMPLES of colours as [n, 3], with GRAIN, which a flat ground is spread by and not by the curves."""
+    """SAMPLES of colours as [n, 3], with GRAIN: a flat ground is spread by that and not by the curves."""
     colors = colors.reshape(-1, 3)
     even = np.arange(SAMPLES) * (5 ** 0.5 - 1) / 2 % 1  # in no step with the rows
     noise = np.random.default_rng(0).normal(size=(SAMPLES, 3))

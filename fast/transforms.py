@@ -77,15 +77,14 @@ def affine(content, style, transform=optimal_transport):
 
 def statistics(maps):
     """The `Statistics` of a style's maps, name -> [..., N]."""
-    return Statistics({name: moments(F) for name, F in maps.items()},
-                      color_curves.distributions(maps[COLORS]))
+    return Statistics({name: moments(F) for name, F in maps.items()}, color_curves.distributions(maps[COLORS]))
 
 
 def mappings(maps, styles, weights, transform=optimal_transport):
     """What `mapped` takes to give a photo's maps the statistics of a style: name -> (A, b), of COLORS with curves.
 
     maps: name -> features [..., N]; styles: `Statistics`; weights: of each, adding up to 1
-    transform: one of TRANSFORMS
+    transform: one of the values of TRANSFORMS
     """
     found = {}
     for name, F in maps.items():
@@ -94,8 +93,8 @@ def mappings(maps, styles, weights, transform=optimal_transport):
         pairs = [affine(content, style.moments[name], of_map) for style in styles]
         found[name] = tuple(np.float32(sum(weight * part for weight, part in zip(weights, parts)))
                             for parts in zip(*pairs))
-    found[COLORS] += color_curves.curves(mapped(maps[COLORS], *found[COLORS]),
-                                         [style.distributions for style in styles], weights),
+    curves = color_curves.curves(mapped(maps[COLORS], *found[COLORS]), [style.distributions for style in styles], weights)
+    found[COLORS] = (*found[COLORS], curves)
     return found
 
 

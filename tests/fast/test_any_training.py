@@ -16,7 +16,7 @@ import utils
 from made import block_photos
 from engine import shipped
 from engine.messages import UserError
-from fast import any_exporting, any_network, any_training, color_curves, exporting, transforms
+from fast import any_exporting, any_network, any_training, color_curves, exporting, pixel_losses, transforms
 from fast.any_network import MAPS
 from fast.any_rendering import AnyModel, Style
 from fast.any_training import AnyStyleTransfer, fixed_parameters
@@ -103,7 +103,7 @@ def recoloured(photo, style, parameters):
 
 
 def test_losses_are_those_of_each_crop_with_the_style_of_its_own(whole, tiny_vgg):
-    machine, weights = whole[0], load_vgg.read_weights(tiny_vgg)
+    machine, vgg = whole[0], load_vgg.read_weights(tiny_vgg)
     with machine._session() as sess:
         machine._initialise(sess)
         losses, pictures, parameters = sess.run([machine.loss_terms, machine.input_img, machine.network.parameters],
@@ -113,9 +113,9 @@ def test_losses_are_those_of_each_crop_with_the_style_of_its_own(whole, tiny_vgg
     assert len(photos) == len(styles) == 2 and (photos[0] == photos[1]).all() and (styles[0] != styles[1]).any()
     contents = [recoloured(photo, style, parameters) for photo, style in zip(photos, styles)]
     assert np.abs(contents[0] - contents[1]).mean() > 5
-    P, A = ([reference.vgg(image - weights.mean_pixels, weights, padding='symmetric') for image in images]
+    P, A = ([reference.vgg(image - vgg.mean_pixels, vgg, padding='symmetric') for image in images]
             for images in (contents, styles))
-    F = [reference.vgg(image, weights, padding='symmetric') for image in pictures]
+    F = [reference.vgg(image, vgg, padding='symmetric') for image in pictures]
     content = np.mean([sum(weight * share(f[layer], p[layer]) for layer, weight in
                            zip(QUIET.content_layers, QUIET.content_layer_weights)) for f, p in zip(F, P)])
     style = np.mean([sum(share(g, a) for layer in QUIET.style_layers for g, a in zip(moments(f[layer]),
@@ -123,9 +123,14 @@ def test_losses_are_those_of_each_crop_with_the_style_of_its_own(whole, tiny_vgg
                      for f, s in zip(F, A)])
     assert losses['content_loss'] == pytest.approx(content, rel=5e-3)  # of 64 colours, one of which may count elsewhere
     assert losses['style_loss'] == pytest.approx(style, rel=2e-3)
-    assert losses['total_loss'] == pytest.approx(
-        content + 0.1 * style + 1e-4 * losses['tv_loss'] + 2 * losses['shift_loss'] + 2 * losses['color_loss']
-        + 3 * losses['detail_loss'] + 1.5 * losses['contrast_loss'], rel=5e-3)
+    with tf.Graph().as_default(), tf.Session() as sess:
+        of_pixels = sess.run(pixel_losses.losses(*np.float32([pictures + vgg.mean_pixels, styles, contents])))
+    for name, value in of_pixels.items():
+        assert losses[name] == pytest.approx(value, rel=5e-3), name
+    weights = {'content_loss': 1, 'style_loss': 0.1, 'tv_loss': 1e-4, 'shift_loss': 2, 'color_loss': 2, 'detail_loss': 3,
+               'contrast_loss': 1.5}
+    assert losses.keys() == weights.keys() | {'total_loss'}
+    assert losses['total_loss'] == pytest.approx(sum(weights[name] * losses[name] for name in weights), rel=1e-5)
 
 
 @pytest.mark.parametrize('transform', transforms.TRANSFORMS)
