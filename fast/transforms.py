@@ -93,7 +93,8 @@ def mappings(maps, styles, weights, transform=optimal_transport):
         pairs = [affine(content, style.moments[name], of_map) for style in styles]
         found[name] = tuple(np.float32(sum(weight * part for weight, part in zip(weights, parts)))
                             for parts in zip(*pairs))
-    curves = color_curves.curves(mapped(maps[COLORS], *found[COLORS]), [style.distributions for style in styles], weights)
+    colors = mapped(maps[COLORS], *found[COLORS])
+    curves = color_curves.curves(colors, [style.distributions for style in styles], weights)
     found[COLORS] = (*found[COLORS], curves)
     return found
 
