@@ -127,8 +127,8 @@ def test_losses_are_those_of_each_crop_with_the_style_of_its_own(whole, tiny_vgg
         of_pixels = sess.run(pixel_losses.losses(*np.float32([pictures + vgg.mean_pixels, styles, contents])))
     for name, value in of_pixels.items():
         assert losses[name] == pytest.approx(value, rel=5e-3), name
-    weights = {'content_loss': 1, 'style_loss': 0.1, 'tv_loss': 1e-4, 'shift_loss': 2, 'color_loss': 2, 'detail_loss': 3,
-               'contrast_loss': 1.5}
+    weights = {'content_loss': 1, 'style_loss': 0.1, 'tv_loss': 1e-4, 'shift_loss': 2, 'color_loss': 2,
+               'detail_loss': 3, 'contrast_loss': 1.5}
     assert losses.keys() == weights.keys() | {'total_loss'}
     assert losses['total_loss'] == pytest.approx(sum(weights[name] * losses[name] for name in weights), rel=1e-5)
 
