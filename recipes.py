@@ -272,5 +272,5 @@ FAST = Recipe(
 
 # For any style, with all style layers of MODERN, the losses of which are then more together; conv2_1 keeps eyes
 ANY = dataclasses.replace(FAST, name='any', content_layers=('conv2_1', 'conv3_1'), content_layer_weights=(0.8, 0.8),
-                          style_weight=1.8, style_layers=MODERN.style_layers,
+                          style_weight=2.5, style_layers=MODERN.style_layers,
                           style_layer_weights=MODERN.style_layer_weights)

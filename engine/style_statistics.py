@@ -111,16 +111,26 @@ class Shares(Blended):
         self.of = of
 
     def distance(self, G, A):
-        """The mean over the batch of the distance of G, tensors, from A, arrays of one style or tensors, one each."""
-        return sum(share(g, a) for g, a in zip(G, A))
+        """The mean over the batch of `distances`."""
+        return tf.reduce_mean(self.distances(G, A))
+
+    @staticmethod
+    def distances(G, A):
+        """The distance [B] of each entry of G, tensors, from A, arrays of one style or tensors, one each."""
+        return sum(shares(g, a) for g, a in zip(G, A))
 
 
 def share(g, a, weights=1.):
-    """Σ (g − a)² / Σ a² of each entry of a batch, their mean by weights [B]; g a tensor, a too or an array."""
+    """The mean of `shares` by weights [B]."""
+    return tf.reduce_mean(weights * shares(g, a))
+
+
+def shares(g, a):
+    """Σ (g − a)² / Σ a² of each entry of a batch, [B]; g a tensor, a too or an array."""
     axes = tuple(range(1, len(a.shape)))
     squares = tf.reduce_sum(tf.square(g - a), axis=axes)
     own = np.square(a).sum(axis=axes) if isinstance(a, np.ndarray) else tf.reduce_sum(tf.square(a), axis=axes)
-    return tf.reduce_mean(weights * squares / tf.maximum(own, TINY))
+    return squares / tf.maximum(own, TINY)
 
 
 def gram_matrix(F, guide=None):

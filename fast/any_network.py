@@ -21,7 +21,7 @@ FIXED = 'conv', 'code'  # how the parameters begin that training leaves as they 
 DETAILED = 0.5  # share of the details in a picture, at the beginning
 DEEP, MIDDLE, SHALLOW = 3, 4, 2  # residual blocks at the resolution of conv4_1, of conv3_1, of conv2_1
 FINE = 12  # channels at the picture's own resolution
-PAINTED = 0.9  # share of what is painted; the rest, the ground, calms skies and keeps faces
+PAINTED = 0.85  # share of what is painted; the rest, the ground, calms skies and keeps faces
 CODE = 96  # entries of the code
 FARTHEST = 3.  # deviations from the mean that an entry of the code has at most
 

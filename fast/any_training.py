@@ -1,5 +1,7 @@
 """Training the network of any style: as that of some styles, but every crop has the style of another crop."""
 
+import operator
+
 from engine import quiet  # before tensorflow
 
 import numpy as np
@@ -17,6 +19,7 @@ SAMPLES = 40  # crops of photos, and as many of styles, that the narrow VGG-19 i
 SAMPLE_SIDE = 128  # their pixels
 DESCRIBED = 2400  # crops of styles that the code is made of
 LEAST_CONTRAST = 20  # deviation, of 255, of a crop of a style: the loss, a share of the style's own, is huge below it
+REACHED, FAR = 1.75, 2.  # style losses, see `counted`
 RECOLOURED = 0.5  # share of the styles' crops that have other colours, for such as no painting had
 SATURATION, SHIFTED = (0.7, 1.5), 25.  # of their colours: a factor; what is added to a channel at most, of 255
 
@@ -115,6 +118,12 @@ class AnyStyleTransfer(NetworkTraining):
         vgg, statistic = self._vgg_of('styles', self.styles, self.recipe.style_layers), self.statistic()
         return [style_statistics.Target(statistic, statistic.of(F)) for F in vgg.features(self.recipe.style_layers)]
 
+    def _style_loss(self, A):
+        """The mean over the batch of what `counted` makes of each crop's weighted sum over the style layers."""
+        distances = [target.statistic.distances(target.statistic.of(F), target.value)
+                     for target, F in zip(A, self.vgg.features(self.recipe.style_layers))]
+        return tf.reduce_mean(counted(sum(map(operator.mul, self.recipe.style_layer_weights, distances))))
+
     def _losses(self):
         super()._losses()
         with tf.variable_scope('losses'):
@@ -133,6 +142,16 @@ class AnyStyleTransfer(NetworkTraining):
 
     def _export(self, parameters, about):
         any_exporting.write(self.model_folder, parameters, about)
+
+
+def counted(losses):
+    """Style losses [B] as they count: those below REACHED not, the others by half the square of what is beyond it.
+
+    So a style that is easily reached leaves more of the photo, and one that is not is pursued. More than FAR beyond
+    they count linearly, as Huber's loss does.
+    """
+    beyond = tf.nn.relu(losses - REACHED)
+    return tf.where_v2(beyond < FAR, tf.square(beyond) / 2, FAR * (beyond - FAR / 2))
 
 
 def recoloured(images, angle, saturation, *shift):

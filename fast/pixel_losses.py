@@ -13,20 +13,24 @@ FAINT = 10.  # of 255: what adds to the styles' deviations, so that one of few c
 FAINT_DETAILS = 5.  # to those of details
 FAINT_CONTRAST = 3.  # to that of contrast
 SQUARES = 4, 2  # their sides, in pixels; details are what their means leave
-WEIGHTS = {'color_loss': 2., 'detail_loss': 3., 'contrast_loss': 1.5}
+CONTRASTS = 2, 4  # pixels that are one where contrast is measured
+TONES = 8  # pixels: what is within twice as many has the tone of the contents
+WEIGHTS = {'color_loss': 2., 'detail_loss': 3., 'contrast_loss': 1.5, 'tone_loss': 6.}
 
 
 def losses(pictures, styles, contents):
     """name -> loss, by WEIGHTS; pictures, styles, contents: [B, H, W, 3] of 0-255.
 
     Without the first pictures had 60 % of the styles' deviations between hues; before the second, and the layers at the
-    picture's own size, half of that of their finest details. The third is against worms in skies: it asks for grounds
-    as flat as the style's, where the content's are flattest.
+    picture's own size, half of that of their finest details. The third is against worms in skies and spots on walls,
+    the fourth against spots too, and pictures paler than the photo in the style's colours.
     """
     return {'color_loss': moments_loss(pictures, styles, FAINT),
             'detail_loss': tf.add_n([moments_loss(parted(pictures, side)[1], parted(styles, side)[1], FAINT_DETAILS)
                                      for side in SQUARES]),
-            'contrast_loss': ordered_loss(*map(contrast, (pictures, styles, contents)), FAINT_CONTRAST)}
+            'contrast_loss': tf.add_n([ordered_loss(*(contrast(images, side) for images in (pictures, styles, contents)),
+                                                    FAINT_CONTRAST) for side in CONTRASTS]),
+            'tone_loss': tone_loss(pictures, contents)}
 
 
 def moments_loss(pictures, styles, faint):
@@ -46,24 +50,37 @@ def moments_loss(pictures, styles, faint):
     return tf.cast(tf.reduce_mean(squares), tf.float32)
 
 
-def ordered_loss(maps, styles, order, faint):
-    """How far the values of maps are from those of the styles in the order of other maps, all [B, H, W, 1].
+def ordered_loss(maps, styles, contents, faint):
+    """How far the values of maps are from such between the styles' and the contents', all [B, H, W, 1], none negative.
 
-    Where `order` is least the style's least value is wanted, and so on. The mean squared difference, as a share of the
-    variance of the style's and faint²; the mean over the batch.
+    Of the contents' values the least goes with the style's least, and so on; the root of the two's product is wanted.
+    The mean squared difference, as a share of the variance of the style's and faint²; the mean over the batch.
     """
-    values, wanted, order = (tf.reshape(x, [tf.shape(x)[0], -1]) for x in (maps, styles, order))
-    ranks = tf.argsort(tf.argsort(order, axis=1), axis=1)
-    placed = tf.gather(tf.sort(wanted, axis=1), ranks, batch_dims=1)
-    variances = tf.math.reduce_variance(wanted, axis=1) + faint ** 2
-    return tf.reduce_mean(tf.reduce_mean(tf.squared_difference(values, placed), axis=1) / variances)
+    values, styles, contents = (tf.reshape(x, [tf.shape(x)[0], -1]) for x in (maps, styles, contents))
+    ranks = tf.argsort(tf.argsort(contents, axis=1), axis=1)
+    wanted = tf.sqrt(contents * tf.gather(tf.sort(styles, axis=1), ranks, batch_dims=1))
+    variances = tf.math.reduce_variance(styles, axis=1) + faint ** 2
+    return tf.reduce_mean(tf.reduce_mean(tf.squared_difference(values, wanted), axis=1) / variances)
 
 
-def contrast(images):
-    """Of images [B, H, W, 3], the deviation of their luminance's details within 16 pixels, every 8.
+def contrast(images, side):
+    """Of images [B, H, W, 3] reduced by `side`, the deviation of luminance's details within 8×8 pixels, every 4.
 
-    Returns [B, H / 8 - 1, W / 8 - 1, 1]
+    Returns [B, H / (4 side) - 1, W / (4 side) - 1, 1]
     """
-    luminance = tf.nn.avg_pool2d(tf.tensordot(images, LUMINANCE[:, None], 1), 2, 2, 'VALID')
+    luminance = tf.nn.avg_pool2d(tf.tensordot(images, LUMINANCE[:, None], 1), side, side, 'VALID')
     _, details = parted(luminance, 4)
     return tf.sqrt(tf.nn.avg_pool2d(tf.square(details), 8, 4, 'VALID') + 1)  # a root has no slope at 0
+
+
+def tone_loss(pictures, contents):
+    """How far means of 2·TONES pixels either way, every TONES, are from the contents', both [B, H, W, 3].
+
+    The mean squared distance of colours, as a share of their variance among the contents' means and FAINT²; the mean
+    over the batch.
+    """
+    means, wanted = (tf.nn.avg_pool2d(tf.nn.avg_pool2d(images, TONES, TONES, 'VALID'), 2, 1, 'VALID')
+                     for images in (pictures, contents))
+    variances = tf.reduce_sum(tf.math.reduce_variance(wanted, axis=[1, 2]), axis=1) + FAINT ** 2
+    distances = tf.reduce_sum(tf.squared_difference(means, wanted), axis=3)
+    return tf.reduce_mean(tf.reduce_mean(distances, axis=[1, 2]) / variances)

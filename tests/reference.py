@@ -250,4 +250,4 @@ def any_decode(details, colors, conv2_1, conv3_1, conv4_1, description, paramete
     x = x + large(colors) + share * details
     fine = relu(layer(np.concatenate([fine, x], axis=2), 'fine'))
     painted = 127.5 + 150 * np.tanh(x + convolve(fine, np.float64(parameters['finest/weights']), 'reflect'))
-    return 0.9 * painted + 0.1 * (127.5 + 127.5 * (details + large(colors)))
+    return 0.85 * painted + 0.15 * (127.5 + 127.5 * (details + large(colors)))

@@ -88,6 +88,12 @@ def share(f, p):
     return ((f - p) ** 2).sum() / (p ** 2).sum()
 
 
+def counted(loss):
+    """Of a style loss: nothing up to 1.75, half of the square of what is beyond, from 3.75 on a straight line."""
+    beyond = max(loss - 1.75, 0)
+    return beyond ** 2 / 2 if beyond < 2 else 2 + 2 * (beyond - 2)
+
+
 def moments(F):
     F = np.float64(F).reshape(-1, F.shape[-1])
     return F.mean(axis=0), np.cov(F.T, bias=True)
@@ -118,8 +124,8 @@ def test_losses_are_those_of_each_crop_with_the_style_of_its_own(whole, tiny_vgg
     F = [reference.vgg(image, vgg, padding='symmetric') for image in pictures]
     content = np.mean([sum(weight * share(f[layer], p[layer]) for layer, weight in
                            zip(QUIET.content_layers, QUIET.content_layer_weights)) for f, p in zip(F, P)])
-    style = np.mean([sum(share(g, a) for layer in QUIET.style_layers for g, a in zip(moments(f[layer]),
-                                                                                  moments(s[layer])))
+    style = np.mean([counted(sum(share(g, a) for layer in QUIET.style_layers for g, a in zip(moments(f[layer]),
+                                                                                          moments(s[layer]))))
                      for f, s in zip(F, A)])
     assert losses['content_loss'] == pytest.approx(content, rel=5e-3)  # of 64 colours, one of which may count elsewhere
     assert losses['style_loss'] == pytest.approx(style, rel=2e-3)
@@ -128,7 +134,7 @@ def test_losses_are_those_of_each_crop_with_the_style_of_its_own(whole, tiny_vgg
     for name, value in of_pixels.items():
         assert losses[name] == pytest.approx(value, rel=5e-3), name
     weights = {'content_loss': 1, 'style_loss': 0.1, 'tv_loss': 1e-4, 'shift_loss': 2, 'color_loss': 2,
-               'detail_loss': 3, 'contrast_loss': 1.5}
+               'detail_loss': 3, 'contrast_loss': 1.5, 'tone_loss': 6}
     assert losses.keys() == weights.keys() | {'total_loss'}
     assert losses['total_loss'] == pytest.approx(sum(weights[name] * losses[name] for name in weights), rel=1e-5)
 
@@ -160,6 +166,15 @@ def test_each_view_has_its_own_styles_statistics(make, transform):
             np.testing.assert_allclose(y[i::2], expected, rtol=1e-3, atol=1e-3)
     assert descriptions.shape == (2, 42)
     np.testing.assert_allclose(descriptions[1, :3], moments(styles[0][1])[0], rtol=1e-4)
+
+
+def test_style_losses_count_by_what_is_beyond_those_that_are_easily_reached():
+    losses = np.float32([0.5, 1.75, 2, 3.5, 3.75, 6])
+    with tf.Session() as sess:
+        values = tf.constant(losses)
+        found, slopes = sess.run([any_training.counted(values), tf.gradients(any_training.counted(values), values)[0]])
+    np.testing.assert_allclose(found, list(map(counted, losses)), rtol=1e-6)
+    np.testing.assert_allclose(slopes, [0, 0, 0.25, 1.75, 2, 2], rtol=1e-6)
 
 
 def test_other_colours_are_hues_turned_around_the_greys():

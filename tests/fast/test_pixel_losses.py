@@ -37,29 +37,29 @@ def test_moments_are_counted_in_the_styles_deviations():
     assert own == pytest.approx(0, abs=1e-6) and dull > 0.3
 
 
-def apart(maps, styles, order, faint):
-    """What the loss of values in an order is."""
+def apart(maps, styles, contents, faint):
+    """What the loss of values in the contents' order is."""
     losses = []
-    for p, s, o in zip(maps, styles, order):
-        wanted = np.empty(s.size)
-        wanted[np.argsort(o, axis=None)] = np.sort(s, axis=None)
-        losses.append(np.square(p.ravel() - wanted).mean() / (s.var() + faint ** 2))
+    for p, s, c in zip(maps, styles, contents):
+        placed = np.empty(s.size)
+        placed[np.argsort(c, axis=None)] = np.sort(s, axis=None)
+        losses.append(np.square(p.ravel() - np.sqrt(placed * c.ravel())).mean() / (s.var() + faint ** 2))
     return np.mean(losses)
 
 
-def test_where_the_order_is_least_the_styles_least_value_is_wanted():
+def test_values_are_wanted_between_the_contents_and_those_of_the_style_in_their_order():
     pictures, styles = (images[..., :1] for images in pair())
-    order = np.roll(pictures, 1, axis=1) - styles
-    found = run(lambda *maps: pixel_losses.ordered_loss(*maps, 3.), pictures, styles, order)
-    assert found == pytest.approx(apart(pictures, styles, order, 3), rel=1e-4)
-    # by hand: 60 is wanted in the middle, 30 at the beginning, 40 at the end; their variance is 155.6
-    three = [np.float32(values).reshape(1, 1, 3, 1) for values in ((20, 10, 50), (40, 30, 60), (0, 9, 7))]
+    contents = np.abs(np.roll(pictures, 1, axis=1) - styles)
+    found = run(lambda *maps: pixel_losses.ordered_loss(*maps, 3.), pictures, styles, contents)
+    assert found == pytest.approx(apart(pictures, styles, contents, 3), rel=1e-4)
+    # by hand: with 10, 90 and 40 go 40, 90 and 50, whose variance is 466.7; √400, √8100 and √2000 are wanted
+    three = [np.float32(values).reshape(1, 1, 3, 1) for values in ((20, 80, 5 ** 0.5 * 20), (50, 40, 90), (10, 90, 40))]
     found = run(lambda *maps: pixel_losses.ordered_loss(*maps, 0.), *three)
-    assert found == pytest.approx((10 ** 2 + 50 ** 2 + 10 ** 2) / 3 / (1400 / 9))
+    assert found == pytest.approx(10 ** 2 / 3 / (1400 / 3), rel=1e-5)
 
 
-def contrast(image):
-    light = reference.pool(np.float64(image) @ [[0.2125], [0.7154], [0.0721]], np.mean)
+def contrast(image, side):
+    light = squares(image, side) @ [[0.2125], [0.7154], [0.0721]]
     details = light - reference.large(reference.pool(reference.pool(light, np.mean), np.mean))
     windows = np.lib.stride_tricks.sliding_window_view(details[..., 0], (8, 8))[::4, ::4]
     return np.sqrt(np.square(windows).mean(axis=(2, 3)) + 1)[..., None]
@@ -67,15 +67,36 @@ def contrast(image):
 
 def test_contrast_is_that_of_numpy():
     pictures, _ = pair()
-    found = run(pixel_losses.contrast, pictures)
-    assert found.shape == (2, 5, 3, 1) and found.std() > 0.3
-    np.testing.assert_allclose(found, list(map(contrast, pictures)), rtol=1e-3)
+    for side, shape in ((2, (2, 5, 3, 1)), (4, (2, 2, 1, 1))):
+        found = run(lambda images: pixel_losses.contrast(images, side), pictures)
+        assert found.shape == shape and found.std() > 0.3
+        np.testing.assert_allclose(found, [contrast(picture, side) for picture in pictures], rtol=1e-3)
+
+
+def test_tones_are_apart_by_a_share_of_the_contents_own():
+    pictures, contents = pair()
+    expected = 0.
+    for picture, content in zip(pictures, contents):
+        means, wanted = (np.lib.stride_tricks.sliding_window_view(np.float64(image), (16, 16), axis=(0, 1))[::8, ::8]
+                         .mean(axis=(3, 4)).reshape(-1, 3) for image in (picture, content))
+        expected += np.square(means - wanted).sum(axis=1).mean() / (wanted.var(axis=0).sum() + 100) / 2
+    assert run(pixel_losses.tone_loss, pictures, contents) == pytest.approx(expected, rel=1e-4)
+    assert expected > 1
+    # strokes within a square are no matter
+    striped = contents + np.float32(30) * np.float32([1, -1] * 16)[:, None]
+    assert run(pixel_losses.tone_loss, striped, contents) == pytest.approx(0, abs=1e-6)
+
+
+def squares(image, side):
+    """The means of side×side pixels."""
+    H, W, C = image.shape
+    return np.float64(image).reshape(H // side, side, W // side, side, C).mean(axis=(1, 3))
 
 
 def rest(image, side):
     """What means of squares leave of an image, by SciPy's linear interpolation between their middles."""
     H, W, _ = image.shape
-    means = np.float64(image).reshape(H // side, side, W // side, side, 3).mean(axis=(1, 3))
+    means = squares(image, side)
     places = np.meshgrid(*((np.arange(n) + 0.5) / side - 0.5 for n in (H, W)), indexing='ij')
     return image - np.stack([scipy.ndimage.map_coordinates(means[..., c], places, order=1, mode='nearest')
                              for c in range(3)], axis=2)
@@ -92,5 +113,7 @@ def test_each_loss_is_of_what_its_name_says():
             expected['detail_loss'] += squares_in_deviations(rest(picture, side), rest(style, side), 5) / 2
     for name, value in expected.items():
         assert found[name] == pytest.approx(value, rel=1e-3), name
-    assert found['contrast_loss'] == pytest.approx(
-        apart(*(np.stack(list(map(contrast, images))) for images in (pictures, styles, contents)), 3), rel=2e-3)
+    assert found['contrast_loss'] == pytest.approx(sum(
+        apart(*(np.stack([contrast(image, side) for image in images]) for images in (pictures, styles, contents)), 3)
+        for side in (2, 4)), rel=2e-3)
+    assert found['tone_loss'] == pytest.approx(run(pixel_losses.tone_loss, pictures, contents))
