@@ -25,11 +25,11 @@ def losses(pictures, styles, contents):
     picture's own size, half of that of their finest details. The third is against worms in skies and spots on walls,
     the fourth against spots too, and pictures paler than the photo in the style's colours.
     """
+    contrasts = [[contrast(images, side) for images in (pictures, styles, contents)] for side in CONTRASTS]
     return {'color_loss': moments_loss(pictures, styles, FAINT),
             'detail_loss': tf.add_n([moments_loss(parted(pictures, side)[1], parted(styles, side)[1], FAINT_DETAILS)
                                      for side in SQUARES]),
-            'contrast_loss': tf.add_n([ordered_loss(*(contrast(images, side) for images in (pictures, styles, contents)),
-                                                    FAINT_CONTRAST) for side in CONTRASTS]),
+            'contrast_loss': tf.add_n([ordered_loss(*maps, FAINT_CONTRAST) for maps in contrasts]),
             'tone_loss': tone_loss(pictures, contents)}
 
 
