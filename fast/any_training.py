@@ -10,6 +10,7 @@ import tensorflow.compat.v1 as tf
 import recipes
 import utils
 from engine import runs, style_statistics
+from engine.messages import UserError
 from fast import any_exporting, narrowing, pixel_losses, transforms
 from fast.any_network import FIXED, MAPS, WIDTHS, AnyNet, coding, ground
 from fast.training import NetworkTraining
@@ -48,10 +49,14 @@ class AnyStyleTransfer(NetworkTraining):
     held_out_styles: paths of paintings to show
     transform: a name of `transforms.TRANSFORMS`, how a photo's maps are given a style's statistics
     fixed: what gives `fixed_parameters`; it takes a minute, and is asked where no checkpoint and no `start` has them
+    Raises `UserError` for a statistic whose distance is no share of the style's own.
     """
 
     def __init__(self, photos, styles, batch, held_out, held_out_styles, *, transform, fixed, recipe=recipes.ANY,
                  seed=0, **of_all):
+        if not isinstance(style_statistics.STATISTICS.get(recipe.style_statistic), style_statistics.Shares):
+            raise UserError(f'--style-statistic {recipe.style_statistic}: here losses count as shares of each style\'s '
+                            'own; gram_share or covariance')
         self.transform, self.fixed = transform, fixed
         self.network = AnyNet(seed=seed)
         self.shown_styles = np.concatenate([utils.get_resized_image(path, styles.side, styles.side)

@@ -247,6 +247,9 @@ def test_the_command(folders, images, tiny_vgg, workdir, capsys):
     assert 'transform (now wct, was optimal_transport)' in capsys.readouterr().err
     assert main([*flags[:2], str(folders[1] / 'none'), *flags[3:]]) == 2
     assert 'no such folder of images' in capsys.readouterr().err
+    for statistic in ('gram', 'wasserstein'):
+        assert main([*flags, '--name', 'b', '--style-statistic', statistic]) == 2
+        assert f'--style-statistic {statistic}: here losses count as shares' in capsys.readouterr().err
     assert main([*flags, '--name', 'b', '--start', 'many']) == 2
     assert 'takes no others' in capsys.readouterr().err
     about = workdir / 'models' / 'any' / 'model.json'
