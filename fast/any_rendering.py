@@ -6,8 +6,12 @@ import numpy as np
 
 import utils
 from fast import models, tiling, transforms
+from fast.resampling import cubic, hamming, resampled
 
 KEPT = 4  # styles whose moments are not computed again
+# a photo of fewer pixels than the square of SMALL is painted with as many, or with LARGER times its sides: strokes and
+# what is wrong with them become finer
+SMALL, LARGER = 640, 1.5
 
 
 class Style:
@@ -45,6 +49,15 @@ class AnyModel(tiling.Tiled):
     def __init__(self, folder, threads=0):
         super().__init__(folder, threads)
         self._of_style = functools.lru_cache(KEPT)(self._of_style)
+
+    def __call__(self, photo, style, tile=None):
+        """As of `Tiled`; a photo below SMALL is painted larger, and the picture reduced."""
+        factor = min(LARGER, SMALL / photo[..., 0].size ** 0.5)
+        if factor <= 1:
+            return super().__call__(photo, style, tile)
+        height, width = photo.shape[:2]
+        larger = resampled(photo, *(round(factor * length) for length in (height, width)), cubic)
+        return resampled(super().__call__(larger, style, tile), height, width, hamming)
 
     def _load(self, interpreter):
         self._encode, self._paint = map(interpreter.get_signature_runner, ('encode', 'decode'))

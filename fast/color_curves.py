@@ -8,9 +8,8 @@ import numpy as np
 
 from engine.colors import LUMINANCE
 
-# colours, channels of -1 to 1, @ LIGHT: luminance, and two of hue, which may move farther than luminance for as much
-HUE = 0.5
-LIGHT = np.stack([3 ** 0.5 * LUMINANCE, *(HUE * np.array(axis) / np.linalg.norm(axis)
+# colours, channels of -1 to 1, @ LIGHT: luminance, and two of hue
+LIGHT = np.stack([3 ** 0.5 * LUMINANCE, *(np.array(axis) / np.linalg.norm(axis)
                                          for axis in ([1, 0, -1], [1, -2, 1]))], axis=1)
 TURNS = 13
 # sets of axes, as columns: those of LIGHT, then turns of them by chance, the same for ever

@@ -15,6 +15,7 @@ from fast import color_curves
 SHARE = 0.01  # of the mean variance of both, added to the photo's: bounds what is made of maps that show nothing
 FAINT = 0.05  # added to a deviation before its logarithm is taken
 COLORS = 'colors'  # the map that is given the style's distribution too
+MOST = {'details': 1.5}  # that a map is stretched by: the edges of a blurred photo had halos
 
 
 class Moments(NamedTuple):
@@ -63,6 +64,14 @@ def optimal_transport(C, S):
     return inverse @ _power(root @ S @ root, 0.5) @ inverse
 
 
+def limited(transform, most):
+    """A transform of covariances whose matrix stretches no direction by more than `most`."""
+    def within(C, S):
+        U, factors, V = np.linalg.svd(transform(C, S))
+        return U * factors.clip(0, most) @ V
+    return within
+
+
 OPTIMAL_TRANSPORT = 'optimal_transport'
 TRANSFORMS = {'adain': adain, 'wct': wct, OPTIMAL_TRANSPORT: optimal_transport}
 
@@ -89,14 +98,20 @@ def mappings(maps, styles, weights, transform=optimal_transport):
     found = {}
     for name, F in maps.items():
         content = moments(F)
-        of_map = color_curves.by_light(transform) if name == COLORS else transform
-        pairs = [affine(content, style.moments[name], of_map) for style in styles]
+        pairs = [affine(content, style.moments[name], of_map(name, transform)) for style in styles]
         found[name] = tuple(np.float32(sum(weight * part for weight, part in zip(weights, parts)))
                             for parts in zip(*pairs))
     colors = mapped(maps[COLORS], *found[COLORS])
     curves = color_curves.curves(colors, [style.distributions for style in styles], weights)
     found[COLORS] = (*found[COLORS], curves)
     return found
+
+
+def of_map(name, transform):
+    """The transform of a map: of COLORS by luminance and hue, of those in MOST within limits."""
+    if name == COLORS:
+        return color_curves.by_light(transform)
+    return limited(transform, MOST[name]) if name in MOST else transform
 
 
 def mapped(F, A, b, curves=()):

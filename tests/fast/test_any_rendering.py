@@ -5,13 +5,15 @@ import sys
 
 import numpy as np
 import pytest
+import skimage.transform
 
 import reference
 import utils
 from made import random_any
 from engine import shipped
 from engine.messages import UserError
-from fast import color_curves, mixtures, rendering, tiling, transforms
+from fast import any_rendering, color_curves, mixtures, rendering, tiling, transforms
+from fast.any_network import MAPS
 from fast.any_rendering import AnyModel, Style
 
 PHOTO, PAINTING = (shipped.ROOT / folder for folder in ('content/astronaut.png', 'styles/poppies.jpg'))
@@ -38,8 +40,14 @@ def noise(height, width, seed=0):
     return np.random.default_rng(seed).uniform(0, 255, (height, width, 3)).astype(np.float32)
 
 
+@pytest.fixture
+def as_it_is(monkeypatch):
+    """A small photo is not painted larger."""
+    monkeypatch.setattr(any_rendering, 'SMALL', 0)
+
+
 @pytest.mark.parametrize('weights', [(1, 0), (3, 1)])
-def test_pictures_are_those_of_numpy(model, photo, weights):
+def test_pictures_are_those_of_numpy(as_it_is, model, photo, weights):
     """A mixture's maps, curves of colours and descriptions are mixed."""
     image, *paintings = photo[:24, 200:240], noise(40, 24), noise(32, 30, seed=1)[..., :1] * np.float32([1, 0.5, 0])
     sized = paintings[0], reference_extended(paintings[1])
@@ -50,8 +58,7 @@ def test_pictures_are_those_of_numpy(model, photo, weights):
     maps = []
     for i, F in enumerate(reference.any_encode(image, PARAMETERS)):
         content = transforms.moments(F)
-        transport = transforms.optimal_transport
-        transport = color_curves.by_light(transport) if i == COLORS else transport
+        transport = transforms.of_map(MAPS[i], transforms.optimal_transport)
         A, b = (sum(share * part for share, part in zip(shares, parts)) for parts in zip(
             *(transforms.affine(content, transforms.Moments(*of_painting[i]), transport) for of_painting in moments)))
         maps.append(F @ A + b)
@@ -63,6 +70,26 @@ def test_pictures_are_those_of_numpy(model, photo, weights):
     picture = model(image, Style(paintings, weights))
     assert expected.std() > 5 and picture.shape == image.shape
     assert (error := np.abs(picture - expected)).max() < 2 and error.mean() < 0.2
+
+
+@pytest.mark.parametrize('height, width, factor', [(60, 80, 1.5), (480, 640, 640 / 307200 ** 0.5)])
+def test_a_small_photo_is_painted_larger(model, photo, style, monkeypatch, height, width, factor):
+    """Against scikit-image, which reduces by the means of areas."""
+    image = photo[:height, :width] if height < 100 else photo[:480].repeat(2, axis=1)[:, :width]
+    larger = tuple(round(factor * length) for length in (height, width))
+    picture = model(image, style)
+    monkeypatch.setattr(any_rendering, 'SMALL', 0)
+    enlarged = skimage.transform.resize(image, larger, order=3, mode='edge', anti_aliasing=False)
+    expected = skimage.transform.resize_local_mean(model(np.float32(enlarged), style), (height, width))
+    assert np.abs(picture - expected).mean() < 2
+    assert np.abs(picture - model(image, style)).mean() > 5
+
+
+def test_a_photo_that_is_not_small_is_painted_as_it_is(model, photo, style, monkeypatch):
+    image = np.tile(photo, (2, 2, 1))[:600, :700]
+    picture = model(image, style)
+    monkeypatch.setattr(any_rendering, 'SMALL', 0)
+    np.testing.assert_array_equal(model(image, style), picture)
 
 
 def reference_extended(image):

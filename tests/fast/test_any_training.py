@@ -153,17 +153,18 @@ def test_each_view_has_its_own_styles_statistics(make, transform):
         for i in range(2):
             if name == 'colors':
                 A, b = transforms.affine(transforms.moments(x[i]), transforms.moments(s[i]),
-                                         color_curves.by_light(transform_of_maps))
+                                         transforms.of_map(name, transform_of_maps))
                 curves = color_curves.curves(x[i] @ A + b, [color_curves.distributions(s[i])], [1.])
                 expected = color_curves.bent(x[i::2] @ A + b, curves)
             else:
-                A, b = transforms.affine(transforms.moments(x[i]), transforms.moments(s[i]), transform_of_maps)
+                A, b = transforms.affine(transforms.moments(x[i]), transforms.moments(s[i]),
+                                         transforms.of_map(name, transform_of_maps))
                 expected = x[i::2] @ A + b
                 mean, covariance = moments(s[i])
                 np.testing.assert_allclose(y[i].reshape(-1, len(mean)).mean(axis=0), mean, rtol=1e-3)
                 got = moments(y[i])[1]
                 wrong = got - covariance if transform != 'adain' else np.diag(got) - np.diag(covariance)
-                assert np.abs(wrong).max() < 0.1 * np.abs(covariance).max()
+                assert name in transforms.MOST or np.abs(wrong).max() < 0.1 * np.abs(covariance).max()
             np.testing.assert_allclose(y[i::2], expected, rtol=1e-3, atol=1e-3)
     assert descriptions.shape == (2, 42)
     np.testing.assert_allclose(descriptions[1, :3], moments(styles[0][1])[0], rtol=1e-4)

@@ -26,11 +26,11 @@ def put(colors, style):
     return color_curves.bent(colors, color_curves.curves(colors, [color_curves.distributions(style)], [1.]))
 
 
-def test_luminance_counts_twice_as_much_as_hue_and_further_axes_are_turns():
+def test_axes_are_luminance_and_hues_and_turns_of_these():
     grey, red_blue, green = (np.array(color) @ AXES[0] for color in ([1, 1, 1], [1, 0, -1], [1, -2, 1]))
     np.testing.assert_allclose(grey, [3 ** 0.5, 0, 0], atol=1e-6)
-    np.testing.assert_allclose(red_blue[1:], [2 ** 0.5 / 2, 0], atol=1e-6)
-    np.testing.assert_allclose(green[1:], [0, 6 ** 0.5 / 2], atol=1e-6)
+    np.testing.assert_allclose(red_blue[1:], [2 ** 0.5, 0], atol=1e-6)
+    np.testing.assert_allclose(green[1:], [0, 6 ** 0.5], atol=1e-6)
     turns = np.linalg.inv(AXES[0]) @ AXES
     np.testing.assert_allclose(turns @ turns.transpose(0, 2, 1), np.broadcast_to(np.eye(3), AXES.shape), atol=1e-6)
 

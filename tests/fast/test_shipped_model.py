@@ -18,7 +18,8 @@ LAYERS = 'conv2_1', 'conv3_1'
 
 # of each model: how far its pictures are from their styles, as shares of how far the photo is; the grid's energy; how
 # much a picture changes with a photo that moves by 8 pixels, of 255; and by 4, as a multiple of that
-LIMITS = {'many': (0.5, 1.3, 3.8, 1.3), models.ANY: (0.7, 1.3, 9., 1.4)}  # 1.37 in stained_glass, a grid itself
+# (1.37 in stained_glass, a grid itself); the deviation along a row of a smooth sky's picture, of 255
+LIMITS = {'many': (0.5, 1.3, 3.8, 1.3, 1.5), models.ANY: (0.7, 1.3, 9., 1.4, 3.)}
 
 
 @pytest.fixture(scope='module', params=LIMITS)
@@ -110,12 +111,14 @@ def test_no_grid(lattice, paint, limits):
     assert max(found.values()) <= limits[2], found
 
 
-def test_pictures_move_along_with_their_photos_and_skies_stay_smooth(lattice, paint, limits):
+def test_pictures_move_along_with_their_photos_and_skies_stay_smooth(lattice, paint, limits, monkeypatch):
     photo = tiling.reduced(utils.read_image(shipped.HELD_OUT[0]), 320)
     for name in STYLES:
-        by_4, by_8 = lattice.moved(lambda image: paint(image, name), photo)
+        with monkeypatch.context() as patched:
+            patched.setattr(any_rendering, 'SMALL', 0)  # of a photo painted larger 4 pixels are 6 of the network's
+            by_4, by_8 = lattice.moved(lambda image: paint(image, name), photo)
         assert by_4 <= limits[4] * by_8 and by_8 < limits[3], name
-        assert (plain := paint(lattice.sky(), name)).std(axis=1).max() < 1.5 and plain.std() > 0
+        assert (plain := paint(lattice.sky(), name)).std(axis=1).max() < limits[5] and plain.std() > 0
     grid = np.tile(np.kron([[0, 255], [255, 0]], np.ones((4, 4)))[..., None], (32, 32, 3))
     assert lattice.lattice(grid + np.random.default_rng(0).normal(0, 50, grid.shape)) > 2
 

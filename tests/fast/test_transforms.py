@@ -72,6 +72,22 @@ def test_optimal_transport_moves_least(exact):
     assert np.square(by_wct - F).sum(axis=1).mean() > 1.01 * least
 
 
+def test_a_limited_transform_stretches_no_direction_by_more():
+    """By hand: deviations 1, 2, 4 to those of 10, 2, 1 are factors of 10, 1 and 1/4; the directions are turned."""
+    turn = np.linalg.qr(np.random.default_rng(5).normal(size=(3, 3)))[0]
+    C, S = (turn @ np.diag(np.square(deviations)) @ turn.T for deviations in ([1., 2, 4], [10., 2, 1]))
+    A = transforms.limited(transforms.optimal_transport, 1.5)(C, S)
+    np.testing.assert_allclose(A, turn @ np.diag([1.5, 1, 0.25]) @ turn.T, atol=1e-9)
+
+
+def test_details_grow_within_limits_and_other_maps_as_they_are_to():
+    C, S = np.eye(3), 16 * np.eye(3)
+    for name, to_more in (('colors', 4), ('details', 1.5), ('conv3_1', 4)):
+        transform = transforms.of_map(name, transforms.optimal_transport)
+        np.testing.assert_allclose(transform(C, S), to_more * np.eye(3), atol=1e-9)
+        np.testing.assert_allclose(transform(S, C), np.eye(3) / 4, atol=1e-9)
+
+
 @pytest.mark.parametrize('transform', transforms.TRANSFORMS.values(), ids=transforms.TRANSFORMS)
 def test_maps_that_show_nothing_stay_bounded(transform):
     flat, S = np.full([4, 4, N], 3, np.float32), transforms.moments(features(1))
