@@ -3,7 +3,11 @@
 A kernel is as wide as a pixel of the smaller grid; weights of a pixel add up to 1, at the edges too.
 """
 
+import math
+
 import numpy as np
+
+WIDEST = 2  # pixels from which on all kernels are 0
 
 
 def cubic(x):
@@ -19,12 +23,18 @@ def hamming(x):
 
 def resampled(image, height, width, kernel):
     """An image [H, W, C] as [height, width, C], float32."""
-    rows, columns = (_weights(*lengths, kernel) for lengths in zip(image.shape, (height, width)))
-    return np.tensordot(columns, np.tensordot(rows, np.float32(image), 1), (1, 1)).swapaxes(0, 1)
+    image = np.float32(image)
+    for axis, new in enumerate((height, width)):
+        places, weights = _weights(image.shape[axis], new, kernel)
+        shape = [-1 if i == axis else 1 for i in range(3)]
+        image = sum(image.take(place, axis) * weight.reshape(shape) for place, weight in zip(places, weights))
+    return image
 
 
 def _weights(length, new, kernel):
-    """[new, length], of each pixel in each new one."""
-    places = (np.arange(new)[:, None] + 0.5) * length / new - 0.5
-    weights = kernel((np.arange(length) - places) / max(1, length / new))
-    return np.float32(weights / weights.sum(axis=1, keepdims=True))
+    """Places of the pixels that make each of the new ones, and their weights, [taps, new] both."""
+    scale = max(1, length / new)
+    centres, reach = (np.arange(new) + 0.5) * length / new - 0.5, math.ceil(WIDEST * scale)
+    places = np.floor(centres).astype(int) + np.arange(1 - reach, 1 + reach)[:, None]
+    weights = kernel((places - centres) / scale) * ((places >= 0) & (places < length))
+    return places.clip(0, length - 1), np.float32(weights / weights.sum(axis=0))
