@@ -560,10 +560,10 @@ def test_paintings_are_styles_by_their_paths(any_workdir, model, capsys):
     pixels, a, b = (photo(any_workdir / name, seed=i) for i, name in enumerate(('p.png', 'in/a.png', 'b.jpg.png')))
     assert stylize('p.png', style='in/a.png') == 0
     wanted = painted(pixels, [a])
-    assert (iio.imread('outputs/p-a.png') == utils.to_uint8(wanted)).all() and wanted.std() > 5
+    assert np.abs(iio.imread('outputs/p-a.png') - wanted).max() < 0.501 and wanted.std() > 5
     assert stylize('p.png', '--model', 'models/any', '--style-scale', '0.5', style='in/a.png:3,b.jpg.png:1') == 0
     mixture = painted(pixels, [a, b], [0.75, 0.25], 0.5)
-    assert (iio.imread('outputs/p-a3+b.jpg1.png') == utils.to_uint8(mixture)).all()
+    assert np.abs(iio.imread('outputs/p-a3+b.jpg1.png') - mixture).max() < 0.501
     assert np.abs(mixture - wanted).mean() > 1
     assert stylize('p.png', '--model', 'models/any', '--strength', '0.5', style='in/a.png') == 0
     assert np.abs(iio.imread('outputs/p-a.png') - (wanted + pixels) / 2).max() < 1
@@ -582,7 +582,7 @@ def test_paintings_of_every_kind(any_workdir):
         path, = Path().glob(f'{name}.*')
         assert stylize('p.png', style=str(path)) == 0
         wanted = painted(pixels, [utils.read_image(path)])
-        assert (iio.imread(f'outputs/p-{name}.png') == utils.to_uint8(wanted)).all()
+        assert np.abs(iio.imread(f'outputs/p-{name}.png') - wanted).max() < 0.501
     assert (iio.imread('outputs/p-grey.png') == iio.imread('outputs/p-deep.png')).all()
 
 
