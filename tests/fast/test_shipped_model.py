@@ -116,7 +116,7 @@ def test_pictures_move_along_with_their_photos_and_skies_stay_smooth(lattice, pa
     for name in STYLES:
         with monkeypatch.context() as patched:
             patched.setattr(any_rendering, 'SMALL', 0)  # of a photo painted larger 4 pixels are 6 of the network's
-            by_4, by_8 = lattice.moved(lambda image: paint(image, name), photo)
+            by_4, by_8 = lattice.moved(lambda image: paint(image, name), photo, (4, 8))
         assert by_4 <= limits[4] * by_8 and by_8 < limits[3], name
         assert (plain := paint(lattice.sky(), name)).std(axis=1).max() < limits[5] and plain.std() > 0
     grid = np.tile(np.kron([[0, 255], [255, 0]], np.ones((4, 4)))[..., None], (32, 32, 3))
