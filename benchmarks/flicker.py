@@ -1,22 +1,21 @@
 """How much pictures of a clip change where nothing does, with and without --steady.
 
-    python benchmarks/flicker.py
+    python benchmarks/flicker.py [--any]
 
-By the shipped model, each style: a still camera with noise, mean change from one picture to the next where the scene
-does not change; a camera that pans, RMS difference of a picture and the one before moved along. Both of 255.
+By the trained network, each style: a still camera with noise, mean change from one picture to the next where the scene
+does not change; a camera that pans, RMS difference of a picture and the one before moved along. Both of 255. With --any
+by the network of any painting, ten paintings.
 """
 
 import argparse
-import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import lattice  # it puts the project on the path
 
 import numpy as np
 
 import utils
 from engine import shipped
-from fast import models, rendering, video
+from fast import video
 
 NOISE = 3.  # of 255, deviation
 PAN = 3  # pixels a frame
@@ -48,16 +47,17 @@ def warp_error(pictures):
 
 def main():
     """Print the table."""
-    argparse.ArgumentParser(description=__doc__.split('\n')[0]).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--any', action='store_true', help='the network of any painting')
+    rows = lattice.any_painting() if parser.parse_args().any else lattice.trained()
     photo = utils.read_image(shipped.ROOT / 'content' / 'lemurs.jpg')[100:420, 200:680]
-    model, rng = rendering.Model(models.find('many')), np.random.default_rng(0)
-    clips = still(photo, rng), panned(photo)
+    clips = still(photo, np.random.default_rng(0)), panned(photo)
     print(f'the noise alone: {change(clips[0]):.2f}\n\n| | still: change | the same, steady | pan: warp error '
           '| the same, steady |\n|---|---|---|---|---|')
-    for name, weights in zip(model.styles, np.eye(len(model.styles))):
+    for name, stylise in rows:
         cells = []
         for frames, measure in zip(clips, (change, warp_error)):
-            pictures = [model(frame, weights) for frame in frames]
+            pictures = [stylise(frame) for frame in frames]
             for share in (0, video.SHARE):
                 steady = video.Steady(share)
                 cells.append(measure([steady(frame, picture) for frame, picture in zip(frames, pictures)]))
