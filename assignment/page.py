@@ -71,7 +71,8 @@ class Letters:
 
     def _advance(self, c):
         font = next((font for font, has in self._fonts if ord(c) in has), self._fonts[0][0])
-        self._widths[c] = font.load_char(ord(c)).linearHoriAdvance / 65536 / EM
+        glyph = font.load_glyph(font.get_char_index(ord(c)))  # not load_char, which fails if the font lacks the character
+        self._widths[c] = glyph.linearHoriAdvance / 65536 / EM
         return self._widths[c]
 
 

@@ -91,6 +91,7 @@ def test_letters_that_no_font_has_are_told(events, monkeypatch):
     monkeypatch.setattr(page.font_manager.fontManager, 'ttflist', own)
     letters = page.Letters('a Gram-mátrix 损失 α/β …\n')
     assert letters.families == ['DejaVu Sans'] and letters.missing == set('损失')
+    assert letters.width('损失') == pytest.approx(2 * letters.width('\uffff'))  # they are drawn as boxes
 
 
 def test_events_that_are_cut_short_count_up_to_there(run_folder, tmp_path):
