@@ -125,12 +125,12 @@ class Run:
     def precision(self, wanted, optimizer):
         """What is computed in: `wanted`, or for 'auto' what the run was begun in, and the fastest for a new one.
 
-        Raises `UserError` where that is bfloat16 and this processor lacks it.
+        Raises `UserError` where that is bfloat16 and this processor, or the environment, lacks it.
         """
-        if wanted != 'auto':
-            return wanted
-        begun = (self._saved_identity() or {}).get('precision')
-        if begun == 'bfloat16' and not sessions.bfloat16_hardware():
+        begun = (self._saved_identity() or {}).get('precision') if wanted == 'auto' else wanted
+        if begun == 'bfloat16':
+            sessions.check_bfloat16()
+        if wanted == 'auto' and begun == 'bfloat16' and not sessions.bfloat16_hardware():
             raise UserError(f'{self.checkpoints}: this run was begun in bfloat16, which this processor does not have '
                             'in hardware',
                             ('--precision', 'bfloat16 goes on, slowly and with other last digits'),

@@ -1,5 +1,6 @@
 """How TensorFlow's sessions compute: precision, threads, what its graph rewriter is allowed."""
 
+import os
 import re
 from pathlib import Path
 
@@ -8,7 +9,13 @@ from engine import quiet  # before tensorflow
 import tensorflow
 import tensorflow.compat.v1 as tf
 
+from engine.messages import UserError
+
 PRECISIONS = ('float32', 'bfloat16')
+# the values of ONEDNN_MAX_CPU_ISA under which oneDNN has no bfloat16 at all, and what else each of the others excludes
+ISA_WITHOUT_BFLOAT16 = ('sse41', 'avx', 'avx2', 'avx2_vnni', 'avx2_vnni_2')
+ISA_WITH_EMULATION_ONLY = ('avx512_core', 'avx512_core_vnni')
+ISA_WITHOUT_AMX = ('avx512_core_bf16', 'avx512_core_fp16', 'avx10_1_512', 'avx10_2_512')
 
 
 def session_config(precision, threads=0):
@@ -31,10 +38,40 @@ def _features():
         return []
 
 
+def _onednn_limit():
+    """Return oneDNN's instruction set limit (see its "CPU Dispatcher Control"), lower case; '' if there is none."""
+    return (os.environ.get('ONEDNN_MAX_CPU_ISA') or os.environ.get('DNNL_MAX_CPU_ISA') or '').lower()
+
+
+def _onednn_is_off():
+    """Return whether the environment makes TensorFlow compute without oneDNN."""
+    return os.environ.get('TF_ENABLE_ONEDNN_OPTS', '').strip().lower() in ('0', 'false')
+
+
+def check_bfloat16():
+    """Raise `UserError` if the environment forbids the bfloat16 kernels, which are oneDNN's.
+
+    Without this check TensorFlow ignores the precision, or fails in the first convolution.
+    """
+    if _onednn_is_off():
+        reason = 'TF_ENABLE_ONEDNN_OPTS turns off oneDNN'
+    elif _onednn_limit() in ISA_WITHOUT_BFLOAT16:
+        reason = f'ONEDNN_MAX_CPU_ISA={_onednn_limit()} excludes the instructions'
+    else:
+        return
+    raise UserError(f'bfloat16 is not available: {reason}; unset this variable')
+
+
 def bfloat16_hardware():
-    """What the processor computes bfloat16 with, 'amx_bf16' or 'avx512_bf16'; None without."""
+    """Return the instructions that compute bfloat16 here, 'amx_bf16' or 'avx512_bf16', or None.
+
+    The processor must have them, and the environment must allow oneDNN to use them.
+    """
+    if _onednn_is_off() or _onednn_limit() in ISA_WITHOUT_BFLOAT16 + ISA_WITH_EMULATION_ONLY:
+        return None
+    usable = ('avx512_bf16',) if _onednn_limit() in ISA_WITHOUT_AMX else ('amx_bf16', 'avx512_bf16')
     features = _features()
-    return next((name for name in ('amx_bf16', 'avx512_bf16') if name in features), None)
+    return next((name for name in usable if name in features), None)
 
 
 def fastest_precision(optimizer):
