@@ -107,7 +107,8 @@ class Run:
         with locked(self.checkpoints):
             if restart:
                 self._clear()
-            self._check_identity()
+            self.check_identity()
+            self._write_identity()
             yield self
 
     def _clear(self):
@@ -151,10 +152,13 @@ class Run:
                 return saved
         raise UserError(f'{path}: damaged', RESTART, ANOTHER)
 
-    def _check_identity(self):
+    def check_identity(self):
+        """Raise `UserError` if the checkpoints on disk are of a run with other settings."""
         saved = self._saved_identity()
         if saved is not None and (differ := differences(self.identity, saved, self.defaults)):
             raise UserError(f'{self.checkpoints} is a run with other settings: {", ".join(differ)}', RESTART, BOTH)
+
+    def _write_identity(self):
         with utils.whole_file(self.checkpoints / 'run.json') as part:
             part.write_text(json.dumps(self.identity, indent=1) + '\n')
 

@@ -80,6 +80,8 @@ def run(args):
 
 def trained(machine, args, styles):
     """Train a `NetworkTraining` and export its network; return the exit status. styles: what it is to do, in words."""
+    if not args.restart:
+        machine.run.check_identity()  # before the graph is built, which takes seconds
     if not (args.restart or machine.run.begun()):
         exporting.check_free(machine.model_folder, machine.run, machine.recipe.iterations)
     print(f'{styles}; {len(machine.collections[0].paths)} files to train on, '
