@@ -4,13 +4,28 @@ from engine import quiet  # before tensorflow
 
 import imageio.v3 as iio
 import numpy as np
+import pytest
 import tensorflow.compat.v1 as tf
 
 import load_vgg
+from engine import sessions
+from engine.messages import UserError
 from fast.any_network import AnyNet
 from fast.network import TransformNet
 
 WIDTHS = {1: 4, 2: 5, 3: 6, 4: 7, 5: 8}  # channels of the tiny VGG's five blocks, all different
+
+
+def _bfloat16_excluded():
+    """Return why the environment excludes bfloat16, or ''."""
+    try:
+        sessions.check_bfloat16()
+        return ''
+    except UserError as error:
+        return str(error)
+
+
+needs_bfloat16 = pytest.mark.skipif(bool(_bfloat16_excluded()), reason=_bfloat16_excluded())
 
 
 def he_weights(widths=WIDTHS, seed=0, last='conv5_4'):

@@ -19,6 +19,7 @@ import utils
 from engine import output, shipped
 from fast import models
 from fast.any_rendering import AnyModel, Style
+from made import needs_bfloat16
 
 PROGRAM = shipped.ROOT / 'style_transfer.py'
 
@@ -98,6 +99,7 @@ def test_mistakes_end_in_one_line(call, workdir, flags, says):
     assert sorted(workdir.rglob('*')) == before
 
 
+@needs_bfloat16
 def test_every_flag_reaches_the_run(call):
     status, out, err = call('--height', 32, '--content-layers', 'conv3_1,conv4_1', '--content-layer-weights', '1,0.5',
                             '--content-weight', 3, '--style-layers', 'conv1_2', '--style-layer-weights', 2,

@@ -22,6 +22,7 @@ import recipes
 import utils
 from engine import interrupts, runs, sessions, shipped
 from engine.messages import UserError
+from made import needs_bfloat16
 from style_transfer import StyleTransfer, main
 
 PROGRAM = shipped.ROOT / 'style_transfer.py'
@@ -180,6 +181,7 @@ def test_images_and_weights_belong_to_the_identity(images, tiny_vgg, workdir):
     assert json.loads(json.dumps(base)) == base
 
 
+@needs_bfloat16
 def test_precision_is_what_the_processor_is_fast_at(images, tiny_vgg, workdir, monkeypatch):
     def precision(wanted='auto', optimizer='adam', name='r'):
         recipe = dataclasses.replace(recipes.CS20, optimizer=optimizer)
@@ -201,17 +203,7 @@ def test_precision_is_what_the_processor_is_fast_at(images, tiny_vgg, workdir, m
     assert precision() == 'float32'
 
 
-@pytest.mark.parametrize('flags, found', [('fpu avx512_bf16 amx_bf16', 'amx_bf16'), ('avx512_bf16 fpu', 'avx512_bf16'),
-                                          ('fpu avx512f my_avx512_bf16x', None), (None, None)])
-def test_the_processors_features_are_what_linux_says(monkeypatch, tmp_path, flags, found):
-    said = tmp_path / 'cpuinfo'
-    if flags:
-        said.write_text(f'processor\t: 0\nflags\t\t: {flags}\nbugs\t\t: spectre\n\n'
-                        f'processor\t: 1\nflags\t\t: {flags}\n')
-    monkeypatch.setattr(sessions, 'Path', lambda path: {'/proc/cpuinfo': said}[path])
-    assert sessions.bfloat16_hardware() == found
-
-
+@needs_bfloat16
 def test_a_resume_keeps_its_precision_or_says_why_it_cannot(images, tiny_vgg, workdir, monkeypatch, capsys):
     flags = ['--content', str(images[0]), '--style', str(images[1]), '--width', '48', '--vgg', str(tiny_vgg),
              '--name', 'r']
