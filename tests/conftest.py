@@ -1,47 +1,23 @@
-"""What most tests need: a tiny VGG-19, two small images, a folder of their own to run in."""
+"""Fixtures that need no TensorFlow; those that need it are in tensorflow_fixtures.py, where it is installed."""
 
+import gc
+import importlib.util
 import signal
-from pathlib import Path
-
-from engine import quiet  # before tensorflow
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
-import tensorflow.compat.v1 as tf
 
-import forks
-import load_vgg
-from fast import any_exporting, exporting
-from made import he_weights, random_any, random_parameters
-from style_transfer import StyleTransfer
+pytest_plugins = ['tensorflow_fixtures'] if importlib.util.find_spec('tensorflow') else []
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # by a shell, in the background: tests press Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
-tf.Session().close()  # the first one of a process sets the threads of all, and with them the last bits of sums
-
-@pytest.fixture(scope='session')
-def model_folder(tmp_path_factory):
-    """The path of a model of three styles, 'a', 'b' and 'c', with random parameters."""
-    folder = tmp_path_factory.mktemp('models') / 'random'
-    exporting.write(folder, random_parameters(), {'styles': dict.fromkeys('abc', 'a hash'), 'base': 4, 'steps': 7})
-    return folder
 
 
-@pytest.fixture(scope='session')
-def any_folder(tmp_path_factory):
-    """The path of a model that takes any painting, with random parameters."""
-    folder = tmp_path_factory.mktemp('any') / 'any'
-    any_exporting.write(folder, random_any(), {'steps': 7})
-    return folder
-
-
-@pytest.fixture(scope='session')
-def tiny_vgg(tmp_path_factory):
-    """The path of a .mat with a tiny VGG-19."""
-    path = tmp_path_factory.mktemp('weights') / 'tiny.mat'
-    load_vgg.write_weights(path, he_weights())
-    return path
+def pytest_collection_finish():
+    """Let Python look for garbage less often: it takes a tenth of the time of building graphs, whose ops stay."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.fixture(scope='session')
@@ -54,29 +30,6 @@ def images(tmp_path_factory):
         blocks = rng.integers(0, 256, (8, 12, 3), dtype=np.uint8)
         iio.imwrite(path, blocks.repeat(4, axis=0).repeat(4, axis=1))
     return paths
-
-
-@pytest.fixture(scope='session')
-def run_folder(images, tiny_vgg, tmp_path_factory):
-    """A run of 60 iterations whose checkpoint of 40 was lost: 21 to 60 were computed twice."""
-    folder = tmp_path_factory.mktemp('run')
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for n_iters in (50, 60):
-            machine = StyleTransfer(*images, 48, 32, vgg=tiny_vgg, name='r')
-            machine.build()
-            machine.train(n_iters)
-            for path in Path('checkpoints/r').glob('model-[45]0.*') if n_iters == 50 else []:
-                path.unlink()
-    return folder
-
-
-@pytest.fixture(scope='session')
-def server():
-    """A `forks.Server`."""
-    server = forks.Server()
-    yield server
-    server.close()
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """What tests compute with: weights and parameters of small networks."""
 
+import contextlib
+
 from engine import quiet  # before tensorflow
 
 import imageio.v3 as iio
@@ -10,6 +12,7 @@ import tensorflow.compat.v1 as tf
 import load_vgg
 from engine import sessions
 from engine.messages import UserError
+from fast import any_network
 from fast.any_network import AnyNet
 from fast.network import TransformNet
 
@@ -47,6 +50,15 @@ def random_parameters(styles=3, base=4, seed=0):
         network(tf.zeros([1, 16, 16, 3]), tf.zeros([1, styles]))
         return network
     return _away_from_first_values(build, seed)
+
+
+@contextlib.contextmanager
+def few_blocks():
+    """Within this context an `AnyNet` has one residual block at each resolution: it is built in half the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        for blocks in ('DEEP', 'MIDDLE', 'SHALLOW'):
+            patch.setattr(any_network, blocks, 1)
+        yield
 
 
 def random_any(seed=0, entries=3):

@@ -230,20 +230,19 @@ def any_decode(details, colors, conv2_1, conv3_1, conv4_1, description, paramete
     def relu(x):
         return np.maximum(x, 0)
 
-    def block(x, name):
-        return x + layer(relu(layer(x, f'{name}_1')), f'{name}_2')
+    def blocks(x, name):
+        i = 1
+        while f'{name}_{i}_1/weights' in parameters:
+            x = x + layer(relu(layer(x, f'{name}_{i}_1')), f'{name}_{i}_2')
+            i += 1
+        return x
 
     x = relu(layer(conv4_1, 'decoder4'))
-    for i in (1, 2, 3):
-        x = block(x, f'residual4_{i}')
-    x = relu(layer(x, 'up3', doubled))
+    x = relu(layer(blocks(x, 'residual4'), 'up3', doubled))
     x = relu(layer(np.concatenate([x, conv3_1, colors], axis=2), 'decoder3'))
-    for i in (1, 2, 3, 4):
-        x = block(x, f'residual3_{i}')
-    x = relu(layer(x, 'up2', doubled))
+    x = relu(layer(blocks(x, 'residual3'), 'up2', doubled))
     x = relu(layer(np.concatenate([x, conv2_1], axis=2), 'decoder2'))
-    for i in (1, 2):
-        x = block(x, f'residual2_{i}')
+    x = blocks(x, 'residual2')
     fine = relu(layer(x, 'decoder1', lambda x, W: doubled(x, W, notch=True)))
     x = doubled(x, np.float64(parameters['decoder0/weights']), notch=True) + parameters['decoder0/bias']
     share = conditions @ np.float64(parameters['decoder0/share'])

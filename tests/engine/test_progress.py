@@ -12,8 +12,8 @@ from engine import progress
 
 
 def test_a_terminal_has_a_bar_and_a_file_has_none(server, images, tiny_vgg, workdir):
-    flags = ['--content', images[0], '--style', images[1], '--vgg', tiny_vgg, '--width', '96', '--scales', '2',
-             '--coarse-iterations', '20', '--iterations', '10']
+    flags = ['--content', images[0], '--style', images[1], '--vgg', tiny_vgg, '--width', '48', '--scales', '2',
+             '--coarse-iterations', '10', '--iterations', '5']
     assert server.start(flags, err='err.txt').wait() == 0 and Path('err.txt').read_text() == ''
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 100, 0, 0))
@@ -25,7 +25,7 @@ def test_a_terminal_has_a_bar_and_a_file_has_none(server, images, tiny_vgg, work
             text += os.read(master, 4096)
     os.close(slave)
     os.close(master)
-    assert process.returncode == 0 and 'iteration 30/30, loss ' in text.decode() and '100%|' in text.decode()
+    assert process.returncode == 0 and 'iteration 15/15, loss ' in text.decode() and '100%|' in text.decode()
 
 
 def test_the_bar_counts_work_and_not_iterations(monkeypatch):

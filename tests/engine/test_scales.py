@@ -144,7 +144,7 @@ def test_one_run_one_history_one_film(whole):
 
 def test_killed_before_at_and_after_each_change_of_size_the_bits_are_the_same(train, capsys):
     train('straight', recipe=FULL)
-    for until, begins in ((5, 1), (15, 1), (16, 16), (29, 16), (30, 16), (31, 31), (36, 31)):
+    for until, begins in ((5, 1), (15, 1), (16, 16), (30, 16), (36, 31)):
         outcome, told = train(until=until, recipe=FULL)
         assert outcome is None and told == list(range(begins, until + 1))  # checkpoints are at 15 and 30
     assert not Path('outputs/r/final.png').exists()
@@ -208,9 +208,9 @@ def test_flags_that_do_not_go_together(images, tiny_vgg, workdir, capsys):
 
 def test_sigkill_at_each_change_of_size(server, images, tiny_vgg, workdir):
     flags = ['--content', images[0], '--style', images[1], '--vgg', tiny_vgg, '--width', '96', '--height', '66',
-             '--scales', '3', '--coarse-iterations', '20', '--iterations', '10']
+             '--scales', '3', '--coarse-iterations', '10', '--iterations', '10']
     assert server.start([*flags, '--name', 'straight']).wait() == 0
-    for step in (20, 40):
+    for step in (10, 20):
         process = server.start([*flags, '--name', 'r'])
         while not Path(f'checkpoints/r/model-{step}.index').exists():
             assert process.poll() is None

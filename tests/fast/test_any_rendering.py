@@ -9,7 +9,7 @@ import skimage.transform
 
 import reference
 import utils
-from made import random_any
+from made import few_blocks, random_any
 from engine import shipped
 from engine.messages import UserError
 from fast import any_rendering, color_curves, mixtures, rendering, tiling, transforms
@@ -17,7 +17,8 @@ from fast.any_rendering import AnyModel, Style
 
 PHOTO, PAINTING = (shipped.ROOT / folder for folder in ('content/astronaut.png', 'styles/poppies.jpg'))
 DETAILS, COLORS = 0, 1  # places of these maps
-PARAMETERS = {name: value.astype(np.float16) for name, value in random_any().items()}  # as LiteRT has them
+with few_blocks():
+    PARAMETERS = {name: value.astype(np.float16) for name, value in random_any().items()}  # as LiteRT has them
 
 
 @pytest.fixture(scope='module')

@@ -24,14 +24,14 @@ from fast.photos import Photos
 from fast.training import SHIFT
 from fast_style_transfer import main
 
-SIDE, STEPS = 32, 25
+SIDE, STEPS = 32, 15
 QUIET = dataclasses.replace(recipes.ANY, style_weight=0.1, learning_rate=1e-3, cadence=((math.inf, 100),),
                             style_layer_weights=(0.15,) * 5)  # so that style losses count by their squares
 PAINTINGS = [shipped.ROOT / 'styles' / f'{name}.jpg' for name in ('starry_night', 'great_wave')]
 
 
 @pytest.fixture(scope='module', autouse=True)
-def small():
+def small(unoptimized_graphs):
     """A network as narrow as the tiny VGG, of few blocks; few samples."""
     widths = {'conv1_1': 3, 'conv1_2': 3, 'conv2_1': 4, 'conv2_2': 4, 'conv3_1': 5, 'conv3_2': 5, 'conv3_3': 5,
               'conv3_4': 5, 'conv4_1': 6}
@@ -217,26 +217,31 @@ def test_it_learns_all_but_what_is_fixed_and_what_it_hands_in_paints(whole, imag
     assert pictures[0].shape == photo.shape and np.abs(pictures[0] - pictures[1]).mean() > 3
 
 
-def test_a_run_goes_on_as_if_it_had_not_stopped_and_another_begins_with_it(whole, make, kept, workdir):
+def test_a_run_goes_on_as_if_it_had_not_stopped(whole, kept, workdir, monkeypatch):
     """Killed before its first checkpoint, then stopped after one step; at last begun again."""
-    with make('parts', build=False).run.claimed():  # what a kill leaves on disk then
+    machine, folder = whole  # in a new current directory it has no run yet
+    with machine.run.claimed():  # what a kill leaves on disk then
         pass
-    make('parts').train(1, hands_in=False)
-    parts = make('parts')
-    parts.fixed = None  # what it would give is in the checkpoint
-    parts.train(STEPS)
-    start, other = (any_exporting.read(folder) for folder in (whole[1] / 'models/whole', parts.model_folder))
-    for name, value in start.parameters.items():
-        np.testing.assert_array_equal(value, other.parameters[name], err_msg=name)
-    third = make('third', start=start)
-    with third._session() as sess:
-        third._initialise(sess)
-        for name, value in sess.run(third.network.parameters).items():
-            np.testing.assert_allclose(value, start.parameters[name], atol=1e-7, err_msg=name)
-    parts.fixed = lambda: kept
-    parts.train(1, restart=True, hands_in=False)
+    machine.train(1, hands_in=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(machine, 'fixed', None)  # what it would give is in the checkpoint
+        assert machine.train(STEPS) == (STEPS, 'finished', 1)
+    straight, resumed = (any_exporting.read(place / machine.model_folder) for place in (folder, workdir))
+    for name, value in straight.parameters.items():
+        np.testing.assert_array_equal(value, resumed.parameters[name], err_msg=name)
+    machine.train(1, restart=True, hands_in=False)
     for name, value in kept.items():
-        np.testing.assert_array_equal(parts.run.tensor(1, f'network/{name}'), value, err_msg=name)
+        np.testing.assert_array_equal(machine.run.tensor(1, f'network/{name}'), value, err_msg=name)
+
+
+def test_a_training_begins_with_another_model(whole, make):
+    start = any_exporting.read(whole[1] / whole[0].model_folder)
+    machine = make('third', start=start, build=False)
+    with machine.graph.as_default(), tf.Session() as sess:
+        machine.create_input()
+        sess.run(tf.global_variables_initializer())
+        for name, value in sess.run(machine.network.parameters).items():
+            np.testing.assert_allclose(value, start.parameters[name], atol=1e-7, err_msg=name)
 
 
 def test_the_command(folders, images, tiny_vgg, workdir, capsys):

@@ -29,6 +29,12 @@ def limits(request):
 
 
 @pytest.fixture(scope='module')
+def hardest(limits):
+    """The names of the styles that come nearest to the limits: those whose pictures are made quickly are all tried."""
+    return ['composition_8', 'palette_knife', 'stained_glass', 'woodcut'] if limits[0] == models.ANY else STYLES
+
+
+@pytest.fixture(scope='module')
 def paint(limits):
     """A function: photo, name of a style -> picture."""
     if limits[0] == models.ANY:
@@ -105,15 +111,15 @@ def test_the_photo_is_still_in_each_picture(pictures):
         assert alike(f, P) > 0.25 > 2 * abs(alike(f, other)), name
 
 
-def test_no_grid(lattice, paint, limits):
+def test_no_grid(lattice, paint, limits, hardest):
     photo = utils.read_image(shipped.HELD_OUT[0])
-    found = {name: lattice.lattice(paint(photo, name)) for name in STYLES}
+    found = {name: lattice.lattice(paint(photo, name)) for name in hardest}
     assert max(found.values()) <= limits[2], found
 
 
-def test_pictures_move_along_with_their_photos_and_skies_stay_smooth(lattice, paint, limits, monkeypatch):
+def test_pictures_move_along_with_their_photos_and_skies_stay_smooth(lattice, paint, limits, hardest, monkeypatch):
     photo = tiling.reduced(utils.read_image(shipped.HELD_OUT[0]), 320)
-    for name in STYLES:
+    for name in hardest:
         with monkeypatch.context() as patched:
             patched.setattr(any_rendering, 'SMALL', 0)  # of a photo painted larger 4 pixels are 6 of the network's
             by_4, by_8 = lattice.moved(lambda image: paint(image, name), photo, (4, 8))

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import scipy.stats
 
 from fast import color_curves, transforms
 from fast.color_curves import AXES, EDGES, GRAIN, LIGHT
@@ -36,9 +35,10 @@ def test_axes_are_luminance_and_hues_and_turns_of_these():
 
 
 def test_distributions_are_normal_ones_around_each_colour():
+    stats = pytest.importorskip('scipy.stats')
     colors = np.stack([PAPER, INK, RED, RED])
     found = color_curves.distributions(np.tile(colors[:, None], (1, 2000, 1)))
-    expected = [[np.mean([scipy.stats.norm.cdf(EDGES, color @ axis, GRAIN) for color in colors], axis=0)
+    expected = [[np.mean([stats.norm.cdf(EDGES, color @ axis, GRAIN) for color in colors], axis=0)
                  for axis in axes.T] for axes in AXES]
     assert found.shape == np.shape(expected) == (len(AXES), 3, len(EDGES))
     np.testing.assert_allclose(found, expected, atol=0.02)
@@ -46,12 +46,13 @@ def test_distributions_are_normal_ones_around_each_colour():
 
 def test_a_photo_has_the_styles_colours():
     """Where mean and covariance of the style give colours that the woodcut has not: between paper, ink and red."""
+    stats = pytest.importorskip('scipy.stats')
     colors, style = photo(), woodcut()
     A, b = transforms.affine(transforms.moments(colors), transforms.moments(style))
     found, by_moments = put(colors, style), colors @ A + b
     assert found.dtype == np.float32 and found.shape == colors.shape
-    for axis in scipy.stats.uniform_direction.rvs(3, size=5, random_state=2):  # such as no set has
-        near, far = (scipy.stats.wasserstein_distance((x @ axis).ravel(), (style @ axis).ravel())
+    for axis in stats.uniform_direction.rvs(3, size=5, random_state=2):  # such as no set has
+        near, far = (stats.wasserstein_distance((x @ axis).ravel(), (style @ axis).ravel())
                      for x in (found, by_moments))
         assert near < 0.75 * far
     near, far = (np.linalg.norm(x.reshape(-1, 1, 3) - [PAPER, INK, RED], axis=2) for x in (found, by_moments))

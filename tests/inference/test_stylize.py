@@ -1,0 +1,124 @@
+"""The command stylize and the shipped models, as users have them who installed requirements-stylize.txt alone."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+import utils
+from assertions import assert_close
+from engine import shipped
+from fast import any_rendering, models, rendering
+from fast_style_transfer import main
+
+PAINTING = shipped.ROOT / 'styles' / 'woodcut.jpg'
+
+
+@pytest.fixture(scope='module')
+def multi_style():
+    return rendering.Model(shipped.MODELS / 'many')
+
+
+@pytest.fixture(scope='module')
+def arbitrary():
+    return any_rendering.AnyModel(shipped.MODELS / models.ANY)
+
+
+@pytest.fixture
+def photo(workdir):
+    """The pixels of photo.png, a detail of the astronaut, 64×48, in the current directory."""
+    pixels = iio.imread(shipped.ROOT / 'content' / 'astronaut.png')[:48, 200:264]
+    iio.imwrite('photo.png', pixels)
+    return pixels
+
+
+def stylize(*arguments):
+    return main(['stylize', *map(str, arguments)])
+
+
+def test_a_style_of_the_multi_style_network(photo, multi_style):
+    assert stylize('photo.png', '--style', 'woodcut') == 0
+    one_hot = np.eye(len(multi_style.styles), dtype=np.float32)[list(multi_style.styles).index('woodcut')]
+    picture = iio.imread('outputs/photo-woodcut.png')
+    assert (picture == utils.to_uint8(multi_style(np.float32(photo), one_hot))).all()
+    assert np.abs(np.float32(picture) - photo).mean() > 10
+
+
+def test_any_painting(photo, arbitrary):
+    assert stylize('photo.png', '--style', PAINTING) == 0
+    picture = iio.imread('outputs/photo-woodcut.png')
+    style = any_rendering.Style([utils.read_image(PAINTING)])
+    assert (picture == utils.to_uint8(arbitrary(np.float32(photo), style))).all()
+    assert np.abs(np.float32(picture) - photo).mean() > 10
+
+
+@pytest.mark.parametrize('style', ['woodcut', PAINTING])
+def test_strength_0_is_the_photo_and_halves_are_means(photo, workdir, style):
+    pictures = []
+    for strength in (0, 0.5, 1):
+        assert stylize('photo.png', '--style', style, '--strength', strength, '--out', f'{strength}.png') == 0
+        pictures.append(np.float32(iio.imread(f'{strength}.png')))
+    assert (pictures[0] == photo).all()
+    assert_close(pictures[1], (pictures[0] + pictures[2]) / 2, rel=1.1 / 255, scale=255)
+
+
+def test_where_the_mask_is_black_the_photo_stays(photo, workdir):
+    iio.imwrite('mask.png', np.pad(np.full((48, 32), 255, np.uint8), ((0, 0), (0, 32))))
+    for name, more in (('masked', ['--mask', 'mask.png']), ('whole', [])):
+        assert stylize('photo.png', '--style', 'woodcut', '--out', f'{name}.png', *more) == 0
+    masked, whole = iio.imread('masked.png'), iio.imread('whole.png')
+    assert (masked[:, :31] == whole[:, :31]).all() and (masked[:, 33:] == photo[:, 33:]).all()
+
+
+def test_a_sheet_of_all_styles(photo, multi_style, capsys):
+    assert stylize('photo.png', '--sheet') == 0
+    assert f'outputs/photo-sheet.png: the photo, {", ".join(multi_style.styles)}' in capsys.readouterr().out
+    sheet = iio.imread('outputs/photo-sheet.png')
+    assert (sheet[:48, :64] == photo).all() and sheet.shape[0] % 48 == sheet.shape[1] % 64 == 0
+
+
+@pytest.mark.parametrize('size', [(1, 1), (1, 70), (33, 5)])
+def test_every_size_comes_back(workdir, size):
+    iio.imwrite('p.png', np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8))
+    for style in ('woodcut', PAINTING):
+        assert stylize('p.png', '--style', style, '--out', 'out.png') == 0
+        assert iio.imread('out.png').shape == (*size, 3)
+
+
+def test_tiles_agree_with_the_whole(multi_style):
+    photo = np.float32(iio.imread(shipped.ROOT / 'content' / 'astronaut.png')[:301, :453])
+    style = np.eye(len(multi_style.styles), dtype=np.float32)[0]
+    whole = multi_style(photo, style, 2000)
+    assert whole.std() > 5
+    assert_close(multi_style(photo, style, multi_style.least_tile()), whole, rel=2e-4, scale=255)
+
+
+@pytest.mark.parametrize('arguments, status, message', [
+    (['photo.png', '--style', 'nobody'], 2, 'nobody: no style of this model; it has '),
+    (['photo.png', '--style', 'none.jpg'], 2, 'none.jpg: no such image'),
+    (['none.png', '--style', 'woodcut'], 1, 'none.png: no such '),
+    (['photo.png', '--style', 'woodcut', '--strength', '2'], 2, '--strength'),
+    (['photo.png', '--style', 'woodcut', '--model', 'nobody'], 2, 'nobody: no such model'),
+    (['photo.png', '--style', 'woodcut', '--style-scale', '2'], 2, '--style-scale: is for paintings')])
+def test_mistakes_are_named_in_one_line(photo, capsys, arguments, status, message):
+    assert stylize(*arguments) == status
+    error = capsys.readouterr().err
+    assert message in error and error.startswith('error: ') and error.count('\n') == (1 if status == 2 else 2)
+
+
+def test_it_loads_nothing_heavy(photo):
+    program = ('import sys; from fast_style_transfer import main\n'
+               f'assert main(["stylize", "photo.png", "--style", {str(PAINTING)!r}]) == 0\n'
+               'heavy = {"tensorflow", "scipy", "skimage", "matplotlib", "av"} & sys.modules.keys()\n'
+               'assert not heavy, heavy')
+    subprocess.run([sys.executable, '-c', program], env=os.environ | {'PYTHONPATH': str(shipped.ROOT)}, check=True)
+
+
+@pytest.mark.skipif(bool(importlib.util.find_spec('tensorflow')), reason='for an environment without TensorFlow')
+def test_without_tensorflow_a_training_says_what_to_install(capsys):
+    assert main(['train', '--style', str(PAINTING), '--images', 'photos']) == 2
+    assert capsys.readouterr().err == 'error: the package tensorflow is missing: pip install -r requirements.txt\n'
