@@ -64,6 +64,11 @@ class Letters:
                 self.families.append(entry.name)
                 self._fonts.append((font, has))
                 self.missing = {c for c in self.missing if ord(c) not in has}
+        if self.missing:  # Matplotlib draws these as boxes, with a font of its own
+            last_resort = [font for font in font_manager.fontManager.ttflist if font.name.startswith('Last Resort')]
+            for font in [FT2Font(entry.fname) for entry in last_resort]:
+                font.set_size(EM, 72)
+                self._fonts.append((font, font.get_charmap()))
 
     def width(self, text):
         """How wide a line is, in sizes of its letters."""
@@ -71,7 +76,7 @@ class Letters:
 
     def _advance(self, c):
         font = next((font for font, has in self._fonts if ord(c) in has), self._fonts[0][0])
-        glyph = font.load_glyph(font.get_char_index(ord(c)))  # not load_char, which fails if the font lacks the character
+        glyph = font.load_glyph(font.get_char_index(ord(c)))  # load_char fails where the font lacks the character
         self._widths[c] = glyph.linearHoriAdvance / 65536 / EM
         return self._widths[c]
 
