@@ -12,8 +12,9 @@ GIF_SIDE = 200  # pixels; a GIF of noisy pictures at full size is larger than al
 def loss_curves(path, columns, history):
     """Plot the losses of every iteration, [iterations, columns], one curve a column, on a log axis."""
     figure = Figure(figsize=(7, 4.5))
+    axes = figure.subplots()
     # fixed margins, because Matplotlib's layout engine would draw everything twice
-    axes = figure.subplots(gridspec_kw=dict(left=0.15, right=0.98, bottom=0.11, top=0.97))
+    figure.subplots_adjust(left=0.15, right=0.98, bottom=0.11, top=0.97)
     for name, values in zip(columns, np.transpose(history)):
         axes.plot(values, label=name.replace('_', ' '), marker='.' if len(values) == 1 else None)
     # zeros have no logarithm

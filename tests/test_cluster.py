@@ -26,7 +26,14 @@ from fast_style_transfer import main
 PROGRAM = '''
 import dataclasses, math, time
 import recipes
+from engine import sessions
 from fast import cluster, network, replicas, train_command, training
+session_config = sessions.session_config
+def plain(*given):
+    config = session_config(*given)
+    config.graph_options.rewrite_options.disable_meta_optimizer = True  # as the fixture unoptimized_graphs
+    return config
+sessions.session_config = plain
 network.RESIDUAL_BLOCKS = 1
 cluster.TOLD, replicas.FAREWELL, replicas.SHORTEST = 1, 2, 0.02
 training.FastStyleTransfer.checkpoint_every = 5
@@ -50,7 +57,7 @@ def photos(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def make(photos, images, tiny_vgg):
+def make(photos, images, tiny_vgg, unoptimized_graphs):
     """A function that makes the machine of the command below, in this process and alone."""
     def build(name, **more):
         with pytest.MonkeyPatch.context() as patch:
@@ -161,7 +168,7 @@ def test_killed_workers_and_a_killed_chief_change_nothing(processes, alone):
 
 def test_a_parameter_server_a_refused_worker_and_ctrl_c(processes, workdir):
     """Settings that differ are named; a task comes from TF_CONFIG; all end with the chief; its disk has the files."""
-    held, led, followed = (ports(3)[i:i + 1] for i in range(3))
+    held, led, followed = ([port] for port in ports(3))
     three = processes(ps=held, chief=led, worker=followed)
     (workdir / 'elsewhere').mkdir()
     three.start('ps:0', cwd='elsewhere')
