@@ -12,7 +12,7 @@ import tensorflow.compat.v1 as tf
 from engine.messages import UserError
 
 PRECISIONS = ('float32', 'bfloat16')
-# values of ONEDNN_MAX_CPU_ISA: those under which oneDNN has no bfloat16, computes it slowly, or has it without AMX
+# values of ONEDNN_MAX_CPU_ISA under which oneDNN has no bfloat16, computes it slowly, or has it without AMX
 ISA_WITHOUT_BFLOAT16 = ('sse41', 'avx', 'avx2', 'avx2_vnni', 'avx2_vnni_2')
 ISA_WITH_EMULATION_ONLY = ('avx512_core', 'avx512_core_vnni')
 ISA_WITHOUT_AMX = ('avx512_core_bf16', 'avx512_core_fp16', 'avx10_1_512', 'avx10_2_512')

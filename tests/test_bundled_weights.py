@@ -13,6 +13,7 @@ import load_vgg
 import recipes
 import reference
 import utils
+from assertions import assert_close
 from engine import shipped
 from engine.shipped import CONTENT, STYLE
 from style_transfer import StyleTransfer
@@ -48,8 +49,8 @@ def test_it_has_learned_what_filters_of_the_first_layer_learn(weights):
 
 @pytest.fixture(scope='module')
 def expected(weights):
-    """The losses of CS20's start at 83×62, by NumPy."""
-    machine = StyleTransfer(CONTENT, STYLE, 83, 62, precision='float32', name='r')
+    """The losses of CS20's start at 53×40, by NumPy."""
+    machine = StyleTransfer(CONTENT, STYLE, 53, 40, precision='float32', name='r')
     with machine.graph.as_default():
         machine.create_input()
     return reference.cs20(machine.centred_start[0], machine.centred_content[0], machine.centred_style[0], weights)
@@ -59,7 +60,7 @@ def expected(weights):
 def test_losses_are_numpys_in_every_layout(weights, expected, workdir, write):
     if write:
         write('vgg.mat', weights)
-    machine = StyleTransfer(CONTENT, STYLE, 83, 62, vgg='vgg.mat' if write else None, precision='float32', name='r')
+    machine = StyleTransfer(CONTENT, STYLE, 53, 40, vgg='vgg.mat' if write else None, precision='float32', name='r')
     with machine.graph.as_default():
         machine.create_input()
         machine.load_vgg()
@@ -105,10 +106,10 @@ def test_lbfgs_needs_a_third_of_adams_evaluations(workdir):
     """The CS20 recipe from the same start: Adam's loss after 90 iterations."""
     for name, settings, n in (('adam', {}, 90), ('lbfgs', {'optimizer': 'lbfgs'}, 30)):
         recipe = dataclasses.replace(recipes.CS20, cadence=((math.inf, 1000),), **settings)
-        machine = StyleTransfer(CONTENT, STYLE, 64, 48, recipe=recipe, precision='float32', name=name)
+        machine = StyleTransfer(CONTENT, STYLE, 48, 36, recipe=recipe, precision='float32', name=name)
         machine.build()
         machine.train(n)
     adam, lbfgs = (np.loadtxt(f'checkpoints/{name}/losses.csv', delimiter=',', skiprows=1)
                    for name in ('adam', 'lbfgs'))
-    assert (adam[0] == lbfgs[0]).all()
+    assert_close(lbfgs[0], adam[0], scale=np.maximum(adam[0], 1e-30), rel=1e-5)  # of another graph
     assert lbfgs[30, 3] <= adam[90, 3]

@@ -63,7 +63,7 @@ def make(photos, images, tiny_vgg, unoptimized_graphs):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(network, 'RESIDUAL_BLOCKS', 1)
             machine = training.FastStyleTransfer(Photos([photos], SIDE + 2 * training.SHIFT, 0), BATCH, images[:1],
-                                                 [*images, photos / '0.png'], 4, steadiness=20., recipe=RECIPE,
+                                                 images, 4, steadiness=20., recipe=RECIPE,
                                                  vgg=tiny_vgg, precision='float32', threads=1, name=name, **more)
             machine.config.device_count['CPU'] = 2
             machine.build()
@@ -90,7 +90,7 @@ def ports(n):
 
 
 def flags(photos, images, tiny_vgg):
-    return ['train', '--style', *map(str, images), str(photos / '0.png'), '--images', str(photos),
+    return ['train', '--style', *map(str, images), '--images', str(photos),
             '--held-out', str(images[0]), '--vgg', str(tiny_vgg), '--side', str(SIDE), '--batch', str(BATCH),
             '--base', '4', '--precision', 'float32', '--threads', '1', '--iterations', str(STEPS), '--name', 'r']
 

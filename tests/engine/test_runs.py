@@ -447,7 +447,7 @@ def test_after_a_restart_it_is_another_command_that_goes_on(transfer, images, ti
 def flags(images, tiny_vgg):
     content, style = images
     return ['--content', content, '--style', style, '--vgg', tiny_vgg, '--name', 'r', '--width', '120', '--height',
-            '80', '--iterations', '120']
+            '80', '--iterations', '120', '--threads', '2']
 
 
 def test_killed_or_stopped_at_any_time_ends_as_if_never_interrupted(server, images, tiny_vgg, workdir):

@@ -12,7 +12,7 @@ SWITCHES = 'ONEDNN_MAX_CPU_ISA', 'DNNL_MAX_CPU_ISA', 'TF_ENABLE_ONEDNN_OPTS'
 
 @pytest.fixture
 def processor(monkeypatch, tmp_path):
-    """A function that pretends that Linux lists these flags of the processor, None for no list, and no switch is set."""
+    """A function that pretends that Linux lists these flags of the processor, None for no list; no switch is set."""
     for name in SWITCHES:
         monkeypatch.delenv(name, raising=False)
     cpuinfo = tmp_path / 'cpuinfo'
