@@ -102,8 +102,9 @@ class StyleTransfer:
 
     def check_memory(self):
         """Raise `UserError`, before anything is built, where the picture does not fit into the free memory."""
-        last = scales.of(self.recipe, self.img_width, self.img_height)[-1].recipe
-        layers = last.content_layers + last.style_layers
+        sizes = [scale.recipe for scale in scales.of(self.recipe, self.img_width, self.img_height)]
+        # of all sizes: what the network of a smaller one took is not given back to the system
+        layers = [layer for recipe in sizes for layer in recipe.content_layers + recipe.style_layers]
         filters = [W.nbytes for W, _ in self.weights.convolutions.values()]
         before_relu = any(layer.endswith(load_vgg.BEFORE_RELU) for layer in layers)
         memory.check(self.img_width, self.img_height, sum(filters[:load_vgg.deepest(layers) + 1]),

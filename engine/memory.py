@@ -2,15 +2,18 @@
 
 import contextlib
 import math
+import os
 from pathlib import Path
 
 import utils
+from engine import sessions
 from engine.messages import UserError
 
 # What training a picture takes, by benchmarks/memory.py over the recipes: up to a quarter more than was measured
 BESIDES = 0.65e9  # bytes: Python, its libraries, TensorFlow
 OF_WEIGHTS = 18  # times the bytes of the filters down to the deepest layer: constants, and what a session makes of them
 A_PIXEL = {'float32': 2500, 'bfloat16': 1450}  # bytes
+WITHOUT_AVX512 = 800  # bytes a pixel more in float32: an AMD with AVX2 took 5.0 GB for modern at 1024×1024
 BEFORE_RELU = 3100  # bytes a pixel where layers before their ReLU are used: both maps are kept
 LBFGS = 760  # bytes a pixel more for SciPy's pairs, in float64
 
@@ -19,8 +22,14 @@ CONTAINER = (('memory.max', 'memory.current', 'inactive_file'),  # of control gr
 
 
 def free_memory():
-    """Bytes that a program could use without swapping, or that its container leaves it; 4 GB where no system says."""
+    """Return the bytes that a program could use without swapping, or that its container leaves it.
+
+    Where the system does not say what is free (macOS), this is all the memory there is; where it says nothing
+    (Windows), 4 GB.
+    """
     free = []
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        free.append(os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES'))
     with contextlib.suppress(OSError, KeyError, ValueError):
         about = dict(line.split(':') for line in Path('/proc/meminfo').read_text().splitlines())
         free.append(1024 * int(about['MemAvailable'].split()[0]))
@@ -35,9 +44,11 @@ def free_memory():
 def needed(pixels, filters, optimizer, precision, before_relu=False):
     """Bytes that training a picture of so many pixels takes.
 
-    filters: bytes of those in its network; before_relu: whether maps before their ReLU are compared
+    filters: bytes of those in the largest network of the run; before_relu: whether maps before their ReLU are compared
     """
     a_pixel = (BEFORE_RELU if before_relu else A_PIXEL[precision]) + LBFGS * (optimizer == 'lbfgs')
+    if precision == 'float32' and not sessions.has_avx512():
+        a_pixel += WITHOUT_AVX512
     return BESIDES + OF_WEIGHTS * filters + a_pixel * pixels
 
 

@@ -48,6 +48,11 @@ def _onednn_is_off():
     return os.environ.get('TF_ENABLE_ONEDNN_OPTS', '').strip().lower() in ('0', 'false')
 
 
+def has_avx512():
+    """Return whether float32 is computed with AVX-512; its kernels need less memory than those for AVX2."""
+    return 'avx512f' in _features() and not _onednn_is_off() and _onednn_limit() not in ISA_WITHOUT_BFLOAT16
+
+
 def check_bfloat16():
     """Raise `UserError` if the environment forbids the bfloat16 kernels, which are oneDNN's.
 

@@ -11,6 +11,15 @@ from engine import memory
 from engine.messages import UserError
 
 
+@pytest.fixture(autouse=True)
+def avx512(monkeypatch):
+    """A function that says whether the processor has AVX-512; at first it has."""
+    def pretend(has):
+        monkeypatch.setattr(memory.sessions, 'has_avx512', lambda: has)
+    pretend(True)
+    return pretend
+
+
 @pytest.fixture
 def free(monkeypatch):
     """A function that sets the free memory, in bytes."""
@@ -61,6 +70,10 @@ def test_bfloat16_is_offered_where_it_fits(free):
 def test_a_containers_limit_counts(monkeypatch, tmp_path, limit, used, inactive):
     files = {'/proc/meminfo': tmp_path / 'meminfo', '/sys/fs/cgroup': tmp_path / 'group'}
     monkeypatch.setattr(memory, 'Path', files.get)
+    total = {'SC_PAGE_SIZE': 4096, 'SC_PHYS_PAGES': 2 << 20}
+    monkeypatch.setattr(memory.os, 'sysconf', total.__getitem__)
+    assert memory.free_memory() == 8 << 30  # where nothing says what is free
+    monkeypatch.delattr(memory.os, 'sysconf')
     assert memory.free_memory() == 4 << 30  # where nothing says anything
     files['/proc/meminfo'].write_text('MemTotal: 9000 kB\nMemAvailable:  5000 kB\n')
     assert memory.free_memory() == 5000 * 1024
@@ -85,3 +98,11 @@ def test_what_is_needed_is_near_what_was_measured():
                                 ((1333, 1000), (shallow, 'lbfgs', 'float32', True), 5.663e9),
                                 ((1333, 1000), (deep, 'lbfgs', 'float32'), 5.594e9)):
         assert 0.97 < memory.needed(size[0] * size[1], *network) / peak < 1.26
+
+
+def test_what_is_needed_covers_processors_without_avx512_and_the_smaller_sizes_before(avx512):
+    """The peaks of the whole command with `modern` at 1024×1024, which begins with the deep network."""
+    for has, peaks in ((True, (3.85e9,)), (False, (3.88e9, 5.0e9))):  # Emerald Rapids; limited to AVX2; an AMD
+        avx512(has)
+        for peak in peaks:
+            assert 0.97 < memory.needed(1024 ** 2, 51.8e6, 'adam', 'float32') / peak < 1.3

@@ -50,6 +50,17 @@ def test_onednns_switches_hide_what_the_processor_has(processor, monkeypatch, na
             sessions.check_bfloat16()
 
 
+def test_avx512_counts_where_onednn_may_use_it(processor, monkeypatch):
+    processor('fpu avx2')
+    assert not sessions.has_avx512()
+    processor('fpu avx2 avx512f')
+    assert sessions.has_avx512()
+    for name, value in (('ONEDNN_MAX_CPU_ISA', 'AVX2'), ('TF_ENABLE_ONEDNN_OPTS', '0')):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            assert not sessions.has_avx512()
+
+
 def test_bfloat16_that_onednn_may_not_compute_is_refused_in_one_line(images, tiny_vgg, workdir, monkeypatch, capsys):
     """TensorFlow would end in a page of errors, or compute in float32 and say nothing."""
     monkeypatch.setattr(sessions, '_onednn_is_off', lambda: False)
