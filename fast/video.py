@@ -88,15 +88,15 @@ def stylize(source, target, renderer):
         if not clip.streams.video:
             raise UserError(f'{source}: has no pictures')
         stream = clip.streams.video[0]
-        stream.thread_type = 'AUTO'
+        stream.thread_type, rate = 'AUTO', stream.average_rate  # a closed clip has no rate
         _check_sound(clip, source, target)
         _claim(parts, source, renderer)
         bar = stack.enter_context(tqdm(total=stream.frames or None, unit='frame', disable=None))
-        written = _write_parts(parts, _photos(clip, source), stream.average_rate, renderer, bar)
+        written = _write_parts(parts, _photos(clip, source), rate, renderer, bar)
     if not written:
         raise UserError(f'{source}: has no pictures')
     with utils.whole_file(target) as part:
-        _join([_part(parts, i) for i in range(-(-written // PART))], stream.average_rate, source, part)
+        _join([_part(parts, i) for i in range(-(-written // PART))], rate, source, part)
     shutil.rmtree(parts)
     return f'{written} frames'
 
