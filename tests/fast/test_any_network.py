@@ -5,6 +5,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import reference
+from assertions import assert_close
 from made import random_any
 from fast.any_network import AnyNet, coding
 from fast.any_rendering import AnyModel
@@ -60,9 +61,9 @@ def test_the_pictures_are_those_of_numpy_each_as_its_style_is_described(net):
     for i, picture in enumerate(pictures):
         expected = reference.any_decode(*(np.float64(x[i]) for x in maps), styles[i], PARAMETERS)
         assert picture.shape == (24, 40, 3) and expected.std() > 5
-        np.testing.assert_allclose(picture, expected, atol=0.05)
+        assert_close(picture, expected, scale=255, rel=5e-4)
     same, _ = net[1](maps, styles[:1])  # one for all
-    np.testing.assert_allclose(same[0], pictures[0], atol=1e-2)
+    assert_close(same[0], pictures[0], scale=255, rel=2e-4)
     assert np.abs(same[1] - pictures[1]).mean() > 1
 
 
@@ -70,7 +71,7 @@ def test_statistics_that_are_given_replace_those_of_the_photo(net):
     maps, other = net[0](photo(32, 32)[None]), net[0](photo(32, 32, seed=1)[None] ** 2 / 255)
     style = PARAMETERS['code/mean'][None]
     picture, own = net[1](maps, style)
-    np.testing.assert_allclose(net[1](maps, style, own)[0], picture, atol=1e-2)
+    assert_close(net[1](maps, style, own)[0], picture, scale=255, rel=2e-4)
     assert np.abs(net[1](other, style, own)[0] - net[1](other, style)[0]).max() > 1
 
 
