@@ -5,9 +5,9 @@ import importlib.util
 import os
 import signal
 
-# the processes that share the tests share the cores too; threads that wait for one take time from all
+# The processes that share the tests share the cores, because threads that wait for a core slow down all of them.
 SHARE = max(1, (os.cpu_count() or 1) // int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', 1)))
-for name in ('TF_NUM_INTRAOP_THREADS', 'OMP_NUM_THREADS'):  # before what reads them is imported
+for name in ('TF_NUM_INTRAOP_THREADS', 'OMP_NUM_THREADS'):  # NumPy and TensorFlow read them when they are imported
     os.environ.setdefault(name, str(SHARE))
 
 import imageio.v3 as iio

@@ -35,7 +35,7 @@ SHALLOW = dataclasses.replace(QUIET, content_layers=('conv1_2',), style_layers=(
 
 @pytest.fixture(scope='module', autouse=True)
 def plain(unoptimized_graphs):
-    """See there."""
+    """All trainings here use `unoptimized_graphs`."""
 
 
 @pytest.fixture(scope='module')
