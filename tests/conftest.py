@@ -6,9 +6,9 @@ import os
 import signal
 
 # The processes that share the tests share the cores, because threads that wait for a core slow down all of them.
-SHARE = max(1, (os.cpu_count() or 1) // int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', 1)))
+THREADS_PER_PROCESS = max(1, (os.cpu_count() or 1) // int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', 1)))
 for name in ('TF_NUM_INTRAOP_THREADS', 'OMP_NUM_THREADS'):  # NumPy and TensorFlow read them when they are imported
-    os.environ.setdefault(name, str(SHARE))
+    os.environ.setdefault(name, str(THREADS_PER_PROCESS))
 
 import imageio.v3 as iio
 import numpy as np
