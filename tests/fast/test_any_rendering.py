@@ -6,13 +6,15 @@ import sys
 import numpy as np
 import pytest
 import skimage.transform
+from PIL import Image
 
 import reference
 import utils
+from assertions import assert_close
 from made import few_blocks, random_any
 from engine import shipped
 from engine.messages import UserError
-from fast import any_rendering, color_curves, mixtures, rendering, tiling, transforms
+from fast import any_rendering, color_curves, mixtures, rendering, resampling, tiling, transforms
 from fast.any_rendering import AnyModel, Style
 
 PHOTO, PAINTING = (shipped.ROOT / folder for folder in ('content/astronaut.png', 'styles/poppies.jpg'))
@@ -75,7 +77,7 @@ def test_pictures_are_those_of_numpy(as_it_is, model, photo, weights):
 
 @pytest.mark.parametrize('height, width, factor', [(60, 80, 1.5), (480, 640, 640 / 307200 ** 0.5)])
 def test_a_small_photo_is_painted_larger(model, photo, style, monkeypatch, height, width, factor):
-    """Against scikit-image, which reduces by the means of areas."""
+    """Against scikit-image, which reduces by the means of areas; exactly, against Pillow's Hamming filter."""
     image = photo[:height, :width] if height < 100 else photo[:480].repeat(2, axis=1)[:, :width]
     larger = tuple(round(factor * length) for length in (height, width))
     picture = model(image, style)
@@ -83,6 +85,10 @@ def test_a_small_photo_is_painted_larger(model, photo, style, monkeypatch, heigh
     enlarged = skimage.transform.resize(image, larger, order=3, mode='edge', anti_aliasing=False)
     expected = skimage.transform.resize_local_mean(model(np.float32(enlarged), style), (height, width))
     assert np.abs(picture - expected).mean() < 2
+    painted = model(resampling.resampled(image, *larger, resampling.cubic), style)
+    reduced = np.dstack([Image.fromarray(channel).resize((width, height), Image.HAMMING)
+                         for channel in painted.transpose(2, 0, 1)])
+    assert_close(picture, reduced, scale=255, rel=1e-4)
     assert np.abs(picture - model(image, style)).mean() > 5
 
 
