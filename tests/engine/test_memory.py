@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import load_vgg
+import recipes
 import reconstruct
 import style_transfer
 from engine import memory
@@ -98,6 +100,16 @@ def test_what_is_needed_is_near_what_was_measured():
                                 ((1333, 1000), (shallow, 'lbfgs', 'float32', True), 5.663e9),
                                 ((1333, 1000), (deep, 'lbfgs', 'float32'), 5.594e9)):
         assert 0.97 < memory.needed(size[0] * size[1], *network) / peak < 1.26
+
+
+def test_the_largest_network_of_all_sizes_counts(images, tiny_vgg, workdir, monkeypatch):
+    given = []
+    monkeypatch.setattr(memory, 'check', lambda *args: given.append(args))
+    machine = style_transfer.StyleTransfer(*images, 1600, 1200, recipe=recipes.MODERN, vgg=tiny_vgg)
+    machine.check_memory()
+    weights = load_vgg.read_weights(tiny_vgg).convolutions
+    down_to = load_vgg.CONVOLUTIONS.index(recipes.MODERN.style_layers[-1])
+    assert given[0][:3] == (1600, 1200, sum(weights[name][0].nbytes for name in load_vgg.CONVOLUTIONS[:down_to + 1]))
 
 
 def test_what_is_needed_covers_processors_without_avx512_and_the_smaller_sizes_before(avx512):

@@ -1,10 +1,9 @@
-"""Which precision is chosen: by the processor, and by the switches of oneDNN."""
+"""The choice of the precision, by the processor and by the switches of oneDNN."""
 
 import pytest
 
 from engine import sessions
 from engine.messages import UserError
-from made import needs_bfloat16
 from style_transfer import StyleTransfer, main
 
 SWITCHES = 'ONEDNN_MAX_CPU_ISA', 'DNNL_MAX_CPU_ISA', 'TF_ENABLE_ONEDNN_OPTS'
@@ -73,7 +72,7 @@ def test_bfloat16_that_onednn_may_not_compute_is_refused_in_one_line(images, tin
     assert ', float32; ' in capsys.readouterr().out
 
 
-@needs_bfloat16
+@pytest.mark.skipif(not sessions.bfloat16_hardware(), reason='this processor has no bfloat16, or oneDNN may not use it')
 def test_bfloat16_is_computed_where_it_is_available(images, tiny_vgg, workdir):
     """It rounds: the first losses are those of float32 to some hundredths, and not to the bit."""
     losses = {}
