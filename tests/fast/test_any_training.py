@@ -254,7 +254,9 @@ def test_the_command(folders, images, tiny_vgg, workdir, capsys, monkeypatch):
     assert any_exporting.read(workdir / 'models' / 'any').parameters['code/components'].shape[1] == 4
     with monkeypatch.context() as patch:
         patch.setattr(AnyStyleTransfer, 'build', None)  # what takes seconds comes after the refusal
+        (workdir / 'models').rename('no models')  # as of a run that has not ended
         assert main([*flags, '--transform', 'wct']) == 2
+        (workdir / 'no models').rename('models')
     assert 'transform (now wct, was optimal_transport)' in capsys.readouterr().err
     assert main([*flags[:2], str(folders[1] / 'none'), *flags[3:]]) == 2
     assert 'no such folder of images' in capsys.readouterr().err
