@@ -1,0 +1,163 @@
+"""The rules of the layout, which CONTRIBUTING.md states: imports point downwards, and importing has no effects."""
+
+import ast
+import functools
+import graphlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+# The packages and modules, lowest first. A row may import those above it in this table, and of its own row itself alone.
+ROWS = (('common',), ('utils',), ('recipes', 'load_vgg'), ('engine.losses', 'engine.optim'), ('engine.run',),
+        ('engine.results',), ('engine.cli',), ('style_transfer',), ('fast', 'assignment'),
+        ('reconstruct', 'catalogue', 'fast_style_transfer', 'benchmarks', 'studio'))
+PARTS = {part: row for row, parts in enumerate(ROWS) for part in parts}
+WITHOUT_TENSORFLOW = 'common', 'fast.inference'
+TENSORFLOW = 'common.tf1'  # the one module that imports it
+# What the layout does not allow yet. This list only ever shrinks.
+KNOWN = frozenset({
+    'assignment.probe imports tensorflow',
+    'assignment.self_checks imports tensorflow',
+    'benchmarks.any_painting imports tensorflow',
+    'benchmarks.cluster imports tensorflow',
+    'benchmarks.iteration imports tensorflow',
+    'engine.blending imports tensorflow',
+    'engine.blending is in no package of the layout',
+    'engine.catalogues is in no package of the layout',
+    'engine.colors is in no package of the layout',
+    'engine.download is in no package of the layout',
+    'engine.events imports tensorflow',
+    'engine.events is in no package of the layout',
+    'engine.features imports tensorflow',
+    'engine.features is in no package of the layout',
+    'engine.figures is in no package of the layout',
+    'engine.flags is in no package of the layout',
+    'engine.interrupts is in no package of the layout',
+    'engine.iterates imports tensorflow',
+    'engine.iterates is in no package of the layout',
+    'engine.lbfgs is in no package of the layout',
+    'engine.loading is in no package of the layout',
+    'engine.masks is in no package of the layout',
+    'engine.memory is in no package of the layout',
+    'engine.messages is in no package of the layout',
+    'engine.names is in no package of the layout',
+    'engine.output imports tensorflow',
+    'engine.output is in no package of the layout',
+    'engine.parsing is in no package of the layout',
+    'engine.progress is in no package of the layout',
+    'engine.quiet imports tensorflow',
+    'engine.quiet is in no package of the layout',
+    'engine.runs imports tensorflow',
+    'engine.runs is in no package of the layout',
+    'engine.scales is in no package of the layout',
+    'engine.sessions imports tensorflow',
+    'engine.sessions is in no package of the layout',
+    'engine.shipped is in no package of the layout',
+    'engine.silence is in no package of the layout',
+    'engine.style_statistics imports tensorflow',
+    'engine.style_statistics is in no package of the layout',
+    'fast.any_exporting imports tensorflow',
+    'fast.any_network imports tensorflow',
+    'fast.any_training imports tensorflow',
+    'fast.cluster imports tensorflow',
+    'fast.exporting imports tensorflow',
+    'fast.narrowing imports tensorflow',
+    'fast.network imports tensorflow',
+    'fast.photos imports tensorflow',
+    'fast.pixel_losses imports tensorflow',
+    'fast.replicas imports tensorflow',
+    'fast.training imports tensorflow',
+    'load_vgg imports tensorflow',
+    'recipes imports load_vgg',
+    'style_transfer imports tensorflow',
+    'styles.make_styles is in no package of the layout',
+    'styles.paint_photos is in no package of the layout',
+})
+
+
+def module_name(path):
+    """The dotted name under which a file is imported."""
+    return '.'.join(path.relative_to(ROOT).with_suffix('').parts).removesuffix('.__init__')
+
+
+MODULES = {module_name(path): path for pattern in ('*.py', '[a-z]*/**/*.py') for path in ROOT.glob(pattern)
+           if path.relative_to(ROOT).parts[0] != 'tests'}
+
+
+@functools.cache
+def tree(name):
+    """The syntax tree of a module."""
+    return ast.parse(MODULES[name].read_text(encoding='utf-8'))
+
+
+def imported(name):
+    """The dotted names that a module imports, in functions too: every module or attribute that is named."""
+    for node in ast.walk(tree(name)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            yield from (f'{node.module}.{alias.name}' for alias in node.names)
+
+
+def own_imports(name):
+    """The modules of the project that a module imports."""
+    for target in imported(name):
+        known = [module for module in (target, target.rpartition('.')[0]) if module in MODULES]
+        yield from known[:1]
+
+
+def part(name):
+    """The entry of ROWS that a module belongs to, or None."""
+    return next((part for part in PARTS if f'{name}.'.startswith(f'{part}.')), None)
+
+
+def violations():
+    """Every violation of the rules that the sources show, one line each."""
+    for name in MODULES:
+        if part(name) is None and MODULES[name].name != '__init__.py':
+            yield f'{name} is in no package of the layout'
+        if name != TENSORFLOW and any(target.partition('.')[0] == 'tensorflow' for target in imported(name)):
+            yield f'{name} imports tensorflow'
+        for target in own_imports(name):
+            above, below = part(name), part(target)
+            if above and below and above != below and PARTS[below] >= PARTS[above]:
+                yield f'{name} imports {target}'
+            if name.startswith(WITHOUT_TENSORFLOW) and target == TENSORFLOW:
+                yield f'{name} imports {target}'
+
+
+def test_every_module_keeps_the_rules():
+    assert len(MODULES) > 90
+    assert set(violations()) == KNOWN
+
+
+def test_modules_do_not_import_each_other_in_a_circle():
+    graphlib.TopologicalSorter({name: set(own_imports(name)) - {name} for name in MODULES}).prepare()
+
+
+def test_importing_a_module_has_no_effects():
+    # fast.beam needs Apache Beam
+    names = [name for name in MODULES if part(name) and not name.startswith(('fast.beam', 'fast.pipeline', 'benchmarks'))]
+    done = subprocess.run([sys.executable, '-c', EFFECTS, *names], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == []
+
+
+EFFECTS = '''
+import importlib, os, signal, sys
+
+def state():
+    handlers = tuple(signal.getsignal(number) for number in signal.valid_signals())
+    files = tuple((os.fstat(number).st_dev, os.fstat(number).st_ino) for number in range(3))
+    return {'a signal handler': handlers, 'a file descriptor': files, 'sys.path': tuple(sys.path)}
+
+for name in sys.argv[1:]:
+    before = state()
+    importlib.import_module(name)
+    for what, value in state().items():
+        if value != before[what]:
+            print(name, 'changes', what)
+'''
