@@ -12,13 +12,17 @@ import sys
 import time
 from pathlib import Path
 
-from engine import quiet  # before all that takes long to load
+from common import process
+
+if __name__ == '__main__':
+    process.while_loading()  # before the imports that take seconds
 
 import load_vgg
 import recipes
 import utils
-from engine import catalogues, flags, messages, parsing, progress, scales
-from engine.messages import UserError
+from common import cli, errors, files, progress
+from common.errors import UserError
+from engine import catalogues, flags, scales
 from style_transfer import StyleTransfer
 
 SIZE = 384
@@ -39,7 +43,7 @@ def train(catalogue, content, style, recipe, args, command):
 
     command: a function that gives the flags of style_transfer.py for a `StyleTransfer`
     """
-    width, height = flags.fitted(content, catalogue.size)
+    width, height = utils.fitted(content, catalogue.size)
     sizes = scales.of(recipe, width, height)
     n_iters = sizes[-1].end
     if catalogue.finished(content, style, n_iters):
@@ -65,13 +69,13 @@ def train(catalogue, content, style, recipe, args, command):
 
 
 def _flags(argv):
-    parser = parsing.Parser(description=__doc__.split('\n')[0])
+    parser = cli.Parser(description=__doc__.split('\n')[0])
     for kind, what in (('content', 'photos'), ('style', 'styles')):
         parser.add_argument(f'--{kind}', type=Path, nargs='+', required=True, metavar='DIR',
                             help=f'folders of {what}, or images')
-    parser.add_argument('--size', type=parsing.whole_number(*flags.SIDES), default=SIZE, metavar='N',
+    parser.add_argument('--size', type=cli.whole_number(*utils.SIDES), default=SIZE, metavar='N',
                         help='the longer side of each picture, in pixels, '
-                        f'{flags.SIDES[0]} to {flags.SIDES[1]} (default: %(default)s)')
+                        f'{utils.SIDES[0]} to {utils.SIDES[1]} (default: %(default)s)')
     flags.add_training(parser)
     flags.add_strength(parser)
     flags.add_recipe(parser, OFFERED)
@@ -88,13 +92,13 @@ def _command(parser, args, machine):
     return ['--recipe', args.recipe, *flags.command(parser, argparse.Namespace(**given), machine.precision)]
 
 
-@messages.command_line
+@errors.command_line
 def main(argv=None):
     """Make the pictures, those that an earlier call has left unfinished too, and the page; return the exit status."""
     parser, args = _flags(argv)
     recipe = flags.recipe(args, OFFERED)
     weights = load_vgg.read_weights(load_vgg.find_weights(args.vgg))
-    settings = {**recipe.identity(), 'seed': flags.seed(args, recipe), 'vgg': utils.file_hash(weights.path)}
+    settings = {**recipe.identity(), 'seed': flags.seed(args, recipe), 'vgg': files.file_hash(weights.path)}
     catalogue = catalogues.Catalogue(args.name, images(args.content), images(args.style), args.size, settings,
                                      recipes.defaults())
     print(f'{len(catalogue.contents)} × {len(catalogue.styles)} pictures, {recipe.name}; the page, which grows, is '
@@ -105,7 +109,7 @@ def main(argv=None):
                 if train(catalogue, content, style, recipe, args, lambda machine: _command(parser, args, machine)):
                     return 130
             except Exception as error:
-                reason = messages.reason(error)
+                reason = errors.reason(error)
                 if isinstance(error, OSError) or not reason:  # a full disk is one for all pairs
                     raise
                 catalogue.failed(content, style, reason)

@@ -9,7 +9,7 @@ many photos, instead of the pixels of one picture.
 
 import sys
 
-from engine import loading, messages, parsing
+from common import cli, errors
 
 # name -> (what it does, where the packages are listed that it needs)
 COMMANDS = {'train': ('Train a network for some styles; export it to models/<name>/.', 'requirements.txt'),
@@ -18,16 +18,16 @@ COMMANDS = {'train': ('Train a network for some styles; export it to models/<nam
             'stylize': ('Stylise photos and clips in one pass each.', 'requirements-stylize.txt')}
 
 
-@messages.command_line
+@errors.command_line
 def main(argv=None):
     """Train or stylise as the flags say; return the exit status."""
     argv = sys.argv[1:] if argv is None else argv
-    parser = parsing.Parser(description=__doc__.split('\n')[0])
+    parser = cli.Parser(description=__doc__.split('\n')[0])
     commands = parser.add_subparsers(metavar=' | '.join(COMMANDS), required=True)
     for name, (description, requirements) in COMMANDS.items():
         command = commands.add_parser(name, description=description, help=description)
         if name in argv[:1]:  # the other one is not loaded: stylize does without TensorFlow
-            module = loading.loaded(f'fast.{name.replace("-", "_")}_command', requirements)
+            module = cli.loaded(f'fast.{name.replace("-", "_")}_command', requirements)
             module.add_flags(command)
     args = parser.parse_args(argv)
     return module.run(args)

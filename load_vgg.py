@@ -11,17 +11,19 @@ import warnings
 from pathlib import Path
 from typing import NamedTuple
 
-from engine import quiet  # before tensorflow
+from common import process
+
+if __name__ == '__main__':
+    process.while_loading()  # before the imports that take seconds
 
 import numpy as np
 import scipy
-import tensorflow
-import tensorflow.compat.v1 as tf
 
-import utils
-from engine import messages, parsing, shipped
-from engine.download import download
-from engine.messages import UserError
+from common import cli, errors, files, paths
+from common.download import download
+from common.errors import UserError
+from common.tf1 import tf, tf2
+from common.vgg_layers import BEFORE_RELU, CONVOLUTIONS, FEATURES, LAYERS  # noqa: F401
 
 VGG_DOWNLOAD_LINK = 'https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-19.mat'
 VGG_FILENAME = 'imagenet-vgg-verydeep-19.mat'
@@ -29,17 +31,9 @@ EXPECTED_BYTES = 534904783
 EXPECTED_SHA256 = 'abdb57167f82a2a1fbab1e1c16ad9373411883f262a1a37ee5db2e6fb0044695'
 KERAS_MEAN = (123.68, 116.779, 103.939)  # what its preprocess_input subtracts, as RGB
 DESCRIPTION = 'VGG-19 (Simonyan and Zisserman 2014, CC BY 4.0), 16 convolutions'
-SEARCHED = (shipped.ROOT / 'weights' / VGG_FILENAME, shipped.ROOT / VGG_FILENAME, shipped.WEIGHTS)
+SEARCHED = (paths.ROOT / 'weights' / VGG_FILENAME, paths.ROOT / VGG_FILENAME, paths.WEIGHTS)
 LEVELS = 256  # values a layer, so that a filter's number is one byte
 ROUNDS = 3  # of k-means; eight gain next to nothing
-
-# Configuration E of Simonyan and Zisserman (2014) up to its last pooling; a layer's place here is its index in the .mat
-LAYERS = tuple(name for block, depth in enumerate((2, 2, 4, 4, 4), start=1)
-               for name in (*(f'{kind}{block}_{i}' for i in range(1, depth + 1) for kind in ('conv', 'relu')),
-                            f'pool{block}'))
-CONVOLUTIONS = tuple(name for name in LAYERS if name.startswith('conv'))
-BEFORE_RELU = '_pre'  # conv4_2 is the map after its ReLU, as in CS20; conv4_2_pre the one before
-FEATURES = CONVOLUTIONS + tuple(name + BEFORE_RELU for name in CONVOLUTIONS)
 
 
 class MissingLayer(UserError, AttributeError):
@@ -163,7 +157,7 @@ def find_weights(path=None):
             return candidate
     if path:
         raise UserError(f'{path}: no such weights file; python load_vgg.py fetches the public one')
-    raise UserError(f'no VGG-19 weights in {shipped.ROOT} or its weights/, not even those that ship: '
+    raise UserError(f'no VGG-19 weights in {paths.ROOT} or its weights/, not even those that ship: '
                     'python load_vgg.py fetches them (535 MB)', ('--vgg', 'PATH names a file you have'))
 
 
@@ -243,7 +237,7 @@ def write_weights(path, weights, levels=False):
     description = weights.description or _describe(weights.convolutions)
     meta = {'normalization': {'averageImage': np.float32(weights.mean_pixels).reshape(1, 1, 3)},
             'description': description + (f', {LEVELS} levels a layer' if levels else '')}
-    with utils.whole_file(path) as part:
+    with files.whole_file(path) as part:
         scipy.io.savemat(part, {'layers': cells, 'meta': meta}, appendmat=False, do_compression=levels)
 
 
@@ -286,7 +280,7 @@ def fetch(path, url=VGG_DOWNLOAD_LINK, levels=False):
     levels: as `write_weights` has it. The download is removed once they are written. Raises `UserError` if it cannot
     be had whole.
     """
-    own, fetched = shipped.ROOT / VGG_FILENAME, path.with_name('public-' + path.name)
+    own, fetched = paths.ROOT / VGG_FILENAME, path.with_name('public-' + path.name)
     public = next((file for file in (own, fetched) if _is_public(file)), None)
     if own.is_file() and public != own:
         print(f'{own}: its size or SHA-256 is not that of the public file, which is fetched instead')
@@ -301,7 +295,7 @@ def fetch(path, url=VGG_DOWNLOAD_LINK, levels=False):
 
 
 def _is_public(path):
-    return path.is_file() and path.stat().st_size == EXPECTED_BYTES and utils.file_hash(path) == EXPECTED_SHA256
+    return path.is_file() and path.stat().st_size == EXPECTED_BYTES and files.file_hash(path) == EXPECTED_SHA256
 
 
 def convert_keras(path, weights='imagenet', levels=False):
@@ -311,7 +305,7 @@ def convert_keras(path, weights='imagenet', levels=False):
     RGB. Raises `UserError`.
     """
     try:
-        model = tensorflow.keras.applications.VGG19(include_top=False, weights=weights)
+        model = tf2.keras.applications.VGG19(include_top=False, weights=weights)
     except Exception as error:  # a download that fails is a bare Exception there
         raise UserError(f'Keras has no VGG-19 weights to give: {error}; the same command tries again',
                         ('--source', 'vlfeat takes the public file')) from error
@@ -324,10 +318,10 @@ def convert_keras(path, weights='imagenet', levels=False):
     write_weights(path, Weights(path, convolutions, np.float32(KERAS_MEAN), DESCRIPTION + ', from Keras'), levels)
 
 
-@messages.command_line
+@errors.command_line
 def main(argv=None):
     """Fetch the weights as the flags say; return the exit status."""
-    parser = parsing.Parser(description='Fetch the public VGG-19 and keep its convolutions in weights/.')
+    parser = cli.Parser(description='Fetch the public VGG-19 and keep its convolutions in weights/.')
     parser.add_argument('--source', choices=('vlfeat', 'keras'), default='vlfeat',
                         help='the public file (535 MB), or what tf.keras.applications has (80 MB) '
                         '(default: %(default)s)')

@@ -3,8 +3,8 @@
 import dataclasses
 import math
 
-from engine.messages import UserError
-from load_vgg import BEFORE_RELU, CONVOLUTIONS, FEATURES
+from common.errors import UserError
+from common.vgg_layers import BEFORE_RELU, CONVOLUTIONS, FEATURES
 
 LONGEST = 100_000  # iterations
 STRONGEST = 5.  # times β, at strength 1

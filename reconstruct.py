@@ -11,7 +11,10 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from engine import quiet  # before all that takes long to load
+from common import process
+
+if __name__ == '__main__':
+    process.while_loading()  # before the imports that take seconds
 
 import imageio.v3 as iio
 
@@ -19,7 +22,8 @@ import load_vgg
 import recipes
 import style_transfer
 import utils
-from engine import figures, flags, messages, parsing, progress
+from common import cli, errors, progress, vgg_layers
+from engine import figures, flags
 
 SIZE = 200, 150
 EVALUATIONS = 90
@@ -48,26 +52,26 @@ def reconstructions(content, style, content_layers, style_layers, evaluations):
 
 def _layers(text):
     layers = tuple(text.split(','))
-    wrong = [layer for layer in layers if layer not in load_vgg.FEATURES]
+    wrong = [layer for layer in layers if layer not in vgg_layers.FEATURES]
     if wrong or len(set(layers)) < len(layers):
-        raise argparse.ArgumentTypeError(f'{text!r}: must be different layers of {load_vgg.FEATURES[0]} … '
-                                         f'{load_vgg.FEATURES[-1]}')
+        raise argparse.ArgumentTypeError(f'{text!r}: must be different layers of {vgg_layers.FEATURES[0]} … '
+                                         f'{vgg_layers.FEATURES[-1]}')
     return layers
 
 
 def _flags(argv):
-    parser = parsing.Parser(description=__doc__.split('\n')[0])
+    parser = cli.Parser(description=__doc__.split('\n')[0])
     flags.add_pictures(parser, SIZE)
     for kind, layers, what in (('content', CONTENT_LAYERS, 'one a picture'),
                                ('style', recipes.GATYS.style_layers, 'one more a picture')):
         parser.add_argument(f'--{kind}-layers', type=_layers, default=layers, metavar='LAYER,...',
                             help=f'layers to rebuild the {kind} from, {what} (default: {",".join(layers)})')
-    parser.add_argument('--iterations', type=parsing.whole_number(1, recipes.LONGEST), default=EVALUATIONS, metavar='N',
+    parser.add_argument('--iterations', type=cli.whole_number(1, recipes.LONGEST), default=EVALUATIONS, metavar='N',
                         help='evaluations of L-BFGS a picture (default: %(default)s)')
     return parser.parse_args(argv)
 
 
-@messages.command_line
+@errors.command_line
 def main(argv=None):
     """Train the pictures, those that an earlier call has left unfinished too, and put them into one figure."""
     args = _flags(argv)

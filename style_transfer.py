@@ -14,16 +14,19 @@ import tempfile
 import time
 from pathlib import Path
 
-from engine import quiet  # before tensorflow
+from common import process
+
+if __name__ == '__main__':
+    process.while_loading()  # before the imports that take seconds
 
 import numpy as np
-import tensorflow.compat.v1 as tf
 
 import load_vgg
 import recipes
 import utils
-from engine import (blending, colors, flags, interrupts, iterates, lbfgs, loading, memory, messages, names, output,
-                    parsing, progress, runs, scales, sessions, style_statistics)
+from common import cli, errors, files, images, names, process, progress
+from common.tf1 import tf
+from engine import blending, flags, iterates, lbfgs, memory, output, runs, scales, sessions, style_statistics
 from engine.features import features_of, held
 
 
@@ -81,19 +84,19 @@ class StyleTransfer:
         self.mask = self.mask_path and blending.read_mask(self.mask_path, self.content_path, *size)
         styles = [utils.get_style_image(path, *size, recipe.style_fit == 'crop', recipe.style_scale)
                   for path in self.style_paths]
-        self.content_img, self.style_imgs = colors.prepared(self.photo, styles, recipe.keep_colors)
+        self.content_img, self.style_imgs = images.prepared(self.photo, styles, recipe.keep_colors)
         self.style_img = self.style_imgs[0] if styles else None
 
     def _run(self, name, seed, folder):
         """The run that the settings make."""
-        hashes = [utils.file_hash(path) for path in self.style_paths]
-        identity = dict(content=utils.file_hash(self.content_path), style=hashes[0] if len(hashes) == 1 else hashes,
-                        vgg=utils.file_hash(self.weights.path), width=self.img_width, height=self.img_height, seed=seed,
+        hashes = [files.file_hash(path) for path in self.style_paths]
+        identity = dict(content=files.file_hash(self.content_path), style=hashes[0] if len(hashes) == 1 else hashes,
+                        vgg=files.file_hash(self.weights.path), width=self.img_width, height=self.img_height, seed=seed,
                         **self.recipe.identity())
         if self.initial_img is not None:
             identity['initial_img'] = hashlib.sha256(np.float32(self.initial_img).tobytes()).hexdigest()
         if self.mask_path:
-            identity['mask'] = utils.file_hash(self.mask_path)
+            identity['mask'] = files.file_hash(self.mask_path)
         if len(hashes) > 1:
             identity['style_weights'] = self.shares
         styles = '+'.join(path.stem for path in self.style_paths)
@@ -342,7 +345,7 @@ class StyleTransfer:
                 # step 5: the writer of the event files
                 writer = run.event_writer(self.graph, initial_step)
                 # step 5 done
-                with (writer, interrupts.StopSignal() as stop,
+                with (writer, process.StopSignal() as stop,
                       contextlib.closing(self._moves(sess, initial_step)) as moves):
                     # a pass that moves the image also gives the losses it had before the move
                     for step, losses in zip(range(initial_step + 1, n_iters + 1), moves):
@@ -472,7 +475,7 @@ def stylize(content, style, *, recipe='modern', size=None, callback=None, streng
             return name
         content, mask, start = map(path, (content, mask, start))
         styles = list(map(path, style if isinstance(style, (list, tuple)) else [style]))
-        width, height = size if isinstance(size, tuple) else flags.fitted(content, size or max(recipe.size))
+        width, height = size if isinstance(size, tuple) else utils.fitted(content, size or max(recipe.size))
         if start:
             recipe = dataclasses.replace(recipe, init='content')  # nothing of the recipe's own start is left
             settings['initial_img'] = utils.get_resized_image(start, width, height)
@@ -485,7 +488,7 @@ def stylize(content, style, *, recipe='modern', size=None, callback=None, streng
 
 
 def _flags(argv):
-    parser = parsing.Parser(description=__doc__.split('\n')[0])
+    parser = cli.Parser(description=__doc__.split('\n')[0])
     flags.add_pictures(parser, recipes.CS20.size, recipes.RECIPES.values(), '+')
     flags.add_strength(parser)
     flags.add_control(parser)
@@ -502,10 +505,10 @@ def _flags(argv):
 
 def _one_pass(*images):
     """What the network of any style makes, see `any_rendering.picture`, which is loaded when it is asked for."""
-    return loading.loaded('fast.any_rendering', 'requirements.txt').picture(*images)
+    return cli.loaded('fast.any_rendering', 'requirements.txt').picture(*images)
 
 
-@messages.command_line
+@errors.command_line
 def main(argv=None):
     """Run style transfer as the flags say; return the exit status."""
     parser, args = _flags(sys.argv[1:] if argv is None else argv)

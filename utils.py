@@ -1,9 +1,7 @@
 """Images in and out: reading, fitting, noise, saving; and files that appear whole."""
 
 import contextlib
-import hashlib
 import logging
-import os
 import warnings
 from pathlib import Path
 
@@ -11,12 +9,13 @@ import imageio.v3 as iio
 import numpy as np
 from imageio.core.request import InitializationError
 
-from engine.messages import UserError
-
+from common import files
+from common.errors import UserError
 
 MAX_PIXELS = 90_000_000  # of an image read: a gigabyte, as float32
 TURNED = 5, 6, 7, 8  # Exif's orientations of images that lie on their side
 LEAST = 16  # pixels of a side of what goes through VGG-19, which halves it four times
+SIDES = LEAST, 4096  # of a picture
 SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')  # taken from a folder
 QUALITY = 95  # of a JPEG
 COMPRESSION = 1  # of a PNG, of 9: as zlib has it by default a picture takes twice the time for 1 to 4 % fewer bytes
@@ -26,37 +25,6 @@ for _reader in ('PIL', 'tifffile'):  # they log what they then raise
 
 
 # ---------------------------------------------------------------------------------------------------------------- files
-
-@contextlib.contextmanager
-def whole_file(path):
-    """Yield a path beside `path` to write to; it becomes `path` if the block succeeds and vanishes if it does not."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name('.part-' + path.name)  # the same suffix: writers choose the format by it
-    try:
-        yield part
-        os.replace(part, path)
-    except OSError as error:
-        if error.filename in (None, str(part)):  # what a full disk leaves out, and what nobody asked for
-            error.filename = str(path)
-        raise
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def file_hash(path):
-    """SHA-256 of a file, as hexadecimal text."""
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def array_hash(array):
-    """SHA-256 of an array's numbers as float32, as hexadecimal text."""
-    return hashlib.sha256(np.float32(array).tobytes()).hexdigest()
-
 
 def images_below(folder, left_out):
     """The paths of all images below a folder, known by their SUFFIXES, without those in `left_out`, a folder in it.
@@ -260,7 +228,8 @@ def fit(image, width, height):
     A Gaussian against aliasing, then linear interpolation; the part is cut to fractions of a pixel, so its centre stays
     the centre. Values stay within the range that they had, constant pictures stay what they are.
     """
-    import skimage.filters, skimage.transform  # networks that are trained stylise without
+    import skimage.filters  # networks that are trained stylise without
+    import skimage.transform
     H, W = image.shape[:2]
     scale = min(H / height, W / width)  # input pixels an output pixel
     # centres of pixels lie at .5: output x is taken from (x + .5 − width / 2) · scale + W / 2 − .5
@@ -290,6 +259,14 @@ def block_means(image, factor):
     # Sums of float32 are exact in float64, so a constant picture stays what it is
     rows = sum(blocks[i::factor].astype(np.float64) for i in range(factor))
     return (sum(rows[:, i::factor] for i in range(factor)) / factor ** 2).astype(np.float32)
+
+
+def fitted(content, longer, width=None, height=None):
+    """(width, height) of a picture in the shape of the image `content`, by one side or by the longer one."""
+    W, H = image_size(content)
+    scale = width / W if width else height / H if height else longer / max(W, H)
+    return tuple(min(max(given or round(scale * side), SIDES[0]), SIDES[1])
+                 for given, side in ((width, W), (height, H)))
 
 
 def generate_noise_image(content_image, noise_ratio, amplitude, rng):
@@ -323,11 +300,11 @@ def save_image(path, image, profile=None):
         settings['compress_level'] = COMPRESSION
     elif extension in ('.jpg', '.jpeg'):
         settings['quality'] = QUALITY
-    with whole_file(path) as part:
+    with files.whole_file(path) as part:
         part.write_bytes(encoded(to_uint8(image), extension, **settings))
 
 
 def save_animation(path, frames, plays):
     """Write frames, uint8 [H, W, 3] each, as a GIF; plays: from `read_animation`."""
-    with whole_file(path) as part:
+    with files.whole_file(path) as part:
         part.write_bytes(encoded(frames, '.gif', **plays))

@@ -20,11 +20,16 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from common import process
+
+if __name__ == '__main__':
+    process.while_loading()  # before the imports that take seconds
+
 import tqdm
 
-import utils
-from engine import memory, messages, parsing, shipped
 from assignment import gradebook, make_starter, points, processes, regions, submissions, verdicts
+from common import cli, errors, files, paths
+from engine import memory
 
 SECONDS = 10  # of processor time an item may take, a dozen times what the real solution takes
 LONGEST = 400  # characters of what is wrong with an item
@@ -63,7 +68,7 @@ def judged(item, answer, ended, given):
     answer: from `answered`; ended: what ended the code, or None; given: the inputs
     """
     wrong = _wrong_with(item, answer, ended, given)  # of whatever letters, in part the student's
-    return wrong and messages.one_line(wrong.encode('utf-8', 'replace').decode())[:LONGEST]
+    return wrong and errors.one_line(wrong.encode('utf-8', 'replace').decode())[:LONGEST]
 
 
 def _wrong_with(item, answer, ended, given):
@@ -145,14 +150,14 @@ def of_runs(submission):
     if not places:
         return ['no event files: neither a folder nor a zip file was handed in']
     try:
-        done = subprocess.run([sys.executable, '-m', 'assignment.handed_in', '--json', *places], cwd=shipped.ROOT,
+        done = subprocess.run([sys.executable, '-m', 'assignment.handed_in', '--json', *places], cwd=paths.ROOT,
                               capture_output=True, timeout=RUN_SECONDS)
         return min(json.loads(done.stdout).values(), key=len)
     except subprocess.TimeoutExpired:
         return [f'its event files were not read after {RUN_SECONDS} s']
     except ValueError:
         last = done.stderr.decode(errors='replace').strip().splitlines()[-1:]
-        return [messages.one_line(''.join(last).removeprefix('error: ')) or 'reading its event files ended in nothing']
+        return [errors.one_line(''.join(last).removeprefix('error: ')) or 'reading its event files ended in nothing']
 
 
 def most_jobs():
@@ -188,14 +193,14 @@ def _show(grades, runs, seed, as_csv, as_json):
         if path == Path('-'):
             print(text)
         elif path:
-            with utils.whole_file(path) as part:
+            with files.whole_file(path) as part:
                 part.write_text(text, encoding=encoding)
 
 
-@messages.command_line
+@errors.command_line
 def main(argv=None):
     """Grade what the command line names; return 0 if all is right, else 1."""
-    parser = parsing.Parser(prog='python -m assignment.check', description=__doc__.split('\n')[0])
+    parser = cli.Parser(prog='python -m assignment.check', description=__doc__.split('\n')[0])
     parser.add_argument('submissions', type=Path,
                         help='a student\'s folder, zip file or notebook, or a folder or zip file of a class\'s')
     parser.add_argument('--csv', type=Path, metavar='FILE', help='write a row of points a submission; - prints it')
@@ -203,11 +208,11 @@ def main(argv=None):
                         help='write submission -> step -> item -> null or what is wrong; - prints it')
     parser.add_argument('--runs', action='store_true', help='read the runs that were handed in too, whether their '
                         'curves fit their settings: one after the other, some 20 s and 1.8 GB')
-    parser.add_argument('--seed', type=parsing.whole_number(0, 2 ** 32 - 1), metavar='N',
+    parser.add_argument('--seed', type=cli.whole_number(0, 2 ** 32 - 1), metavar='N',
                         help='of the inputs, to repeat a verdict (default: another one each time)')
-    parser.add_argument('--seconds', type=parsing.whole_number(1, 3600), default=SECONDS, metavar='S',
+    parser.add_argument('--seconds', type=cli.whole_number(1, 3600), default=SECONDS, metavar='S',
                         help='of processor time that an item may take (default: %(default)s)')
-    parser.add_argument('--jobs', type=parsing.whole_number(1, 256), default=most_jobs(), metavar='N',
+    parser.add_argument('--jobs', type=cli.whole_number(1, 256), default=most_jobs(), metavar='N',
                         help='submissions graded at a time (default: %(default)s, by free cores and memory)')
     args = parser.parse_args(argv)
     if args.csv and args.csv == args.json:

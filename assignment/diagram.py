@@ -2,11 +2,11 @@
 
 import re
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
-import numpy as np
 
-import utils
+from common import files
 
 COLOURS = {'input': '#f2c14e', 'vgg': '#a7c7e7', 'losses': '#f4a6a6', 'optimizer': '#b7e4c7', 'summaries': '#dddddd'}
 SCOPES = tuple(COLOURS)  # as data flows
@@ -93,5 +93,5 @@ def draw(path, graph):
     """Write the diagram as a picture."""
     figure = Figure(figsize=(13, 7), layout='constrained')
     draw_on(figure.subplots(), graph, 9)
-    with utils.whole_file(path) as part:
+    with files.whole_file(path) as part:
         figure.savefig(part, dpi=110)

@@ -12,10 +12,14 @@ import time
 import traceback
 from pathlib import Path
 
-import utils
-from engine import messages, parsing
+from common import process
+
+if __name__ == '__main__':
+    process.while_loading()  # before the imports that take seconds
+
 from assignment import check, gradebook, points, submissions
 from assignment.points import POINTS, STEPS
+from common import cli, errors, files
 
 
 def results(grades, seed, seconds):
@@ -35,12 +39,12 @@ def whole(output, tests, seconds):
             'output_format': 'text', 'visibility': 'visible', 'tests': tests}
 
 
-@messages.command_line
+@errors.command_line
 def main(argv=None):
     """Grade the submission below the folder that the command line names; return 0, also where it is wrong."""
-    parser = parsing.Parser(prog='python -m assignment.gradescope', description=__doc__.split('\n')[0])
+    parser = cli.Parser(prog='python -m assignment.gradescope', description=__doc__.split('\n')[0])
     parser.add_argument('folder', type=Path, help='that has submission/; results/results.json is written')
-    parser.add_argument('--seconds', type=parsing.whole_number(1, 3600), default=check.SECONDS, metavar='S',
+    parser.add_argument('--seconds', type=cli.whole_number(1, 3600), default=check.SECONDS, metavar='S',
                         help='of processor time that an item may take (default: %(default)s)')
     args = parser.parse_args(argv)
     began, seed = time.monotonic(), secrets.randbits(32)
@@ -51,8 +55,8 @@ def main(argv=None):
         traceback.print_exc()
         grades = {step: dict.fromkeys(items, 'not graded: the grader failed') for step, items in POINTS.items()}
         content = results(grades, seed, time.monotonic() - began)
-        content['output'] = f'The grader failed, tell your teacher: {messages.one_line(str(error))}'
-    with utils.whole_file(args.folder / 'results' / 'results.json') as part:
+        content['output'] = f'The grader failed, tell your teacher: {errors.one_line(str(error))}'
+    with files.whole_file(args.folder / 'results' / 'results.json') as part:
         part.write_text(json.dumps(content, indent=1), encoding='utf-8')
 
 

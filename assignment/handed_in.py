@@ -12,7 +12,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from engine import quiet  # before tensorflow
+from common import process
+
+if __name__ == '__main__':
+    process.while_loading()  # before the imports that take seconds
 
 import numpy as np
 
@@ -20,9 +23,9 @@ import load_vgg
 import recipes
 import style_transfer
 import utils
-from engine import flags, messages, parsing, shipped
-from engine.messages import UserError
 from assignment import diagram, report, submissions
+from common import cli, errors, files, paths
+from common.errors import UserError
 
 LEAST = 200  # iterations that the handout asks for
 FIRST = 2  # of the iterations logged, whose losses are made anew
@@ -174,8 +177,8 @@ def first_losses(settings, recipe, folder, steps):
         raise UserError('the run is one of several sizes' if recipe.scales != 1 else
                         f'the run is one with {", ".join(sorted(special))}')
     width, height, seed = (_number(settings, name, *limits) for name, limits in (
-        ('width', flags.SIDES), ('height', flags.SIDES), ('seed', (0, 2**31 - 1))))
-    places = [place for root in (shipped.ROOT, folder) for place in (root, root / 'content', root / 'styles')]
+        ('width', utils.SIDES), ('height', utils.SIDES), ('seed', (0, 2**31 - 1))))
+    places = [place for root in (paths.ROOT, folder) for place in (root, root / 'content', root / 'styles')]
     images = [path for place in places if place.is_dir() for path in sorted(place.iterdir())]
     content, style, vgg = (_file(settings.get(name, ''), name, among) for name, among in (
         ('content', images), ('style', images), ('vgg', load_vgg.SEARCHED)))
@@ -203,7 +206,7 @@ def _file(digits, name, among):
     """The file whose SHA-256 begins with these digits."""
     for path in among:
         if path.is_file() and not path.is_symlink() and path.stat().st_size <= LARGEST:
-            if len(digits) == 8 and utils.file_hash(path).startswith(digits):
+            if len(digits) == 8 and files.file_hash(path).startswith(digits):
                 return path
     raise UserError(f'no file here is its {name}, of SHA-256 {digits}…')
 
@@ -235,10 +238,10 @@ def looked_at(place):
                 for run, found in looked_at(Path(folder)).items()}
 
 
-@messages.command_line
+@errors.command_line
 def main(argv=None):
     """Look at the runs in what the command line names; return 0 if all fits, else 1."""
-    parser = parsing.Parser(prog='python -m assignment.handed_in', description=__doc__.split('\n')[0])
+    parser = cli.Parser(prog='python -m assignment.handed_in', description=__doc__.split('\n')[0])
     parser.add_argument('place', type=Path, nargs='+', metavar='folder',
                         help='of a student, or a zip file, with graphs/<run>/ in it; or graphs/<run> itself')
     parser.add_argument('--json', action='store_true', help='print run -> what does not fit, a list')
@@ -255,7 +258,7 @@ def main(argv=None):
     else:
         for run, found in runs.items():
             print('\n'.join([f'{run}: ' + ('the curves fit the settings' if not found else f'{len(found)} to look at'),
-                             *(f'  {messages.one_line(line)}' for line in found)]))
+                             *(f'  {errors.one_line(line)}' for line in found)]))
     return 1 if any(runs.values()) else 0
 
 

@@ -10,10 +10,9 @@ import sys
 import zipfile
 from pathlib import Path
 
-import utils
-from engine import messages, parsing, shipped
-from engine.messages import UserError
 from assignment import make_starter, points, regions
+from common import cli, errors, files, paths
+from common.errors import UserError
 
 NEEDED = 'tensorflow', 'scipy', 'numpy', 'imageio', 'scikit-image', 'tqdm'  # of requirements.txt
 DATE = 1980, 1, 1, 0, 0, 0  # the same archive from the same code
@@ -44,12 +43,12 @@ NOT_DONE = ('{"score": 0, "execution_time": 0, "output": "The grader came to no 
 
 def packed():
     """Path in the archive -> text, of all that it holds."""
-    lines = (shipped.ROOT / 'requirements.txt').read_text(encoding='utf-8').splitlines()
+    lines = (paths.ROOT / 'requirements.txt').read_text(encoding='utf-8').splitlines()
     needed = [line for line in lines if re.split('[<>=~!]', line)[0] in NEEDED]
-    paths = {*make_starter.given(), *regions.TODO}
-    paths |= {path.relative_to(shipped.ROOT).as_posix() for room in ('assignment', 'engine')
-              for path in (shipped.ROOT / room).glob('*.py')}
-    texts = {name: (shipped.ROOT / name).read_text(encoding='utf-8') for name in sorted(paths)}
+    names = {*make_starter.given(), *regions.TODO}
+    names |= {path.relative_to(paths.ROOT).as_posix() for room in ('assignment', 'common', 'engine')
+              for path in (paths.ROOT / room).glob('*.py')}
+    texts = {name: (paths.ROOT / name).read_text(encoding='utf-8') for name in sorted(names)}
     return texts | {'requirements.txt': '\n'.join(needed) + '\n', 'setup.sh': SETUP, 'run_autograder': RUN % NOT_DONE}
 
 
@@ -57,17 +56,17 @@ def make(path):
     """Write the archive, whole or not at all. Raises `UserError`."""
     if path.is_dir() or path.suffix != '.zip':
         raise UserError(f'{path}: name a file that ends in .zip')
-    with utils.whole_file(path) as part, zipfile.ZipFile(part, 'w', zipfile.ZIP_DEFLATED) as archive:
+    with files.whole_file(path) as part, zipfile.ZipFile(part, 'w', zipfile.ZIP_DEFLATED) as archive:
         for name, text in packed().items():
             info = zipfile.ZipInfo(name, DATE)
             info.external_attr = (0o755 if name in ('setup.sh', 'run_autograder') else 0o644) << 16
             archive.writestr(info, text, zipfile.ZIP_DEFLATED)
 
 
-@messages.command_line
+@errors.command_line
 def main(argv=None):
     """Make the archive that the command line names."""
-    parser = parsing.Parser(prog='python -m assignment.make_autograder', description=__doc__.split('\n')[0])
+    parser = cli.Parser(prog='python -m assignment.make_autograder', description=__doc__.split('\n')[0])
     parser.add_argument('archive', type=Path, help='to make; ends in .zip')
     path = parser.parse_args(argv).archive
     make(path)

@@ -13,10 +13,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from engine import messages, parsing, shipped
-from engine.messages import UserError
 from assignment import notebook
 from assignment.regions import TODO, VERSION, regions, without_solution
+from common import cli, errors, paths
+from common.errors import UserError
 
 MARK = re.compile(r'# starter version (\d+)\n')  # first line of each of its files
 TOOLS = ('reconstruct.py', 'assignment/__init__.py', 'assignment/report.py', 'assignment/page.py',
@@ -29,10 +29,10 @@ HANDOUTS = {'README.md': '## For teachers', 'README.zh.md': '## 给教师'}  # w
 @functools.cache
 def given():
     """The paths below the root of what the files of TODO import, from whatever in the project, and of the papers."""
-    finder = modulefinder.ModuleFinder([str(shipped.ROOT)])
+    finder = modulefinder.ModuleFinder([str(paths.ROOT)])
     for name in TODO:
-        finder.load_file(str(shipped.ROOT / name))
-    found = {Path(module.__file__).relative_to(shipped.ROOT).as_posix()
+        finder.load_file(str(paths.ROOT / name))
+    found = {Path(module.__file__).relative_to(paths.ROOT).as_posix()
              for module in finder.modules.values() if module.__file__}
     return sorted(found - set(TODO)) + list(PAPERS)
 
@@ -62,14 +62,14 @@ def make(folder, more=()):
 def _fill(starter):
     """Write what the student gets into a folder."""
     for name in TODO:
-        text = without_solution((shipped.ROOT / name).read_text(encoding='utf-8'))
+        text = without_solution((paths.ROOT / name).read_text(encoding='utf-8'))
         (starter / name).write_text(f'# starter version {VERSION}\n{text}', encoding='utf-8')
     give(starter, given() + list(TOOLS))
     for name, end in HANDOUTS.items():
-        students, _, _ = (shipped.ROOT / 'assignment' / name).read_text(encoding='utf-8').partition(end)
+        students, _, _ = (paths.ROOT / 'assignment' / name).read_text(encoding='utf-8').partition(end)
         (starter / name).write_text(students.rstrip() + '\n', encoding='utf-8')
     for name in FOLDERS:
-        shutil.copytree(shipped.ROOT / name, starter / name,
+        shutil.copytree(paths.ROOT / name, starter / name,
                         ignore=shutil.ignore_patterns('__pycache__', '*.py', '*imagenet*'))
 
 
@@ -77,13 +77,13 @@ def give(folder, names=None):
     """Copy files of the project, what is given if nobody names any, into the folder."""
     for name in given() if names is None else names:
         (folder / name).parent.mkdir(exist_ok=True)
-        shutil.copy(shipped.ROOT / name, folder / name)
+        shutil.copy(paths.ROOT / name, folder / name)
 
 
-@messages.command_line
+@errors.command_line
 def main(argv=None):
     """Make the folder that the command line names."""
-    parser = parsing.Parser(prog='python -m assignment.make_starter', description=__doc__.split('\n')[0])
+    parser = cli.Parser(prog='python -m assignment.make_starter', description=__doc__.split('\n')[0])
     parser.add_argument('folder', type=Path, help='to make; new or empty')
     parser.add_argument('--notebook', action='store_true', help='add the assignment as a notebook, with checks')
     parser.add_argument('--for', dest='edition', choices=('otter', 'nbgrader'), help='with --notebook: the teacher\'s, '
@@ -92,7 +92,7 @@ def main(argv=None):
     if args.edition and not args.notebook:
         raise UserError('--for is for --notebook')
     make(args.folder, [functools.partial(notebook.write, edition=args.edition)] * args.notebook)
-    count = sum(len(regions((shipped.ROOT / name).read_text(encoding='utf-8'))) for name in TODO)
+    count = sum(len(regions((paths.ROOT / name).read_text(encoding='utf-8'))) for name in TODO)
     print(f'{args.folder}: {count} places to fill in, in {" and ".join(TODO)}'
           + f', or in {notebook.NAME}' * args.notebook + '; README.md is the handout')
 

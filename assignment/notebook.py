@@ -14,11 +14,11 @@ import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
-import utils
-from engine import messages, parsing, shipped
-from engine.messages import UserError
 from assignment import points
 from assignment.regions import MORE, TODO, VERSION, regions, without_solution
+from common import cli, errors, paths
+from common.errors import UserError
+from common.files import whole_file
 
 NAME = 'style_transfer.ipynb'
 MARKS = {'otter': '# {} SOLUTION', 'nbgrader': '### {} SOLUTION'}  # around solutions, for those who make both editions
@@ -52,7 +52,7 @@ TRAINING = """## Train
 The photo and the painting that ship; try others, by their paths, and other settings, `recipe=dataclasses.replace(
 recipes.CS20, style_weight=…)` with a `name=` of its own. The same cell again goes on where it was.""", """\
 WIDTH, HEIGHT, ITERATIONS = 333, 250, 300
-machine = StyleTransfer(shipped.CONTENT, shipped.STYLE, WIDTH, HEIGHT, vgg=VGG_FILE)
+machine = StyleTransfer(paths.CONTENT, paths.STYLE, WIDTH, HEIGHT, vgg=VGG_FILE)
 machine.build()
 with progress.Bar(ITERATIONS) as shown:
     machine.train(ITERATIONS, shown)
@@ -88,7 +88,7 @@ def methods(file, text):
 def _all():
     """All methods of the two files, in the order of the steps."""
     found = [method for name in TODO
-             for method in methods(name, (shipped.ROOT / name).read_text(encoding='utf-8'))]
+             for method in methods(name, (paths.ROOT / name).read_text(encoding='utf-8'))]
     return sorted(found, key=lambda method: method.step)
 
 
@@ -106,7 +106,7 @@ def solved(text, mark):
 
 def self_checks():
     """Of the checks' functions: name -> (what its docstring says, its source, the body's source)."""
-    source = (shipped.ROOT / 'assignment' / 'self_checks.py').read_text(encoding='utf-8')
+    source = (paths.ROOT / 'assignment' / 'self_checks.py').read_text(encoding='utf-8')
     lines = source.splitlines()
     return {node.name: (ast.get_docstring(node), *(textwrap.dedent('\n'.join(lines[first.lineno - 1:node.end_lineno]))
                                                    for first in (node, node.body[1])))
@@ -115,7 +115,7 @@ def self_checks():
 
 def sections():
     """The sections of the handout, Markdown, in order."""
-    text = (shipped.ROOT / 'assignment' / 'README.md').read_text(encoding='utf-8')
+    text = (paths.ROOT / 'assignment' / 'README.md').read_text(encoding='utf-8')
     return ['## ' + part.strip() for part in re.split('^## ', text, flags=re.M)[1:]]
 
 
@@ -219,7 +219,7 @@ def files(content, texts=None, name=NAME):
     codes, version = _codes(content, name)
     texts = dict(texts or {})
     for file in TODO:
-        original = (shipped.ROOT / file).read_text(encoding='utf-8')
+        original = (paths.ROOT / file).read_text(encoding='utf-8')
         text, above = texts.get(file, f'# starter version {version}\n{without_solution(original)}'), {}
         for method in methods(file, original):
             if found := _defined(codes, method, name):
@@ -240,7 +240,7 @@ def _codes(content, name):
             raise ValueError(f'more than {LARGEST / 1e6:.0f} MB')
         notebook = json.loads(content.decode('utf-8-sig'))
         sources = [''.join(cell['source']) for cell in notebook['cells'] if cell['cell_type'] == 'code']
-        version = int(notebook['metadata'].get('starter_version', VERSION))
+        version = int(notebook['metadata'].get('starter_version', 1))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f'{name}: not a notebook ({type(error).__name__}: {error})') from error
     return [re.sub(r'^[%!].*', '', source, flags=re.M) for source in sources], version
@@ -281,16 +281,16 @@ def _place(text, method):
     raise UserError(f'{method.file} has no {method.cls}.{method.name}')
 
 
-@messages.command_line
+@errors.command_line
 def main(argv=None):
     """Put the methods of a notebook into the two files beside it."""
-    parser = parsing.Parser(prog='python -m assignment.notebook', description=main.__doc__)
+    parser = cli.Parser(prog='python -m assignment.notebook', description=main.__doc__)
     parser.add_argument('notebook', type=Path, help='a student\'s; the starter\'s files are made where there are none')
     path = parser.parse_args(argv).notebook.expanduser()
     beside = {name: (path.parent / name).read_text(encoding='utf-8-sig')
               for name in TODO if (path.parent / name).is_file()}
     for name, text in files(path.read_bytes(), beside, path.name).items():
-        with utils.whole_file(path.parent / name) as part:
+        with whole_file(path.parent / name) as part:
             part.write_text(text, encoding='utf-8')
     print(f'{path.parent}: {" and ".join(TODO)} have the methods of {path.name}')
 

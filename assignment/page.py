@@ -6,13 +6,13 @@ import re
 import warnings
 
 import imageio.v3 as iio
+import numpy as np
 from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
-import numpy as np
 
-import utils
 from assignment import diagram
+from common import files
 
 PAPER = 8.27, 11.69  # inches, A4
 MARGIN = 0.55
@@ -217,6 +217,6 @@ def _curves(page, curves):
 
 def write(path, figure, title):
     """Write a page that is composed."""
-    with utils.whole_file(path) as part, warnings.catch_warnings():
+    with files.whole_file(path) as part, warnings.catch_warnings():
         warnings.filterwarnings('ignore', 'Glyph .* missing')  # told by the caller, once
         figure.savefig(part, metadata={'Title': title, 'CreationDate': None})

@@ -21,6 +21,8 @@ import traceback
 from json import dumps  # as it is before the student's code has a say
 from pathlib import Path
 
+from common import vgg_layers
+
 if __package__:
     from assignment import footprint, sandbox
 else:  # in its own process
@@ -68,7 +70,7 @@ class Features:
 
 def value(x):
     """A tensor, a variable or a number as an array."""
-    import tensorflow.compat.v1 as tf
+    from common.tf1 import tf
     with tf.Session() as sess:
         sess.run(tf.global_variables_initializer())
         return sess.run(tf.convert_to_tensor(x))
@@ -76,7 +78,7 @@ def value(x):
 
 def tensors(*tried):
     """Their values, and of what type they are: the results of a method, tried in one way or in several."""
-    import tensorflow.compat.v1 as tf
+    from common.tf1 import tf
     kinds = [type(x).__name__ if isinstance(x, (list, tuple)) else tf.convert_to_tensor(x).dtype.name for x in tried]
     return {'tries': [value(x) for x in tried], 'kinds': kinds}
 
@@ -84,14 +86,14 @@ def tensors(*tried):
 def network(given):
     """The student's VGG on the given image, not loaded."""
     import load_vgg
-    import tensorflow.compat.v1 as tf
+    from common.tf1 import tf
     filters = {name: given[name] for name in ('conv1_1', 'conv1_2') if name in given}
     return load_vgg.VGG(tf.constant(given['image']), load_vgg.Weights(Path('w'), filters, given['mean_pixels'], 'few'))
 
 
 def variables():
     """The names of what an optimizer would change."""
-    import tensorflow.compat.v1 as tf
+    from common.tf1 import tf
     return [v.op.name for v in tf.trainable_variables()]
 
 
@@ -115,13 +117,13 @@ def pool(given, name):
 
 def content_loss(given):
     """The loss of two maps."""
-    import tensorflow.compat.v1 as tf
+    from common.tf1 import tf
     return tensors(bare()._content_loss(given['P'], tf.constant(given['F'])))
 
 
 def gram_matrix(given):
     """Of a tensor."""
-    import tensorflow.compat.v1 as tf
+    from common.tf1 import tf
     H, W, N = given['F'].shape[1:]
     return tensors(bare()._gram_matrix(tf.constant(given['F']), N, H * W))
 
@@ -129,7 +131,8 @@ def gram_matrix(given):
 def grams(given, shape):
     """Stands in for `_gram_matrix`: gives the Gram matrices of P and F, arrays of arrays and tensors of tensors."""
     import numpy as np
-    import tensorflow.compat.v1 as tf
+
+    from common.tf1 import tf
     of_P, of_F = (given[name].reshape(shape) for name in 'AG')
     channels, positions = given['P'].shape[-1], given['P'][0, ..., 0].size
 
@@ -145,7 +148,7 @@ def grams(given, shape):
 
 def single_style_loss(given):
     """The loss of two maps, over Gram matrices that are right, of shape [N, N] and [1, N, N]: both will do."""
-    import tensorflow.compat.v1 as tf
+    from common.tf1 import tf
     tried, errors = [], []
     N = given['P'].shape[-1]
     for shape in ((N, N), (1, N, N)):
@@ -161,7 +164,7 @@ def single_style_loss(given):
 
 def style_loss(given):
     """The sum over layers whose losses are right."""
-    import tensorflow.compat.v1 as tf
+    from common.tf1 import tf
     machine = bare()
     layers = machine.recipe.style_layers
     machine.vgg = Features({layer: tf.constant(float(x)) for layer, x in zip(layers, given['g'])})
@@ -172,7 +175,7 @@ def style_loss(given):
 def total_loss(given):
     """The sum of losses that are given."""
     import recipes
-    import tensorflow.compat.v1 as tf
+    from common.tf1 import tf
     alpha, beta, content, style = (float(x) for x in given['weights'])
     recipe = dataclasses.replace(recipes.CS20, content_weight=alpha, style_weight=beta)
     layers = dict.fromkeys(recipe.content_layers + recipe.style_layers, tf.constant(0.))
@@ -184,7 +187,7 @@ def total_loss(given):
 
 def _trainable(machine, given):
     """Give the machine a variable, and losses that are lowest where it is the given target."""
-    import tensorflow.compat.v1 as tf
+    from common.tf1 import tf
     start, target = given['start'], given['target']
     with tf.variable_scope('input'):
         machine.input_img = tf.get_variable('in_img', initializer=tf.zeros(start.shape))
@@ -201,7 +204,7 @@ def _trainable(machine, given):
 def optimize(given):
     """The images before and after two steps, and the global step."""
     import recipes
-    import tensorflow.compat.v1 as tf
+    from common.tf1 import tf
     machine = bare(dataclasses.replace(recipes.CS20, learning_rate=float(given['rate'])))
     _trainable(machine, given)
     machine.optimize()
@@ -217,7 +220,7 @@ def optimize(given):
 
 def create_summary(given):
     """The scalars and the picture, of losses and an image that are given."""
-    import tensorflow.compat.v1 as tf
+    from common.tf1 import tf
     losses = {name: tf.constant(float(loss)) for name, loss in zip(LOSSES, given['losses'])}
     image = tf.constant(given['centred'])
     machine = bare(vgg=Features({}, given['mean_pixels'].reshape(1, 1, 1, 3)), input_img=image, shown_img=image,
@@ -248,8 +251,8 @@ def train(given):
 def _training(given, name, n_iters):
     """Build and train a stand-in with the student's `build` and `train`; say what it left."""
     import recipes
+    from common.tf1 import tf
     from engine import runs, sessions
-    import tensorflow.compat.v1 as tf
     recipe = dataclasses.replace(recipes.CS20, cadence=((float('inf'), given['cadence']),))
     run = runs.Run(name, {'seed': 0})
     machine = bare(recipe, graph=tf.Graph(), config=sessions.session_config('float32'), run=run, checkpoint_every=5,
@@ -315,16 +318,16 @@ def told(error):
 def get_ready():
     """Load what students' code loads, all but that code: TensorFlow, its other libraries, the project's own."""
     footprint.load_libraries()
-    from engine import quiet  # before tensorflow
     import numpy as np
-    import tensorflow.compat.v1 as tf
+
     import load_vgg
     import style_transfer
     import utils
+    from common.tf1 import tf
     for name in ('content', 'style'):
         utils.save_image(HERE / f'{name}.png', np.zeros((SIDE, SIDE, 3), np.uint8))
     filters = {name: (np.zeros((3, 3, 1 if i else 3, 1), np.float32), np.zeros(1, np.float32))
-               for i, name in enumerate(load_vgg.CONVOLUTIONS)}
+               for i, name in enumerate(vgg_layers.CONVOLUTIONS)}
     load_vgg.write_weights(load_vgg.SEARCHED[-1], load_vgg.Weights(Path('w'), filters, np.zeros(3), 'one channel'))
     # what libraries put off until it is used
     style_transfer.StyleTransfer(HERE / 'content.png', HERE / 'style.png', SIDE, SIDE)
@@ -356,7 +359,7 @@ def attempt(item, given, folder, answer, seconds):
         sys.dont_write_bytecode = True
         try:
             sandbox.confine(folder, [HERE], seconds)
-            import tensorflow.compat.v1 as tf
+            from common.tf1 import tf
             with tf.Graph().as_default():
                 came = dumps({'values': {name: as_lists(x) for name, x in TRIES[item](given).items()}})
         except BaseException as error:  # SystemExit too

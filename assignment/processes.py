@@ -16,10 +16,10 @@ import tempfile
 import threading
 from pathlib import Path
 
-from engine import shipped
-from engine.messages import UserError
 from assignment import make_starter, probe
 from assignment.regions import TODO, without_solution
+from common import paths
+from common.errors import UserError
 
 LARGEST = 10_000_000  # bytes of an answer
 GRACE = 10  # seconds beyond its time, in which the process itself stops an item
@@ -47,7 +47,7 @@ class Prober:
         (starter / 'weights').mkdir(parents=True)
         make_starter.give(starter)
         for name in TODO:
-            text = (shipped.ROOT / name).read_text(encoding='utf-8')
+            text = (paths.ROOT / name).read_text(encoding='utf-8')
             (starter / name).write_text(without_solution(text), encoding='utf-8')
         for name in MODULES:
             shutil.copy(Path(__file__).with_name(name), starter)

@@ -13,16 +13,25 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from engine import quiet  # before TensorBoard, which loads tensorflow
+from common import process
 
-from matplotlib.figure import Figure
+if __name__ == '__main__':
+    process.while_loading()  # before the imports that take seconds
+
+# isort: split - TensorBoard imports TensorFlow, and must find it as tf1 has imported it
 import numpy as np
+from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import utils
-from engine import messages, parsing
-from engine.messages import UserError
 from assignment import diagram, page
+from common import (
+    cli,
+    errors,
+    files,
+    tf1,  # noqa: F401
+)
+from common.errors import UserError
 
 LOSSES = 'content_loss', 'style_loss', 'total_loss'  # whose curves the handout asks for
 YOURS = '<!-- Yours: what stands below this line is kept when the report is made again, and goes into report.pdf. -->'
@@ -110,7 +119,7 @@ def plot_losses(path, curves):
         page.curve(axes, name, *points)
     for axes in panels:  # those left over
         axes.set_axis_off()
-    with utils.whole_file(path) as part:
+    with files.whole_file(path) as part:
         figure.savefig(part, dpi=110)
 
 
@@ -143,7 +152,7 @@ def make(run, out):
     plot_losses(out / 'losses.png', events.curves)
     diagram.draw(out / 'graph.png', events.graph)
     settings = '\n'.join(f'| {setting} | {value} |' for setting, value in events.settings.items())
-    with utils.whole_file(out / 'report.md') as part:
+    with files.whole_file(out / 'report.md') as part:
         part.write_text(TEMPLATE.format(name=run.name, told=told, settings=settings, yours=YOURS, answers=yours),
                         encoding='utf-8')
     figure, missing = page.composed(
@@ -152,10 +161,10 @@ def make(run, out):
     return missing
 
 
-@messages.command_line
+@errors.command_line
 def main(argv=None):
     """Report on the run that the command line names."""
-    parser = parsing.Parser(prog='python -m assignment.report', description=__doc__.split('\n')[0])
+    parser = cli.Parser(prog='python -m assignment.report', description=__doc__.split('\n')[0])
     parser.add_argument('run', type=Path, metavar='outputs/RUN', help='the folder of the run\'s pictures')
     parser.add_argument('--out', type=Path, metavar='DIR', help='folder to write (default: report, beside outputs)')
     args = parser.parse_args(argv)

@@ -11,14 +11,12 @@ import io
 import types
 from pathlib import Path
 
-from engine import quiet  # before tensorflow
-
 import imageio.v3 as iio
 import numpy as np
-import tensorflow.compat.v1 as tf
 
 import recipes
-from engine import shipped
+from common import paths
+from common.tf1 import tf
 from load_vgg import VGG, Weights
 from style_transfer import StyleTransfer
 
@@ -151,7 +149,7 @@ def build():
     ends = {}
     for name, lengths in {'check-straight': [6], 'check-resumed': [3, 6]}.items():
         for n_iters in lengths:
-            machine = StyleTransfer(shipped.CONTENT, shipped.STYLE, 48, 36, vgg=VGG_FILE, name=name)
+            machine = StyleTransfer(paths.CONTENT, paths.STYLE, 48, 36, vgg=VGG_FILE, name=name)
             machine.build()
             with machine._session() as sess:
                 machine._initialise(sess)

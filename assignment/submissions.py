@@ -15,10 +15,10 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from engine import messages
-from engine.messages import UserError
 from assignment import notebook
 from assignment.regions import TODO
+from common import errors
+from common.errors import UserError
 
 LARGEST = 1_000_000  # bytes of a file of code
 LARGEST_NOTEBOOK = 50_000_000  # which has its pictures in it
@@ -106,12 +106,12 @@ def read(name, entries):
     except Unreadable as problem:
         return Submission(name, {}, str(problem), tuple(entries))
     except BROKEN as error:
-        return Submission(name, {}, f'cannot be read ({messages.one_line(str(error))[:200]})', tuple(entries))
+        return Submission(name, {}, f'cannot be read ({errors.one_line(str(error))[:200]})', tuple(entries))
 
 
 def _shown(name):
     """A file's name as text that can be printed and written, whatever bytes it has."""
-    return messages.one_line(os.fsencode(name).decode('utf-8', 'backslashreplace'))
+    return errors.one_line(os.fsencode(name).decode('utf-8', 'backslashreplace'))
 
 
 def _entries(folder):
@@ -258,7 +258,7 @@ def _chosen(candidates):
         for path in notebooks:
             files |= _of_notebook(candidates[path](), path.name, files)
     if missing := [name for name in TODO if name not in files]:
-        others = ', '.join(sorted({messages.one_line(path.name) for path in candidates})[:5]) or 'nothing'
+        others = ', '.join(sorted({errors.one_line(path.name) for path in candidates})[:5]) or 'nothing'
         raise Unreadable(f'{missing[0]} is missing; there is {others}')
     return files
 

@@ -15,19 +15,17 @@ import tempfile
 from pathlib import Path
 
 import contestants  # it puts the project on the path
-from contestants import OURS, PAINTINGS, PHOTOS, SIDE, THEIRS
-
-from engine import quiet  # before tensorflow
-
 import numpy as np
 import scipy.optimize
-import tensorflow.compat.v1 as tf
+from contestants import OURS, PAINTINGS, PHOTOS, SIDE, THEIRS
 
 import load_vgg
 import recipes
 import style_transfer
 import utils
-from engine import sessions, shipped, style_statistics
+from common import paths
+from common.tf1 import tf
+from engine import sessions, style_statistics
 from fast import rendering
 
 STEP = 1e-3  # of the strength, to which that of as much content is found
@@ -42,7 +40,7 @@ class Losses:
     """
 
     def __init__(self, side=SIDE):
-        recipe, weights = recipes.MODERN.at(side), load_vgg.read_weights(shipped.WEIGHTS)
+        recipe, weights = recipes.MODERN.at(side), load_vgg.read_weights(paths.WEIGHTS)
         statistic = style_statistics.STATISTICS[recipe.style_statistic]
         with tf.Graph().as_default():
             self.image = tf.placeholder(tf.float32, [1, None, None, 3])

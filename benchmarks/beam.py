@@ -14,17 +14,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-import iteration  # it puts the project on the path
-
 import utils
-from engine import shipped
+from common import paths
 from fast import tiling
 
 SIDE = 512
 COPIES = 5
 FEW = 2  # photos
 ROUNDS = 3
-STYLIZE = [shipped.ROOT / 'fast_style_transfer.py', 'stylize', 'IN', '--out', 'OUT']
+STYLIZE = [paths.ROOT / 'fast_style_transfer.py', 'stylize', 'IN', '--out', 'OUT']
 BEAM = ['-m', 'fast.beam', '--runner', 'FnApiRunner', '--input', 'IN', '--output', 'OUT']
 TWO = '--direct_num_workers=2', '--direct_running_mode=multi_processing'
 COMMANDS = {'`stylize`': STYLIZE, '`stylize --threads 1`': [*STYLIZE, '--threads', '1'],
@@ -41,7 +39,7 @@ def cost(python, command, photos):
     with tempfile.TemporaryDirectory() as out:
         filled = [{'IN': photos, 'OUT': out}.get(part, part) for part in command]
         done = subprocess.run([sys.executable, '-c', COST, python, *filled, '--style', 'starry_night'],
-                              cwd=shipped.ROOT, capture_output=True, text=True, check=True)
+                              cwd=paths.ROOT, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 
@@ -51,7 +49,7 @@ def main():
     parser.add_argument('--beam-python', required=True, type=lambda text: Path(text).absolute(), metavar='PYTHON')
     python = parser.parse_args().beam_python
     with tempfile.TemporaryDirectory() as folder:
-        names = sorted(path for path in (shipped.ROOT / 'content').iterdir() if path.suffix in utils.SUFFIXES)
+        names = sorted(path for path in (paths.ROOT / 'content').iterdir() if path.suffix in utils.SUFFIXES)
         for i, path in enumerate(names * COPIES):
             photo = tiling.reduced(utils.read_image(path), SIDE)
             for part in ['all', 'few'] if i < FEW else ['all']:

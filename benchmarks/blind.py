@@ -16,13 +16,12 @@ import sys
 from pathlib import Path
 
 import contestants  # it puts the project on the path
+import numpy as np
 from contestants import OURS, PAINTINGS, PHOTOS, THEIRS
 
-import numpy as np
-
 import utils
-from engine import messages
-from engine.messages import UserError
+from common import errors, files
+from common.errors import UserError
 
 STYLES = {'starry_night': 19, 'great_wave': 24, 'auvers': 13}  # ours -> theirs
 SIDE = 512  # longer side of a picture in these
@@ -74,7 +73,7 @@ def make(folder, test, seed):
         key.append([style, names])
         rows = shown, [by_name[name] for name in names]
         utils.save_image(folder / f'{number:03}.jpg', contestants.sheet(rows, side))
-    with utils.whole_file(folder / KEY) as part:
+    with files.whole_file(folder / KEY) as part:
         part.write_text(json.dumps(key))
 
 
@@ -91,7 +90,7 @@ def count(folder, choices):
         print(f'{row}: {", ".join(f"{name} {times}" for name, times in chosen[row].items())}')
 
 
-@messages.command_line
+@errors.command_line
 def main(argv=None):
     """Make the pairs, or count choices."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])

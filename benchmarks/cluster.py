@@ -21,12 +21,12 @@ import time
 from pathlib import Path
 
 import iteration  # it puts the project on the path
-
 import numpy as np
 
-import tensorflow.compat.v1 as tf
 import utils
-from engine import sessions, shipped
+from common import paths
+from common.tf1 import tf
+from engine import sessions
 from fast import cluster, training
 from fast.photos import Photos
 
@@ -38,9 +38,9 @@ PHOTO = 640, 480  # pixels of the photos that are decoded, as in COCO
 
 def machine(side, threads, task=None):
     """A `FastStyleTransfer` as `train` makes it by default, but for its side."""
-    photos = Photos([shipped.ROOT / 'content'], side + 2 * training.SHIFT, 0)
-    made = training.FastStyleTransfer(photos, BATCH, shipped.HELD_OUT, [shipped.STYLE], BASE, steadiness=20.,
-                                      vgg=shipped.WEIGHTS, precision='float32', threads=threads, name='r', task=task)
+    photos = Photos([paths.ROOT / 'content'], side + 2 * training.SHIFT, 0)
+    made = training.FastStyleTransfer(photos, BATCH, paths.HELD_OUT, [paths.STYLE], BASE, steadiness=20.,
+                                      vgg=paths.WEIGHTS, precision='float32', threads=threads, name='r', task=task)
     made.build()
     return made
 
@@ -97,7 +97,7 @@ def decoding(folder):
     """Photos a second that one core reads, reduces and cuts to crops of 256 pixels, each once."""
     rng = np.random.default_rng(0)
     for i in range(40):
-        utils.save_image(Path(folder, f'{i}.jpg'), utils.get_resized_image(shipped.CONTENT, *PHOTO) + rng.normal(0, 9))
+        utils.save_image(Path(folder, f'{i}.jpg'), utils.get_resized_image(paths.CONTENT, *PHOTO) + rng.normal(0, 9))
     photos = Photos([folder], 272, 0)
     start = time.process_time()
     for path in photos.paths[1:]:  # the first is read when the object is made

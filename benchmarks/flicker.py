@@ -10,11 +10,10 @@ by the network of any painting, ten paintings.
 import argparse
 
 import contestants  # it puts the project on the path
-
 import numpy as np
 
 import utils
-from engine import shipped
+from common import paths
 from fast import video
 
 NOISE = 3.  # of 255, deviation
@@ -50,7 +49,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--any', action='store_true', help='the network of any painting')
     rows = contestants.any_painting() if parser.parse_args().any else contestants.trained()
-    photo = utils.read_image(shipped.ROOT / 'content' / 'lemurs.jpg')[100:420, 200:680]
+    photo = utils.read_image(paths.ROOT / 'content' / 'lemurs.jpg')[100:420, 200:680]
     clips = still(photo, np.random.default_rng(0)), panned(photo)
     print(f'the noise alone: {change(clips[0]):.2f}\n\n| | still: change | the same, steady | pan: warp error '
           '| the same, steady |\n|---|---|---|---|---|')

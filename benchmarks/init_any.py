@@ -12,11 +12,8 @@ import time
 from pathlib import Path
 
 import contestants  # it puts the project on the path
-from any_painting import OPTIMIZED, Losses
-
-from engine import quiet  # before tensorflow
-
 import numpy as np
+from any_painting import OPTIMIZED, Losses
 
 import recipes
 import style_transfer

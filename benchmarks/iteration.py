@@ -24,8 +24,9 @@ import imageio
 import numpy as np
 
 import style_transfer
-import tensorflow.compat.v1 as tf
-from engine import sessions, shipped
+from common import paths
+from common.tf1 import tf
+from engine import sessions
 
 WIDTH, HEIGHT = 333, 250
 ROUNDS = 2
@@ -111,7 +112,7 @@ def listed(machine, n):
 def case(precision):
     """Run one case in this process; print the rounds of the three loops as JSON."""
     Path('listed').mkdir()
-    machine = Timed(shipped.CONTENT, shipped.STYLE, WIDTH, HEIGHT, precision=precision, name='timed')
+    machine = Timed(paths.CONTENT, paths.STYLE, WIDTH, HEIGHT, precision=precision, name='timed')
     machine.build()
     rounds = [[ours(machine, ITERATIONS), bare(machine, SHORTER), listed(machine, SHORTER)] for _ in range(ROUNDS)]
     print('\n' + json.dumps(rounds))
@@ -122,7 +123,7 @@ def start(precision, started):
 
     started: when the process was, by `time.perf_counter`, which Linux counts alike in all of them
     """
-    machine = style_transfer.StyleTransfer(shipped.CONTENT, shipped.STYLE, WIDTH, HEIGHT, precision=precision,
+    machine = style_transfer.StyleTransfer(paths.CONTENT, paths.STYLE, WIDTH, HEIGHT, precision=precision,
                                            name='start')
     machine.build()
     times = Times()

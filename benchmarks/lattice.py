@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 
 import utils
-from engine import shipped
+from common import paths
 
 PHOTOS = 'chelsea.png', 'coffee.png', 'astronaut.png'
 PERIOD = 8  # pixels: the grid of a network of stride 8, of which one of stride 4 has every second line
@@ -78,7 +78,7 @@ def main():
     args = parser.parse_args()
     import contestants  # here, so that this file can be loaded alone
     names = contestants.PHOTOS if args.any else PHOTOS
-    photos = [utils.read_image(shipped.ROOT / 'content' / name) for name in names]
+    photos = [utils.read_image(paths.ROOT / 'content' / name) for name in names]
     print(f'| | lattice: {", ".join(name.split(".")[0] for name in names)} | moved by 1 to 8, the '
           'mean, by 4, by 8 | sky: deviation |\n|---|---|---|---|')
     measure([('the photos', lambda photo: photo)], photos)

@@ -13,13 +13,12 @@ import sys
 from pathlib import Path
 
 import iteration  # it puts the project on the path
-
 import numpy as np
-
 import plots
+
 import recipes
 import style_transfer
-from engine import shipped
+from common import paths
 
 SIZES = (333, 250), (750, 562), (1333, 1000)
 
@@ -27,7 +26,7 @@ SIZES = (333, 250), (750, 562), (1333, 1000)
 def case(name, precision, width, height):
     """Train a little in this process; print the peak of memory in bytes."""
     recipe = dataclasses.replace(recipes.RECIPES[name].at(int(width)), scales=1, iterations=2)
-    machine = style_transfer.StyleTransfer(shipped.CONTENT, shipped.STYLE, int(width), int(height), recipe=recipe,
+    machine = style_transfer.StyleTransfer(paths.CONTENT, paths.STYLE, int(width), int(height), recipe=recipe,
                                            precision=precision, name='r')
     machine.build()
     machine.train(2)

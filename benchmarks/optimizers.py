@@ -11,14 +11,12 @@ import os
 import tempfile
 from pathlib import Path
 
-from iteration import Timed, Times  # it puts the project on the path
-
 import numpy as np
+from iteration import Timed, Times  # it puts the project on the path
 from matplotlib.figure import Figure
 
 import recipes
-import utils
-from engine import shipped
+from common import files, paths
 
 WIDTH, HEIGHT = 167, 125
 ITERATIONS = 300
@@ -29,7 +27,7 @@ REFERENCE = 'Adam 2'  # CS20's
 
 def losses(settings):
     """Train with `settings` changed in CS20; return the lowest total loss so far and seconds, [evaluations] each."""
-    machine = Timed(shipped.CONTENT, shipped.STYLE, WIDTH, HEIGHT,
+    machine = Timed(paths.CONTENT, paths.STYLE, WIDTH, HEIGHT,
                     recipe=dataclasses.replace(recipes.CS20, cadence=((float('inf'), recipes.LONGEST),), **settings),
                     precision='float32', name='r')
     machine.build()
@@ -51,7 +49,7 @@ def plot(path, curves):
     for axes in (left, right):
         axes.grid(alpha=0.3)
     right.legend()
-    with utils.whole_file(path) as part:
+    with files.whole_file(path) as part:
         figure.savefig(part, dpi=100)
 
 

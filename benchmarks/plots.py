@@ -2,7 +2,7 @@
 
 from matplotlib.figure import Figure
 
-import utils
+from common import files
 
 
 def curves(path, found, **axes_as):
@@ -14,5 +14,5 @@ def curves(path, found, **axes_as):
     axes.set(**axes_as)
     axes.grid(alpha=0.3)
     axes.legend()
-    with utils.whole_file(path) as part:
+    with files.whole_file(path) as part:
         figure.savefig(part, dpi=100)

@@ -13,14 +13,14 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
+import plots
 from iteration import Timed  # it puts the project on the path
 
-import numpy as np
-
-import plots
 import recipes
-from engine import scales, sessions, shipped
-from engine.parsing import whole_number
+from common import paths
+from common.cli import whole_number
+from engine import scales, sessions
 
 NEVER = ((float('inf'), recipes.LONGEST),)
 REFERENCE = 'coarse to fine, Adam'
@@ -44,7 +44,7 @@ class Curve:
 def train(size, recipe, precision, last=0, limit=np.inf, start=0., **given):
     """(seconds, losses) of the iterations after `last`; at most `limit` seconds, the first one begins at `start`."""
     curve = Curve(last, limit - start)
-    machine = Timed(shipped.CONTENT, shipped.STYLE, *size, recipe=recipe, precision=precision, name='r', **given)
+    machine = Timed(paths.CONTENT, paths.STYLE, *size, recipe=recipe, precision=precision, name='r', **given)
     try:
         machine.train_scales(curve, restart=True)
     except TimeoutError:
@@ -68,7 +68,7 @@ def curves(size, precisions):
     # the same smaller sizes, then the other optimizer
     coarse = dataclasses.replace(recipe, iterations=made[-2].end - made[-2].begin, deepest=())
     began = time.perf_counter()
-    smaller = Timed(shipped.CONTENT, shipped.STYLE, *made[-2][:2], recipe=coarse, precision=precisions[0], name='r')
+    smaller = Timed(paths.CONTENT, paths.STYLE, *made[-2][:2], recipe=coarse, precision=precisions[0], name='r')
     smaller.train_scales(restart=True)
     picture = smaller.run.tensor(made[-2].end, 'input/in_img') + smaller.weights.mean_pixels
     start = time.perf_counter() - began

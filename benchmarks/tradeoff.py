@@ -11,13 +11,11 @@ import dataclasses
 import sys
 import tempfile
 
-import iteration  # it puts the project on the path
-
 import numpy as np
 
 import recipes
 import utils
-from engine import shipped
+from common import paths
 from fast import models, rendering
 from fast.training import STYLE_SIDE
 from style_transfer import StyleTransfer
@@ -32,7 +30,7 @@ def losses(folder, content, style, beta, picture=None):
     recipe = dataclasses.replace(recipes.FAST, style_weight=beta, style_scale=STYLE_SIDE / SIDE, learning_rate=5.,
                                  pixels='0-255', iterations=ITERATIONS)
     machine = StyleTransfer(content, style, SIDE, SIDE, recipe=recipe, initial_img=picture, name='r',
-                            vgg=shipped.WEIGHTS, precision='float32', folder=folder)
+                            vgg=paths.WEIGHTS, precision='float32', folder=folder)
     machine.build()
     machine.train(1 if picture is not None else ITERATIONS, restart=True, hands_in=False)
     row = machine.run.history[0] if picture is not None else machine.run.history[-1]
@@ -47,10 +45,10 @@ def main():
           f'{", ".join(map(str, BETAS))} | content, network over optimiser |\n|---|---|---|---|---|')
     ratios = []
     with tempfile.TemporaryDirectory() as folder:
-        for content in shipped.HELD_OUT:
+        for content in paths.HELD_OUT:
             photo = utils.get_resized_image(content, SIDE, SIDE)
             for name in STYLES:
-                style = shipped.STYLE.with_name(f'{name}.jpg')
+                style = paths.STYLE.with_name(f'{name}.jpg')
                 picture = model(photo[0], rendering.style_weights(name, model.styles))[None]
                 ours = losses(folder, content, style, 1., picture)
                 theirs = sorted((losses(folder, content, style, beta) for beta in BETAS), key=lambda pair: pair[1])

@@ -3,22 +3,21 @@
 Regions: Gatys et al. (2017, Controlling Perceptual Factors in Neural Style Transfer), section 3.
 """
 
-from engine import quiet  # before tensorflow
 
 import numpy as np
-import tensorflow.compat.v1 as tf
 
 import utils
-from engine import masks
-from engine.colors import LUMINANCE
+from common import images
+from common.errors import UserError
+from common.images import LUMINANCE
+from common.tf1 import tf
 from engine.features import held
-from engine.messages import UserError
 
 
 def checked(styles, weights, mask):
     """The weights of some styles, adding up to 1; None for equal ones. Raises `UserError` for what does nothing."""
     if mask:
-        masks.check_styles(len(styles))
+        images.check_styles(len(styles))
     if weights is None:
         return [1 / len(styles) for _ in styles]
     if mask or len(styles) < 2:
@@ -36,7 +35,7 @@ def read_mask(path, content_path, width, height):
 
     Raises `UserError` for one of another shape than the content's.
     """
-    masks.check_shape(f'--mask {path}', utils.image_size(path), content_path, utils.image_size(content_path))
+    images.check_shape(f'--mask {path}', utils.image_size(path), content_path, utils.image_size(content_path))
     return utils.get_resized_image(path, width, height)[0].mean(axis=-1) / 255
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 import utils
-from engine import flags, names, runs
-from engine.messages import UserError
+from common import files, names
+from common.errors import UserError
+from engine import runs
 
 TEMPLATE = Path(__file__).with_name('catalogue.html')
 DATA = 'null'  # what stands in the template for the data
@@ -68,8 +69,8 @@ class Catalogue:
     def _reduced(self, path):
         """The name of an image in small beside the page; None for one that cannot be read."""
         with contextlib.suppress(UserError):
-            width, height = flags.fitted(path, self.size)
-            name = names.of_files(path.stem, f'{width}x{height}', utils.file_hash(path)[:8]) + '.jpg'
+            width, height = utils.fitted(path, self.size)
+            name = names.of_files(path.stem, f'{width}x{height}', files.file_hash(path)[:8]) + '.jpg'
             if not (self.page.parent / name).exists():
                 utils.save_image(self.page.parent / name, utils.get_resized_image(path, width, height))
             return name
@@ -78,7 +79,7 @@ class Catalogue:
         """Whether the picture of these very images is there, of as many iterations or of all that there can be."""
         about = self.known.get(self.run_name(content, style), {})
         return ('picture' in about and (about['converged'] or about['iterations'] >= n_iters)
-                and all(about['settings'][kind] == utils.file_hash(path)
+                and all(about['settings'][kind] == files.file_hash(path)
                         for kind, path in (('content', content), ('style', style)))
                 and (self.page.parent / about['picture']).exists())
 
@@ -115,7 +116,7 @@ class Catalogue:
 
     def _note(self, name, about):
         self.known[name] = about
-        with utils.whole_file(self.kept) as part:
+        with files.whole_file(self.kept) as part:
             part.write_text(json.dumps({'settings': self.settings, 'known': self.known}, indent=1) + '\n')
         self.write()
 
@@ -134,7 +135,7 @@ class Catalogue:
         # in a script element nothing but < could end it; names of files are text for the page, never markup
         text = json.dumps(data).replace('<', r'\u003c')
         before, after = TEMPLATE.read_text(encoding='utf-8').split(f'>{DATA}<')
-        with utils.whole_file(self.page) as part:
+        with files.whole_file(self.page) as part:
             part.write_text(f'{before}>{text}<{after}', encoding='utf-8')
 
 

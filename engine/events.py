@@ -7,12 +7,8 @@ import re
 import socket
 import time
 
-from engine import quiet  # before tensorflow
-
-import tensorflow
-import tensorflow.compat.v1 as tf
-
-from engine.messages import UserError
+from common.errors import UserError
+from common.tf1 import tf, tf2
 
 NAME = r'events\.out\.tfevents\.\d+\..+'  # of an event file
 
@@ -78,7 +74,7 @@ def _table(settings):
     rows = ['| setting | value |', '| --- | --- |',
             *(f'| {name} | {short(value)} |' for name, value in settings.items())]
     about = tf.SummaryMetadata(plugin_data=tf.SummaryMetadata.PluginData(plugin_name='text'))
-    text = tensorflow.make_tensor_proto(['\n'.join(rows).encode()])
+    text = tf2.make_tensor_proto(['\n'.join(rows).encode()])
     return tf.Summary(value=[tf.Summary.Value(tag='settings', metadata=about, tensor=text)])
 
 

@@ -1,11 +1,10 @@
 """The features of fixed images, and how a graph has them."""
 
-from engine import quiet  # before tensorflow
 
 import numpy as np
-import tensorflow.compat.v1 as tf
 
 import load_vgg
+from common.tf1 import tf
 
 
 def features_of(weights, images, layers, pooling='avg', padding='zeros', config=None, of=lambda F: F):

@@ -1,9 +1,10 @@
 """The pictures that a finished run is handed in with: loss curves, a sheet of the three images, the progress."""
 
-from matplotlib.figure import Figure
 import numpy as np
+from matplotlib.figure import Figure
 
 import utils
+from common import files
 
 GIF_FRAMES = 60
 GIF_SIDE = 200  # pixels; a GIF of noisy pictures at full size is larger than all of them together
@@ -21,7 +22,7 @@ def loss_curves(path, columns, history):
     axes.set(xlabel='iteration', ylabel='loss', yscale='log' if np.any(history) else 'linear')
     axes.grid(alpha=0.3)
     axes.legend()
-    with utils.whole_file(path) as part:
+    with files.whole_file(path) as part:
         figure.savefig(part, dpi=100)
 
 
@@ -45,7 +46,7 @@ def grid(path, rows):
             axes = figure.axes[i * columns + j]
             axes.imshow(utils.to_uint8(image))
             axes.set_title(label, fontsize=9)
-    with utils.whole_file(path) as part:
+    with files.whole_file(path) as part:
         figure.savefig(part, dpi=110)
 
 
@@ -61,5 +62,5 @@ def progress(path, pictures, final):
     shown = [pictures[i] for i in np.linspace(0, len(pictures) - 1, count).round().astype(int)]
     frames = [utils.to_uint8(utils.fit(image, *small)) for image in (*map(utils.read_image, shown), np.float32(final))]
     duration = [200] * (len(frames) - 1) + [3000] if len(frames) > 1 else 3000  # ms; one frame takes no list
-    with utils.whole_file(path) as part:
+    with files.whole_file(path) as part:
         part.write_bytes(utils.encoded(frames, '.gif', duration=duration, loop=0))

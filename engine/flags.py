@@ -7,11 +7,11 @@ from pathlib import Path
 import load_vgg
 import recipes
 import utils
-from engine import output, runs, sessions, shipped
-from engine.messages import UserError
-from engine.parsing import number, whole_number
+from common import paths
+from common.cli import number, whole_number
+from common.errors import UserError
+from engine import output, runs, sessions
 
-SIDES = utils.LEAST, 4096  # of a picture
 # flags that do not decide what a command's picture is; its iterations are those that it had
 ONE_PASS = 'any'  # what --init calls the picture of the network of any style
 NOT_OF_THE_PICTURE = 'like', 'name', 'output', 'quality', 'depth', 'alpha', 'restart', 'verbose', 'iterations'
@@ -23,15 +23,16 @@ def add_pictures(parser, default, others=(), styles=None):
     default: (width, height) if neither is given, as `size` has it; others: recipes, of which some may have other ones
     styles: '+' for one style or more, as a list
     """
-    parser.add_argument('--content', type=Path, default=shipped.CONTENT, metavar='IMAGE',
-                        help=f'the image whose content is kept (default: content/{shipped.CONTENT.name})')
-    parser.add_argument('--style', type=Path, nargs=styles, default=[shipped.STYLE] if styles else shipped.STYLE,
+    parser.add_argument('--content', type=Path, default=paths.CONTENT, metavar='IMAGE',
+                        help=f'the image whose content is kept (default: content/{paths.CONTENT.name})')
+    parser.add_argument('--style', type=Path, nargs=styles, default=[paths.STYLE] if styles else paths.STYLE,
                         metavar='IMAGE', help=f'the image whose style is taken{"; several are blended" * bool(styles)} '
-                        f'(default: styles/{shipped.STYLE.name})')
-    side = whole_number(*SIDES)
+                        f'(default: styles/{paths.STYLE.name})')
+    side = whole_number(*utils.SIDES)
     usual = f'{default[0]} by {default[1]}, with --content {max(default)} for the longer side'
     usual += ''.join(f'; {max(recipe.size)} in {recipe.name}' for recipe in others if recipe.size != default)
-    parser.add_argument('--width', type=side, metavar='W', help=f'of the picture, in pixels, {SIDES[0]} to {SIDES[1]}; '
+    parser.add_argument('--width', type=side, metavar='W',
+                        help=f'of the picture, in pixels, {utils.SIDES[0]} to {utils.SIDES[1]}; '
                         f'where one of the two is given the other follows the content (default: {usual})')
     parser.add_argument('--height', type=side, metavar='H', help='likewise')
     add_training(parser)
@@ -70,17 +71,9 @@ def size(args, default):
     width, height = args.width, args.height
     if width and height:
         return (width, height), ''
-    if not (width or height) and args.content is shipped.CONTENT:
+    if not (width or height) and args.content is paths.CONTENT:
         return default, ''
-    return fitted(args.content, max(default), width, height), ' (the shape of the content)'
-
-
-def fitted(content, longer, width=None, height=None):
-    """(width, height) of a picture in the shape of the image `content`, by one side or by the longer one."""
-    W, H = utils.image_size(content)
-    scale = width / W if width else height / H if height else longer / max(W, H)
-    return tuple(min(max(given or round(scale * side), SIDES[0]), SIDES[1])
-                 for given, side in ((width, W), (height, H)))
+    return utils.fitted(args.content, max(default), width, height), ' (the shape of the content)'
 
 
 def seed(args, recipe=None):

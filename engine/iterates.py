@@ -1,8 +1,7 @@
 """What becomes of Adam's iterates: pixels kept in their range, and the mean that is shown in place of the last one."""
 
-from engine import quiet  # before tensorflow
 
-import tensorflow.compat.v1 as tf
+from common.tf1 import tf
 
 AVERAGE = 'average'
 IMAGE = 'input/in_img'

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 import utils
+from common.errors import UserError
 from engine import sessions
-from engine.messages import UserError
 
 # What training a picture takes, by benchmarks/memory.py over the recipes: up to a quarter more than was measured
 BESIDES = 0.65e9  # bytes: Python, its libraries, TensorFlow

@@ -12,14 +12,13 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
-from engine import quiet  # before tensorflow
-
 import imageio.v3 as iio
 import numpy as np
-import tensorflow.compat.v1 as tf
 
 import utils
-from engine.messages import UserError
+from common import files
+from common.errors import UserError
+from common.tf1 import tf
 
 DEEP = '.png', '.tif', '.tiff'  # formats that hold 16 bits a channel
 LOSSY = '.jpg', '.jpeg', '.webp'
@@ -66,7 +65,7 @@ class Output:
         pixels = (utils.to_uint8(picture) if self.depth == 8
                   else np.rint(np.float64(picture) * 257).clip(0, 65535).astype(np.uint16))
         xmp = XMP.format(escape(json.dumps(about))).encode()
-        with utils.whole_file(self.path) as part:
+        with files.whole_file(self.path) as part:
             if self.kind == '.png':
                 part.write_bytes(_png(pixels, xmp, self.profile))
             elif self.kind in LOSSY:

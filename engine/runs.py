@@ -8,14 +8,12 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-from engine import quiet  # before tensorflow
-
 import numpy as np
-import tensorflow.compat.v1 as tf
 
-import utils
-from engine import events, names, sessions
-from engine.messages import UserError
+from common import files, names
+from common.errors import UserError
+from common.tf1 import tf
+from engine import events, sessions
 
 RESTART = '--restart', 'begins again'
 ANOTHER = '--name', 'NEW starts another run'
@@ -159,7 +157,7 @@ class Run:
             raise UserError(f'{self.checkpoints} is a run with other settings: {", ".join(differ)}', RESTART, BOTH)
 
     def _write_identity(self):
-        with utils.whole_file(self.checkpoints / 'run.json') as part:
+        with files.whole_file(self.checkpoints / 'run.json') as part:
             part.write_text(json.dumps(self.identity, indent=1) + '\n')
 
     def _steps_saved(self):
@@ -223,7 +221,7 @@ class Run:
 
         The history goes first, so that it never lacks a row. Raises `UserError` when the disk is full.
         """
-        with utils.whole_file(self.checkpoints / 'losses.csv') as part, open(part, 'w', newline='') as file:
+        with files.whole_file(self.checkpoints / 'losses.csv') as part, open(part, 'w', newline='') as file:
             csv.writer(file).writerows([('iteration', *losses), *((i, *(f'{loss:.9g}' for loss in row.values()))
                                                                   for i, row in enumerate([*self.history, losses]))])
         try:
@@ -237,7 +235,7 @@ class Run:
     def mark_converged(self, step):
         """Note that the optimizer found nothing better than the checkpoint of iteration `step`."""
         self.converged = True
-        with utils.whole_file(self.checkpoints / 'converged') as part:
+        with files.whole_file(self.checkpoints / 'converged') as part:
             part.write_text(f'{self.begin + step}\n')
 
     def _converged_at(self):
@@ -269,7 +267,7 @@ class Run:
 
     def show(self, jpeg):
         """Make the encoded picture the newest one; who looks meanwhile sees it whole, or the one before."""
-        with utils.whole_file(self.outputs / LATEST) as part:
+        with files.whole_file(self.outputs / LATEST) as part:
             part.write_bytes(jpeg)
 
     def log(self, writer, step, summary, jpeg):
@@ -277,7 +275,7 @@ class Run:
         step += self.begin
         writer.add_summary(summary, step)
         writer.add_summary(events.picture(jpeg), step)
-        with utils.whole_file(self.outputs / f'{step:05d}.jpg') as part:
+        with files.whole_file(self.outputs / f'{step:05d}.jpg') as part:
             part.write_bytes(jpeg)
 
     def event_writer(self, graph, step):

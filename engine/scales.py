@@ -14,8 +14,8 @@ import skimage.transform
 
 import recipes
 import utils
+from common.errors import UserError
 from engine import iterates
-from engine.messages import UserError
 
 SMALLEST = 128  # pixels of the longer side at the smallest size, at least: from 96 on faces are lost
 

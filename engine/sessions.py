@@ -4,12 +4,8 @@ import os
 import re
 from pathlib import Path
 
-from engine import quiet  # before tensorflow
-
-import tensorflow
-import tensorflow.compat.v1 as tf
-
-from engine.messages import UserError
+from common.errors import UserError
+from common.tf1 import tf, tf2
 
 PRECISIONS = ('float32', 'bfloat16')
 # values of ONEDNN_MAX_CPU_ISA under which oneDNN has no bfloat16, computes it slowly, or has it without AMX
@@ -86,7 +82,7 @@ def fastest_precision(optimizer):
     processors those that have avx512_fp16 were made for amx_bf16: where a virtual machine hides that, bfloat16 took 1.7
     times as long as float32 (Emerald Rapids).
     """
-    gpu = tensorflow.config.list_physical_devices('GPU')
+    gpu = tf2.config.list_physical_devices('GPU')
     slow = bfloat16_hardware() == 'avx512_bf16' and 'avx512_fp16' in _features()
     return 'bfloat16' if optimizer == 'adam' and bfloat16_hardware() and not slow and not gpu else 'float32'
 

@@ -9,10 +9,9 @@ know sizes that differ.
 import operator
 from typing import NamedTuple
 
-from engine import quiet  # before tensorflow
-
 import numpy as np
-import tensorflow.compat.v1 as tf
+
+from common.tf1 import tf
 
 TINY = 1e-12  # where a style has nothing of its own
 FLOOR = 1e-12  # share of all eigenvalues together under which one counts for nothing

@@ -1,10 +1,8 @@
 """The network of any style becomes models/<name>/, as `exporting` has it; and is read again."""
 
-from engine import quiet  # before tensorflow
 
-import tensorflow.compat.v1 as tf
-
-from engine.messages import UserError
+from common.errors import UserError
+from common.tf1 import tf
 from fast import exporting, models
 from fast.any_network import MAPS, AnyNet
 

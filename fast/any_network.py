@@ -5,11 +5,10 @@ painting (Huang and Belongie 2017). How it paints is told by the same statistics
 norms are linear in a code of them (Ghiasi et al. 2017, whose code a network of its own finds).
 """
 
-from engine import quiet  # before tensorflow
 
 import numpy as np
-import tensorflow.compat.v1 as tf
 
+from common.tf1 import tf
 from fast.network import FAINT, NOTCH, ConditionalNet, convolved, doubled
 
 # channels of the narrow VGG-19's convolutions

@@ -5,6 +5,7 @@ import functools
 import numpy as np
 
 import utils
+from common import files
 from fast import models, tiling, transforms
 from fast.resampling import cubic, hamming, resampled
 
@@ -89,7 +90,7 @@ class AnyModel(tiling.Tiled):
     @staticmethod
     def described(style):
         """A style as settings, for JSON: the paintings by SHA-256 of their pixels."""
-        return dict(paintings=list(map(utils.array_hash, style.images)), weights=style.weights.tolist(),
+        return dict(paintings=list(map(files.array_hash, style.images)), weights=style.weights.tolist(),
                     scale=style.scale)
 
 

@@ -2,15 +2,13 @@
 
 import operator
 
-from engine import quiet  # before tensorflow
-
 import numpy as np
-import tensorflow.compat.v1 as tf
 
 import recipes
 import utils
+from common.errors import UserError
+from common.tf1 import tf
 from engine import runs, style_statistics
-from engine.messages import UserError
 from fast import any_exporting, narrowing, pixel_losses, transforms
 from fast.any_network import FIXED, MAPS, WIDTHS, AnyNet, coding, ground
 from fast.training import NetworkTraining

@@ -11,8 +11,8 @@ import numpy as np
 from tqdm import tqdm
 
 import utils
-from engine import masks
-from engine.messages import UserError
+from common import files, images
+from common.errors import UserError
 from fast import rendering, tiling, video
 
 WRITTEN = ('.gif', '.jpeg', '.jpg', '.png')  # a picture of another kind is written as PNG
@@ -141,7 +141,7 @@ class Renderer:
         picture = self.model(photo, self.style, self.tile)
         if self.mask is not None:
             H, W = photo.shape[:2]
-            masks.check_shape('--mask', self.mask.shape[::-1], 'the photo', (W, H))
+            images.check_shape('--mask', self.mask.shape[::-1], 'the photo', (W, H))
             other = photo if self.other is None else self.model(photo, self.other, self.tile)
             picture = rendering.mixed(other, picture, tiling.resized(self.mask[..., None], H, W), False)
         return rendering.mixed(photo, picture, self.strength, self.keep_colors)
@@ -184,7 +184,7 @@ class Renderer:
         other = self.other if self.other is None else self.model.described(self.other)
         return dict(model=self.model.about['files'], **self.model.described(self.style), strength=self.strength,
                     keep_colors=self.keep_colors, steady=self.steady, other=other,
-                    mask=None if self.mask is None else utils.array_hash(self.mask))
+                    mask=None if self.mask is None else files.array_hash(self.mask))
 
 
 def sheet(renderer, photo):

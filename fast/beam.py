@@ -7,16 +7,16 @@ Flags that are not its own are Beam's.
 
 import sys
 
-from engine import loading, messages, parsing
+from common import cli, errors
 
 REQUIREMENTS = 'requirements-beam.txt'
 
 
-@messages.command_line
+@errors.command_line
 def main(argv=None):
     """Stylise photos as the flags say; return the exit status."""
-    command = loading.loaded('fast.beam_command', REQUIREMENTS)
-    parser = parsing.Parser(prog='python -m fast.beam', description=__doc__.split('\n')[0],
+    command = cli.loaded('fast.beam_command', REQUIREMENTS)
+    parser = cli.Parser(prog='python -m fast.beam', description=__doc__.split('\n')[0],
                             epilog='Other flags are Beam\'s: --runner, --direct_num_workers, ...')
     command.add_flags(parser)
     return command.run(*parser.parse_known_args(argv))

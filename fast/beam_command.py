@@ -8,10 +8,11 @@ import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.runners.runner import create_runner
+
 logging.disable(logging.NOTSET)
 
-from engine import messages
-from engine.messages import UserError
+from common import errors
+from common.errors import UserError
 from fast import mixtures, pipeline, remote, stylize_command
 
 # whose job server knows flags that Beam's own parser does not
@@ -86,7 +87,7 @@ def _reaching(path):
     except UserError:
         raise
     except Exception as error:
-        raise UserError(messages.reason(error) if getattr(error, 'filename', None) else f'{path}: {error}') from error
+        raise UserError(errors.reason(error) if getattr(error, 'filename', None) else f'{path}: {error}') from error
 
 
 def _counts(result):

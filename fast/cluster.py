@@ -12,12 +12,9 @@ import threading
 import time
 from pathlib import Path
 
-from engine import quiet  # before tensorflow
-
-import tensorflow.compat.v1 as tf
-
-from engine import messages
-from engine.messages import UserError
+from common import errors
+from common.errors import UserError
+from common.tf1 import tf
 
 JOBS = 'chief', 'worker', 'ps'
 PATIENCE = 45  # seconds in which the others have to answer a process that has not taken part yet
@@ -175,7 +172,7 @@ def _leave():
     """End the process at once: a server cannot be stopped, and its threads would call into a Python that has ended."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(messages.status)
+    os._exit(errors.status)
 
 
 def _filter(task):

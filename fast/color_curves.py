@@ -6,7 +6,7 @@ would have a mixture of them.
 
 import numpy as np
 
-from engine.colors import LUMINANCE
+from common.images import LUMINANCE
 
 # colours, channels of -1 to 1, @ LIGHT: luminance, and two of hue
 LIGHT = np.stack([3 ** 0.5 * LUMINANCE, *(np.array(axis) / np.linalg.norm(axis)

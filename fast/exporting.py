@@ -9,14 +9,10 @@ from concurrent import futures
 from pathlib import Path
 from typing import NamedTuple
 
-from engine import quiet  # before tensorflow
-
-import tensorflow
-import tensorflow.compat.v1 as tf
-
-import utils
+from common import files
+from common.errors import UserError
+from common.tf1 import tf, tf2
 from engine import runs
-from engine.messages import UserError
 from fast import models
 from fast.network import TransformNet, extended
 
@@ -86,10 +82,10 @@ def write_model(folder, about, whole, lite):
     finally:
         shutil.rmtree(temporary)
     for name, content in contents.items():
-        with utils.whole_file(folder / name) as part:
+        with files.whole_file(folder / name) as part:
             part.write_bytes(content)
-    with utils.whole_file(folder / models.ABOUT) as part:
-        hashes = {name: utils.file_hash(folder / name) for name in contents}
+    with files.whole_file(folder / models.ABOUT) as part:
+        hashes = {name: files.file_hash(folder / name) for name in contents}
         part.write_text(json.dumps(about | {'files': hashes}, indent=1) + '\n')
 
 
@@ -106,9 +102,9 @@ def _export(folder, build):
 
 def _converted(folder, keys):
     """The bytes of a LiteRT file, weights in float16, of a SavedModel with the signatures `keys`."""
-    converter = tensorflow.lite.TFLiteConverter.from_saved_model(str(folder), keys)
-    converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
-    converter.target_spec.supported_types = [tensorflow.float16]
+    converter = tf2.lite.TFLiteConverter.from_saved_model(str(folder), keys)
+    converter.optimizations = [tf2.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf2.float16]
     return converter.convert()
 
 

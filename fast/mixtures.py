@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import utils
-from engine.messages import UserError
+from common.errors import UserError
 
 
 def weighted(text):

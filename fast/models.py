@@ -3,9 +3,8 @@
 import json
 from pathlib import Path
 
-import utils
-from engine import shipped
-from engine.messages import UserError
+from common import files, paths
+from common.errors import UserError
 
 SAVED_MODEL, LITE, ABOUT = 'saved_model.pb', 'model.tflite', 'model.json'
 ANY = 'any'  # in place of styles in model.json: it takes any painting; the name of the one that ships
@@ -15,7 +14,7 @@ STRIDE, LEAST = 4, 16
 
 def find(name):
     """The folder of a model: a path, or a name in ./models or in those that ship. Raises `UserError`."""
-    rooms = [Path(), Path('models'), shipped.MODELS]
+    rooms = [Path(), Path('models'), paths.MODELS]
     for room in rooms:
         if (room / name / ABOUT).is_file():
             return room / name
@@ -27,7 +26,7 @@ def about(folder, file):
     """What the model.json of a model says; `file` of it must be the one described. Raises `UserError`."""
     try:
         about = json.loads((folder / ABOUT).read_text())
-        if utils.file_hash(folder / file) != about['files'][file]:
+        if files.file_hash(folder / file) != about['files'][file]:
             raise ValueError(f'{file} is not the file that {ABOUT} describes')
         if about['styles'] != ANY and not (about['styles'] and all(isinstance(name, str) for name in about['styles'])):
             raise ValueError(f'{ABOUT} names no styles')

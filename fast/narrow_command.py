@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-from engine import quiet  # before all that takes long to load
-
 import numpy as np
 
 import load_vgg
-from engine import flags, parsing, sessions
-from engine.messages import UserError
+from common import cli, vgg_layers
+from common.errors import UserError
+from engine import flags, sessions
 from fast import narrowing
 from fast.photos import Photos
 
@@ -22,7 +21,7 @@ def add_flags(parser):
     parser.add_argument('file', type=Path, metavar='FILE', help='what is written, for --vgg')
     parser.add_argument('--images', type=Path, nargs='+', required=True, metavar='DIR',
                         help='folders of photos and paintings to fit the filters to')
-    parser.add_argument('--share', type=parsing.number(0.05, 1), default=SHARE, metavar='X',
+    parser.add_argument('--share', type=cli.number(0.05, 1), default=SHARE, metavar='X',
                         help='of each layer\'s channels that stay, 0.05 to 1 (default: %(default)s)')
     flags.add_weights(parser)
     flags.add_threads(parser)
@@ -34,7 +33,7 @@ def run(args):
         raise UserError(f'{args.file} is there already; remove it or name another')
     weights = load_vgg.read_weights(load_vgg.find_weights(args.vgg))
     photos = Photos(args.images, SIDE, seed=0, gradients=False)
-    kept = load_vgg.CONVOLUTIONS[:load_vgg.CONVOLUTIONS.index(LAST) + 1]
+    kept = vgg_layers.CONVOLUTIONS[:vgg_layers.CONVOLUTIONS.index(LAST) + 1]
     widths = {name: max(1, round(args.share * len(b))) for name, (_, b) in weights.convolutions.items() if name in kept}
     narrow = narrowing.narrowed(weights, widths, np.float32([photos.crop(i) for i in range(CROPS)]),
                                 config=sessions.session_config('float32', args.threads))

@@ -4,14 +4,13 @@ Layer by layer, by least squares, on what the narrow network itself has below: n
 stay are those that span the others best (QR with pivots), as in pruning by reconstruction (He, Zhang and Sun 2017).
 """
 
-from engine import quiet  # before tensorflow
 
 import numpy as np
 import scipy
-import tensorflow.compat.v1 as tf
 
+from common.tf1 import tf
+from common.vgg_layers import BEFORE_RELU
 from engine.features import features_of
-from load_vgg import BEFORE_RELU
 
 SAMPLES = 30_000  # positions of a layer that its filters are fitted to
 RIDGE = 1e-4  # of the mean square of the inputs

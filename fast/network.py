@@ -1,10 +1,9 @@
 """The image transformation network of Johnson, Alahi and Fei-Fei (2016) with many styles: a photo in, a picture out."""
 
-from engine import quiet  # before tensorflow
 
 import numpy as np
-import tensorflow.compat.v1 as tf
 
+from common.tf1 import tf
 from fast.models import LEAST, STRIDE
 
 EPSILON = 1e-3  # of the instance norms; with less, photos that show nothing have gradients without bounds

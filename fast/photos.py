@@ -4,13 +4,12 @@ import functools
 import hashlib
 from pathlib import Path
 
-from engine import quiet  # before tensorflow
-
 import numpy as np
-import tensorflow.compat.v1 as tf
 
 import utils
-from engine.messages import UserError
+from common.errors import UserError
+from common.files import file_hash
+from common.tf1 import tf
 
 KEPT_SIDE = 640  # shorter side that a larger photo is reduced to
 KEPT_BYTES = 2 << 30  # of photos held in memory, as uint8; a smaller collection is decoded once
@@ -29,9 +28,9 @@ def files(folders, excluded=()):
     for folder in folders:
         if not Path(folder).is_dir():
             raise UserError(f'{folder}: no such folder of images')
-    left_out = {utils.file_hash(path) for path in excluded}
+    left_out = {file_hash(path) for path in excluded}
     paths = sorted(path for folder in folders for path in Path(folder).rglob('*') if path.is_file())
-    found = {utils.file_hash(path): path for path in reversed(paths)}
+    found = {file_hash(path): path for path in reversed(paths)}
     return {digest: found[digest] for digest in sorted(found) if digest not in left_out}
 
 

@@ -9,7 +9,7 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
 from apache_beam.utils.shared import Shared
 
-from engine import messages
+from common import errors
 from fast import mixtures, models, remote, stylize_command
 
 OUTCOMES = MADE, THERE, FAILED = 'made', 'already there', 'failed'  # of a photo; also the names of the metrics
@@ -66,7 +66,7 @@ class Stylise(beam.DoFn):
         pairs = list(group[1])
         try:
             targets = remote.targets(pairs, self.out, self.name)
-        except messages.UserError as error:
+        except errors.UserError as error:
             yield from (self._failed(path, error) for path, _ in pairs)
             return
         for target, source in targets.items():
@@ -79,7 +79,7 @@ class Stylise(beam.DoFn):
                 yield self._failed(source, error)
 
     def _failed(self, path, error):
-        reason = messages.reason(error)
+        reason = errors.reason(error)
         if not reason:
             raise error
         self.counts[FAILED].inc()

@@ -1,12 +1,11 @@
 """Losses of the pixels themselves: colours, sharpness and flat grounds, which features tell too little of."""
 
-from engine import quiet  # before tensorflow
 
 import numpy as np
-import tensorflow.compat.v1 as tf
 
+from common.images import LUMINANCE
+from common.tf1 import tf
 from engine import style_statistics
-from engine.colors import LUMINANCE
 from fast.any_network import parted
 
 FAINT = 10.  # of 255: what adds to the styles' deviations, so that one of few colours counts within bounds

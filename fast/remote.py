@@ -10,7 +10,7 @@ import uuid
 from pathlib import PurePosixPath
 
 import utils
-from engine.messages import UserError
+from common.errors import UserError
 from fast import applying
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from engine.colors import LUMINANCE
-from engine.messages import UserError
+from common.errors import UserError
+from common.images import LUMINANCE
 from fast import mixtures, models, tiling
 
 SHEET_SIDE = 512  # longer side of a photo on a sheet of all styles

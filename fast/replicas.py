@@ -5,13 +5,12 @@ import json
 import secrets
 import time
 
-from engine import quiet  # before tensorflow
-
 import numpy as np
-import tensorflow.compat.v1 as tf
 
-from engine import interrupts, runs
-from engine.messages import UserError
+from common import process
+from common.errors import UserError
+from common.tf1 import tf
+from engine import runs
 from fast import cluster
 
 SLOTS = 'slots'  # the collection of what is exchanged: no checkpoint has it
@@ -69,14 +68,14 @@ class Exchange:
         """
         self.task.wait(self.task.addresses, cluster.PATIENCE)
         sess, ending = self.task.session(graph, config), 'failed'
-        interrupts.StopSignal.newest = None
+        process.StopSignal.newest = None
         try:
             sess.run(self.begin)
             sess.run(self.tell, {self.text: json.dumps(self.known)})
             self.number = 1 + secrets.randbelow(2**62)
             with graph.as_default():  # as in a session's own `with`: a `Saver` looks at it
                 yield sess
-            ending = 'stopped' if interrupts.stopping() else 'finished'
+            ending = 'stopped' if process.stopping() else 'finished'
         except KeyboardInterrupt:
             ending = 'stopped'
             raise
@@ -109,7 +108,7 @@ class Exchange:
         sess.run(self.want, {self.now: wanted})
         waiting = self._compute(sess, wanted)
         while missing := self._missing(sess, wanted):
-            if waiting.told and interrupts.stopping():
+            if waiting.told and process.stopping():
                 return False
             waiting(', '.join(map(self.task.at, missing)))
         return True

@@ -7,8 +7,8 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 import utils
-from engine.messages import UserError
-from engine.silence import no_stderr
+from common.errors import UserError
+from common.process import no_stderr
 from fast import models
 from fast.models import LEAST
 

@@ -3,11 +3,10 @@
 import functools
 from pathlib import Path
 
-from engine import quiet  # before all that takes long to load
-
 import load_vgg
 import recipes
-from engine import flags, sessions, shipped
+from common import paths
+from engine import flags, sessions
 from fast import any_exporting, models
 from fast.any_training import LEAST_CONTRAST, NAME, SAMPLE_SIDE, AnyStyleTransfer, fixed_parameters
 from fast.photos import Photos
@@ -22,7 +21,7 @@ def add_flags(parser):
     """Give `parser` the flags of train-any."""
     parser.add_argument('--styles', type=Path, nargs='+', required=True, metavar='DIR',
                         help='folders of paintings, the more the better')
-    parser.add_argument('--held-out-styles', type=Path, nargs='+', metavar='IMAGE', default=shipped.HELD_OUT_STYLES,
+    parser.add_argument('--held-out-styles', type=Path, nargs='+', metavar='IMAGE', default=paths.HELD_OUT_STYLES,
                         help='paintings to show on the way, left out of the training (default: starry_night.jpg, '
                         'great_wave.jpg)')
     parser.add_argument('--start', metavar='NAME', help='begin with a trained model of any style')

@@ -6,18 +6,16 @@ Johnson, Alahi and Fei-Fei (2016); many styles in one: Dumoulin, Shlens and Kudl
 import copy
 from pathlib import Path
 
-from engine import quiet  # before tensorflow
-
 import numpy as np
-import tensorflow
-import tensorflow.compat.v1 as tf
 
 import load_vgg
 import recipes
 import style_transfer
 import utils
-from engine import names, runs, style_statistics
-from engine.messages import UserError
+from common import files, names
+from common.errors import UserError
+from common.tf1 import tf, tf2
+from engine import runs, style_statistics
 from engine.features import features_of
 from fast import exporting, replicas
 from fast.network import TransformNet
@@ -35,7 +33,7 @@ OF_STYLES = 'gamma', 'beta'  # last part of the names of the parameters that eac
 
 def devices(crops):
     """The names of devices that share `crops` evenly: '' for the first or only one, then further GPUs."""
-    count = max(1, len(tensorflow.config.list_physical_devices('GPU')))
+    count = max(1, len(tf2.config.list_physical_devices('GPU')))
     while crops % count:
         count -= 1
     return ['', *(f'/gpu:{i}' for i in range(1, count))]
@@ -77,7 +75,7 @@ class NetworkTraining(style_transfer.StyleTransfer):
 
     def _identity(self):
         """What decides the result of any network's training."""
-        return dict(vgg=utils.file_hash(self.weights.path), side=self.side, seed=self.seed, **self.recipe.identity(),
+        return dict(vgg=files.file_hash(self.weights.path), side=self.side, seed=self.seed, **self.recipe.identity(),
                     images=self.collections[0].hash, batch=self.batch, steadiness=self.steadiness,
                     start=self.start and self.start.hash, content_share=CONTENT_SHARE)
 
@@ -299,7 +297,7 @@ class FastStyleTransfer(NetworkTraining):
         if content_weights is not None and len(content_weights) != len(style_imgs):
             raise UserError(f'--content-weights: {len(content_weights)} for {len(style_imgs)} styles; one each')
         self.content_weights, self.add = content_weights, add
-        self.trained = {path.stem: utils.file_hash(path) for path in map(Path, style_imgs)}
+        self.trained = {path.stem: files.file_hash(path) for path in map(Path, style_imgs)}
         self.styles = (start.styles if add else {}) | self.trained
         if len(self.trained) < len(style_imgs) or add and self.trained.keys() & start.styles.keys():
             raise UserError('--style: two styles of one name; it is that of the file')

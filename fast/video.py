@@ -13,7 +13,8 @@ import numpy as np
 from tqdm import tqdm
 
 import utils
-from engine.messages import UserError
+from common import files
+from common.errors import UserError
 
 SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.webm')
 WRITTEN = SUFFIXES[:-1]  # those that hold the codec; of another kind becomes ANY
@@ -55,7 +56,9 @@ def warped(photo, before, *others):
     By the optical flow of the iterative Lucas-Kanade method (Le Besnerais and Champagnat 2005), at a reduced size.
     """
     try:
-        import skimage.color, skimage.registration, skimage.transform  # only steady clips need it
+        import skimage.color  # only steady clips need it
+        import skimage.registration
+        import skimage.transform
     except ImportError:
         raise UserError('--steady needs the package scikit-image: pip install scikit-image') from None
     H, W = photo.shape[:2]
@@ -95,7 +98,7 @@ def stylize(source, target, renderer):
         written = _write_parts(parts, _photos(clip, source), rate, renderer, bar)
     if not written:
         raise UserError(f'{source}: has no pictures')
-    with utils.whole_file(target) as part:
+    with files.whole_file(target) as part:
         _join([_part(parts, i) for i in range(-(-written // PART))], rate, source, part)
     shutil.rmtree(parts)
     return f'{written} frames'
@@ -152,7 +155,7 @@ def _claim(parts, source, renderer):
         if json.loads((parts / 'about.json').read_text()) == now:
             return
     shutil.rmtree(parts, ignore_errors=True)
-    with utils.whole_file(parts / 'about.json') as file:
+    with files.whole_file(parts / 'about.json') as file:
         file.write_text(json.dumps(now))
 
 
@@ -189,7 +192,7 @@ def _write_parts(parts, photos, rate, renderer, bar):
 def _encoder(path, rate, height, width):
     """Yield a function that takes the pictures of a part, uint8 [height, width, 3], one after the other."""
     import av
-    with utils.whole_file(path) as part, _opened(part, 'w') as file:
+    with files.whole_file(path) as part, _opened(part, 'w') as file:
         stream = file.add_stream(CODEC, rate)
         stream.height, stream.width = height, width
         stream.pix_fmt, stream.options = PIXELS, QUALITY

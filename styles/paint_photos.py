@@ -19,11 +19,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import make_styles
-import utils
-from engine import messages, parsing
-from engine.messages import UserError
-from fast import transforms
 from make_styles import blend, ramp
+
+import utils
+from common import cli, errors, files
+from common.errors import UserError
+from fast import transforms
 
 SIDE = 400  # shorter one
 ASPECTS = 3 / 4, 4 / 3  # width : height
@@ -768,18 +769,18 @@ def painting(rng, photos, side):
 
 
 def _flags(argv):
-    parser = parsing.Parser(description=__doc__.split('\n')[0])
+    parser = cli.Parser(description=__doc__.split('\n')[0])
     parser.add_argument('photos', type=Path, metavar='PHOTOS', help='a folder; all images below it are used')
     parser.add_argument('out', type=Path, metavar='OUT', help='a folder for the pictures, <seed>-<number>.jpg; those '
                         'that are there already are left')
-    parser.add_argument('--count', type=parsing.whole_number(1, MOST), default=2000, metavar='N',
+    parser.add_argument('--count', type=cli.whole_number(1, MOST), default=2000, metavar='N',
                         help=f'pictures, 1 to {MOST} (default: %(default)s)')
-    parser.add_argument('--seed', type=parsing.whole_number(0, 2**31 - 1), default=0, metavar='N',
+    parser.add_argument('--seed', type=cli.whole_number(0, 2**31 - 1), default=0, metavar='N',
                         help='of everything random, 0 to 2147483647 (default: %(default)s)')
     return parser.parse_args(argv)
 
 
-@messages.command_line
+@errors.command_line
 def main(argv=None):
     """Write `--count` pictures; the same number, seed, photos and libraries give the same one."""
     args = _flags(argv)
@@ -790,7 +791,7 @@ def main(argv=None):
         path = args.out / f'{args.seed}-{number:05}.jpg'
         if not path.exists():
             picture = 255 * painting(np.random.default_rng((args.seed, number)), photos, SIDE)
-            with utils.whole_file(path) as part:
+            with files.whole_file(path) as part:
                 part.write_bytes(utils.encoded(utils.to_uint8(picture), '.jpg', quality=QUALITY))
 
 

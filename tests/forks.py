@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from engine import shipped
+from common import paths
 
 LOADED = '''
 import json, os, sys
@@ -39,7 +39,7 @@ class Server:
 
     def __init__(self):
         self._process = subprocess.Popen([sys.executable, '-c', LOADED], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                         text=True, env=os.environ | {'PYTHONPATH': str(shipped.ROOT)})
+                                         text=True, env=os.environ | {'PYTHONPATH': str(paths.ROOT)})
 
     def ask(self, **given):
         print(json.dumps(given), file=self._process.stdin, flush=True)

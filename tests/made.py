@@ -2,16 +2,15 @@
 
 import contextlib
 
-from engine import quiet  # before tensorflow
-
 import imageio.v3 as iio
 import numpy as np
 import pytest
-import tensorflow.compat.v1 as tf
 
 import load_vgg
+from common import vgg_layers
+from common.errors import UserError
+from common.tf1 import tf
 from engine import sessions
-from engine.messages import UserError
 from fast import any_network
 from fast.any_network import AnyNet
 from fast.network import TransformNet
@@ -35,7 +34,7 @@ def he_weights(widths=WIDTHS, seed=0, last='conv5_4'):
     """A `Weights` of He noise: name -> (filters, biases) down to layer `last`, with the public file's mean."""
     rng = np.random.default_rng(seed)
     convolutions, n = {}, 3
-    for name in load_vgg.CONVOLUTIONS[:load_vgg.CONVOLUTIONS.index(last) + 1]:
+    for name in vgg_layers.CONVOLUTIONS[:vgg_layers.CONVOLUTIONS.index(last) + 1]:
         out = widths[int(name[4])]
         convolutions[name] = (rng.normal(0, np.sqrt(2 / (9 * n)), (3, 3, n, out)).astype(np.float32),
                               rng.normal(0, 1, out).astype(np.float32))

@@ -1,8 +1,8 @@
 """Independent computations in NumPy and SciPy, float64, from the published formulas."""
 
 import numpy as np
-import scipy.linalg
 import scipy.interpolate
+import scipy.linalg
 import scipy.ndimage
 
 

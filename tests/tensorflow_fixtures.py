@@ -2,16 +2,14 @@
 
 from pathlib import Path
 
-from engine import quiet  # before tensorflow
-
-import pytest
-import tensorflow.compat.v1 as tf
-
 import forks
+import pytest
+from made import few_blocks, he_weights, random_any, random_parameters
+
 import load_vgg
+from common.tf1 import tf
 from engine import sessions
 from fast import any_exporting, exporting
-from made import few_blocks, he_weights, random_any, random_parameters
 from style_transfer import StyleTransfer
 
 tf.Session().close()  # the first one of a process sets the threads of all, and with them the last bits of sums

@@ -6,16 +6,16 @@ import math
 
 import numpy as np
 import pytest
+import reference
+from assertions import assert_close
 from test_load_vgg import write_beta16, write_today
-import tensorflow.compat.v1 as tf
 
 import load_vgg
 import recipes
-import reference
 import utils
-from assertions import assert_close
-from engine import shipped
-from engine.shipped import CONTENT, STYLE
+from common import paths, vgg_layers
+from common.paths import CONTENT, STYLE
+from common.tf1 import tf
 from style_transfer import StyleTransfer
 
 CHANNELS = {1: 64, 2: 128, 3: 256, 4: 512, 5: 512}
@@ -23,11 +23,11 @@ CHANNELS = {1: 64, 2: 128, 3: 256, 4: 512, 5: 512}
 
 @pytest.fixture(scope='module')
 def weights():
-    return load_vgg.read_weights(shipped.WEIGHTS)
+    return load_vgg.read_weights(paths.WEIGHTS)
 
 
 def test_all_sixteen_convolutions_at_full_width_in_256_levels_a_layer(weights):
-    assert list(weights.convolutions) == list(load_vgg.CONVOLUTIONS)
+    assert list(weights.convolutions) == list(vgg_layers.CONVOLUTIONS)
     n = 3
     for name, (W, b) in weights.convolutions.items():
         out = CHANNELS[int(name[4])]
@@ -36,7 +36,7 @@ def test_all_sixteen_convolutions_at_full_width_in_256_levels_a_layer(weights):
         n = out
     np.testing.assert_allclose(weights.mean_pixels, [123.68, 116.779, 103.939])
     assert weights.description.startswith('VGG-19 (Simonyan and Zisserman 2014, CC BY 4.0), 16 convolutions')
-    assert shipped.WEIGHTS.stat().st_size < 19e6 and load_vgg.find_weights() == shipped.WEIGHTS
+    assert paths.WEIGHTS.stat().st_size < 19e6 and load_vgg.find_weights() == paths.WEIGHTS
 
 
 def test_it_has_learned_what_filters_of_the_first_layer_learn(weights):

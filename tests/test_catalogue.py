@@ -7,14 +7,15 @@ import shutil
 import signal
 from pathlib import Path
 
+import browser as browsers
 import imageio.v3 as iio
 import numpy as np
 import pytest
 
-import browser as browsers
 import catalogue
 import style_transfer
-from engine import names, progress, runs
+from common import names, progress
+from engine import runs
 
 ODD = '<b>"x\'#1%'  # a file may be called that
 

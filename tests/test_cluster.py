@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow.compat.v1 as tf
+from made import block_photos
 
 import recipes
-from made import block_photos
+from common.errors import UserError
+from common.tf1 import tf
 from engine import runs
-from engine.messages import UserError
 from fast import cluster, network, training
 from fast.photos import Photos
 from fast_style_transfer import main

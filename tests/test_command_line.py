@@ -10,18 +10,19 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
+from made import needs_bfloat16
 
 import fast_style_transfer
 import load_vgg
 import reconstruct
 import style_transfer
 import utils
-from engine import output, shipped
+from common import paths
+from engine import output
 from fast import models
 from fast.any_rendering import AnyModel, Style
-from made import needs_bfloat16
 
-PROGRAM = shipped.ROOT / 'style_transfer.py'
+PROGRAM = paths.ROOT / 'style_transfer.py'
 
 
 @pytest.fixture

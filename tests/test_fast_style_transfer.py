@@ -13,20 +13,20 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
-import tensorflow.compat.v1 as tf
+import reference
+from made import block_photos, random_parameters
 
 import load_vgg
 import recipes
-import reference
 import utils
-from made import block_photos, random_parameters
-from engine import interrupts, parsing, shipped
+from common import cli, files, paths, process
+from common.tf1 import tf
 from fast import any_rendering, exporting, network, rendering, stylize_command, training
 from fast.photos import Photos
 from fast.training import SHIFT, FastStyleTransfer
 from fast_style_transfer import main
 
-PROGRAM = shipped.ROOT / 'fast_style_transfer.py'
+PROGRAM = paths.ROOT / 'fast_style_transfer.py'
 SIDE = 32
 # the balance of FAST is for the true VGG-19
 QUIET = dataclasses.replace(recipes.FAST, style_weight=0.1, learning_rate=5e-3, cadence=((math.inf, 100),))
@@ -226,7 +226,7 @@ def test_100_steps_lower_the_loss_by_a_third_and_hand_in_a_model(build, one_bloc
     assert np.abs(strip[:SIDE].astype(float) - np.hstack(photos)).max() <= 1  # above, the photos themselves
     about = json.loads(Path('models/r/model.json').read_text())
     assert about['steps'] == 100
-    assert about['styles'] == {path.stem: utils.file_hash(path) for path in machine.style_paths}
+    assert about['styles'] == {path.stem: files.file_hash(path) for path in machine.style_paths}
     checkpoint = tf.train.load_checkpoint('checkpoints/r')
     averages = {name: checkpoint.get_tensor(f'network/{name}/average') for name in machine.network.parameters}
     trained = exporting.read(Path('models/r'))
@@ -275,7 +275,7 @@ def test_another_training_starts_from_a_model_with_its_styles_where_they_were(bu
 
 
 def test_ctrl_c_leaves_a_checkpoint_and_no_model(machine, workdir, monkeypatch):
-    monkeypatch.setattr(interrupts.StopSignal, 'requested', True)
+    monkeypatch.setattr(process.StopSignal, 'requested', True)
     assert machine.train(50) == (1, 'stopped', 0)
     assert Path('checkpoints/r/model-1.index').exists() and not Path('models').exists()
 
@@ -285,7 +285,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_no_model(machine, workdir, monkeypatch):
 def test_a_package_that_is_missing_is_named(command, package, requirements):
     program = ('import sys; sys.modules[sys.argv[2]] = None; import fast_style_transfer;'
                'sys.exit(fast_style_transfer.main([sys.argv[1]]))')
-    done = subprocess.run([sys.executable, '-c', program, command, package], cwd=shipped.ROOT, capture_output=True,
+    done = subprocess.run([sys.executable, '-c', program, command, package], cwd=paths.ROOT, capture_output=True,
                           text=True)
     assert done.returncode == 2
     assert done.stderr.startswith(f'error: the package {package}')
@@ -312,7 +312,7 @@ def test_the_command_trains_names_what_it_skipped_and_refuses_another_model(fold
     assert main([*flags, '--seed', '1']) == 2
     assert 'is a model with other settings: seed (now 1, was 0)' in capsys.readouterr().err
     with monkeypatch.context() as patch:
-        patch.setattr(interrupts.StopSignal, 'requested', True)
+        patch.setattr(process.StopSignal, 'requested', True)
         assert main([*flags, '--seed', '1', '--restart']) == 130
     assert 'the same command without --restart goes on' in capsys.readouterr().out
     assert main([*flags, '--seed', '1']) == 0  # over the older model, as was asked for
@@ -667,7 +667,7 @@ def test_settings_name_what_paintings_and_masks_show(any_workdir):
     iio.imwrite('again.bmp', iio.imread('a.png'))
 
     def settings(*arguments):
-        parser = parsing.Parser()
+        parser = cli.Parser()
         stylize_command.add_flags(parser)
         return stylize_command.renderer_of(parser.parse_args(['p.png', *arguments])).settings()
     one = settings('--style', 'a.png')

@@ -5,10 +5,10 @@ import graphlib
 
 import pytest
 
-from engine import shipped
+from common import paths
 
-ROOMS = {path.relative_to(shipped.ROOT).with_suffix('').as_posix().replace('/', '.'): path
-         for folder in ('.', 'engine', 'fast', 'assignment') for path in (shipped.ROOT / folder).glob('*.py')}
+ROOMS = {path.relative_to(paths.ROOT).with_suffix('').as_posix().replace('/', '.'): path
+         for folder in ('.', 'common', 'engine', 'fast', 'assignment') for path in (paths.ROOT / folder).glob('*.py')}
 
 
 def imports(path):
@@ -42,24 +42,16 @@ def test_nothing_goes_round():
     assert rooms.index('utils') < rooms.index('load_vgg') < rooms.index('style_transfer') < rooms.index('fast.training')
 
 
-def test_every_room_that_loads_tensorflow_quiets_it_first():
-    for room, path in ROOMS.items():
-        lines = path.read_text(encoding='utf-8').splitlines()
-        loads = [i for i, line in enumerate(lines) if line.startswith('import tensorflow')]
-        if loads and room != 'engine.quiet':
-            assert any(line.startswith('from engine import quiet') for line in lines[:loads[0]]), room
-
-
 def test_the_root_is_the_card_and_the_commands():
-    assert {path.name for path in shipped.ROOT.glob('*.py')} == {
+    assert {path.name for path in paths.ROOT.glob('*.py')} == {
         'style_transfer.py', 'load_vgg.py', 'utils.py', 'recipes.py', 'reconstruct.py', 'fast_style_transfer.py',
         'catalogue.py'}
-    assert {path.name for path in shipped.ROOT.glob('requirements*')} == {
+    assert {path.name for path in paths.ROOT.glob('requirements*')} == {
         'requirements.txt', 'requirements.lock', 'requirements-stylize.txt', 'requirements-beam.txt'}
 
 
 def test_lines_are_of_120_characters_at_most():
-    files = [path for pattern in ('*.py', '*/*.py', 'tests/*/*.py') for path in shipped.ROOT.glob(pattern)]
-    long = [f'{path.relative_to(shipped.ROOT)}:{number}' for path in [*files, shipped.ROOT / 'README.md']
+    files = [path for pattern in ('*.py', '*/*.py', 'tests/*/*.py') for path in paths.ROOT.glob(pattern)]
+    long = [f'{path.relative_to(paths.ROOT)}:{number}' for path in [*files, paths.ROOT / 'README.md']
             for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), start=1) if len(line) > 120]
     assert len(files) > 70 and long == []

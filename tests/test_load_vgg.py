@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
+import reference
 import scipy.io
 import scipy.signal
-import tensorflow
-import tensorflow.compat.v1 as tf
+from made import he_weights
 
 import load_vgg
-import reference
-from engine.messages import UserError
-from made import he_weights
+from common import vgg_layers
+from common.errors import UserError
+from common.tf1 import tf, tf2
 
 MEAN = [123.68, 116.779, 103.939]
 
@@ -32,7 +32,7 @@ def struct(**fields):
 def layers(weights, order):
     """The `layers` of a .mat: convolutions with fields in `order`, ReLUs, poolings, and two fully connected layers."""
     found = []
-    for name in load_vgg.LAYERS:
+    for name in vgg_layers.LAYERS:
         if name in weights.convolutions:
             W, b = weights.convolutions[name]
             have = dict(name=name, type='conv', weights=cell(W, b.reshape(-1, 1)), pad=np.float64([[1, 1, 1, 1]]),
@@ -252,24 +252,24 @@ def test_search_order(tmp_path, monkeypatch, tiny_vgg):
 
 def test_keras_weights_give_the_same_features(tmp_path):
     """Keras sees BGR less its mean, we see RGB less ours: the same network must give the same maps."""
-    tensorflow.keras.utils.set_random_seed(0)
-    model = tensorflow.keras.applications.VGG19(include_top=False, weights=None)
+    tf2.keras.utils.set_random_seed(0)
+    model = tf2.keras.applications.VGG19(include_top=False, weights=None)
     model.save_weights(tmp_path / 'keras.weights.h5')
     load_vgg.convert_keras(tmp_path / 'vgg.mat', tmp_path / 'keras.weights.h5')
     weights = load_vgg.read_weights(tmp_path / 'vgg.mat')
     assert weights.description == 'VGG-19 (Simonyan and Zisserman 2014, CC BY 4.0), 16 convolutions, from Keras'
     image = np.random.default_rng(0).uniform(0, 255, (32, 48, 3)).astype(np.float32)
     ours = load(image - weights.mean_pixels, weights)
-    bgr = tensorflow.keras.applications.vgg19.preprocess_input(image[None].copy())
+    bgr = tf2.keras.applications.vgg19.preprocess_input(image[None].copy())
     # up to the pooling, a maximum there
     for keras_name, name in (('block1_conv1', 'conv1_1'), ('block1_conv2', 'conv1_2')):
-        theirs = tensorflow.keras.Model(model.input, model.get_layer(keras_name).output)(bgr).numpy()[0]
+        theirs = tf2.keras.Model(model.input, model.get_layer(keras_name).output)(bgr).numpy()[0]
         np.testing.assert_allclose(ours[name], theirs, rtol=1e-4, atol=1e-3)
     with tf.Graph().as_default(), tf.Session() as sess:
         vgg = load_vgg.VGG(tf.constant(image[None] - weights.mean_pixels), weights, 'max')
         vgg.load()
         deep = sess.run(vgg.conv5_4)
-    theirs = tensorflow.keras.Model(model.input, model.get_layer('block5_conv4').output)(bgr).numpy()
+    theirs = tf2.keras.Model(model.input, model.get_layer('block5_conv4').output)(bgr).numpy()
     np.testing.assert_allclose(deep, theirs, rtol=1e-3, atol=1e-3 * np.abs(theirs).max())
 
 

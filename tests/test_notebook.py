@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from engine import shipped
+from common import paths
 
 nbformat = pytest.importorskip('nbformat')
 nbclient = pytest.importorskip('nbclient')
 pytest.importorskip('ipykernel')
 
-NOTEBOOK = shipped.ROOT / 'style_transfer.ipynb'
+NOTEBOOK = paths.ROOT / 'style_transfer.ipynb'
 SMALL = 'CONTENT, STYLE, VGG = {!r}, {!r}, {!r}\nSIZE, ITERATIONS = 48, 6\n'
 
 
@@ -41,7 +41,7 @@ def executed(images, tiny_vgg, tmp_path_factory):
         if 'parameters' in cell.metadata.get('tags', ()):
             cell.source += '\n' + SMALL.format(*map(str, (*images, tiny_vgg)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('PYTHONPATH', os.pathsep.join([str(shipped.ROOT), os.environ.get('PYTHONPATH', '')]))
+        patch.setenv('PYTHONPATH', os.pathsep.join([str(paths.ROOT), os.environ.get('PYTHONPATH', '')]))
         nbclient.NotebookClient(notebook, timeout=300, kernel_name='python3',
                                 resources={'metadata': {'path': str(folder)}}).execute()
     return folder, notebook
@@ -61,7 +61,7 @@ def test_it_runs_from_top_to_bottom(executed):
 def test_it_shows_the_code_of_the_project_as_it_is(executed):
     shown = ''.join(html.unescape(re.sub(r'<style.*?</style>|<[^>]*>', '', page, flags=re.DOTALL))
                     for page in outputs(executed[1], 'text/html'))
-    program = (shipped.ROOT / 'style_transfer.py').read_text(encoding='utf-8')
+    program = (paths.ROOT / 'style_transfer.py').read_text(encoding='utf-8')
     methods = {node.name: textwrap.dedent(ast.get_source_segment(program, node, padded=True))
                for node in ast.walk(ast.parse(program)) if isinstance(node, ast.FunctionDef)}
     for name in ('_content_loss', '_gram_matrix', '_single_style_loss', 'optimize'):
@@ -82,7 +82,7 @@ def test_what_is_stored_was_run_in_order_and_is_small():
 
 def test_it_copies_no_code_of_the_project():
     lines = {line.strip() for name in ('style_transfer.py', 'load_vgg.py', 'utils.py')
-             for line in (shipped.ROOT / name).read_text(encoding='utf-8').splitlines() if len(line.strip()) > 50}
+             for line in (paths.ROOT / name).read_text(encoding='utf-8').splitlines() if len(line.strip()) > 50}
     own = {line.strip() for cell in code(nbformat.read(NOTEBOOK, as_version=4)) for line in cell.source.splitlines()}
     assert len(lines) > 300 and not lines & own
 

@@ -8,8 +8,9 @@ import pytest
 
 import recipes
 import style_transfer
-from engine import runs, shipped
-from engine.messages import UserError
+from common import paths
+from common.errors import UserError
+from engine import runs
 
 PICTURE = ['--content', 'content.png', '--style', 'style.png', '--width', '48', '--height', '32', '--vgg', 'tiny.mat',
            '--threads', '1']
@@ -18,7 +19,7 @@ PICTURE = ['--content', 'content.png', '--style', 'style.png', '--width', '48', 
 @pytest.fixture
 def old(workdir):
     """The current directory, with the run in it."""
-    shutil.copytree(shipped.ROOT / 'tests/old', workdir, dirs_exist_ok=True)
+    shutil.copytree(paths.ROOT / 'tests/old', workdir, dirs_exist_ok=True)
     return workdir
 
 

@@ -6,8 +6,8 @@ import dataclasses
 import pytest
 
 import recipes
+from common.errors import UserError
 from engine import flags
-from engine.messages import UserError
 
 
 def test_cs20_has_the_handouts_numbers():

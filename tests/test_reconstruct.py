@@ -8,7 +8,7 @@ import pytest
 
 import reconstruct
 import utils
-from engine import shipped
+from common import paths
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_mistakes_end_in_one_line(call, capsys, flags, says):
 
 
 def test_shallow_layers_keep_what_deep_ones_lose(workdir):
-    content = shipped.ROOT / 'content' / 'chelsea.png'
+    content = paths.ROOT / 'content' / 'chelsea.png'
     assert reconstruct.main(['--content', str(content), '--width', '48', '--iterations', '20',
                              '--content-layers', 'conv1_2,conv5_2', '--style-layers', 'conv1_1']) == 0
     shallow, deep = (np.float32(iio.imread(f'outputs/reconstruction-chelsea-content-{layer}/final.png'))

@@ -9,19 +9,20 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
-import tensorflow.compat.v1 as tf
+import reference
+from assertions import assert_close
+from made import he_weights
 
 import load_vgg
 import recipes
-import reference
 import utils
-from assertions import assert_close
 from assignment import diagram
-from engine import runs, shipped, style_statistics
+from common import files, paths, vgg_layers
+from common.errors import UserError
+from common.tf1 import tf
+from engine import runs, style_statistics
 from engine.features import features_of
-from engine.messages import UserError
 from engine.style_statistics import Gram, GramMatrix, Target
-from made import he_weights
 from style_transfer import StyleTransfer, stylize
 
 WIDTH, HEIGHT = 37, 26  # odd at most poolings
@@ -162,7 +163,7 @@ def plain_cs20(content, style, start, weights, steps):
     with tf.Graph().as_default(), tf.Session() as sess:
         image, new = tf.get_variable('image', start.shape), tf.placeholder(tf.float32, start.shape)
         assign, F, x = image.assign(new), {}, image
-        for name in load_vgg.CONVOLUTIONS[:load_vgg.CONVOLUTIONS.index('conv5_1') + 1]:
+        for name in vgg_layers.CONVOLUTIONS[:vgg_layers.CONVOLUTIONS.index('conv5_1') + 1]:
             if name[4:] in ('2_1', '3_1', '4_1', '5_1'):
                 x = tf.nn.avg_pool2d(x, [1, 2, 2, 1], [1, 2, 2, 1], 'SAME')
             W, b = map(tf.constant, weights.convolutions[name])
@@ -394,7 +395,7 @@ def test_several_styles_are_one_of_blended_statistics(images, tiny_vgg, workdir)
         expected += ((C - C_s) ** 2).sum() / (C_s ** 2).sum() + ((m - m_s) ** 2).sum() / (m_s ** 2).sum()
     assert style_loss == pytest.approx(expected, rel=1e-3)
     saved = machine.run.identity
-    assert saved['style'] == [utils.file_hash(path) for path in (*images, images[1])]
+    assert saved['style'] == [files.file_hash(path) for path in (*images, images[1])]
     assert saved['style_weights'] == [0.5, 0.25, 0.25] and machine.run.name == 'content-content+style+style-modern'
 
 
@@ -423,7 +424,7 @@ def test_from_python_arrays_or_paths_give_a_picture_and_leave_nothing_behind(ima
 
 
 def test_the_readmes_lines_run(images, tiny_vgg, workdir, capsys):
-    text = (shipped.ROOT / 'README.md').read_text(encoding='utf-8')
+    text = (paths.ROOT / 'README.md').read_text(encoding='utf-8')
     lines, = re.findall(r'```python\n(.*?)```', text, re.DOTALL)
     for name, path in zip(('photo.jpg', 'painting.jpg'), images):
         utils.save_image(name, utils.read_image(path))

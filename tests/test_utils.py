@@ -9,7 +9,6 @@ import tracemalloc
 import zlib
 from pathlib import Path
 
-from PIL import Image, ImageOps
 import imageio.v3 as iio
 import numpy as np
 import pytest
@@ -17,10 +16,11 @@ import scipy.ndimage
 import skimage.filters
 import skimage.transform
 import tifffile
+from PIL import Image, ImageOps
 
 import utils
-from engine import shipped
-from engine.messages import UserError
+from common import paths
+from common.errors import UserError
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 256, (4, 6, 3), dtype=np.uint8)
@@ -274,7 +274,7 @@ def test_a_file_that_may_not_be_read():
 # ------------------------------------------------------------------------------------------------------------- resizing
 
 def photo(name='chelsea.png'):
-    return utils.read_image(shipped.ROOT / 'content' / name)
+    return utils.read_image(paths.ROOT / 'content' / name)
 
 
 SIZES = [((40, 60), (30, 20)), ((41, 60), (30, 20)), ((60, 41), (33, 25)), ((97, 31), (16, 16)), ((20, 31), (100, 90)),
@@ -341,7 +341,7 @@ def test_fit_is_near_the_mean_of_the_area(factor, limit):
 @pytest.mark.parametrize('size, limit', [((333, 250), 1.2), ((100, 80), 2), ((900, 675), 1.3), ((451, 300), 0)])
 def test_fit_is_near_image_ops_fit(size, limit):
     """The filter that CS20 used is Lanczos; off by half a pixel, 333×250 would differ by 2.9."""
-    with Image.open(shipped.ROOT / 'content' / 'chelsea.png') as image:
+    with Image.open(paths.ROOT / 'content' / 'chelsea.png') as image:
         lanczos = np.asarray(ImageOps.fit(image, size, Image.Resampling.LANCZOS), dtype=float)
     assert np.abs(utils.fit(photo(), *size) - lanczos).mean() <= limit
 
@@ -360,7 +360,7 @@ def test_a_large_photograph_is_reduced_by_whole_pixels_to_nearly_the_same(size):
     assert step > 2 * utils.WHOLE and np.abs(utils.fit(large, *size) - expected).mean() < 0.5
 
 
-@pytest.mark.parametrize('path', [shipped.CONTENT, shipped.STYLE], ids=lambda path: path.name)
+@pytest.mark.parametrize('path', [paths.CONTENT, paths.STYLE], ids=lambda path: path.name)
 def test_the_default_pair_is_what_it_was_to_the_bit(path):
     image, (width, height) = utils.read_image(path), (333, 250)
     H, W = image.shape[:2]

@@ -1,7 +1,7 @@
 """Solutions to grade: the real one changed, wrong in one place each, and in other words."""
 
-from engine import shipped
 from assignment import check, processes, regions, verdicts
+from common import paths
 
 CONTENT = '        s = np.prod(P.shape[1:])\n'  # the first line of _content_loss
 
@@ -128,7 +128,7 @@ WRONG = {
 def changed(folder, *changes):
     """Fill a student's folder with the real solution, changed: (file, text to replace, by what)."""
     for name in regions.TODO:
-        text = (shipped.ROOT / name).read_text()
+        text = (paths.ROOT / name).read_text()
         for file, old, new in changes:
             if file == name:
                 assert old in text, old
@@ -144,7 +144,7 @@ def indent(line):
 
 def files(*changes):
     """The real solution, changed, as name -> bytes."""
-    texts = {name: (shipped.ROOT / name).read_text() for name in regions.TODO}
+    texts = {name: (paths.ROOT / name).read_text() for name in regions.TODO}
     for file, old, new in changes:
         assert old in texts[file], old
         texts[file] = texts[file].replace(old, new, 1)
@@ -161,7 +161,7 @@ def told(solution, item='_content_loss', seed=0, seconds=10):
 
 def in_regions(name, *bodies):
     """The file with its regions' code replaced, in order, by the bodies; None keeps one."""
-    lines = (shipped.ROOT / name).read_text().splitlines()
+    lines = (paths.ROOT / name).read_text().splitlines()
     found = regions.regions('\n'.join(lines))
     assert len(bodies) == len(found)
     for region, body in reversed(list(zip(found, bodies))):

@@ -16,10 +16,10 @@ import time
 from pathlib import Path
 
 import pytest
-
-from engine import shipped
-from assignment import check, gradebook, points
 from solutions import CONTENT, PLAIN, changed, files, in_regions, told
+
+from assignment import check, gradebook, points
+from common import paths
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_ctrl_c_and_sigterm_leave_no_process_and_no_file(submission, tmp_path):
     for number in (signal.SIGINT, signal.SIGTERM):
         (place := tmp_path / number.name).mkdir()
         commands[number] = place, subprocess.Popen(
-            [sys.executable, '-m', 'assignment.check', folder, '--seconds', '60'], cwd=shipped.ROOT,
+            [sys.executable, '-m', 'assignment.check', folder, '--seconds', '60'], cwd=paths.ROOT,
             env=os.environ | {'TMPDIR': str(place)}, stderr=subprocess.DEVNULL)
     for number, (place, command) in commands.items():
         wait_for(lambda: len(processes_in(place)) == 2 and spins(processes_in(place)))

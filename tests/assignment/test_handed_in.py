@@ -6,16 +6,16 @@ import shutil
 
 import numpy as np
 import pytest
-import tensorflow.compat.v1 as tf
 
-from engine import shipped
 from assignment import handed_in, report
+from common import paths
+from common.tf1 import tf
 
 
 @pytest.fixture
 def handed(run_folder, images, tiny_vgg, tmp_path, monkeypatch):
     """graphs/r in a student's folder, with the student's own images beside it."""
-    monkeypatch.setattr(handed_in.load_vgg, 'SEARCHED', (shipped.ROOT / 'no such.mat', tiny_vgg))
+    monkeypatch.setattr(handed_in.load_vgg, 'SEARCHED', (paths.ROOT / 'no such.mat', tiny_vgg))
     shutil.copytree(run_folder / 'graphs', tmp_path / 'graphs')
     for path, room in zip(images, ('content', 'styles')):
         (tmp_path / room).mkdir()

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from engine import shipped
 from assignment import check, make_starter
+from common import paths
 
 
 @pytest.fixture(scope='module')
@@ -24,7 +24,7 @@ def folder(tmp_path_factory):
 
 def solutions(name):
     """(region, the lines between its markers) of a file of the real code."""
-    lines = (shipped.ROOT / name).read_text().splitlines()
+    lines = (paths.ROOT / name).read_text().splitlines()
     for region in make_starter.regions('\n'.join(lines)):
         yield region, [line for line in lines[region.first:region.last + 1] if not line.strip().startswith('#')]
 
@@ -48,7 +48,7 @@ def test_it_says_what_to_do_and_holds_nothing_of_the_solution(folder):
 
 def test_what_is_given_is_the_real_code(folder):
     for name in make_starter.given():
-        assert (folder / name).read_bytes() == (shipped.ROOT / name).read_bytes()
+        assert (folder / name).read_bytes() == (paths.ROOT / name).read_bytes()
     steps = {region.step for name in make_starter.TODO for region, _ in solutions(name)}
     assert steps == {1, 2, 3, 4, 5}
 
@@ -60,18 +60,18 @@ def test_what_the_handout_runs_has_all_that_it_imports(folder):
                            [node.module, *(f'{node.module}.{alias.name}' for alias in node.names)]
                            if isinstance(node, ast.ImportFrom) else ()):
                 path = module.replace('.', '/') + '.py'
-                assert (folder / path).exists() or not (shipped.ROOT / path).exists(), path
+                assert (folder / path).exists() or not (paths.ROOT / path).exists(), path
 
 
 def headings(name):
-    return [line.partition(' ')[0] for line in (shipped.ROOT / 'assignment' / name).read_text().splitlines()
+    return [line.partition(' ')[0] for line in (paths.ROOT / 'assignment' / name).read_text().splitlines()
             if line.startswith('#') and not line.startswith('# ')]
 
 
 @pytest.mark.parametrize('name', ['README', 'TEACHING'])
 def test_both_languages_are_in_step(name):
     assert len(headings(f'{name}.md')) > 5 and headings(f'{name}.md') == headings(f'{name}.zh.md')
-    english, chinese = ((shipped.ROOT / 'assignment' / f'{name}{language}.md').read_text() for language in ('', '.zh'))
+    english, chinese = ((paths.ROOT / 'assignment' / f'{name}{language}.md').read_text() for language in ('', '.zh'))
     for mark in ('\n- ', '\n1. ', '\n4. ', '\n| ', '```'):  # lists, tables, commands
         assert english.count(mark) == chinese.count(mark), mark
     flags = re.compile('--[a-z-]+|[a-z_]+[.]py')
@@ -80,7 +80,7 @@ def test_both_languages_are_in_step(name):
 
 def test_the_students_part_of_the_handout_is_theirs(folder):
     for name, end in make_starter.HANDOUTS.items():
-        whole, theirs = (shipped.ROOT / 'assignment' / name).read_text(), (folder / name).read_text()
+        whole, theirs = (paths.ROOT / 'assignment' / name).read_text(), (folder / name).read_text()
         assert whole.count(f'\n{end}\n') == 1 and whole.startswith(theirs) and len(theirs) > 0.7 * len(whole)
         assert 'TEACHING' not in theirs and 'make_starter' not in theirs and end not in theirs
 
@@ -88,14 +88,15 @@ def test_the_students_part_of_the_handout_is_theirs(folder):
 # What starter and grader agree on: the methods that are filled in, without comments and docstrings, and the names they
 # have. Where this digest changes, right homework of an older starter may no longer pass: raise make_starter.VERSION,
 # and put the new digest here.
-AGREED = {1: 'b9899e1599cee5608a6803198c7be94a664ad795bf9d929ed92e2f657e2ab46e'}
+AGREED = {1: 'b9899e1599cee5608a6803198c7be94a664ad795bf9d929ed92e2f657e2ab46e',
+          2: '8e3a97900c8e413c437e2572084184e8990940c50d1bee24799a2dc15707befd'}
 
 
 def agreed():
     """A hash of the starter's methods that have something to fill in, whatever comments and docstrings say."""
     kept = []
     for name in make_starter.TODO:
-        text = make_starter.without_solution((shipped.ROOT / name).read_text())
+        text = make_starter.without_solution((paths.ROOT / name).read_text())
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef) and 'TODO' in ast.get_source_segment(text, node):
                 told = range(node.body[0].lineno, node.body[0].end_lineno + 1) if ast.get_docstring(node) else ()
@@ -119,7 +120,7 @@ def test_homework_of_another_version_is_named_and_not_failed_in_silence(folder, 
         (tmp_path / name).write_text(text.replace(f'version {make_starter.VERSION}', 'version 99', 1))
     grades = check.check_step(tmp_path, 1)
     assert set(grades) == {'conv2d_relu', 'avgpool', 'maxpool'}
-    assert all('is of starter version 99, this grader of version 1;' in wrong for wrong in grades.values())
+    assert all('is of starter version 99, this grader of version 2;' in wrong for wrong in grades.values())
 
 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path, capsys):
@@ -138,7 +139,8 @@ def test_where_it_is_made(workdir, name):
     if name == '.':
         os.chdir('empty')
     assert make_starter.main([name]) == 0
-    assert {*make_starter.TODO, 'README.md', 'weights', 'engine'} <= {path.name for path in Path(place).iterdir()}
+    made = {path.name for path in Path(place).iterdir()}
+    assert {*make_starter.TODO, 'README.md', 'weights', 'common', 'engine'} <= made
     assert not list(workdir.rglob('.part-*')) and Path(workdir, 'link').is_symlink()
 
 
@@ -152,7 +154,7 @@ def test_a_student_fills_it_in_step_by_step_and_hands_in(folder, tiny_vgg):
     for step, stage in enumerate(stages, 1):
         stage.mkdir()
         for name in make_starter.TODO:
-            lines = (shipped.ROOT / name).read_text().splitlines()
+            lines = (paths.ROOT / name).read_text().splitlines()
             for region in reversed(make_starter.regions('\n'.join(lines))):
                 if region.step > step:
                     lines[region.first:region.last + 1] = [

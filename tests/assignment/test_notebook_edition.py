@@ -7,15 +7,15 @@ import itertools
 import json
 import re
 
-from matplotlib import pyplot as plt
 import pytest
+from matplotlib import pyplot as plt
 
 import load_vgg
 import style_transfer
-from engine import shipped
-from engine.messages import UserError
 from assignment import make_starter, notebook
 from assignment.regions import TODO, regions
+from common import paths
+from common.errors import UserError
 
 EDITIONS = None, *notebook.MARKS
 
@@ -48,7 +48,7 @@ def test_it_is_a_notebook_in_the_handouts_order(tmp_path, edition):
     nbformat.validate(made)
     ids = [cell['id'] for cell in made['cells']]
     assert len(set(ids)) == len(ids)
-    handout = (shipped.ROOT / 'assignment/README.md').read_text()
+    handout = (paths.ROOT / 'assignment/README.md').read_text()
     steps = [cell['source'] for cell in made['cells'] if cell['source'].startswith('## Step')]
     assert len(steps) == 5 and steps == sorted(steps) and all(step in handout for step in steps)
     named = [name for name in ids if name in {method.strip('_') for method in (
@@ -67,7 +67,7 @@ def test_the_students_has_every_hint_and_nothing_of_the_solution():
     everything = '\n'.join(sources(None).values())
     count = 0
     for name in TODO:
-        lines = (shipped.ROOT / name).read_text().splitlines()
+        lines = (paths.ROOT / name).read_text().splitlines()
         for region in regions('\n'.join(lines)):
             inside = [line.strip() for line in lines[region.first:region.last + 1] if not line.strip().startswith('#')]
             assert '\n'.join(inside) not in re.sub('^ *', '', everything, flags=re.M)
@@ -191,13 +191,13 @@ def test_what_is_filled_in_comes_into_the_two_files(tmp_path, capsys):
         assert text.startswith(f'# starter version {make_starter.VERSION}\n') and ('LOOKS = 4\n' in text) == (
             name == 'style_transfer.py')
         assert ast.dump(ast.parse(text.replace('LOOKS = 4\n', ''))) == ast.dump(
-            ast.parse((shipped.ROOT / name).read_text()))
+            ast.parse((paths.ROOT / name).read_text()))
 
 
 def test_what_is_still_to_do_there_is_as_it_is_in_the_files(tmp_path):
     written(tmp_path)
     content = (tmp_path / notebook.NAME).read_bytes()
-    starter = {name: make_starter.without_solution((shipped.ROOT / name).read_text()) for name in TODO}
+    starter = {name: make_starter.without_solution((paths.ROOT / name).read_text()) for name in TODO}
     assert {name: text.partition('\n')[2] for name, text in notebook.files(content).items()} == starter
     mine = {TODO[0]: starter[TODO[0]].replace("raise NotImplementedError('step 2: one number", "return (P, '", 1)}
     assert notebook.files(content, mine)[TODO[0]] == mine[TODO[0]] != starter[TODO[0]]

@@ -8,10 +8,10 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
-import tensorflow.compat.v1 as tf
 from matplotlib.figure import Figure
 
 from assignment import diagram, page, report
+from common.tf1 import tf
 
 
 def test_curves_are_the_losses_of_the_run(run_folder):

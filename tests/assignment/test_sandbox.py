@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from engine import shipped
-from assignment import check, probe, processes, sandbox, verdicts
 from solutions import CONTENT, files, told
+
+from assignment import check, probe, processes, sandbox, verdicts
+from common import paths
 
 held = pytest.mark.skipif(bool(sandbox.lacking()), reason=f'this system lacks {sandbox.lacking()}')
 LINES = 'for fd in range(3, 200):\n    try: os.write(fd, {!r})\n    except OSError: pass\nos._exit(0)'
@@ -145,13 +145,13 @@ def read(path):
     try: return pathlib.Path(path).read_text(errors='replace')
     except OSError: return ''
 texts = {{}}
-for start in (sys.argv[0], sys.modules['__main__'].__file__, os.getcwd(), {str(shipped.ROOT)!r}, {processes.__file__!r},
+for start in (sys.argv[0], sys.modules['__main__'].__file__, os.getcwd(), {str(paths.ROOT)!r}, {processes.__file__!r},
               os.environ.get('PWD', ''), sys.executable, *sys.path):
     for folder in (pathlib.Path(start), *pathlib.Path(start).parents):
         for name in ('style_transfer.py', 'load_vgg.py', 'assignment/verdicts.py', 'verdicts.py', 'seed'):
             texts[folder / name] = read(folder / name)
 for process in (os.getppid(), os.getpid(), 1):
-    for name in ('cmdline', 'environ', 'maps', 'mem', 'cwd/style_transfer.py', 'root{shipped.ROOT}/style_transfer.py',
+    for name in ('cmdline', 'environ', 'maps', 'mem', 'cwd/style_transfer.py', 'root{paths.ROOT}/style_transfer.py',
                  'fd/0', 'fd/1', 'fd/3'):
         texts[process, name] = read(f'/proc/{{process}}/{{name}}')
 for thing in gc.get_objects():
@@ -172,7 +172,7 @@ def test_neither_the_solution_nor_what_is_expected_can_be_read():
     """Beside the program, up from it, in /proc, in the memory of the process."""
     for name, mark in (('style_transfer.py', 'content_factor(s)'), ('load_vgg.py', 'tf.nn.bias_add('),
                        ('assignment/verdicts.py', 'squares / (4 * s)')):
-        assert mark in (shipped.ROOT / name).read_text()
+        assert mark in (paths.ROOT / name).read_text()
     assert 'ValueError: read [], own True' in told(hostile(READ))
 
 
@@ -198,7 +198,7 @@ def test_without_the_kernels_help_python_itself_writes_nothing_outside(outside):
     ways = [code.format(outside) for name, code in WAYS.items()
             if 'tf.' not in code and 'ctypes' not in code and name not in ('mkfifo', 'dir_fd', 'a name in')]
     script = ('import os, sys\n'
-              f'sys.path.insert(0, {str(shipped.ROOT)!r})\n'
+              f'sys.path.insert(0, {str(paths.ROOT)!r})\n'
               'from assignment import sandbox\n'
               f'os.chdir({str(folder)!r}); sandbox.forbid_writing_outside(os.getcwd()); open("fine", "w").close()\n'
               f'for code in {ways!r}:\n'
@@ -217,7 +217,7 @@ def test_without_the_kernels_help_root_lends_a_user_of_its_own(tmp_path):
     for path in (tmp_path, *tmp_path.parents[:-2]):
         path.chmod(0o711)
     script = ('import os, sys\n'
-              f'sys.path.insert(0, {str(shipped.ROOT)!r})\n'
+              f'sys.path.insert(0, {str(paths.ROOT)!r})\n'
               'from assignment import sandbox\n'
               f'sandbox.become_nobody({str(tmp_path / "own")!r}, ["/usr/lib"])\n'
               'assert os.getresuid() == 3 * (os.getuid(),) != (0, 0, 0) and not os.getgroups()\n'

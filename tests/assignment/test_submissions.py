@@ -6,9 +6,9 @@ import zipfile
 
 import pytest
 
-from engine.messages import UserError
 from assignment import check, make_starter, notebook, submissions
-from assignment.regions import TODO
+from assignment.regions import TODO, VERSION
+from common.errors import UserError
 
 CODE = {name: f'# of {name}\n'.encode() for name in TODO}
 
@@ -159,7 +159,7 @@ def test_names_of_old_zip_programs_are_read_as_utf_8(tmp_path, found):
     lambda text: b'\xef\xbb\xbf' + text, lambda text: text.replace(b'\n', b'\r\n'),
     lambda text: text.decode().encode('utf-16'), lambda text: text])
 def test_code_of_any_editor_is_the_same_code(tmp_path, found, written):
-    code = {name: written(f'# starter version 1\n# 张伟\nx = {name!r}\n'.encode()) for name in TODO}
+    code = {name: written(f'# starter version {VERSION}\n# 张伟\nx = {name!r}\n'.encode()) for name in TODO}
     files = found(put(tmp_path / 'hw', code))['hw']
     for name in TODO:
         names = {}

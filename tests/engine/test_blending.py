@@ -3,12 +3,12 @@
 import imageio.v3 as iio
 import numpy as np
 import pytest
-import tensorflow.compat.v1 as tf
+import reference
 
 import recipes
-import reference
+from common.errors import UserError
+from common.tf1 import tf
 from engine import blending
-from engine.messages import UserError
 from engine.style_statistics import STATISTICS, Gram, Regions
 from style_transfer import StyleTransfer
 

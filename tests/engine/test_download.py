@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow
 
 import load_vgg
-from engine import download, shipped
-from engine.messages import UserError
+from common import download, paths
+from common.errors import UserError
+from common.tf1 import tf2
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -197,7 +197,7 @@ def house(server, tmp_path, monkeypatch, tiny_vgg):
     """A project root of its own, and a 'public file' at /whole of the server: a tiny VGG with a layer too many."""
     content = tiny_vgg.read_bytes()
     monkeypatch.setattr(sys.modules[__name__], 'CONTENT', content)
-    monkeypatch.setattr(shipped, 'ROOT', tmp_path)
+    monkeypatch.setattr(paths, 'ROOT', tmp_path)
     monkeypatch.setattr(load_vgg, 'SEARCHED', (tmp_path / 'weights' / load_vgg.VGG_FILENAME,))
     monkeypatch.setattr(load_vgg, 'EXPECTED_BYTES', len(content))
     monkeypatch.setattr(load_vgg, 'EXPECTED_SHA256', hashlib.sha256(content).hexdigest())
@@ -264,7 +264,7 @@ def test_a_wrong_file_ends_in_one_line(house, server, capsys):
 def test_keras_that_cannot_download_ends_in_one_line(house, server, monkeypatch, capsys):
     def fail(**settings):
         raise Exception('URL fetch failure on https://...:\nNone -- [Errno -2] Name or service not known')
-    monkeypatch.setattr(tensorflow.keras.applications, 'VGG19', fail)
+    monkeypatch.setattr(tf2.keras.applications, 'VGG19', fail)
     assert load_vgg.main(['--source', 'keras']) == 2
     err = capsys.readouterr().err
     assert err.count('\n') == 1 and 'Name or service not known; the same command tries again; --source vlfeat' in err
@@ -281,10 +281,10 @@ def test_wrong_flags(flags, message, capsys):
 
 def test_a_wrong_url_as_a_program(server, tmp_path):
     for name in ('load_vgg.py', 'utils.py'):  # its weights go beside it
-        shutil.copy(shipped.ROOT / name, tmp_path)
-    shutil.copytree(shipped.ROOT / 'engine', tmp_path / 'engine', ignore=shutil.ignore_patterns('__pycache__'))
+        shutil.copy(paths.ROOT / name, tmp_path)
+    shutil.copytree(paths.ROOT / 'common', tmp_path / 'common', ignore=shutil.ignore_patterns('__pycache__'))
     done = subprocess.run([sys.executable, '-B', tmp_path / 'load_vgg.py', '--url', f'{server.url}/missing'],
                           capture_output=True, text=True)
     assert done.returncode == 2 and done.stdout == '' and done.stderr.count('\n') == 1
     assert '404' in done.stderr and '--source keras' in done.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ['engine', 'load_vgg.py', 'utils.py', 'weights']
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['common', 'load_vgg.py', 'utils.py', 'weights']

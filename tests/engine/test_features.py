@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-import tensorflow.compat.v1 as tf
+import reference
 
 import load_vgg
-import reference
 import utils
+from common.tf1 import tf
 from engine.features import features_of
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from engine import figures
 
-
 COLUMNS = ('content_loss', 'style_loss', 'total_loss')
 HISTORY = np.exp(-np.arange(300) / 60)[:, None] * [3, 400, 8003.] + 0.1
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from engine import figures, interrupts, shipped
+from common import paths, process
+from engine import figures
 from style_transfer import StyleTransfer
 
 
@@ -21,7 +22,7 @@ def test_while_packages_load_there_is_no_page(program):
     if program != 'style_transfer.py':
         libraries = libraries[:1] if 'stylize' in command else libraries[1:]
     for library in libraries:
-        process = subprocess.Popen([sys.executable, shipped.ROOT / program, *command, '--help'], stderr=subprocess.PIPE,
+        process = subprocess.Popen([sys.executable, paths.ROOT / program, *command, '--help'], stderr=subprocess.PIPE,
                                    stdout=subprocess.DEVNULL, text=True)
         while library not in Path(f'/proc/{process.pid}/maps').read_text():
             assert process.poll() is None
@@ -33,15 +34,15 @@ def test_while_packages_load_there_is_no_page(program):
 def test_a_process_that_ignores_it_goes_on_ignoring(workdir):
     program = ('import signal\n'
                'signal.signal(signal.SIGINT, signal.SIG_IGN)\n'
-               'from engine import interrupts\n'
-               'interrupts.while_loading(); interrupts.once_loaded()\n'
+               'from common import process\n'
+               'process.while_loading(); process.once_loaded()\n'
                'print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)')
-    done = subprocess.run([sys.executable, '-c', program], cwd=shipped.ROOT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, '-c', program], cwd=paths.ROOT, capture_output=True, text=True)
     assert done.stdout == 'True\n'
 
 
 def test_the_first_is_asked_the_second_interrupts():
-    with pytest.raises(KeyboardInterrupt), interrupts.StopSignal() as stop:
+    with pytest.raises(KeyboardInterrupt), process.StopSignal() as stop:
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.requested
         os.kill(os.getpid(), signal.SIGINT)

@@ -4,11 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-import tensorflow.compat.v1 as tf
 
 import load_vgg
 import recipes
 import utils
+from common.tf1 import tf
 from engine import iterates
 from style_transfer import StyleTransfer
 

@@ -9,7 +9,6 @@ import scipy.optimize
 from engine import lbfgs
 
 
-
 def rosenbrock(x):
     """Value and gradient, float64, of points of any shape."""
     return scipy.optimize.rosen(np.float64(x).ravel()), scipy.optimize.rosen_der(np.float64(x).ravel())

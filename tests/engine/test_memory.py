@@ -9,8 +9,9 @@ import load_vgg
 import recipes
 import reconstruct
 import style_transfer
+from common import vgg_layers
+from common.errors import UserError
 from engine import memory
-from engine.messages import UserError
 
 
 @pytest.fixture(autouse=True)
@@ -108,8 +109,8 @@ def test_the_largest_network_of_all_sizes_counts(images, tiny_vgg, workdir, monk
     machine = style_transfer.StyleTransfer(*images, 1600, 1200, recipe=recipes.MODERN, vgg=tiny_vgg)
     machine.check_memory()
     weights = load_vgg.read_weights(tiny_vgg).convolutions
-    down_to = load_vgg.CONVOLUTIONS.index(recipes.MODERN.style_layers[-1])
-    assert given[0][:3] == (1600, 1200, sum(weights[name][0].nbytes for name in load_vgg.CONVOLUTIONS[:down_to + 1]))
+    down_to = vgg_layers.CONVOLUTIONS.index(recipes.MODERN.style_layers[-1])
+    assert given[0][:3] == (1600, 1200, sum(weights[name][0].nbytes for name in vgg_layers.CONVOLUTIONS[:down_to + 1]))
 
 
 def test_what_is_needed_covers_processors_without_avx512_and_the_smaller_sizes_before(avx512):

@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
-from engine import messages, parsing, shipped
-from engine.messages import UserError
+from common import cli, errors, paths
+from common.errors import UserError
 
 
 def test_only_ways_whose_flag_the_command_has_are_named(capsys):
-    @messages.command_line
+    @errors.command_line
     def main(argv):
-        parser = parsing.Parser()
+        parser = cli.Parser()
         commands = parser.add_subparsers()
         commands.add_parser('one').add_argument('--restart', action='store_true')
         commands.add_parser('two').add_argument('--name')
@@ -36,13 +36,13 @@ def test_in_a_program_of_ones_own_all_ways_are_named():
     ('cp1252', '333×250 alpha … sum -'), ('latin-1', '333×250 alpha ... sum -'),
     ('ascii', '333x250 alpha ... sum -'), ('utf-8', '333×250 α … Σ −')])
 def test_a_terminal_that_lacks_a_letter_gets_another(encoding, shows):
-    program = ('from engine import messages\n'
-               '@messages.command_line\n'
+    program = ('from common import errors\n'
+               '@errors.command_line\n'
                'def main(argv):\n'
                '    print("333×250 α … Σ −")\n'
-               '    raise messages.UserError("漢 … \\udcff")\n'
+               '    raise errors.UserError("漢 … \\udcff")\n'
                'main()')
-    done = subprocess.run([sys.executable, '-c', program], cwd=shipped.ROOT, capture_output=True,
+    done = subprocess.run([sys.executable, '-c', program], cwd=paths.ROOT, capture_output=True,
                           env=os.environ | {'PYTHONIOENCODING': encoding})
     assert done.stdout.decode(encoding) == shows + '\n'
     error = done.stderr.decode(encoding)
@@ -51,6 +51,6 @@ def test_a_terminal_that_lacks_a_letter_gets_another(encoding, shows):
 
 
 def test_help_in_ascii():
-    done = subprocess.run([sys.executable, shipped.ROOT / 'style_transfer.py', '--help'], capture_output=True,
+    done = subprocess.run([sys.executable, paths.ROOT / 'style_transfer.py', '--help'], capture_output=True,
                           text=True, env=os.environ | {'PYTHONIOENCODING': 'ascii'})
     assert (done.returncode, done.stderr) == (0, '') and '--help' in done.stdout

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import utils
+from common.errors import UserError
 from engine import output
-from engine.messages import UserError
 
 ABOUT = {'command': ['--style', 'é <&>.png'], 'settings': {'width': 7}}
 PROFILE = bytes(range(256)) * 2

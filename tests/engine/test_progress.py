@@ -8,7 +8,7 @@ import struct
 import termios
 from pathlib import Path
 
-from engine import progress
+from common import progress
 
 
 def test_a_terminal_has_a_bar_and_a_file_has_none(server, images, tiny_vgg, workdir):

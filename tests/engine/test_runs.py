@@ -15,17 +15,18 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
-import tensorflow.compat.v1 as tf
+from made import needs_bfloat16
 
 import load_vgg
 import recipes
 import utils
-from engine import interrupts, runs, sessions, shipped
-from engine.messages import UserError
-from made import needs_bfloat16
+from common import paths, process
+from common.errors import UserError
+from common.tf1 import tf
+from engine import runs, sessions
 from style_transfer import StyleTransfer, main
 
-PROGRAM = shipped.ROOT / 'style_transfer.py'
+PROGRAM = paths.ROOT / 'style_transfer.py'
 N = 67
 
 
@@ -199,7 +200,7 @@ def test_precision_is_what_the_processor_is_fast_at(images, tiny_vgg, workdir, m
         assert precision() == fast
     monkeypatch.setattr(sessions, 'bfloat16_hardware', lambda: 'amx_bf16')
     assert precision() == 'bfloat16'
-    monkeypatch.setattr(sessions.tensorflow.config, 'list_physical_devices', lambda kind: ['one GPU'])
+    monkeypatch.setattr(sessions.tf2.config, 'list_physical_devices', lambda kind: ['one GPU'])
     assert precision() == 'float32'
 
 
@@ -435,7 +436,7 @@ def test_a_file_with_a_pattern_for_a_name(images, tiny_vgg, workdir, capsys):
 def test_after_a_restart_it_is_another_command_that_goes_on(transfer, images, tiny_vgg, monkeypatch, capsys):
     flags = ['--content', str(images[0]), '--style', str(images[1]), '--vgg', str(tiny_vgg), '--width', '48',
              '--name', 'r']
-    monkeypatch.setattr(interrupts.StopSignal, 'requested', True)
+    monkeypatch.setattr(process.StopSignal, 'requested', True)
     assert main(flags) == 130
     assert 'stopped at iteration 1; the same command goes on' in capsys.readouterr().out
     assert main([*flags, '--restart']) == 130

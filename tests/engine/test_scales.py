@@ -10,15 +10,15 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
+import reference
 import scipy.ndimage
-import tensorflow.compat.v1 as tf
 
 import load_vgg
 import recipes
-import reference
 import utils
+from common.errors import UserError
+from common.tf1 import tf
 from engine import scales
-from engine.messages import UserError
 from style_transfer import StyleTransfer, main
 
 RECIPE = dataclasses.replace(recipes.CS20, scales=3, coarse_iterations=15, iterations=10)

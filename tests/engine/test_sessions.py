@@ -2,8 +2,8 @@
 
 import pytest
 
+from common.errors import UserError
 from engine import sessions
-from engine.messages import UserError
 from style_transfer import StyleTransfer, main
 
 SWITCHES = 'ONEDNN_MAX_CPU_ISA', 'DNNL_MAX_CPU_ISA', 'TF_ENABLE_ONEDNN_OPTS'

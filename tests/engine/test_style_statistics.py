@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-import tensorflow.compat.v1 as tf
-
-import recipes
 import reference
 from assertions import assert_close
+
+import recipes
+from common.tf1 import tf
 from engine.style_statistics import STATISTICS, Gram, Target
 from style_transfer import StyleTransfer
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-import tensorflow.compat.v1 as tf
-
 import reference
 from assertions import assert_close
 from made import random_any
+
+from common.tf1 import tf
 from fast.any_network import AnyNet, coding
 from fast.any_rendering import AnyModel
 

@@ -5,19 +5,19 @@ import sys
 
 import numpy as np
 import pytest
-import skimage.transform
-from PIL import Image
-
 import reference
-import utils
+import skimage.transform
 from assertions import assert_close
 from made import few_blocks, random_any
-from engine import shipped
-from engine.messages import UserError
+from PIL import Image
+
+import utils
+from common import paths
+from common.errors import UserError
 from fast import any_rendering, color_curves, mixtures, rendering, resampling, tiling, transforms
 from fast.any_rendering import AnyModel, Style
 
-PHOTO, PAINTING = (shipped.ROOT / folder for folder in ('content/astronaut.png', 'styles/poppies.jpg'))
+PHOTO, PAINTING = (paths.ROOT / folder for folder in ('content/astronaut.png', 'styles/poppies.jpg'))
 DETAILS, COLORS = 0, 1  # places of these maps
 with few_blocks():
     PARAMETERS = {name: value.astype(np.float16) for name, value in random_any().items()}  # as LiteRT has them
@@ -121,7 +121,7 @@ def test_without_tensorflow_and_in_another_process_the_same_bytes(any_folder, mo
                'heavy = {"tensorflow", "scipy", "skimage", "matplotlib", "av"} & sys.modules.keys()\n'
                'assert not heavy, heavy')
     subprocess.run([sys.executable, '-c', program, any_folder, PHOTO, PAINTING, tmp_path / 'picture.npy'],
-                   cwd=shipped.ROOT, check=True)
+                   cwd=paths.ROOT, check=True)
     assert np.load(tmp_path / 'picture.npy').tobytes() == picture.tobytes() and picture.std() > 5
 
 

@@ -7,15 +7,15 @@ import math
 import imageio.v3 as iio
 import numpy as np
 import pytest
-import tensorflow.compat.v1 as tf
+import reference
+from made import block_photos
 
 import load_vgg
 import recipes
-import reference
 import utils
-from made import block_photos
-from engine import shipped
-from engine.messages import UserError
+from common import paths
+from common.errors import UserError
+from common.tf1 import tf
 from fast import any_exporting, any_network, any_training, color_curves, exporting, pixel_losses, transforms
 from fast.any_network import MAPS
 from fast.any_rendering import AnyModel, Style
@@ -28,7 +28,7 @@ SIDE, STEPS = 32, 10
 QUIET = dataclasses.replace(recipes.ANY, style_weight=0.1, learning_rate=1e-3, cadence=((math.inf, 100),),
                             # weights of which style losses count by their squares
                             style_layers=('conv1_1', 'conv2_1', 'conv3_1'), style_layer_weights=(0.25,) * 3)
-PAINTINGS = [shipped.ROOT / 'styles' / f'{name}.jpg' for name in ('starry_night', 'great_wave')]
+PAINTINGS = [paths.ROOT / 'styles' / f'{name}.jpg' for name in ('starry_night', 'great_wave')]
 
 
 @pytest.fixture(scope='module', autouse=True)

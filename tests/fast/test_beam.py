@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 import utils
-from engine import shipped
-from engine.messages import UserError
+from common import paths
+from common.errors import UserError
 from fast import any_rendering, applying, remote, rendering
 
-BEAM = shipped.ROOT / '.beam' / 'bin' / 'python'  # fast/README.md makes this environment, and CI
+BEAM = paths.ROOT / '.beam' / 'bin' / 'python'  # fast/README.md makes this environment, and CI
 PYTHON = BEAM if BEAM.exists() else sys.executable
 needs_beam = pytest.mark.skipif(
     not BEAM.exists() and not importlib.util.find_spec('apache_beam'),
@@ -170,13 +170,13 @@ def test_an_output_has_one_strength_a_style(renderer, model_folder, workdir):
 def test_without_beam_its_requirements_are_named():
     program = ('import sys; sys.modules["apache_beam"] = None; from fast import beam;'
                'sys.exit(beam.main(["--help"]))')
-    done = subprocess.run([sys.executable, '-c', program], cwd=shipped.ROOT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, '-c', program], cwd=paths.ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr == 'error: the package apache_beam is missing: pip install -r requirements-beam.txt\n'
 
 
 def test_beam_is_imported_by_its_own_rooms_alone():
-    found = {path.name for path in [*shipped.ROOT.glob('*.py'), *shipped.ROOT.glob('*/*.py')]
+    found = {path.name for path in [*paths.ROOT.glob('*.py'), *paths.ROOT.glob('*/*.py')]
              if 'import apache_beam' in path.read_text(encoding='utf-8')}
     assert found == {'beam_command.py', 'pipeline.py'}
 
@@ -186,7 +186,7 @@ def test_beam_is_imported_by_its_own_rooms_alone():
 def run(*arguments):
     """The process of the command, with two workers."""
     return subprocess.run([PYTHON, '-m', 'fast.beam', *map(str, arguments), '--direct_num_workers=2',
-                           '--direct_running_mode=multi_processing'], cwd=shipped.ROOT, capture_output=True, text=True)
+                           '--direct_running_mode=multi_processing'], cwd=paths.ROOT, capture_output=True, text=True)
 
 
 @needs_beam
@@ -221,7 +221,7 @@ def test_paintings_and_masks_travel_with_the_pipeline(any_folder, workdir):
     pixels, painting, mask = (photo(workdir / name, seed) for seed, name in enumerate(names))
     done = subprocess.run(
         [PYTHON, '-m', 'fast.beam', '--input', 'in', '--output', 'out', '--style', 'a.png', '--mask', 'mask.png',
-         '--model', any_folder], capture_output=True, text=True, env=os.environ | {'PYTHONPATH': str(shipped.ROOT)})
+         '--model', any_folder], capture_output=True, text=True, env=os.environ | {'PYTHONPATH': str(paths.ROOT)})
     assert done.returncode == 0, done.stderr
     style = any_rendering.Style([np.float32(painting)])
     wanted = applying.Renderer(any_rendering.AnyModel(any_folder, 1), style, mask=np.float32(mask).mean(axis=-1) / 255)
@@ -260,7 +260,7 @@ def test_threads_share_a_model_and_what_the_user_can_mend_is_said_before_workers
            ({'--input': 'nowhere://bucket/*'}, 'nowhere://bucket/*: ')]
     commands = [[text for pair in (good | more).items() for text in pair] for more in ({}, *(more for more, _ in bad))]
     done = subprocess.run([PYTHON, '-c', IN_ONE_PROCESS], input=json.dumps(commands), capture_output=True, text=True,
-                          env=os.environ | {'PYTHONPATH': str(shipped.ROOT)})
+                          env=os.environ | {'PYTHONPATH': str(paths.ROOT)})
     assert done.returncode == 0, done.stderr
     assert done.stdout == '6 made, 0 already there, 0 failed\n'
     first, *lines = done.stderr.splitlines()

@@ -6,11 +6,11 @@ import sys
 
 import numpy as np
 import pytest
-
-import utils
 from made import random_parameters
+
+from common import files
+from common.errors import UserError
 from engine import runs
-from engine.messages import UserError
 from fast import exporting, rendering
 
 
@@ -19,7 +19,7 @@ def test_a_model_is_three_files_and_says_what_it_is(model_folder):
     assert sorted(path.name for path in model_folder.parent.iterdir()) == ['random']
     about = json.loads((model_folder / 'model.json').read_text())
     assert list(about['styles']) == ['a', 'b', 'c'] and about['base'] == 4
-    assert about['files'] == {name: utils.file_hash(model_folder / name) for name in ('saved_model.pb', 'model.tflite')}
+    assert about['files'] == {name: files.file_hash(model_folder / name) for name in ('saved_model.pb', 'model.tflite')}
 
 
 def test_any_tensorflow_program_can_load_it_and_litert_gives_the_same(model_folder, tmp_path):
@@ -53,8 +53,8 @@ def test_a_damaged_savedmodel_is_refused(model_folder, tmp_path):
     whole = (model_folder / 'saved_model.pb').read_bytes()
     for content, styles in ((whole[:5000], about['styles']), (b'', about['styles']), (whole, {'a': ''})):
         (tmp_path / 'saved_model.pb').write_bytes(content)
-        files = {'saved_model.pb': utils.file_hash(tmp_path / 'saved_model.pb')}
-        (tmp_path / 'model.json').write_text(json.dumps(about | {'files': files, 'styles': styles}))
+        hashes = {'saved_model.pb': files.file_hash(tmp_path / 'saved_model.pb')}
+        (tmp_path / 'model.json').write_text(json.dumps(about | {'files': hashes, 'styles': styles}))
         with pytest.raises(UserError, match='not a whole model'):
             exporting.read(tmp_path)
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-import tensorflow.compat.v1 as tf
-
 import reference
 from made import random_parameters
+
+from common.tf1 import tf
 from fast import rendering
-from fast.network import extended, phases, TransformNet
+from fast.network import TransformNet, extended, phases
 
 PARAMETERS = random_parameters()
 

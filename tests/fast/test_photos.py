@@ -3,12 +3,12 @@
 import imageio.v3 as iio
 import numpy as np
 import pytest
-import tensorflow.compat.v1 as tf
 
-import utils
-from engine.messages import UserError
+from common.errors import UserError
+from common.files import file_hash
+from common.tf1 import tf
 from fast import photos as module
-from fast.photos import files, Photos
+from fast.photos import Photos, files
 
 SIDE = 16
 
@@ -47,7 +47,7 @@ def test_contents_are_found_once_and_the_excluded_ones_nowhere(folder):
     found = files([folder, folder / 'below'], [folder / 'below/3.png', folder / 'below/0.png'])
     assert sorted(path.name for path in found.values()) == [
         '1.png', '2.png', '4.png', '5.png', 'cut.jpg', 'empty.png', 'notes.txt']
-    assert all(utils.file_hash(path) == digest for digest, path in found.items())
+    assert all(file_hash(path) == digest for digest, path in found.items())
 
 
 def test_an_epoch_has_every_photo_and_files_that_are_none_or_too_small_are_counted(folder):

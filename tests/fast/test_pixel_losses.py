@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-import scipy
-import tensorflow.compat.v1 as tf
-
 import reference
+import scipy
+
+from common.tf1 import tf
 from fast import pixel_losses
 
 

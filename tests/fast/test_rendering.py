@@ -12,11 +12,11 @@ import pytest
 import skimage.color
 
 import utils
-from engine import shipped
-from engine.messages import UserError
+from common import files, paths
+from common.errors import UserError
 from fast import models, rendering, tiling
 
-PHOTO = shipped.ROOT / 'content' / 'astronaut.png'
+PHOTO = paths.ROOT / 'content' / 'astronaut.png'
 FIRST = np.float32([1, 0, 0])
 
 
@@ -39,7 +39,7 @@ def test_without_tensorflow_and_in_another_process_the_same_bytes(model_folder, 
                'np.save(sys.argv[3], rendering.Model(Path(sys.argv[1]))(photo, [1, 0, 0]))\n'
                'heavy = {"tensorflow", "scipy", "skimage", "matplotlib", "av"} & sys.modules.keys()\n'
                'assert not heavy, heavy')
-    subprocess.run([sys.executable, '-c', program, model_folder, PHOTO, tmp_path / 'picture.npy'], cwd=shipped.ROOT,
+    subprocess.run([sys.executable, '-c', program, model_folder, PHOTO, tmp_path / 'picture.npy'], cwd=paths.ROOT,
                    check=True)
     again = np.load(tmp_path / 'picture.npy')
     assert again.tobytes() == picture.tobytes() and picture.std() > 5
@@ -150,7 +150,7 @@ def test_damaged_models_are_refused(model_folder, tmp_path):
 
     def with_hash(content, **more):
         (tmp_path / 'file').write_bytes(content)
-        return json.dumps(about | {'files': {'model.tflite': utils.file_hash(tmp_path / 'file')}} | more)
+        return json.dumps(about | {'files': {'model.tflite': files.file_hash(tmp_path / 'file')}} | more)
     for i, (lite_now, about_now) in enumerate([
             (lite[:5000], json.dumps(about)), (lite, '{'), (lite, '[]'), (lite, '{"styles": 3}'), (lite, None),
             (None, json.dumps(about)), (lite[:5000], with_hash(lite[:5000])), (b'', with_hash(b'')),

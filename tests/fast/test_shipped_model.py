@@ -7,12 +7,12 @@ import pytest
 
 import load_vgg
 import utils
-from engine import shipped
+from common import files, paths
 from engine.features import features_of
 from engine.style_statistics import moments
 from fast import any_rendering, models, rendering, tiling
 
-STYLES = [path.stem for path in sorted((shipped.ROOT / 'styles').glob('*.jpg'))]
+STYLES = [path.stem for path in sorted((paths.ROOT / 'styles').glob('*.jpg'))]
 LAYERS = 'conv2_1', 'conv3_1'
 
 
@@ -38,11 +38,11 @@ def hardest(limits):
 def paint(limits):
     """A function: photo, name of a style -> picture."""
     if limits[0] == models.ANY:
-        model = any_rendering.AnyModel(shipped.MODELS / models.ANY)
-        paintings = {name: any_rendering.Style([utils.read_image(shipped.ROOT / f'styles/{name}.jpg')])
+        model = any_rendering.AnyModel(paths.MODELS / models.ANY)
+        paintings = {name: any_rendering.Style([utils.read_image(paths.ROOT / f'styles/{name}.jpg')])
                      for name in STYLES}
     else:
-        model = rendering.Model(shipped.MODELS / 'many')
+        model = rendering.Model(paths.MODELS / 'many')
         paintings = dict(zip(model.styles, np.eye(len(model.styles))))
     return lambda photo, name: model(photo, paintings[name])
 
@@ -50,7 +50,7 @@ def paint(limits):
 @pytest.fixture(scope='module')
 def lattice():
     """The module benchmarks/lattice.py."""
-    spec = importlib.util.spec_from_file_location('lattice', shipped.ROOT / 'benchmarks' / 'lattice.py')
+    spec = importlib.util.spec_from_file_location('lattice', paths.ROOT / 'benchmarks' / 'lattice.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -59,20 +59,20 @@ def lattice():
 @pytest.fixture(scope='module')
 def pictures(paint):
     """Chelsea, 225×150, in every style: the photo, and name -> picture."""
-    photo = tiling.reduced(utils.read_image(shipped.HELD_OUT[0]), 225)
+    photo = tiling.reduced(utils.read_image(paths.HELD_OUT[0]), 225)
     return photo, {name: np.float32(utils.to_uint8(paint(photo, name))) for name in STYLES}
 
 
 def test_two_small_models_ship_of_the_styles_and_of_any():
-    assert sorted(path.parent.name for path in shipped.MODELS.glob('*/model.json')) == [models.ANY, 'many']
+    assert sorted(path.parent.name for path in paths.MODELS.glob('*/model.json')) == [models.ANY, 'many']
     # that of any was trained against a narrow one, see models/README.md
-    assert models.about(shipped.MODELS / 'many', models.LITE)['vgg'] == utils.file_hash(shipped.WEIGHTS)
-    images = {path.stem: utils.file_hash(path) for path in (shipped.ROOT / 'styles').glob('*.jpg')}
+    assert models.about(paths.MODELS / 'many', models.LITE)['vgg'] == files.file_hash(paths.WEIGHTS)
+    images = {path.stem: files.file_hash(path) for path in (paths.ROOT / 'styles').glob('*.jpg')}
     for name, styles in (('many', images), (models.ANY, models.ANY)):
         for file in (models.LITE, models.SAVED_MODEL):
-            about = models.about(shipped.MODELS / name, file)
+            about = models.about(paths.MODELS / name, file)
         assert about['styles'] == styles
-        assert (shipped.MODELS / name / models.LITE).stat().st_size < 6e6
+        assert (paths.MODELS / name / models.LITE).stat().st_size < 6e6
 
 
 def shares(a, b):
@@ -83,14 +83,14 @@ def shares(a, b):
 def test_each_picture_has_the_moments_of_its_own_style(pictures, limits):
     """Of VGG-19's features: nearer to it than to any other style, and nearer than the photo is."""
     photo, by_style = pictures
-    weights = load_vgg.read_weights(shipped.WEIGHTS)
+    weights = load_vgg.read_weights(paths.WEIGHTS)
 
     def moments_of(images):
         """For each image those of each layer."""
         maps = features_of(weights, np.stack(images), LAYERS, padding='mirror')
         return [[moments(layer[i:i + 1]) for layer in maps] for i in range(len(images))]
     before, *after = moments_of([photo, *by_style.values()])
-    styles = moments_of([utils.get_resized_image(shipped.ROOT / f'styles/{name}.jpg', 256, 256)[0] for name in STYLES])
+    styles = moments_of([utils.get_resized_image(paths.ROOT / f'styles/{name}.jpg', 256, 256)[0] for name in STYLES])
     for i, picture in enumerate(after):
         distances = [sum(map(shares, picture, style)) for style in styles]
         assert np.argmin(distances) == i, STYLES[i]
@@ -99,7 +99,7 @@ def test_each_picture_has_the_moments_of_its_own_style(pictures, limits):
 
 def test_the_photo_is_still_in_each_picture(pictures):
     photo, by_style = pictures
-    weights = load_vgg.read_weights(shipped.WEIGHTS)
+    weights = load_vgg.read_weights(paths.WEIGHTS)
     images = np.stack([photo, *by_style.values()])
     P, *F = features_of(weights, images, ['conv3_1'], padding='mirror')[0]
     other = features_of(weights, photo[None, ::-1], ['conv3_1'], padding='mirror')[0][0]
@@ -112,13 +112,13 @@ def test_the_photo_is_still_in_each_picture(pictures):
 
 
 def test_no_grid(lattice, paint, limits, hardest):
-    photo = tiling.reduced(utils.read_image(shipped.HELD_OUT[0]), 320)
+    photo = tiling.reduced(utils.read_image(paths.HELD_OUT[0]), 320)
     found = {name: lattice.lattice(paint(photo, name)) for name in hardest}
     assert max(found.values()) <= limits[2], found
 
 
 def test_pictures_move_along_with_their_photos_and_skies_stay_smooth(lattice, paint, limits, hardest, monkeypatch):
-    photo = tiling.reduced(utils.read_image(shipped.HELD_OUT[0]), 320)
+    photo = tiling.reduced(utils.read_image(paths.HELD_OUT[0]), 320)
     for name in hardest:
         with monkeypatch.context() as patched:
             patched.setattr(any_rendering, 'SMALL', 0)  # of a photo painted larger 4 pixels are 6 of the network's

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import utils
-from engine import shipped
+from common import paths
 from fast import applying, rendering, video
 from fast_style_transfer import main
 
@@ -143,7 +143,7 @@ def test_a_clip_without_pictures(workdir, model_folder, capsys):
 def test_after_a_kill_finished_parts_are_not_computed_again(clip, model_folder, monkeypatch, steady):
     more = ['--steady'] * steady
     assert stylize('--model', model_folder, '--out', 'straight', *more) == 0
-    command = [sys.executable, shipped.ROOT / 'fast_style_transfer.py', 'stylize', clip, '--style', 'a', '--model',
+    command = [sys.executable, paths.ROOT / 'fast_style_transfer.py', 'stylize', clip, '--style', 'a', '--model',
                model_folder, '--out', 'killed', *more]
     process = subprocess.Popen(command)
     parts = Path('killed/.parts-clip-a.mp4')
@@ -205,7 +205,7 @@ def test_where_nothing_moves_steady_pictures_change_less():
 
 
 def test_what_comes_into_the_frame_is_its_own_picture():
-    scene = utils.read_image(shipped.ROOT / 'content/coffee.png')[100:200, 100:300]
+    scene = utils.read_image(paths.ROOT / 'content/coffee.png')[100:200, 100:300]
     before, photo = scene[:, :-10], scene[:, 10:]
     steady = video.Steady(0.8)
     steady(before, np.zeros_like(before))
@@ -215,7 +215,7 @@ def test_what_comes_into_the_frame_is_its_own_picture():
 
 def test_what_moves_takes_its_picture_along():
     """By a flow of two pixels a frame: the steady picture is the one before, moved; where that disagrees, the new."""
-    scene = utils.read_image(shipped.ROOT / 'content/coffee.png')[100:300, 100:400]
+    scene = utils.read_image(paths.ROOT / 'content/coffee.png')[100:300, 100:400]
     before, photo = scene[:, :-2], scene[:, 2:]
     warped_photo, warped_picture = video.warped(photo, before, 255 - before)
     inside = slice(16, -16), slice(16, -16)

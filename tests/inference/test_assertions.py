@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from assertions import assert_close
 
 

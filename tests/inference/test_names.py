@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from engine import names
-from engine.messages import UserError
+from common import names
+from common.errors import UserError
 
 
 @pytest.mark.parametrize('name', ['', '.', '..', '.hidden', ' a', 'a/b', 'a\\b', 'a:b', 'holi*', 'a?', 'photo[1]', 'a]',

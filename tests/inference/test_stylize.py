@@ -8,30 +8,30 @@ import sys
 import imageio.v3 as iio
 import numpy as np
 import pytest
+from assertions import assert_close
 
 import utils
-from assertions import assert_close
-from engine import shipped
+from common import paths
 from fast import any_rendering, models, rendering
 from fast_style_transfer import main
 
-PAINTING = shipped.ROOT / 'styles' / 'woodcut.jpg'
+PAINTING = paths.ROOT / 'styles' / 'woodcut.jpg'
 
 
 @pytest.fixture(scope='module')
 def multi_style():
-    return rendering.Model(shipped.MODELS / 'many')
+    return rendering.Model(paths.MODELS / 'many')
 
 
 @pytest.fixture(scope='module')
 def arbitrary():
-    return any_rendering.AnyModel(shipped.MODELS / models.ANY)
+    return any_rendering.AnyModel(paths.MODELS / models.ANY)
 
 
 @pytest.fixture
 def photo(workdir):
     """The pixels of photo.png, a detail of the astronaut, 64×48, in the current directory."""
-    pixels = iio.imread(shipped.ROOT / 'content' / 'astronaut.png')[:48, 200:264]
+    pixels = iio.imread(paths.ROOT / 'content' / 'astronaut.png')[:48, 200:264]
     iio.imwrite('photo.png', pixels)
     return pixels
 
@@ -90,7 +90,7 @@ def test_every_size_comes_back(workdir, size):
 
 
 def test_tiles_agree_with_the_whole(multi_style):
-    photo = np.float32(iio.imread(shipped.ROOT / 'content' / 'astronaut.png')[:301, :453])
+    photo = np.float32(iio.imread(paths.ROOT / 'content' / 'astronaut.png')[:301, :453])
     style = np.eye(len(multi_style.styles), dtype=np.float32)[0]
     whole = multi_style(photo, style, 2000)
     assert whole.std() > 5
@@ -115,7 +115,7 @@ def test_it_loads_nothing_heavy(photo):
                f'assert main(["stylize", "photo.png", "--style", {str(PAINTING)!r}]) == 0\n'
                'heavy = {"tensorflow", "scipy", "skimage", "matplotlib", "av"} & sys.modules.keys()\n'
                'assert not heavy, heavy')
-    subprocess.run([sys.executable, '-c', program], env=os.environ | {'PYTHONPATH': str(shipped.ROOT)}, check=True)
+    subprocess.run([sys.executable, '-c', program], env=os.environ | {'PYTHONPATH': str(paths.ROOT)}, check=True)
 
 
 @pytest.mark.skipif(bool(importlib.util.find_spec('tensorflow')), reason='for an environment without TensorFlow')

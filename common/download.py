@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-import utils
-from engine.messages import UserError
+from common import files
+from common.errors import UserError
 
 TRIES = 6  # of a download that does not get on
 RETRY_SECONDS = 1
@@ -52,7 +52,7 @@ def download(url, path, size, sha256):
             part.unlink()
         raise UserError(f'{url}: {have} of {size} bytes have come ({"; ".join(dict.fromkeys(failures))}); '
                         'the same command goes on from there')
-    if have != size or utils.file_hash(part) != sha256:
+    if have != size or files.file_hash(part) != sha256:
         os.replace(part, wrong)
         raise UserError(f'{url}: not the expected file, its size or SHA-256 differs; kept as {wrong}, not used')
     os.replace(part, path)

@@ -4,7 +4,7 @@ import codecs
 import functools
 import sys
 
-from engine import interrupts
+from common import process
 
 PLAIN = str.maketrans({'α': 'alpha', 'β': 'beta', 'Σ': 'sum', '×': 'x', '…': '...', '–': '-', '−': '-', '½': '1/2',
                        '²': '^2', '³': '^3', '⁴': '^4', '⁵': '^5', '⁶': '^6', '·': '*', '’': "'", '✓': 'v', 'ᵀ': '^T'})
@@ -53,7 +53,7 @@ def command_line(main):
             if hasattr(stream, 'reconfigure'):
                 stream.reconfigure(errors='plain')
         try:
-            interrupts.once_loaded()
+            process.once_loaded()
             return main(argv) or 0
         except KeyboardInterrupt:
             return 130

@@ -10,4 +10,3 @@ HELD_OUT = ROOT / 'content' / 'chelsea.png', ROOT / 'content' / 'coffee.png'  # 
 HELD_OUT_STYLES = STYLE, ROOT / 'styles' / 'great_wave.jpg'
 WEIGHTS = ROOT / 'weights' / 'vgg19.mat'
 MODELS = ROOT / 'models'
-PROGRAMS = ROOT, ROOT / 'assignment'  # where the commands lie

@@ -1,7 +1,11 @@
-"""Ctrl-C: no page while packages load; asked once, a training ends in order."""
+"""Ctrl-C: no page while packages load; asked once, a training ends in order. And libraries that greet: what their C++
+writes to standard error, past every log level.
+"""
 
+import contextlib
 import os
 import signal
+import sys
 import threading
 
 
@@ -50,3 +54,17 @@ class StopSignal:
     def __exit__(self, *exception):
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def no_stderr():
+    """Nothing is written to standard error within."""
+    sys.stderr.flush()
+    stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(null)

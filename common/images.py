@@ -1,10 +1,14 @@
-"""The photo's colours kept: Gatys, Bethge, Hertzmann and Shechtman (2016), Preserving Color in Neural Artistic Style
-Transfer."""
+"""Masks, white where the first style goes, black where the second does, or the photo stays; and the photo's colours
+kept: Gatys, Bethge, Hertzmann and Shechtman (2016), Preserving Color in Neural Artistic Style Transfer.
+"""
 
 import numpy as np
 
+from common.errors import UserError
+
 LUMINANCE = np.float32([0.2125, 0.7154, 0.0721])  # of RGB (ITU-R BT.709), as scikit-image's rgb2gray has it
 TINY = 1e-6  # variance, of 255², of colours that a style image does not have
+ASPECT = 0.01  # share by which a mask's width : height may differ from the photo's: they are rounded
 
 
 def grey(image):
@@ -38,3 +42,16 @@ def matched(image, other):
         (pixels.mean(axis=0), np.cov(pixels.T, bias=True))
         for pixels in (np.float64(x).reshape(-1, 3) for x in (image, other)))
     return np.float32((image - mean) @ (root(covariance_o, 0.5) @ root(covariance, -0.5)).T + mean_o)
+
+
+def check_styles(count):
+    """Raise `UserError` for a number of styles that a mask is not for."""
+    if count > 2:
+        raise UserError(f'--mask is for one style or two, and there are {count}')
+
+
+def check_shape(name, mask_size, photo, photo_size):
+    """Raise `UserError` for a mask of another shape than the photo's; (width, height) each; name: of the mask."""
+    (w, h), (W, H) = mask_size, photo_size
+    if abs(w * H / (h * W) - 1) > max(ASPECT, 1 / min(w, h, W, H)):
+        raise UserError(f'{name}: {w}×{h} has another shape than {photo}, {W}×{H}; cut it to that')

@@ -5,7 +5,7 @@ import hashlib
 import os
 import re
 
-from engine.messages import UserError
+from common.errors import UserError
 
 LONGEST = 100  # bytes: the names of files that begin with it must fit into 255
 FORBIDDEN = re.compile(r'[/\\:*?\[\]\x00-\x1f\x7f\ud800-\udfff]')  # other folders, patterns, what no terminal shows

@@ -1,11 +1,11 @@
-"""Reading a command line: mistakes in one line, numbers within their ranges."""
+"""Reading a command line: mistakes in one line, numbers within their ranges; and loading the module of a command."""
 
 import argparse
 import contextlib
+import importlib
 
-from engine import messages
-from engine.messages import UserError
-
+from common import errors, process
+from common.errors import UserError
 
 
 class Parser(argparse.ArgumentParser):
@@ -16,7 +16,7 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args=None, namespace=None):
         """As argparse has it; messages may name these flags from now on."""
-        messages.offer(self._option_string_actions)
+        errors.offer(self._option_string_actions)
         return super().parse_known_args(args, namespace)
 
     def error(self, message):
@@ -41,3 +41,14 @@ def number(low, high):
                 return float(text)
         raise argparse.ArgumentTypeError(f'{text!r}: must be a number from {low:g} to {high:g}')
     return parse
+
+
+def loaded(name, requirements):
+    """The module `name`, which takes a second or more to load and needs the packages that `requirements` lists."""
+    process.while_loading()
+    try:
+        module = importlib.import_module(name)
+        process.once_loaded()
+        return module
+    except ModuleNotFoundError as error:
+        raise UserError(f'the package {error.name} is missing: pip install -r {requirements}') from error

@@ -1,0 +1,1 @@
+"""What needs nothing of the rest, and no TensorFlow; tf1.py apart, which imports it."""
