@@ -22,7 +22,9 @@ import recipes
 import utils
 from common import cli, errors, files, progress
 from common.errors import UserError
-from engine import catalogues, flags, scales
+from engine.cli import flags
+from engine.optim import pyramid
+from engine.results import catalogue_page
 from style_transfer import StyleTransfer
 
 SIZE = 384
@@ -44,7 +46,7 @@ def train(catalogue, content, style, recipe, args, command):
     command: a function that gives the flags of style_transfer.py for a `StyleTransfer`
     """
     width, height = utils.fitted(content, catalogue.size)
-    sizes = scales.of(recipe, width, height)
+    sizes = pyramid.of(recipe, width, height)
     n_iters = sizes[-1].end
     if catalogue.finished(content, style, n_iters):
         return False
@@ -57,7 +59,7 @@ def train(catalogue, content, style, recipe, args, command):
     machine.check_memory()
     # what lies under its name and is another run is of images that have changed since
     restart = args.restart or not machine.run.begun()
-    with progress.Bar(n_iters, scales.work(sizes)) as bar:
+    with progress.Bar(n_iters, pyramid.work(sizes)) as bar:
         outcome = machine.train_scales(bar, restart)
     seconds = time.time() - start_time
     if not progress.ended(outcome, machine.run.name, args.restart):
@@ -99,7 +101,7 @@ def main(argv=None):
     recipe = flags.recipe(args, OFFERED)
     weights = load_vgg.read_weights(load_vgg.find_weights(args.vgg))
     settings = {**recipe.identity(), 'seed': flags.seed(args, recipe), 'vgg': files.file_hash(weights.path)}
-    catalogue = catalogues.Catalogue(args.name, images(args.content), images(args.style), args.size, settings,
+    catalogue = catalogue_page.Catalogue(args.name, images(args.content), images(args.style), args.size, settings,
                                      recipes.defaults())
     print(f'{len(catalogue.contents)} × {len(catalogue.styles)} pictures, {recipe.name}; the page, which grows, is '
           f'{catalogue.page}\nweights {weights.path}: {weights.description}')

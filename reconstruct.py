@@ -23,7 +23,8 @@ import recipes
 import style_transfer
 import utils
 from common import cli, errors, progress, vgg_layers
-from engine import figures, flags
+from engine.cli import flags
+from engine.results import figures
 
 SIZE = 200, 150
 EVALUATIONS = 90

@@ -26,8 +26,12 @@ import recipes
 import utils
 from common import cli, errors, files, images, names, process, progress
 from common.tf1 import tf
-from engine import blending, flags, iterates, lbfgs, memory, output, runs, scales, sessions, style_statistics
-from engine.features import features_of, held
+from engine.cli import flags
+from engine.losses import guidance, statistics
+from engine.losses.features import features_of, held
+from engine.optim import averaging, lbfgs, pyramid
+from engine.results import output
+from engine.run import memory, runs, session
 
 
 class StyleTransfer:
@@ -74,14 +78,14 @@ class StyleTransfer:
         self.graph = tf.Graph()
         self.run = run or self._run(name, seed, folder)
         self.precision = self.run.identity['precision'] = self.run.precision(precision, recipe.optimizer)
-        self.config = sessions.session_config(self.precision, threads)
+        self.config = session.session_config(self.precision, threads)
 
     def _read_images(self):
         """Read and fit the images. Raises `UserError` for styles, weights and a mask that do not go together."""
-        self.shares = blending.checked(self.style_paths, self.style_weights, self.mask_path)
+        self.shares = guidance.checked(self.style_paths, self.style_weights, self.mask_path)
         size, recipe = (self.img_width, self.img_height), self.recipe
         self.photo = self.content_path and utils.get_resized_image(self.content_path, *size)
-        self.mask = self.mask_path and blending.read_mask(self.mask_path, self.content_path, *size)
+        self.mask = self.mask_path and guidance.read_mask(self.mask_path, self.content_path, *size)
         styles = [utils.get_style_image(path, *size, recipe.style_fit == 'crop', recipe.style_scale)
                   for path in self.style_paths]
         self.content_img, self.style_imgs = images.prepared(self.photo, styles, recipe.keep_colors)
@@ -105,7 +109,7 @@ class StyleTransfer:
 
     def check_memory(self):
         """Raise `UserError`, before anything is built, where the picture does not fit into the free memory."""
-        sizes = [scale.recipe for scale in scales.of(self.recipe, self.img_width, self.img_height)]
+        sizes = [scale.recipe for scale in pyramid.of(self.recipe, self.img_width, self.img_height)]
         # of all sizes: what the network of a smaller one took is not given back to the system
         layers = [layer for recipe in sizes for layer in recipe.content_layers + recipe.style_layers]
         filters = [W.nbytes for W, _ in self.weights.convolutions.values()]
@@ -165,7 +169,7 @@ class StyleTransfer:
         weights = self.recipe.content_layer_weights
         if self.recipe.content_coefficient != recipes.SHARE:
             return weights
-        return [w / (np.square(p).sum() / len(p) + style_statistics.TINY) for w, p in zip(weights, P)]
+        return [w / (np.square(p).sum() / len(p) + statistics.TINY) for w, p in zip(weights, P)]
 
     def _gram_matrix(self, F, N, M):
         """G = FᵀF, [1, N, N], of features F [1, H, W, N] with M = H·W: G_ij = Σ_k F_ki F_kj (equation 3).
@@ -186,7 +190,7 @@ class StyleTransfer:
         a: features of the style image [1, H, W, N], an array; g: those of the generated image, a tensor; of a batch of
         them it is the mean. One of `style_statistics.TARGETS` in place of a has a loss of its own.
         """
-        if isinstance(a, style_statistics.TARGETS):
+        if isinstance(a, statistics.TARGETS):
             return a.loss(g)
         # step 2: one number, a tensor, from the Gram matrices of both
         _, H, W, N = a.shape
@@ -206,8 +210,8 @@ class StyleTransfer:
 
     def statistic(self):
         """What the recipe takes as the style of a layer: an object of `style_statistics`."""
-        return (style_statistics.STATISTICS.get(self.recipe.style_statistic)
-                or style_statistics.Gram(self._gram_matrix, self.recipe.style_factor))
+        return (statistics.STATISTICS.get(self.recipe.style_statistic)
+                or statistics.Gram(self._gram_matrix, self.recipe.style_factor))
 
     def _total_variation_loss(self):
         """The mean squared difference of vertical neighbours, plus that of horizontal ones."""
@@ -239,11 +243,11 @@ class StyleTransfer:
         values = zip(*(features_of(self.weights, style, recipe.style_layers, recipe.pooling, recipe.padding,
                                    self.config, statistic.of) for style in self.style_imgs))
         if self.mask is None:
-            return [style_statistics.Target(statistic, statistic.blended(styles, self.shares))
+            return [statistics.Target(statistic, statistic.blended(styles, self.shares))
                     for styles in values]
-        guides = zip(*(blending.guides(mask, recipe.style_layers, recipe.pooling, self.config)
+        guides = zip(*(guidance.guides(mask, recipe.style_layers, recipe.pooling, self.config)
                        for mask in (self.mask, 1 - self.mask)))
-        return [style_statistics.Regions(statistic, *pair) for pair in zip(values, guides)]
+        return [statistics.Regions(statistic, *pair) for pair in zip(values, guides)]
 
     def losses(self):
         """Step 2, loss: α · content + β · style, against the features of the two fixed images."""
@@ -251,7 +255,7 @@ class StyleTransfer:
         with tf.variable_scope('losses'):
             P, A = self.targets or self._targets()
             if recipe.style_statistic != 'gram':  # what is taught takes the features as they are
-                A = style_statistics.targets(self.statistic(), A)
+                A = statistics.targets(self.statistic(), A)
             weights, F = self._content_weights(P), self.vgg.features(recipe.content_layers)
             P = [held(p, f) if isinstance(p, np.ndarray) else p for p, f in zip(P, F)]
             self.content_loss = sum(w * self._content_loss(p, f) for w, p, f in zip(weights, P, F))
@@ -276,9 +280,10 @@ class StyleTransfer:
                 self.opt = optimizer.minimize(self.total_loss, global_step=self.gstep)
                 # step 3 done
                 if recipe.pixels == '0-255':
-                    self.opt = iterates.kept_in_range(self.opt, self.input_img, self.vgg.mean_pixels)
+                    self.opt = averaging.kept_in_range(self.opt, self.input_img, self.vgg.mean_pixels)
                 if recipe.averaging:
-                    self.opt, self.shown_img = iterates.averaged(self.opt, self.input_img, self.gstep, recipe.averaging)
+                    self.opt, self.shown_img = averaging.averaged(self.opt, self.input_img, self.gstep,
+                                                                  recipe.averaging)
             else:
                 self.gradient, = tf.gradients(self.total_loss, self.input_img)
 
@@ -320,7 +325,7 @@ class StyleTransfer:
         mask = self.mask if len(self.style_paths) == 1 else None
         if not luminance and mask is None:
             return image
-        return blending.with_photo(image, self.photo - self.weights.mean_pixels, luminance, mask)
+        return guidance.with_photo(image, self.photo - self.weights.mean_pixels, luminance, mask)
 
     def _session(self):
         return tf.Session(graph=self.graph, config=self.config)
@@ -376,7 +381,7 @@ class StyleTransfer:
 
     def train_scales(self, callback=None, restart=False):
         """Train coarse to fine, as the recipe says, up to this size; as `train`, but it builds the graphs itself."""
-        sizes = scales.of(self.recipe, self.img_width, self.img_height)
+        sizes = pyramid.of(self.recipe, self.img_width, self.img_height)
 
         def make(scale):
             if scale is sizes[-1]:
@@ -388,7 +393,7 @@ class StyleTransfer:
                 self.content_path, self.style_paths, scale.width, scale.height, style_weights=self.style_weights,
                 mask=self.mask_path, recipe=scale.recipe, vgg=self.weights.path, seed=self.seed,
                 precision=self.precision, threads=self.threads, initial_img=start, run=self.run)
-        return scales.train(make, sizes, self.run, callback, restart)
+        return pyramid.train(make, sizes, self.run, callback, restart)
 
     def _look(self, sess):
         """The losses, their summary, the picture and the same as JPEG, as the image is now.
@@ -429,7 +434,7 @@ class StyleTransfer:
 
     def hand_in(self, sess):
         """Write what the handout asks for: the final picture, the loss curves; and a sheet and an animation."""
-        from engine import figures  # Matplotlib takes a while to load, which is not to be spent before training
+        from engine.results import figures  # Matplotlib takes a while to load, which is not to be spent before training
         losses, _, picture, _ = self._look(sess)
         folder, rows = self.run.outputs, [list(row.values()) for row in [*self.run.history, losses]]
         output.Output(folder / 'final.png').write(picture, self.about())
@@ -514,7 +519,7 @@ def main(argv=None):
     parser, args = _flags(sys.argv[1:] if argv is None else argv)
     recipe = flags.recipe(args)
     (width, height), whence = flags.size(args, recipe.size)
-    sizes = scales.of(recipe, width, height)
+    sizes = pyramid.of(recipe, width, height)
     n_iters = sizes[-1].end
     machine = StyleTransfer(args.content, args.style, width, height, style_weights=args.style_weights, mask=args.mask,
                             recipe=recipe, vgg=args.vgg, seed=flags.seed(args, recipe),
@@ -525,12 +530,12 @@ def main(argv=None):
     machine.check_memory()
     styles = ' and '.join(map(str, args.style))
     print(f'{args.content} in the style of {styles}, {width}×{height}{whence}, '
-          f'{sessions.described(machine.precision)}; the newest picture is {machine.run.outputs / runs.LATEST}\n'
+          f'{session.described(machine.precision)}; the newest picture is {machine.run.outputs / runs.LATEST}\n'
           f'weights {machine.weights.path}: {machine.weights.description}')
     if unlike := flags.unlike(args, machine.run):
         print(f'not as {args.like}: {", ".join(unlike)}')
     start_time = time.time()
-    shown = progress.Lines(recipe, n_iters) if args.verbose else progress.Bar(n_iters, scales.work(sizes))
+    shown = progress.Lines(recipe, n_iters) if args.verbose else progress.Bar(n_iters, pyramid.work(sizes))
     with shown:
         outcome = machine.train_scales(shown, args.restart)
     if not progress.ended(outcome, machine.run.name, args.restart):

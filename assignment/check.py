@@ -29,7 +29,7 @@ import tqdm
 
 from assignment import gradebook, make_starter, points, processes, regions, submissions, verdicts
 from common import cli, errors, files, paths
-from engine import memory
+from engine.run import memory
 
 SECONDS = 10  # of processor time an item may take, a dozen times what the real solution takes
 LONGEST = 400  # characters of what is wrong with an item

@@ -47,7 +47,7 @@ def packed():
     needed = [line for line in lines if re.split('[<>=~!]', line)[0] in NEEDED]
     names = {*make_starter.given(), *regions.TODO}
     names |= {path.relative_to(paths.ROOT).as_posix() for room in ('assignment', 'common', 'engine')
-              for path in (paths.ROOT / room).glob('*.py')}
+              for path in (paths.ROOT / room).rglob('*.py')}
     texts = {name: (paths.ROOT / name).read_text(encoding='utf-8') for name in sorted(names)}
     return texts | {'requirements.txt': '\n'.join(needed) + '\n', 'setup.sh': SETUP, 'run_autograder': RUN % NOT_DONE}
 

@@ -19,18 +19,17 @@ from common import cli, errors, paths
 from common.errors import UserError
 
 MARK = re.compile(r'# starter version (\d+)\n')  # first line of each of its files
-TOOLS = ('reconstruct.py', 'assignment/__init__.py', 'assignment/report.py', 'assignment/page.py',
-         'assignment/diagram.py')  # what else the handout runs
+TOOLS = ('reconstruct.py', 'assignment/report.py')  # what else the handout runs
 PAPERS = ('requirements.txt', 'LICENSE')
 FOLDERS = ('content', 'styles', 'weights')
 HANDOUTS = {'README.md': '## For teachers', 'README.zh.md': '## 给教师'}  # where the students' part ends
 
 
 @functools.cache
-def given():
-    """The paths below the root of what the files of TODO import, from whatever in the project, and of the papers."""
+def given(programs=TODO):
+    """The paths below the root of what some programs import, from whatever in the project, and of the papers."""
     finder = modulefinder.ModuleFinder([str(paths.ROOT)])
-    for name in TODO:
+    for name in programs:
         finder.load_file(str(paths.ROOT / name))
     found = {Path(module.__file__).relative_to(paths.ROOT).as_posix()
              for module in finder.modules.values() if module.__file__}
@@ -64,7 +63,7 @@ def _fill(starter):
     for name in TODO:
         text = without_solution((paths.ROOT / name).read_text(encoding='utf-8'))
         (starter / name).write_text(f'# starter version {VERSION}\n{text}', encoding='utf-8')
-    give(starter, given() + list(TOOLS))
+    give(starter, given(TODO + TOOLS))
     for name, end in HANDOUTS.items():
         students, _, _ = (paths.ROOT / 'assignment' / name).read_text(encoding='utf-8').partition(end)
         (starter / name).write_text(students.rstrip() + '\n', encoding='utf-8')
@@ -76,7 +75,7 @@ def _fill(starter):
 def give(folder, names=None):
     """Copy files of the project, what is given if nobody names any, into the folder."""
     for name in given() if names is None else names:
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(paths.ROOT / name, folder / name)
 
 

@@ -252,10 +252,10 @@ def _training(given, name, n_iters):
     """Build and train a stand-in with the student's `build` and `train`; say what it left."""
     import recipes
     from common.tf1 import tf
-    from engine import runs, sessions
+    from engine.run import runs, session
     recipe = dataclasses.replace(recipes.CS20, cadence=((float('inf'), given['cadence']),))
     run = runs.Run(name, {'seed': 0})
-    machine = bare(recipe, graph=tf.Graph(), config=sessions.session_config('float32'), run=run, checkpoint_every=5,
+    machine = bare(recipe, graph=tf.Graph(), config=session.session_config('float32'), run=run, checkpoint_every=5,
                    style_paths=(), img_width=given['start'].shape[2], img_height=given['start'].shape[1])
     images, saved, savers = [], [], []
     machine.create_input = lambda: None

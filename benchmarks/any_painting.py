@@ -25,7 +25,8 @@ import style_transfer
 import utils
 from common import paths
 from common.tf1 import tf
-from engine import sessions, style_statistics
+from engine.losses import statistics
+from engine.run import session
 from fast import rendering
 
 STEP = 1e-3  # of the strength, to which that of as much content is found
@@ -41,7 +42,7 @@ class Losses:
 
     def __init__(self, side=SIDE):
         recipe, weights = recipes.MODERN.at(side), load_vgg.read_weights(paths.WEIGHTS)
-        statistic = style_statistics.STATISTICS[recipe.style_statistic]
+        statistic = statistics.STATISTICS[recipe.style_statistic]
         with tf.Graph().as_default():
             self.image = tf.placeholder(tf.float32, [1, None, None, 3])
             vgg = load_vgg.VGG(self.image - weights.mean_pixels, weights, recipe.pooling, recipe.padding)
@@ -51,11 +52,11 @@ class Losses:
             self.targets = [tf.nest.map_structure(lambda value: tf.placeholder(value.dtype, value.shape), values)
                             for values in (self.features, self.statistics)]
             P, A = self.targets
-            self.content = sum(w * style_statistics.share(f, p)
+            self.content = sum(w * statistics.share(f, p)
                                for w, f, p in zip(recipe.content_layer_weights, self.features, P))
             self.style = sum(w * statistic.distance(g, a)
                              for w, g, a in zip(recipe.style_layer_weights, self.statistics, A))
-            self.session = tf.Session(config=sessions.session_config('float32'))
+            self.session = tf.Session(config=session.session_config('float32'))
 
     def of_photo(self, photo):
         """The features of a photo [H, W, 3] of 0-255, which pictures are to keep."""

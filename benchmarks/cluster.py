@@ -26,7 +26,7 @@ import numpy as np
 import utils
 from common import paths
 from common.tf1 import tf
-from engine import sessions
+from engine.run import session
 from fast import cluster, training
 from fast.photos import Photos
 
@@ -69,7 +69,7 @@ def case(side, steps, threads, path, name):
     """In this process: one without a cluster where `path` is '-', else the task `name`; the first one prints."""
     task = None if path == '-' else cluster.read(path, name)
     if task:
-        task.start(sessions.session_config('float32', int(threads)))
+        task.start(session.session_config('float32', int(threads)))
     made = machine(int(side), int(threads), task)
     if task and not task.leads:
         made.follow()

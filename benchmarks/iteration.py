@@ -26,7 +26,7 @@ import numpy as np
 import style_transfer
 from common import paths
 from common.tf1 import tf
-from engine import sessions
+from engine.run import session
 
 WIDTH, HEIGHT = 333, 250
 ROUNDS = 2
@@ -164,7 +164,7 @@ def main():
     print(f'{WIDTH}×{HEIGHT}, {os.cpu_count()} cores, medians of {ROUNDS} rounds of {ITERATIONS} iterations\n')
     print(f'{"precision":10} {"s/iteration":>11} {"/ bare loop":>12} {"/ listed loop":>14} {"s to the first":>15} '
           f'{"peak MB":>8}')
-    for precision in sessions.PRECISIONS:
+    for precision in session.PRECISIONS:
         first, peak = in_a_process(__file__, 'start', precision, time.perf_counter())
         rounds = np.array(in_a_process(__file__, 'case', precision))
         seconds, to_bare, to_listed = (statistics.median(x) for x in
@@ -172,7 +172,7 @@ def main():
         print(f'{precision:10} {seconds:11.4f} {to_bare:12.3f} {to_listed:14.3f} {first:15.1f} {peak / 1e6:8.0f}',
               flush=True)
     print(f'\n{"default command":15} {"s to the end":>13} {"MB on disk":>11} {"final loss":>11}')
-    for precision in sessions.PRECISIONS:
+    for precision in session.PRECISIONS:
         seconds, size, loss = default_command(precision)
         print(f'{precision:15} {seconds:13.1f} {size / 1e6:11.2f} {loss:11.4g}', flush=True)
 

@@ -20,7 +20,8 @@ from iteration import Timed  # it puts the project on the path
 import recipes
 from common import paths
 from common.cli import whole_number
-from engine import scales, sessions
+from engine.optim import pyramid
+from engine.run import session
 
 NEVER = ((float('inf'), recipes.LONGEST),)
 REFERENCE = 'coarse to fine, Adam'
@@ -56,7 +57,7 @@ def train(size, recipe, precision, last=0, limit=np.inf, start=0., **given):
 def curves(size, precisions):
     """name -> (seconds, losses), the reference first."""
     recipe = dataclasses.replace(recipes.MODERN, cadence=NEVER, averaging=0.)  # the iterates' own losses
-    made = scales.of(recipe, *size)
+    made = pyramid.of(recipe, *size)
     alone = dataclasses.replace(made[-1].recipe, scales=1, deepest=(), iterations=recipes.LONGEST)
     by_lbfgs = dataclasses.replace(alone, optimizer='lbfgs', pixels='free')
     found = {}
@@ -75,7 +76,7 @@ def curves(size, precisions):
     for precision in precisions:
         more = f', {precision}'
         found['coarse to fine, L-BFGS' + more] = train(size, by_lbfgs, precision, limit=limit, start=start,
-                                                       initial_img=scales.enlarged(picture, *size))
+                                                       initial_img=pyramid.enlarged(picture, *size))
         found['one size, L-BFGS' + more] = train(size, by_lbfgs, precision, limit=limit)
     return found
 
@@ -88,8 +89,8 @@ def main():
     parser.add_argument('--out', type=Path, default=Path('scales.png'))
     args = parser.parse_args()
     out, size = args.out.resolve(), (args.width, args.height)
-    precisions = ['float32', 'bfloat16'] if sessions.bfloat16_hardware() else ['float32']
-    precisions.sort(key=lambda precision: precision != sessions.fastest_precision('adam'))
+    precisions = ['float32', 'bfloat16'] if session.bfloat16_hardware() else ['float32']
+    precisions.sort(key=lambda precision: precision != session.fastest_precision('adam'))
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         found = curves(size, precisions)

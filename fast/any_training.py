@@ -8,7 +8,8 @@ import recipes
 import utils
 from common.errors import UserError
 from common.tf1 import tf
-from engine import runs, style_statistics
+from engine.losses import statistics
+from engine.run import runs
 from fast import any_exporting, narrowing, pixel_losses, transforms
 from fast.any_network import FIXED, MAPS, WIDTHS, AnyNet, coding, ground
 from fast.training import NetworkTraining
@@ -52,7 +53,7 @@ class AnyStyleTransfer(NetworkTraining):
 
     def __init__(self, photos, styles, batch, held_out, held_out_styles, *, transform, fixed, recipe=recipes.ANY,
                  seed=0, **of_all):
-        if not isinstance(style_statistics.STATISTICS.get(recipe.style_statistic), style_statistics.Shares):
+        if not isinstance(statistics.STATISTICS.get(recipe.style_statistic), statistics.Shares):
             raise UserError(f'--style-statistic {recipe.style_statistic}: here losses count as shares of each style\'s '
                             'own; gram_share or covariance')
         self.transform, self.fixed = transform, fixed
@@ -119,7 +120,7 @@ class AnyStyleTransfer(NetworkTraining):
     def _styles_of_crops(self):
         """A `Target` a layer: of each crop the style that it is to have."""
         vgg, statistic = self._vgg_of('styles', self.styles, self.recipe.style_layers), self.statistic()
-        return [style_statistics.Target(statistic, statistic.of(F)) for F in vgg.features(self.recipe.style_layers)]
+        return [statistics.Target(statistic, statistic.of(F)) for F in vgg.features(self.recipe.style_layers)]
 
     def _style_loss(self, A):
         """The mean over the batch of what `counted` makes of each crop's weighted sum over the style layers."""

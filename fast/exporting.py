@@ -12,7 +12,7 @@ from typing import NamedTuple
 from common import files
 from common.errors import UserError
 from common.tf1 import tf, tf2
-from engine import runs
+from engine.run import runs
 from fast import models
 from fast.network import TransformNet, extended
 

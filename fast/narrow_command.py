@@ -7,7 +7,8 @@ import numpy as np
 import load_vgg
 from common import cli, vgg_layers
 from common.errors import UserError
-from engine import flags, sessions
+from engine.cli import flags
+from engine.run import session
 from fast import narrowing
 from fast.photos import Photos
 
@@ -36,7 +37,7 @@ def run(args):
     kept = vgg_layers.CONVOLUTIONS[:vgg_layers.CONVOLUTIONS.index(LAST) + 1]
     widths = {name: max(1, round(args.share * len(b))) for name, (_, b) in weights.convolutions.items() if name in kept}
     narrow = narrowing.narrowed(weights, widths, np.float32([photos.crop(i) for i in range(CROPS)]),
-                                config=sessions.session_config('float32', args.threads))
+                                config=session.session_config('float32', args.threads))
     load_vgg.write_weights(args.file, narrow._replace(
         description=f'{args.share:g} of the channels of {weights.path.name}, by least squares'))
     print(f'{args.file}: {load_vgg.read_weights(args.file).description}, {args.file.stat().st_size / 1e6:.0f} MB')

@@ -10,7 +10,7 @@ import scipy
 
 from common.tf1 import tf
 from common.vgg_layers import BEFORE_RELU
-from engine.features import features_of
+from engine.losses.features import features_of
 
 SAMPLES = 30_000  # positions of a layer that its filters are fitted to
 RIDGE = 1e-4  # of the mean square of the inputs

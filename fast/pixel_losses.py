@@ -5,7 +5,7 @@ import numpy as np
 
 from common.images import LUMINANCE
 from common.tf1 import tf
-from engine import style_statistics
+from engine.losses import statistics
 from fast.any_network import parted
 
 FAINT = 10.  # of 255: what adds to the styles' deviations, so that one of few colours counts within bounds
@@ -39,7 +39,7 @@ def moments_loss(pictures, styles, faint):
     that adds to theirs
     """
     # float64, which no graph rewriter rounds
-    (mean, covariance), (wanted, own) = (style_statistics.moments(tf.cast(images, tf.float64))
+    (mean, covariance), (wanted, own) = (statistics.moments(tf.cast(images, tf.float64))
                                          for images in (pictures, styles))
     values, vectors = tf.linalg.eigh(own + faint ** 2 * np.eye(3))
     whitening = tf.matmul(vectors * tf.rsqrt(values)[:, None], vectors, transpose_b=True)

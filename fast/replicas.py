@@ -10,7 +10,7 @@ import numpy as np
 from common import process
 from common.errors import UserError
 from common.tf1 import tf
-from engine import runs
+from engine.run import runs
 from fast import cluster
 
 SLOTS = 'slots'  # the collection of what is exchanged: no checkpoint has it

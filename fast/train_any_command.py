@@ -6,7 +6,8 @@ from pathlib import Path
 import load_vgg
 import recipes
 from common import paths
-from engine import flags, sessions
+from engine.cli import flags
+from engine.run import session
 from fast import any_exporting, models
 from fast.any_training import LEAST_CONTRAST, NAME, SAMPLE_SIDE, AnyStyleTransfer, fixed_parameters
 from fast.photos import Photos
@@ -44,5 +45,5 @@ def run(args):
         start=any_exporting.read(models.find(args.start)) if args.start else None, precision=precision,
         threads=args.threads, name=args.name,
         fixed=lambda: fixed_parameters(load_vgg.read_weights(load_vgg.find_weights(args.vgg)), photos(SAMPLE_SIDE),
-                                       styles(SAMPLE_SIDE), sessions.session_config('float32', args.threads)))
+                                       styles(SAMPLE_SIDE), session.session_config('float32', args.threads)))
     return trained(machine, args, f'any style, of {len(machine.collections[1].paths)} files')

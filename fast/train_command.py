@@ -6,7 +6,8 @@ from pathlib import Path
 import recipes
 from common import cli, paths, progress
 from common.errors import UserError
-from engine import flags, sessions
+from engine.cli import flags
+from engine.run import session
 from fast import cluster, exporting, models, replicas
 from fast.photos import Photos
 from fast.training import SHIFT, FastStyleTransfer
@@ -61,7 +62,7 @@ def add_network_flags(parser, name, offered):
 def run(args):
     """Train a network as the flags say, and export it, or take part in that; return the exit status."""
     if task := cluster.read(args.cluster, args.task):
-        task.start(sessions.session_config('float32', args.threads))
+        task.start(session.session_config('float32', args.threads))
         if task.number is None:
             return _took_part(task, replicas.hold(task))
     recipe, seed, start = flags.recipe(args, OFFERED), flags.seed(args), _start(args)
@@ -84,7 +85,7 @@ def trained(machine, args, styles):
     if not (args.restart or machine.run.begun()):
         exporting.check_free(machine.model_folder, machine.run, machine.recipe.iterations)
     print(f'{styles}; {len(machine.collections[0].paths)} files to train on, '
-          f'{sessions.described(machine.precision)}\nweights {machine.weights.path}: {machine.weights.description}')
+          f'{session.described(machine.precision)}\nweights {machine.weights.path}: {machine.weights.description}')
     machine.build()
     iterations, start_time = machine.recipe.iterations, time.time()
     with progress.Lines(machine.recipe, iterations) if args.verbose else progress.Bar(iterations) as shown:

@@ -15,8 +15,9 @@ import utils
 from common import files, names
 from common.errors import UserError
 from common.tf1 import tf, tf2
-from engine import runs, style_statistics
-from engine.features import features_of
+from engine.losses import statistics
+from engine.losses.features import features_of
+from engine.run import runs
 from fast import exporting, replicas
 from fast.network import TransformNet
 
@@ -196,7 +197,7 @@ class NetworkTraining(style_transfer.StyleTransfer):
 
     def _content_loss(self, P, F):
         """Of each crop Σ (F − P)² / Σ P² by `_content_factors`; the mean, as that of the means of a batch's parts."""
-        return style_statistics.share(F, P, self._content_factors())
+        return statistics.share(F, P, self._content_factors())
 
     def _content_factors(self):
         return 1.
@@ -369,7 +370,7 @@ class FastStyleTransfer(NetworkTraining):
         def of_crops(*arrays):
             stacked = np.concatenate(arrays)
             return tf.tensordot(weights, stacked, 1)
-        return [style_statistics.Target(statistic, tf.nest.map_structure(of_crops, *layer))
+        return [statistics.Target(statistic, tf.nest.map_structure(of_crops, *layer))
                 for layer in zip(*self.style_values)]
 
     def _content_factors(self):

@@ -10,7 +10,7 @@ import load_vgg
 from common import vgg_layers
 from common.errors import UserError
 from common.tf1 import tf
-from engine import sessions
+from engine.run import session
 from fast import any_network
 from fast.any_network import AnyNet
 from fast.network import TransformNet
@@ -21,7 +21,7 @@ WIDTHS = {1: 4, 2: 5, 3: 6, 4: 7, 5: 8}  # channels of the tiny VGG's five block
 def _bfloat16_excluded():
     """Return why the environment excludes bfloat16, or ''."""
     try:
-        sessions.check_bfloat16()
+        session.check_bfloat16()
         return ''
     except UserError as error:
         return str(error)

@@ -8,7 +8,7 @@ from made import few_blocks, he_weights, random_any, random_parameters
 
 import load_vgg
 from common.tf1 import tf
-from engine import sessions
+from engine.run import session
 from fast import any_exporting, exporting
 from style_transfer import StyleTransfer
 
@@ -18,14 +18,14 @@ tf.Session().close()  # the first one of a process sets the threads of all, and 
 @pytest.fixture(scope='module')
 def unoptimized_graphs():
     """Run graphs as they are built: optimizing that of a network's training takes longer than its few tiny steps."""
-    session_config = sessions.session_config
+    session_config = session.session_config
 
     def plain(precision, threads=0):
         config = session_config(precision, threads)
         config.graph_options.rewrite_options.disable_meta_optimizer = True
         return config
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sessions, 'session_config', plain)
+        patch.setattr(session, 'session_config', plain)
         yield
 
 

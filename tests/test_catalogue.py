@@ -15,7 +15,7 @@ import pytest
 import catalogue
 import style_transfer
 from common import names, progress
-from engine import runs
+from engine.run import runs
 
 ODD = '<b>"x\'#1%'  # a file may be called that
 
@@ -252,7 +252,7 @@ def test_a_full_disk_ends_it_in_one_line(again, flags, monkeypatch, capsys):
     def full(*args, **settings):
         raise OSError(28, os.strerror(28))
     shutil.rmtree('outputs/catalogue-tall-in-plain')
-    monkeypatch.setattr('engine.catalogues.Catalogue.finished', lambda *pair: False)
+    monkeypatch.setattr('engine.results.catalogue_page.Catalogue.finished', lambda *pair: False)
     monkeypatch.setattr('utils.iio.imwrite', full)
     assert catalogue.main(flags) == 2
     error = capsys.readouterr().err

@@ -17,7 +17,7 @@ from made import block_photos
 import recipes
 from common.errors import UserError
 from common.tf1 import tf
-from engine import runs
+from engine.run import runs
 from fast import cluster, network, training
 from fast.photos import Photos
 from fast_style_transfer import main
@@ -26,14 +26,14 @@ from fast_style_transfer import main
 PROGRAM = '''
 import dataclasses, math, time
 import recipes
-from engine import sessions
+from engine.run import session
 from fast import cluster, network, replicas, train_command, training
-session_config = sessions.session_config
+session_config = session.session_config
 def plain(*given):
     config = session_config(*given)
     config.graph_options.rewrite_options.disable_meta_optimizer = True  # as the fixture unoptimized_graphs
     return config
-sessions.session_config = plain
+session.session_config = plain
 network.RESIDUAL_BLOCKS = 1
 cluster.TOLD, replicas.FAREWELL, replicas.SHORTEST = 1, 2, 0.02
 training.FastStyleTransfer.checkpoint_every = 5

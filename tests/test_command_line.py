@@ -18,7 +18,7 @@ import reconstruct
 import style_transfer
 import utils
 from common import paths
-from engine import output
+from engine.results import output
 from fast import models
 from fast.any_rendering import AnyModel, Style
 

@@ -8,7 +8,8 @@ import pytest
 from common import paths
 
 ROOMS = {path.relative_to(paths.ROOT).with_suffix('').as_posix().replace('/', '.'): path
-         for folder in ('.', 'common', 'engine', 'fast', 'assignment') for path in (paths.ROOT / folder).glob('*.py')}
+         for folder in ('.', 'common', 'engine', 'fast', 'assignment')
+         for path in (paths.ROOT / folder).glob('*.py' if folder == '.' else '**/*.py')}
 
 
 def imports(path):
@@ -51,7 +52,7 @@ def test_the_root_is_the_card_and_the_commands():
 
 
 def test_lines_are_of_120_characters_at_most():
-    files = [path for pattern in ('*.py', '*/*.py', 'tests/*/*.py') for path in paths.ROOT.glob(pattern)]
+    files = [path for pattern in ('*.py', '*/*.py', '*/*/*.py') for path in paths.ROOT.glob(pattern)]
     long = [f'{path.relative_to(paths.ROOT)}:{number}' for path in [*files, paths.ROOT / 'README.md']
             for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), start=1) if len(line) > 120]
     assert len(files) > 70 and long == []

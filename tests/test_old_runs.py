@@ -10,7 +10,7 @@ import recipes
 import style_transfer
 from common import paths
 from common.errors import UserError
-from engine import runs
+from engine.run import runs
 
 PICTURE = ['--content', 'content.png', '--style', 'style.png', '--width', '48', '--height', '32', '--vgg', 'tiny.mat',
            '--threads', '1']

@@ -7,7 +7,7 @@ import pytest
 
 import recipes
 from common.errors import UserError
-from engine import flags
+from engine.cli import flags
 
 
 def test_cs20_has_the_handouts_numbers():

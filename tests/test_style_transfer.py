@@ -20,9 +20,10 @@ from assignment import diagram
 from common import files, paths, vgg_layers
 from common.errors import UserError
 from common.tf1 import tf
-from engine import runs, style_statistics
-from engine.features import features_of
-from engine.style_statistics import Gram, GramMatrix, Target
+from engine.losses import statistics
+from engine.losses.features import features_of
+from engine.losses.statistics import Gram, GramMatrix, Target
+from engine.run import runs
 from style_transfer import StyleTransfer, stylize
 
 WIDTH, HEIGHT = 37, 26  # odd at most poolings
@@ -317,7 +318,7 @@ def test_a_callback_gets_every_iterate_and_train_says_how_it_ended(images, tiny_
     assert machine.train(12, callback) == (12, 'finished', 12) and len(told) == 12
 
 
-@pytest.mark.parametrize('name', style_statistics.STATISTICS)
+@pytest.mark.parametrize('name', statistics.STATISTICS)
 def test_a_recipe_with_another_statistic_has_its_loss_and_learns(images, tiny_vgg, workdir, name):
     recipe = dataclasses.replace(recipes.CS20, style_statistic=name, style_weight=1000.)
     machine = built(images, tiny_vgg, recipe=recipe, name='r')

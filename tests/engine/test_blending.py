@@ -8,8 +8,8 @@ import reference
 import recipes
 from common.errors import UserError
 from common.tf1 import tf
-from engine import blending
-from engine.style_statistics import STATISTICS, Gram, Regions
+from engine.losses import guidance
+from engine.losses.statistics import STATISTICS, Gram, Regions
 from style_transfer import StyleTransfer
 
 
@@ -19,7 +19,7 @@ def test_a_mask_is_pooled_as_the_maps_are(pooling, kind):
     expected = [mask[..., None]]
     for _ in range(4):
         expected.append(reference.pool(expected[-1], kind))
-    guides = blending.guides(mask, ('conv1_2', 'conv4_2_pre', 'conv5_1', 'conv2_1'), pooling)
+    guides = guidance.guides(mask, ('conv1_2', 'conv4_2_pre', 'conv5_1', 'conv2_1'), pooling)
     for guide, block in zip(guides, (0, 3, 4, 1), strict=True):
         np.testing.assert_allclose(guide[0], expected[block], rtol=1e-5)
 
@@ -80,7 +80,7 @@ def test_what_stays_of_the_photo():
     luminance = ((image - photo) * [0.2125, 0.7154, 0.0721]).sum(axis=-1, keepdims=True)
     with tf.Graph().as_default(), tf.Session() as sess:
         def run(*how):
-            return sess.run(blending.with_photo(tf.constant(image), photo, *how))
+            return sess.run(guidance.with_photo(tf.constant(image), photo, *how))
         np.testing.assert_allclose(run(True), photo + luminance, atol=1e-3)
         np.testing.assert_allclose(run(True, mask), photo + mask[..., None] * luminance, atol=1e-3)
         np.testing.assert_allclose(run(False, mask), mask[..., None] * image + (1 - mask[..., None]) * photo, atol=1e-3)
@@ -90,11 +90,11 @@ def test_a_mask_of_another_size_is_fitted_and_one_of_another_shape_refused(image
     left = np.zeros((100, 150), np.uint8)  # the content is 48×32
     left[:, :75] = 255
     iio.imwrite(tmp_path / 'mask.png', left)
-    mask = blending.read_mask(tmp_path / 'mask.png', images[0], 24, 16)
+    mask = guidance.read_mask(tmp_path / 'mask.png', images[0], 24, 16)
     assert mask.shape == (16, 24) and (mask[:, :9] == 1).all() and (mask[:, 15:] == 0).all()
     iio.imwrite(tmp_path / 'tall.png', left[:, :60])
     with pytest.raises(UserError, match=r'60×100 has another shape than .*content.png, 48×32'):
-        blending.read_mask(tmp_path / 'tall.png', images[0], 24, 16)
+        guidance.read_mask(tmp_path / 'tall.png', images[0], 24, 16)
 
 
 @pytest.mark.parametrize('count, weights, mask, says', [
@@ -104,9 +104,9 @@ def test_a_mask_of_another_size_is_fitted_and_one_of_another_shape_refused(image
     (3, None, 'mask.png', 'one style or two, and there are 3')])
 def test_weights_and_masks_that_do_not_go_with_the_styles(count, weights, mask, says):
     with pytest.raises(UserError, match=says):
-        blending.checked(['a'] * count, weights, mask)
+        guidance.checked(['a'] * count, weights, mask)
 
 
 def test_weights_add_up_to_1():
-    assert blending.checked('ab', [3, 1], None) == [0.75, 0.25] and blending.checked('ab', None, None) == [0.5, 0.5]
-    assert blending.checked([], None, None) == []  # of what has no style
+    assert guidance.checked('ab', [3, 1], None) == [0.75, 0.25] and guidance.checked('ab', None, None) == [0.5, 0.5]
+    assert guidance.checked([], None, None) == []  # of what has no style

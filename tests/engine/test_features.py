@@ -7,7 +7,7 @@ import reference
 import load_vgg
 import utils
 from common.tf1 import tf
-from engine.features import features_of
+from engine.losses.features import features_of
 
 
 @pytest.mark.parametrize('pooling', ['avg', 'max'])

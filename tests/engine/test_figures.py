@@ -4,7 +4,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from engine import figures
+from engine.results import figures
 
 COLUMNS = ('content_loss', 'style_loss', 'total_loss')
 HISTORY = np.exp(-np.arange(300) / 60)[:, None] * [3, 400, 8003.] + 0.1

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from common import paths, process
-from engine import figures
+from engine.results import figures
 from style_transfer import StyleTransfer
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from engine import lbfgs
+from engine.optim import lbfgs
 
 
 def rosenbrock(x):

@@ -11,7 +11,7 @@ import reconstruct
 import style_transfer
 from common import vgg_layers
 from common.errors import UserError
-from engine import memory
+from engine.run import memory
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import pytest
 
 import utils
 from common.errors import UserError
-from engine import output
+from engine.results import output
 
 ABOUT = {'command': ['--style', 'é <&>.png'], 'settings': {'width': 7}}
 PROFILE = bytes(range(256)) * 2

@@ -23,7 +23,7 @@ import utils
 from common import paths, process
 from common.errors import UserError
 from common.tf1 import tf
-from engine import runs, sessions
+from engine.run import runs, session
 from style_transfer import StyleTransfer, main
 
 PROGRAM = paths.ROOT / 'style_transfer.py'
@@ -189,18 +189,18 @@ def test_precision_is_what_the_processor_is_fast_at(images, tiny_vgg, workdir, m
         machine = StyleTransfer(*images, 48, 32, recipe=recipe, vgg=tiny_vgg, precision=wanted, name=name)
         assert machine.run.identity['precision'] == machine.precision
         return machine.precision
-    monkeypatch.setattr(sessions, 'bfloat16_hardware', lambda: 'amx_bf16')
+    monkeypatch.setattr(session, 'bfloat16_hardware', lambda: 'amx_bf16')
     assert (precision(), precision(optimizer='lbfgs'), precision('float32')) == ('bfloat16', 'float32', 'float32')
-    assert sessions.described('bfloat16') == 'bfloat16 by amx_bf16' and sessions.described('float32') == 'float32'
-    monkeypatch.setattr(sessions, 'bfloat16_hardware', lambda: None)
+    assert session.described('bfloat16') == 'bfloat16 by amx_bf16' and session.described('float32') == 'float32'
+    monkeypatch.setattr(session, 'bfloat16_hardware', lambda: None)
     assert (precision(), precision(optimizer='lbfgs'), precision('bfloat16')) == ('float32', 'float32', 'bfloat16')
-    monkeypatch.setattr(sessions, 'bfloat16_hardware', lambda: 'avx512_bf16')
+    monkeypatch.setattr(session, 'bfloat16_hardware', lambda: 'avx512_bf16')
     for features, fast in ((['avx512_bf16'], 'bfloat16'), (['avx512_bf16', 'avx512_fp16'], 'float32')):
-        monkeypatch.setattr(sessions, '_features', lambda: features)
+        monkeypatch.setattr(session, '_features', lambda: features)
         assert precision() == fast
-    monkeypatch.setattr(sessions, 'bfloat16_hardware', lambda: 'amx_bf16')
+    monkeypatch.setattr(session, 'bfloat16_hardware', lambda: 'amx_bf16')
     assert precision() == 'bfloat16'
-    monkeypatch.setattr(sessions.tf2.config, 'list_physical_devices', lambda kind: ['one GPU'])
+    monkeypatch.setattr(session.tf2.config, 'list_physical_devices', lambda kind: ['one GPU'])
     assert precision() == 'float32'
 
 
@@ -208,16 +208,16 @@ def test_precision_is_what_the_processor_is_fast_at(images, tiny_vgg, workdir, m
 def test_a_resume_keeps_its_precision_or_says_why_it_cannot(images, tiny_vgg, workdir, monkeypatch, capsys):
     flags = ['--content', str(images[0]), '--style', str(images[1]), '--width', '48', '--vgg', str(tiny_vgg),
              '--name', 'r']
-    monkeypatch.setattr(sessions, 'bfloat16_hardware', lambda: None)
-    monkeypatch.setattr(sessions, '_features', lambda: [])
+    monkeypatch.setattr(session, 'bfloat16_hardware', lambda: None)
+    monkeypatch.setattr(session, '_features', lambda: [])
     assert main([*flags, '--iterations', '3']) == 0
-    monkeypatch.setattr(sessions, 'bfloat16_hardware', lambda: 'avx512_bf16')
+    monkeypatch.setattr(session, 'bfloat16_hardware', lambda: 'avx512_bf16')
     assert main([*flags, '--iterations', '5']) == 0
     out = capsys.readouterr().out
     assert out.count('48×32 (the shape of the content), float32; ') == 2 and 'resuming at iteration 3' in out
     assert main([*flags, '--iterations', '3', '--restart']) == 0  # begins anew, so with what is fastest
     assert '48×32 (the shape of the content), bfloat16 by avx512_bf16; ' in capsys.readouterr().out
-    monkeypatch.setattr(sessions, 'bfloat16_hardware', lambda: None)
+    monkeypatch.setattr(session, 'bfloat16_hardware', lambda: None)
     assert main([*flags, '--iterations', '5']) == 2
     error = capsys.readouterr().err
     assert 'checkpoints/r: this run was begun in bfloat16, which' in error and error.count('\n') == 1
@@ -418,7 +418,7 @@ def test_a_disk_that_is_full_while_events_are_written(transfer, monkeypatch):
 
 
 def test_a_folder_of_events_that_may_not_be_written(transfer, monkeypatch):
-    monkeypatch.setattr('engine.events.socket.gethostname', lambda: 'no/such')
+    monkeypatch.setattr('engine.run.events.socket.gethostname', lambda: 'no/such')
     with pytest.raises(UserError, match='^graphs/r: the event file cannot be written: No such file or directory$'):
         transfer(1)
 

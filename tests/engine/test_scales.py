@@ -18,7 +18,7 @@ import recipes
 import utils
 from common.errors import UserError
 from common.tf1 import tf
-from engine import scales
+from engine.optim import pyramid
 from style_transfer import StyleTransfer, main
 
 RECIPE = dataclasses.replace(recipes.CS20, scales=3, coarse_iterations=15, iterations=10)
@@ -73,22 +73,22 @@ def left(name='r', folder=''):
 
 
 def test_each_size_is_half_of_the_next():
-    assert scales.of(RECIPE, 1024, 683) == [(256, 171, 0, 15, RECIPE), (512, 342, 15, 30, RECIPE),
+    assert pyramid.of(RECIPE, 1024, 683) == [(256, 171, 0, 15, RECIPE), (512, 342, 15, 30, RECIPE),
                                             (1024, 683, 30, 40, RECIPE)]
-    assert scales.of(recipes.CS20, 333, 250) == [(333, 250, 0, 300, recipes.CS20)]
+    assert pyramid.of(recipes.CS20, 333, 250) == [(333, 250, 0, 300, recipes.CS20)]
     by_itself = dataclasses.replace(RECIPE, scales=0)
     sizes = (1024, 768), (768, 1024), (512, 512), (333, 250), (64, 64), (3840, 2160), (1024, 40), (1024, 16)
-    assert [len(scales.of(by_itself, *size)) for size in sizes] == [4, 4, 3, 2, 1, 5, 2, 1]
-    assert [scales.of(by_itself, 64, side)[0].end for side in (64, 48)] == [15, 15]  # as the smallest size has
+    assert [len(pyramid.of(by_itself, *size)) for size in sizes] == [4, 4, 3, 2, 1, 5, 2, 1]
+    assert [pyramid.of(by_itself, 64, side)[0].end for side in (64, 48)] == [15, 15]  # as the smallest size has
     with pytest.raises(UserError, match='--scales 3 of 100×50 begin at 25×12: each side must be of at least 16'):
-        scales.of(RECIPE, 100, 50)
+        pyramid.of(RECIPE, 100, 50)
 
 
 def test_fewer_steps_and_layers_at_larger_sizes():
     recipe = dataclasses.replace(RECIPE, scales=4, coarse_iterations=40, coarse_ratio=0.5, iterations=7, deepest=(
         (100, 'conv4_1', 1.), (400, 'conv2_2', 0.5)), content_layers=('conv4_2', 'conv1_2'),
         content_layer_weights=(2., 3.))
-    made = scales.of(recipe, 800, 600)
+    made = pyramid.of(recipe, 800, 600)
     assert [scale[:4] for scale in made] == [(100, 75, 0, 40), (200, 150, 40, 60), (400, 300, 60, 70),
                                              (800, 600, 70, 77)]
     layers = recipe.style_layers
@@ -102,7 +102,7 @@ def test_fewer_steps_and_layers_at_larger_sizes():
 
 def test_enlarging_is_cubic_centred_and_clipped():
     image = np.random.default_rng(0).choice([-30, 90, 290], (1, 12, 9, 3)).astype(np.float32)
-    large = scales.enlarged(image, 18, 24)
+    large = pyramid.enlarged(image, 18, 24)
     y, x = ((np.arange(n) + 0.5) / 2 - 0.5 for n in (24, 18))
     inside = np.s_[6:-6, 6:-6]  # how splines begin beyond the border is a choice
     at = np.meshgrid(y, x, indexing='ij')
@@ -162,14 +162,14 @@ def test_a_size_begins_at_the_smaller_ones_picture_enlarged(train, whole, images
     weights = load_vgg.read_weights(tiny_vgg)
     small = tf.train.load_checkpoint('checkpoints/r/model-15').get_tensor('input/in_img') + weights.mean_pixels
     content, style = (utils.get_resized_image(path, 48, 33)[0] - weights.mean_pixels for path in images)
-    expected = reference.cs20(scales.enlarged(small, 48, 33)[0] - weights.mean_pixels, content, style, weights)
+    expected = reference.cs20(pyramid.enlarged(small, 48, 33)[0] - weights.mean_pixels, content, style, weights)
     row = np.loadtxt(whole[0] / 'checkpoints/r/losses.csv', delimiter=',', skiprows=1)[15]
     np.testing.assert_allclose(row, [15, *expected], rtol=1e-3)
 
 
 def test_a_size_begins_at_the_mean_of_the_smaller_ones_iterates(train, monkeypatch):
-    begun, enlarged = [], scales.enlarged
-    monkeypatch.setattr(scales, 'enlarged', lambda *given: begun.append(given) or enlarged(*given))
+    begun, enlarged = [], pyramid.enlarged
+    monkeypatch.setattr(pyramid, 'enlarged', lambda *given: begun.append(given) or enlarged(*given))
     train(until=16, recipe=FULL)
     checkpoint, (given,) = tf.train.load_checkpoint('checkpoints/r/model-15'), begun
     mean, last = (checkpoint.get_tensor(name) for name in ('optimizer/average', 'input/in_img'))

@@ -3,7 +3,7 @@
 import pytest
 
 from common.errors import UserError
-from engine import sessions
+from engine.run import session
 from style_transfer import StyleTransfer, main
 
 SWITCHES = 'ONEDNN_MAX_CPU_ISA', 'DNNL_MAX_CPU_ISA', 'TF_ENABLE_ONEDNN_OPTS'
@@ -15,7 +15,7 @@ def processor(monkeypatch, tmp_path):
     for name in SWITCHES:
         monkeypatch.delenv(name, raising=False)
     cpuinfo = tmp_path / 'cpuinfo'
-    monkeypatch.setattr(sessions, 'Path', lambda path: {'/proc/cpuinfo': cpuinfo}[path])
+    monkeypatch.setattr(session, 'Path', lambda path: {'/proc/cpuinfo': cpuinfo}[path])
 
     def pretend(flags):
         if flags:
@@ -28,7 +28,7 @@ def processor(monkeypatch, tmp_path):
                                           ('fpu avx512f my_avx512_bf16x', None), (None, None)])
 def test_the_processors_features_are_what_linux_says(processor, flags, found):
     processor(flags)
-    assert sessions.bfloat16_hardware() == found
+    assert session.bfloat16_hardware() == found
 
 
 @pytest.mark.parametrize('name, value, found, available', [
@@ -40,30 +40,30 @@ def test_the_processors_features_are_what_linux_says(processor, flags, found):
 def test_onednns_switches_hide_what_the_processor_has(processor, monkeypatch, name, value, found, available):
     processor('avx512_bf16 amx_bf16')
     monkeypatch.setenv(name, value)
-    assert sessions.bfloat16_hardware() == found
-    assert sessions.fastest_precision('adam') == ('bfloat16' if found else 'float32')
+    assert session.bfloat16_hardware() == found
+    assert session.fastest_precision('adam') == ('bfloat16' if found else 'float32')
     if available:
-        sessions.check_bfloat16()
+        session.check_bfloat16()
     else:
         with pytest.raises(UserError, match=f'bfloat16 is not available: (ONEDNN_MAX_CPU_ISA={value.lower()}|{name}) '):
-            sessions.check_bfloat16()
+            session.check_bfloat16()
 
 
 def test_avx512_counts_where_onednn_may_use_it(processor, monkeypatch):
     processor('fpu avx2')
-    assert not sessions.has_avx512()
+    assert not session.has_avx512()
     processor('fpu avx2 avx512f')
-    assert sessions.has_avx512()
+    assert session.has_avx512()
     for name, value in (('ONEDNN_MAX_CPU_ISA', 'AVX2'), ('TF_ENABLE_ONEDNN_OPTS', '0')):
         with monkeypatch.context() as patch:
             patch.setenv(name, value)
-            assert not sessions.has_avx512()
+            assert not session.has_avx512()
 
 
 def test_bfloat16_that_onednn_may_not_compute_is_refused_in_one_line(images, tiny_vgg, workdir, monkeypatch, capsys):
     """TensorFlow would end in a page of errors, or compute in float32 and say nothing."""
-    monkeypatch.setattr(sessions, '_onednn_is_off', lambda: False)
-    monkeypatch.setattr(sessions, '_onednn_limit', lambda: 'avx2')  # oneDNN itself reads the variable only once
+    monkeypatch.setattr(session, '_onednn_is_off', lambda: False)
+    monkeypatch.setattr(session, '_onednn_limit', lambda: 'avx2')  # oneDNN itself reads the variable only once
     flags = ['--content', str(images[0]), '--style', str(images[1]), '--vgg', str(tiny_vgg), '--width', '48']
     assert main([*flags, '--precision', 'bfloat16']) == 2
     error = capsys.readouterr().err
@@ -72,11 +72,11 @@ def test_bfloat16_that_onednn_may_not_compute_is_refused_in_one_line(images, tin
     assert ', float32; ' in capsys.readouterr().out
 
 
-@pytest.mark.skipif(not sessions.bfloat16_hardware(), reason='this processor has no bfloat16, or oneDNN may not use it')
+@pytest.mark.skipif(not session.bfloat16_hardware(), reason='this processor has no bfloat16, or oneDNN may not use it')
 def test_bfloat16_is_computed_where_it_is_available(images, tiny_vgg, workdir):
     """It rounds: the first losses are those of float32 to some hundredths, and not to the bit."""
     losses = {}
-    for precision in sessions.PRECISIONS:
+    for precision in session.PRECISIONS:
         machine = StyleTransfer(*images, 48, 32, vgg=tiny_vgg, precision=precision, name=precision)
         machine.build()
         machine.train(1)

@@ -7,7 +7,7 @@ from assertions import assert_close
 
 import recipes
 from common.tf1 import tf
-from engine.style_statistics import STATISTICS, Gram, Target
+from engine.losses.statistics import STATISTICS, Gram, Target
 from style_transfer import StyleTransfer
 
 

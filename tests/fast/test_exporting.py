@@ -10,7 +10,7 @@ from made import random_parameters
 
 from common import files
 from common.errors import UserError
-from engine import runs
+from engine.run import runs
 from fast import exporting, rendering
 
 

@@ -8,8 +8,8 @@ import pytest
 import load_vgg
 import utils
 from common import files, paths
-from engine.features import features_of
-from engine.style_statistics import moments
+from engine.losses.features import features_of
+from engine.losses.statistics import moments
 from fast import any_rendering, models, rendering, tiling
 
 STYLES = [path.stem for path in sorted((paths.ROOT / 'styles').glob('*.jpg'))]

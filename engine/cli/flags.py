@@ -10,7 +10,8 @@ import utils
 from common import paths
 from common.cli import number, whole_number
 from common.errors import UserError
-from engine import output, runs, sessions
+from engine.results import output
+from engine.run import runs, session
 
 # flags that do not decide what a command's picture is; its iterations are those that it had
 ONE_PASS = 'any'  # what --init calls the picture of the network of any style
@@ -43,7 +44,7 @@ def add_training(parser):
     add_weights(parser)
     parser.add_argument('--seed', type=whole_number(0, 2**31 - 1), metavar='N',
                         help='of everything random, 0 to 2147483647 (default: 0)')
-    parser.add_argument('--precision', choices=('auto', *sessions.PRECISIONS), default='auto',
+    parser.add_argument('--precision', choices=('auto', *session.PRECISIONS), default='auto',
                         help='auto: what the run was begun in; for a new one bfloat16 if the processor has it in '
                         'hardware and the optimizer is Adam, else float32 (default: %(default)s)')
     add_threads(parser)
@@ -85,7 +86,7 @@ def seed(args, recipe=None):
 
 def precision(args, recipe):
     """--precision for `StyleTransfer`; 'auto' with --restart looks at no older run."""
-    return sessions.fastest_precision(recipe.optimizer) if args.restart and args.precision == 'auto' else args.precision
+    return session.fastest_precision(recipe.optimizer) if args.restart and args.precision == 'auto' else args.precision
 
 
 def add_strength(parser):

@@ -13,7 +13,7 @@ import numpy as np
 from common import files, names
 from common.errors import UserError
 from common.tf1 import tf
-from engine import events, sessions
+from engine.run import events, session
 
 RESTART = '--restart', 'begins again'
 ANOTHER = '--name', 'NEW starts another run'
@@ -128,13 +128,13 @@ class Run:
         """
         begun = (self._saved_identity() or {}).get('precision') if wanted == 'auto' else wanted
         if begun == 'bfloat16':
-            sessions.check_bfloat16()
-        if wanted == 'auto' and begun == 'bfloat16' and not sessions.bfloat16_hardware():
+            session.check_bfloat16()
+        if wanted == 'auto' and begun == 'bfloat16' and not session.bfloat16_hardware():
             raise UserError(f'{self.checkpoints}: this run was begun in bfloat16, which this processor does not have '
                             'in hardware',
                             ('--precision', 'bfloat16 goes on, slowly and with other last digits'),
                             ('--restart', 'begins again in float32'))
-        return begun or sessions.fastest_precision(optimizer)
+        return begun or session.fastest_precision(optimizer)
 
     def _saved_identity(self):
         """The identity of the checkpoints on disk, or None. Raises `UserError` if it is damaged or missing."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import utils
 from common.errors import UserError
-from engine import sessions
+from engine.run import session
 
 # What training a picture takes, by benchmarks/memory.py over the recipes: up to a quarter more than was measured
 BESIDES = 0.65e9  # bytes: Python, its libraries, TensorFlow
@@ -47,7 +47,7 @@ def needed(pixels, filters, optimizer, precision, before_relu=False):
     filters: bytes of those in the largest network of the run; before_relu: whether maps before their ReLU are compared
     """
     a_pixel = (BEFORE_RELU if before_relu else A_PIXEL[precision]) + LBFGS * (optimizer == 'lbfgs')
-    if precision == 'float32' and not sessions.has_avx512():
+    if precision == 'float32' and not session.has_avx512():
         a_pixel += WITHOUT_AVX512
     return BESIDES + OF_WEIGHTS * filters + a_pixel * pixels
 

@@ -15,7 +15,7 @@ import skimage.transform
 import recipes
 import utils
 from common.errors import UserError
-from engine import iterates
+from engine.optim import averaging
 
 SMALLEST = 128  # pixels of the longer side at the smallest size, at least: from 96 on faces are lost
 
@@ -74,7 +74,7 @@ def train(make, scales, run, callback=None, restart=False):
         machine = make(scale)
         run.begin = scale.begin
         if scale.begin and step == scale.begin:  # else a checkpoint of this size is what it goes on from
-            picture = run.tensor(step, iterates.shown_variable(scale.recipe)) + machine.weights.mean_pixels
+            picture = run.tensor(step, averaging.shown_variable(scale.recipe)) + machine.weights.mean_pixels
             machine.initial_img = enlarged(picture, scale.width, scale.height)
         machine.build()
         last = scale is scales[-1]

@@ -10,9 +10,9 @@ import numpy as np
 import utils
 from common import files, names
 from common.errors import UserError
-from engine import runs
+from engine.run import runs
 
-TEMPLATE = Path(__file__).with_name('catalogue.html')
+TEMPLATE = Path(__file__).with_name('catalogue_page.html')
 DATA = 'null'  # what stands in the template for the data
 POINTS = 150  # of a curve, at most
 RESTART = '--restart', 'begins again'

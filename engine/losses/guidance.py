@@ -11,7 +11,7 @@ from common import images
 from common.errors import UserError
 from common.images import LUMINANCE
 from common.tf1 import tf
-from engine.features import held
+from engine.losses.features import held
 
 
 def checked(styles, weights, mask):

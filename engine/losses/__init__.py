@@ -1,0 +1,1 @@
+"""Step 2: what of the images is compared."""

@@ -1,0 +1,1 @@
+"""Step 3: how the pixels move, and at which sizes."""
