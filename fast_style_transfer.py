@@ -11,11 +11,12 @@ import sys
 
 from common import cli, errors
 
-# name -> (what it does, where the packages are listed that it needs)
-COMMANDS = {'train': ('Train a network for some styles; export it to models/<name>/.', 'requirements.txt'),
-            'train-any': ('Train a network for any style; export it to models/<name>/.', 'requirements.txt'),
-            'narrow': ('Write a narrow VGG-19, to train against in less time.', 'requirements.txt'),
-            'stylize': ('Stylise photos and clips in one pass each.', 'requirements-stylize.txt')}
+# name -> (what it does, its module in fast.commands, where the packages are listed that it needs)
+COMMANDS = {'train': ('Train a network for some styles; export it to models/<name>/.', 'train', 'requirements.txt'),
+            'train-any': ('Train a network for any style; export it to models/<name>/.', 'train_any',
+                          'requirements.txt'),
+            'narrow': ('Write a narrow VGG-19, to train against in less time.', 'prune', 'requirements.txt'),
+            'stylize': ('Stylise photos and clips in one pass each.', 'stylize', 'requirements-stylize.txt')}
 
 
 @errors.command_line
@@ -24,10 +25,10 @@ def main(argv=None):
     argv = sys.argv[1:] if argv is None else argv
     parser = cli.Parser(description=__doc__.split('\n')[0])
     commands = parser.add_subparsers(metavar=' | '.join(COMMANDS), required=True)
-    for name, (description, requirements) in COMMANDS.items():
+    for name, (description, module_name, requirements) in COMMANDS.items():
         command = commands.add_parser(name, description=description, help=description)
         if name in argv[:1]:  # the other one is not loaded: stylize does without TensorFlow
-            module = cli.loaded(f'fast.{name.replace("-", "_")}_command', requirements)
+            module = cli.loaded(f'fast.commands.{module_name}', requirements)
             module.add_flags(command)
     args = parser.parse_args(argv)
     return module.run(args)

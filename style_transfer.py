@@ -509,8 +509,8 @@ def _flags(argv):
 
 
 def _one_pass(*images):
-    """What the network of any style makes, see `any_rendering.picture`, which is loaded when it is asked for."""
-    return cli.loaded('fast.any_rendering', 'requirements.txt').picture(*images)
+    """What the network of any style makes, see `fast.inference.arbitrary`, which is loaded when it is asked for."""
+    return cli.loaded('fast.inference.arbitrary', 'requirements.txt').picture(*images)
 
 
 @errors.command_line

@@ -27,7 +27,7 @@ from common import paths
 from common.tf1 import tf
 from engine.losses import statistics
 from engine.run import session
-from fast import rendering
+from fast.inference import multi_style
 
 STEP = 1e-3  # of the strength, to which that of as much content is found
 THUMBNAIL = 170  # longer side on the sheet
@@ -79,9 +79,9 @@ def as_much_content(losses, photo, picture, features, most):
     """The largest strength, to STEP, at which a picture's content loss is no more than `most`; and the blend."""
     @functools.cache
     def beyond(strength):  # roots: the loss is about a square of the strength
-        return losses(rendering.mixed(photo, picture, strength, False), features) ** 0.5 - most ** 0.5
+        return losses(multi_style.mixed(photo, picture, strength, False), features) ** 0.5 - most ** 0.5
     strength = 1. if beyond(1.) <= 0 else max(0., scipy.optimize.brentq(beyond, 0., 1., xtol=STEP / 2) - STEP)
-    return strength, np.float32(utils.to_uint8(rendering.mixed(photo, picture, strength, False)))
+    return strength, np.float32(utils.to_uint8(multi_style.mixed(photo, picture, strength, False)))
 
 
 def row(losses, name, photos, kept, theirs, ours):

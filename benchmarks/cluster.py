@@ -27,8 +27,8 @@ import utils
 from common import paths
 from common.tf1 import tf
 from engine.run import session
-from fast import cluster, training
-from fast.photos import Photos
+from fast.data.crops import Photos
+from fast.training import cluster, multi_style
 
 BATCH, BASE = 4, 32
 TASKS = 1, 2, 4
@@ -38,8 +38,8 @@ PHOTO = 640, 480  # pixels of the photos that are decoded, as in COCO
 
 def machine(side, threads, task=None):
     """A `FastStyleTransfer` as `train` makes it by default, but for its side."""
-    photos = Photos([paths.ROOT / 'content'], side + 2 * training.SHIFT, 0)
-    made = training.FastStyleTransfer(photos, BATCH, paths.HELD_OUT, [paths.STYLE], BASE, steadiness=20.,
+    photos = Photos([paths.ROOT / 'content'], side + 2 * multi_style.SHIFT, 0)
+    made = multi_style.FastStyleTransfer(photos, BATCH, paths.HELD_OUT, [paths.STYLE], BASE, steadiness=20.,
                                       vgg=paths.WEIGHTS, precision='float32', threads=threads, name='r', task=task)
     made.build()
     return made

@@ -72,11 +72,11 @@ def warm_passes(pythons, photo):
 
 def training():
     """Train for some steps in this process; print the crops a second."""
-    import fast.training
-    from fast.photos import Photos
-    photos = Photos([paths.ROOT / 'content'], 256 + 2 * fast.training.SHIFT, 0)
-    machine = fast.training.FastStyleTransfer(photos, 4, paths.HELD_OUT, [paths.STYLE], 32, steadiness=10.,
-                                              vgg=paths.WEIGHTS, name='r')
+    from fast.data.crops import Photos
+    from fast.training.multi_style import SHIFT, FastStyleTransfer
+    photos = Photos([paths.ROOT / 'content'], 256 + 2 * SHIFT, 0)
+    machine = FastStyleTransfer(photos, 4, paths.HELD_OUT, [paths.STYLE], 32, steadiness=10., vgg=paths.WEIGHTS,
+                                name='r')
     machine.build()
     with machine._session() as sess:
         machine._initialise(sess)

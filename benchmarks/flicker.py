@@ -14,7 +14,7 @@ import numpy as np
 
 import utils
 from common import paths
-from fast import video
+from fast.inference import video
 
 NOISE = 3.  # of 255, deviation
 PAN = 3  # pixels a frame

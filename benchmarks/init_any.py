@@ -18,7 +18,7 @@ from any_painting import OPTIMIZED, Losses
 import recipes
 import style_transfer
 import utils
-from fast import any_rendering
+from fast.inference import arbitrary
 
 SIDE = 512
 # sizes, iterations at the smaller ones, at the last one
@@ -39,8 +39,8 @@ def pair(losses, name, of):
         return way, picture, recipes.MODERN.content_weight * content + recipes.MODERN.style_weight * style, seconds
     size = photo.shape[1::-1]
     yield measured('modern', lambda: style_transfer.stylize(photo, path, size=size))
-    start = any_rendering.picture(photo, [utils.read_image(path)])
-    yield measured('the pass', lambda: any_rendering.picture(photo, [utils.read_image(path)]))
+    start = arbitrary.picture(photo, [utils.read_image(path)])
+    yield measured('the pass', lambda: arbitrary.picture(photo, [utils.read_image(path)]))
     for sizes, coarse, iterations in SCHEDULES:
         yield measured(f'{sizes} sizes, {coarse} and {iterations}', lambda: style_transfer.stylize(
             photo, path, size=size, start=start, scales=sizes, coarse_iterations=coarse, iterations=iterations))

@@ -16,8 +16,8 @@ import numpy as np
 import recipes
 import utils
 from common import paths
-from fast import models, rendering
-from fast.training import STYLE_SIDE
+from fast.inference import models, multi_style
+from fast.training.multi_style import STYLE_SIDE
 from style_transfer import StyleTransfer
 
 SIDE, ITERATIONS = 256, 150
@@ -40,7 +40,7 @@ def losses(folder, content, style, beta, picture=None):
 def main():
     """Print a table."""
     argparse.ArgumentParser(description=__doc__.split('\n')[0]).parse_args()
-    model = rendering.Model(models.find('many'))
+    model = multi_style.Model(models.find('many'))
     print('| photo | style | the network: content, style | the optimiser: content, style at β '
           f'{", ".join(map(str, BETAS))} | content, network over optimiser |\n|---|---|---|---|---|')
     ratios = []
@@ -49,7 +49,7 @@ def main():
             photo = utils.get_resized_image(content, SIDE, SIDE)
             for name in STYLES:
                 style = paths.STYLE.with_name(f'{name}.jpg')
-                picture = model(photo[0], rendering.style_weights(name, model.styles))[None]
+                picture = model(photo[0], multi_style.style_weights(name, model.styles))[None]
                 ours = losses(folder, content, style, 1., picture)
                 theirs = sorted((losses(folder, content, style, beta) for beta in BETAS), key=lambda pair: pair[1])
                 contents, styles = np.log(np.transpose(theirs))

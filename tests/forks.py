@@ -11,7 +11,7 @@ from common import paths
 
 LOADED = '''
 import json, os, sys
-import style_transfer, fast.train_command
+import style_transfer, fast.commands.train
 for line in sys.stdin:
     given = json.loads(line)
     if 'awaited' in given:

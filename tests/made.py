@@ -11,9 +11,9 @@ from common import vgg_layers
 from common.errors import UserError
 from common.tf1 import tf
 from engine.run import session
-from fast import any_network
-from fast.any_network import AnyNet
-from fast.network import TransformNet
+from fast.networks import arbitrary
+from fast.networks.arbitrary import AnyNet
+from fast.networks.multi_style import TransformNet
 
 WIDTHS = {1: 4, 2: 5, 3: 6, 4: 7, 5: 8}  # channels of the tiny VGG's five blocks, all different
 
@@ -56,7 +56,7 @@ def few_blocks():
     """Within this context an `AnyNet` has one residual block at each resolution: it is built in half the time."""
     with pytest.MonkeyPatch.context() as patch:
         for blocks in ('DEEP', 'MIDDLE', 'SHALLOW'):
-            patch.setattr(any_network, blocks, 1)
+            patch.setattr(arbitrary, blocks, 1)
         yield
 
 

@@ -9,7 +9,7 @@ from made import few_blocks, he_weights, random_any, random_parameters
 import load_vgg
 from common.tf1 import tf
 from engine.run import session
-from fast import any_exporting, exporting
+from fast.networks import export
 from style_transfer import StyleTransfer
 
 tf.Session().close()  # the first one of a process sets the threads of all, and with them the last bits of sums
@@ -33,7 +33,8 @@ def unoptimized_graphs():
 def model_folder(tmp_path_factory):
     """The path of a model of three styles, 'a', 'b' and 'c', with random parameters."""
     folder = tmp_path_factory.mktemp('models') / 'random'
-    exporting.write(folder, random_parameters(), {'styles': dict.fromkeys('abc', 'a hash'), 'base': 4, 'steps': 7})
+    export.write_multi_style(folder, random_parameters(),
+                             {'styles': dict.fromkeys('abc', 'a hash'), 'base': 4, 'steps': 7})
     return folder
 
 
@@ -42,7 +43,7 @@ def any_folder(tmp_path_factory):
     """The path of a model that takes any painting, with random parameters."""
     folder = tmp_path_factory.mktemp('any') / 'any'
     with few_blocks():
-        any_exporting.write(folder, random_any(), {'steps': 7})
+        export.write_arbitrary(folder, random_any(), {'steps': 7})
     return folder
 
 

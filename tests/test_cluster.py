@@ -18,8 +18,10 @@ import recipes
 from common.errors import UserError
 from common.tf1 import tf
 from engine.run import runs
-from fast import cluster, network, training
-from fast.photos import Photos
+from fast.data.crops import Photos
+from fast.networks import multi_style as multi_style_network
+from fast.training import cluster
+from fast.training import multi_style as multi_style_training
 from fast_style_transfer import main
 
 # slowly, with a checkpoint every five steps
@@ -27,7 +29,9 @@ PROGRAM = '''
 import dataclasses, math, time
 import recipes
 from engine.run import session
-from fast import cluster, network, replicas, train_command, training
+from fast.commands import train
+from fast.networks import multi_style as network
+from fast.training import cluster, multi_style, replicas
 session_config = session.session_config
 def plain(*given):
     config = session_config(*given)
@@ -36,8 +40,8 @@ def plain(*given):
 session.session_config = plain
 network.RESIDUAL_BLOCKS = 1
 cluster.TOLD, replicas.FAREWELL, replicas.SHORTEST = 1, 2, 0.02
-training.FastStyleTransfer.checkpoint_every = 5
-train_command.OFFERED = {'fast': dataclasses.replace(
+multi_style.FastStyleTransfer.checkpoint_every = 5
+train.OFFERED = {'fast': dataclasses.replace(
     recipes.FAST, style_weight=0.1, cadence=((math.inf, 100),), content_layers=('conv1_2',), style_layers=('conv1_1',),
     style_layer_weights=(1.,))}
 gather = replicas.Exchange.gather
@@ -61,10 +65,10 @@ def make(photos, images, tiny_vgg, unoptimized_graphs):
     """A function that makes the machine of the command below, in this process and alone."""
     def build(name, **more):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(network, 'RESIDUAL_BLOCKS', 1)
-            machine = training.FastStyleTransfer(Photos([photos], SIDE + 2 * training.SHIFT, 0), BATCH, images[:1],
-                                                 images, 4, steadiness=20., recipe=RECIPE,
-                                                 vgg=tiny_vgg, precision='float32', threads=1, name=name, **more)
+            patch.setattr(multi_style_network, 'RESIDUAL_BLOCKS', 1)
+            machine = multi_style_training.FastStyleTransfer(
+                Photos([photos], SIDE + 2 * multi_style_training.SHIFT, 0), BATCH, images[:1], images, 4,
+                steadiness=20., recipe=RECIPE, vgg=tiny_vgg, precision='float32', threads=1, name=name, **more)
             machine.config.device_count['CPU'] = 2
             machine.build()
         return machine
@@ -192,7 +196,7 @@ def test_a_parameter_server_a_refused_worker_and_ctrl_c(processes, workdir):
 
 
 def test_two_devices_have_the_losses_of_one(make, alone, workdir, monkeypatch):
-    monkeypatch.setattr(training, 'devices', lambda crops: ['', '/cpu:1'])
+    monkeypatch.setattr(multi_style_training, 'devices', lambda crops: ['', '/cpu:1'])
     two = make('two')
     assert {op.device for op in two.graph.get_operations() if op.type == 'Conv2DBackpropInput'} == {'', '/device:CPU:1'}
     two.train(8, hands_in=False)

@@ -19,8 +19,8 @@ import style_transfer
 import utils
 from common import paths
 from engine.results import output
-from fast import models
-from fast.any_rendering import AnyModel, Style
+from fast.inference import models
+from fast.inference.arbitrary import AnyModel, Style
 
 PROGRAM = paths.ROOT / 'style_transfer.py'
 

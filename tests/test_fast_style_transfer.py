@@ -21,9 +21,14 @@ import recipes
 import utils
 from common import cli, files, paths, process
 from common.tf1 import tf
-from fast import any_rendering, exporting, network, rendering, stylize_command, training
-from fast.photos import Photos
-from fast.training import SHIFT, FastStyleTransfer
+from fast.commands import stylize as stylize_command
+from fast.data.crops import Photos
+from fast.inference import arbitrary as arbitrary_inference
+from fast.inference import multi_style as multi_style_inference
+from fast.networks import export
+from fast.networks import multi_style as multi_style_network
+from fast.training import multi_style as multi_style_training
+from fast.training.multi_style import SHIFT, FastStyleTransfer
 from fast_style_transfer import main
 
 PROGRAM = paths.ROOT / 'fast_style_transfer.py'
@@ -55,7 +60,7 @@ def model(model_folder):
 @pytest.fixture
 def one_block(model, monkeypatch):
     """For the time of a test networks have one residual block; the model, which has five, is made before."""
-    monkeypatch.setattr(network, 'RESIDUAL_BLOCKS', 1)
+    monkeypatch.setattr(multi_style_network, 'RESIDUAL_BLOCKS', 1)
 
 
 @pytest.fixture(scope='module')
@@ -74,8 +79,8 @@ def build(folder, images, tiny_vgg):
 def machine(build):
     """One of one residual block whose rate falls soon, not trained."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(network, 'RESIDUAL_BLOCKS', 1)
-        patch.setattr(training, 'FULL_RATE', 2)
+        patch.setattr(multi_style_network, 'RESIDUAL_BLOCKS', 1)
+        patch.setattr(multi_style_training, 'FULL_RATE', 2)
         return build(recipe=QUIET, content_weights=[0.5, 3.])
 
 
@@ -88,7 +93,7 @@ def photo(path, height=40, width=56, seed=0):
 
 def expected(model, pixels):
     """The picture that the model makes of a photo in style a."""
-    return utils.to_uint8(rendering.Model(Path(model))(np.float32(pixels), [1, 0, 0]))
+    return utils.to_uint8(multi_style_inference.Model(Path(model))(np.float32(pixels), [1, 0, 0]))
 
 
 # ------------------------------------------------------------------------------------------------------------- training
@@ -132,7 +137,7 @@ def test_the_losses_of_a_batch_are_the_means_of_its_photos_losses(machine, tiny_
 
 def test_the_second_view_is_the_photo_shifted_with_noise(build, monkeypatch):
     """Where the network is the identity, the two views differ by the noise alone."""
-    monkeypatch.setattr(training.TransformNet, '__call__', lambda self, photos, weights: (
+    monkeypatch.setattr(multi_style_training.TransformNet, '__call__', lambda self, photos, weights: (
         photos + 0 * self._parameter('conv/weights', [1], tf.zeros_initializer()), None))
     machine = build()
     with machine._session() as sess:
@@ -143,7 +148,7 @@ def test_the_second_view_is_the_photo_shifted_with_noise(build, monkeypatch):
             moved, shift, loss, _ = sess.run([machine.views[1], machine.shift, machine.shift_loss, machine.opt])
             shifts.append(tuple(shift))
             noise.append(loss)
-    assert np.sqrt(np.mean(noise)) * 127.5 == pytest.approx(training.NOISE, rel=0.05)
+    assert np.sqrt(np.mean(noise)) * 127.5 == pytest.approx(multi_style_training.NOISE, rel=0.05)
     assert len(set(shifts)) > 20 and np.min(shifts) == 0 and np.max(shifts) == 2 * SHIFT
 
 
@@ -160,7 +165,7 @@ def test_without_steadiness_there_is_one_view_and_no_loss_of_two(build, one_bloc
 
 def test_a_gradient_that_is_too_long_is_cut_to_its_length(build, one_block, workdir, monkeypatch):
     """Adam's first mean is a tenth of the first gradient."""
-    monkeypatch.setattr(training, 'LONGEST_GRADIENT', 1e-3)
+    monkeypatch.setattr(multi_style_training, 'LONGEST_GRADIENT', 1e-3)
     machine = build()
     with machine._session() as sess:
         machine._initialise(sess)
@@ -229,9 +234,9 @@ def test_100_steps_lower_the_loss_by_a_third_and_hand_in_a_model(build, one_bloc
     assert about['styles'] == {path.stem: files.file_hash(path) for path in machine.style_paths}
     checkpoint = tf.train.load_checkpoint('checkpoints/r')
     averages = {name: checkpoint.get_tensor(f'network/{name}/average') for name in machine.network.parameters}
-    trained = exporting.read(Path('models/r'))
+    trained = export.read_multi_style(Path('models/r'))
     assert all((trained.parameters[name] == value).all() for name, value in averages.items())
-    model = rendering.Model(Path('models/r'))
+    model = multi_style_inference.Model(Path('models/r'))
     pictures = [model(image, weights) for image, weights in zip(photos, np.eye(2))]
     assert np.abs(np.hstack(utils.to_uint8(np.array(pictures))) - 1. * strip[SIDE:]).max() <= 1
 
@@ -247,12 +252,12 @@ def test_a_resumed_training_is_the_same_to_the_bit(build, one_block, workdir):
 
 
 def test_a_style_is_added_and_what_was_there_stays_to_the_bit(build, one_block, images, workdir):
-    start = exporting.Trained(random_parameters(1), {'content': 'a hash'}, 'another')
+    start = export.Trained(random_parameters(1), {'content': 'a hash'}, 'another')
     machine = build('more', styles=images[1:], start=start, add=True)
     with machine.graph.as_default():
         assert all(v.op.name.endswith(('gamma', 'beta')) for v in tf.trainable_variables())
     machine.train(5)
-    more = exporting.read(Path('models/more'))
+    more = export.read_multi_style(Path('models/more'))
     assert list(more.styles) == ['content', 'style']
     for name, before in start.parameters.items():
         after = more.parameters[name]
@@ -263,7 +268,7 @@ def test_a_style_is_added_and_what_was_there_stays_to_the_bit(build, one_block, 
 
 
 def test_another_training_starts_from_a_model_with_its_styles_where_they_were(build, one_block, images):
-    start = exporting.Trained(random_parameters(2), {'content': 'a hash', 'style': 'another'}, 'a third')
+    start = export.Trained(random_parameters(2), {'content': 'a hash', 'style': 'another'}, 'a third')
     machine = build('next', styles=images[::-1], start=start)
     with machine._session() as sess:
         machine._initialise(sess)
@@ -358,7 +363,7 @@ def test_a_photo_keeps_its_size_and_its_kind(model, workdir):
 def test_styles_mixtures_and_the_sheet_of_all(model, workdir, capsys):
     pixels = photo(workdir / 'p.png', 24, 32)
     assert stylize('p.png', '--model', model, '--style', 'b:0.25,c:0.75') == 0
-    network = rendering.Model(Path(model))
+    network = multi_style_inference.Model(Path(model))
     mixture = utils.to_uint8(network(np.float32(pixels), [0, 0.25, 0.75]))
     assert (iio.imread('outputs/p-b0.25+c0.75.png') == mixture).all()
     capsys.readouterr()
@@ -558,8 +563,8 @@ def any_workdir(any_folder, workdir):
 
 def painted(pixels, paintings, weights=None, scale=1.):
     """The picture, float32, that models/any makes of a photo by arrays."""
-    return any_rendering.AnyModel(Path('models/any'))(
-        np.float32(pixels), any_rendering.Style(list(map(np.float32, paintings)), weights, scale))
+    return arbitrary_inference.AnyModel(Path('models/any'))(
+        np.float32(pixels), arbitrary_inference.Style(list(map(np.float32, paintings)), weights, scale))
 
 
 def test_paintings_are_styles_by_their_paths(any_workdir, model, capsys):
@@ -615,7 +620,7 @@ def test_a_mask_says_where_styles_go(any_workdir, model, of_any):
     pixels, a, b = (photo(any_workdir / name, seed=i) for i, name in enumerate(('p.png', 'a.png', 'b.png')))
     mask = np.uint8([255] * 10 + [51] * 8 + [0] * 10)[None].repeat(20, axis=0)
     iio.imwrite('mask.png', mask)
-    network = rendering.Model(Path(model))
+    network = multi_style_inference.Model(Path(model))
     first, second = ([painted(pixels, [x]) for x in (a, b)] if of_any else
                      [network(np.float32(pixels), weights) for weights in np.eye(3)[:2]])
     names, flags = (('a.png', 'b.png'), ()) if of_any else (('a', 'b'), ('--model', model))

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
-import paint_photos
 import pytest
 from scipy import ndimage, stats
 
 import utils
+from fast.data import paint_photos
 
 SIDE = 48
 

@@ -18,7 +18,7 @@ from engine.run import memory
 def avx512(monkeypatch):
     """A function that says whether the processor has AVX-512; at first it has."""
     def pretend(has):
-        monkeypatch.setattr(memory.sessions, 'has_avx512', lambda: has)
+        monkeypatch.setattr(memory.session, 'has_avx512', lambda: has)
     pretend(True)
     return pretend
 

@@ -7,8 +7,8 @@ from assertions import assert_close
 from made import random_any
 
 from common.tf1 import tf
-from fast.any_network import AnyNet, coding
-from fast.any_rendering import AnyModel
+from fast.inference.arbitrary import AnyModel
+from fast.networks.arbitrary import AnyNet, coding
 
 PARAMETERS = random_any()
 D = len(PARAMETERS['code/mean'])
@@ -92,7 +92,7 @@ def test_a_pixel_is_not_seen_beyond_the_reach(net):
 def test_a_code_has_mean_0_and_deviation_1_over_its_styles_and_loses_least(monkeypatch):
     rng = np.random.default_rng(0)
     descriptions = rng.normal(size=(50, 3)) @ rng.normal(size=(3, 9)) + rng.normal(0, 1e-3, (50, 9))
-    monkeypatch.setattr('fast.any_network.CODE', 3)
+    monkeypatch.setattr('fast.networks.arbitrary.CODE', 3)
     made = coding(descriptions)
     code = (descriptions - made['code/mean']) @ made['code/components']
     np.testing.assert_allclose(code.mean(axis=0), 0, atol=1e-5)

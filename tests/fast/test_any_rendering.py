@@ -14,8 +14,8 @@ from PIL import Image
 import utils
 from common import paths
 from common.errors import UserError
-from fast import any_rendering, color_curves, mixtures, rendering, resampling, tiling, transforms
-from fast.any_rendering import AnyModel, Style
+from fast.inference import arbitrary, color_transfer, moment_matching, multi_style, style_spec, tiled
+from fast.inference.arbitrary import AnyModel, Style
 
 PHOTO, PAINTING = (paths.ROOT / folder for folder in ('content/astronaut.png', 'styles/poppies.jpg'))
 DETAILS, COLORS = 0, 1  # places of these maps
@@ -45,7 +45,7 @@ def noise(height, width, seed=0):
 @pytest.fixture
 def as_it_is(monkeypatch):
     """A small photo is not painted larger."""
-    monkeypatch.setattr(any_rendering, 'SMALL', 0)
+    monkeypatch.setattr(arbitrary, 'SMALL', 0)
 
 
 @pytest.mark.parametrize('weights', [(1, 0), (3, 1)])
@@ -59,14 +59,15 @@ def test_pictures_are_those_of_numpy(as_it_is, model, photo, weights):
     shares = np.array(weights) / sum(weights)
     maps = []
     for i, F in enumerate(reference.any_encode(image, PARAMETERS)):
-        content = transforms.moments(F)
-        transport = transforms.optimal_transport
-        transport = limited if i == DETAILS else color_curves.by_light(transport) if i == COLORS else transport
+        content = moment_matching.moments(F)
+        transport = moment_matching.optimal_transport
+        transport = limited if i == DETAILS else color_transfer.by_light(transport) if i == COLORS else transport
         A, b = (sum(share * part for share, part in zip(shares, parts)) for parts in zip(
-            *(transforms.affine(content, transforms.Moments(*of_painting[i]), transport) for of_painting in moments)))
+            *(moment_matching.affine(content, moment_matching.Moments(*of_painting[i]), transport)
+              for of_painting in moments)))
         maps.append(F @ A + b)
-    wanted = [color_curves.distributions(of_painting[COLORS]) for of_painting in encoded]
-    maps[COLORS] = color_curves.bent(maps[COLORS], color_curves.curves(maps[COLORS], wanted, shares))
+    wanted = [color_transfer.distributions(of_painting[COLORS]) for of_painting in encoded]
+    maps[COLORS] = color_transfer.bent(maps[COLORS], color_transfer.curves(maps[COLORS], wanted, shares))
     description = sum(share * np.concatenate([part for mean, C in of_painting for part in (
         mean, np.log(np.sqrt(np.diag(C)) + 0.05))]) for share, of_painting in zip(shares, moments))
     expected = reference.any_decode(*maps, description, PARAMETERS).clip(0, 255)
@@ -81,11 +82,11 @@ def test_a_small_photo_is_painted_larger(model, photo, style, monkeypatch, heigh
     image = photo[:height, :width] if height < 100 else photo[:480].repeat(2, axis=1)[:, :width]
     larger = tuple(round(factor * length) for length in (height, width))
     picture = model(image, style)
-    monkeypatch.setattr(any_rendering, 'SMALL', 0)
+    monkeypatch.setattr(arbitrary, 'SMALL', 0)
     enlarged = skimage.transform.resize(image, larger, order=3, mode='edge', anti_aliasing=False)
     expected = skimage.transform.resize_local_mean(model(np.float32(enlarged), style), (height, width))
     assert np.abs(picture - expected).mean() < 2
-    painted = model(resampling.resampled(image, *larger, resampling.cubic), style)
+    painted = model(tiled.resampled(image, *larger, tiled.cubic), style)
     reduced = np.dstack([Image.fromarray(channel).resize((width, height), Image.HAMMING)
                          for channel in painted.transpose(2, 0, 1)])
     assert_close(picture, reduced, scale=255, rel=1e-4)
@@ -95,13 +96,13 @@ def test_a_small_photo_is_painted_larger(model, photo, style, monkeypatch, heigh
 def test_a_photo_that_is_not_small_is_painted_as_it_is(model, photo, style, monkeypatch):
     image = np.tile(photo, (2, 2, 1))[:600, :700]
     picture = model(image, style)
-    monkeypatch.setattr(any_rendering, 'SMALL', 0)
+    monkeypatch.setattr(arbitrary, 'SMALL', 0)
     np.testing.assert_array_equal(model(image, style), picture)
 
 
 def limited(C, S):
     """The matrix of optimal transport, which is symmetric; in no direction more than 1.5."""
-    values, vectors = np.linalg.eigh(transforms.optimal_transport(C, S))
+    values, vectors = np.linalg.eigh(moment_matching.optimal_transport(C, S))
     return vectors * np.minimum(values, 1.5) @ vectors.T
 
 
@@ -114,9 +115,10 @@ def test_without_tensorflow_and_in_another_process_the_same_bytes(any_folder, mo
     picture = model(photo[:203, :301], style)
     program = ('import sys, numpy as np, utils\n'
                'from pathlib import Path\n'
-               'from fast import any_rendering, applying, stylize_command\n'
+               'from fast.commands import stylize\n'
+               'from fast.inference import arbitrary, batch\n'
                'photo, painting = map(utils.read_image, sys.argv[2:4])\n'
-               'model, style = any_rendering.AnyModel(Path(sys.argv[1])), any_rendering.Style([painting])\n'
+               'model, style = arbitrary.AnyModel(Path(sys.argv[1])), arbitrary.Style([painting])\n'
                'np.save(sys.argv[4], model(photo[:203, :301], style))\n'
                'heavy = {"tensorflow", "scipy", "skimage", "matplotlib", "av"} & sys.modules.keys()\n'
                'assert not heavy, heavy')
@@ -182,16 +184,16 @@ def test_a_style_says_what_it_is_made_of(style):
 
 
 def test_models_of_the_other_kind_are_refused(any_folder, model_folder):
-    for kind, folder in ((AnyModel, model_folder), (rendering.Model, any_folder)):
+    for kind, folder in ((AnyModel, model_folder), (multi_style.Model, any_folder)):
         with pytest.raises(UserError, match='not a whole model'):
             kind(folder)
 
 
 def test_a_photo_is_resized_to_any_size():
     image = noise(12, 30)
-    assert (tiling.resized(image, 12, 30) == image).all()
-    np.testing.assert_allclose(tiling.resized(image, 4, 10), image.reshape(4, 3, 10, 3, 3).mean(axis=(1, 3)), rtol=1e-5)
-    doubled = tiling.resized(image, 24, 60)
+    assert (tiled.resized(image, 12, 30) == image).all()
+    np.testing.assert_allclose(tiled.resized(image, 4, 10), image.reshape(4, 3, 10, 3, 3).mean(axis=(1, 3)), rtol=1e-5)
+    doubled = tiled.resized(image, 24, 60)
     np.testing.assert_allclose(doubled[1:-1, 1:-1], reference.enlarged(image)[1:-1, 1:-1], atol=1e-3)
     np.testing.assert_allclose(doubled[0, 0], image[0, 0], atol=1e-3)
 
@@ -207,7 +209,7 @@ def test_paintings_and_styles_are_told_apart_and_named(workdir):
             ('x,y.png', [('x,y.png', 1)], 'x,y'), ('c:1.png', [('c:1.png', 1)], 'c:1'),
             ('c:1.png:3,./a.b.jpg:1', [('c:1.png', 0.75), ('./a.b.jpg', 0.25)], 'c:13+a.b1'),
             ('plain', [('plain', 1)], 'plain'), ('dir/e.PNG:2', [('dir/e.PNG', 1)], 'e2')):
-        assert mixtures.weighted(text) == pairs and mixtures.in_names(text) == name
-        assert mixtures.of_paintings(text) == (text not in ('starry_night', 'b:0.25,c:0.75'))
+        assert style_spec.weighted(text) == pairs and style_spec.in_names(text) == name
+        assert style_spec.of_paintings(text) == (text not in ('starry_night', 'b:0.25,c:0.75'))
     with pytest.raises(UserError, match='--style a.b.jpg,starry_night: starry_night is no image; .* do not mix'):
-        mixtures.of_paintings('a.b.jpg,starry_night')
+        style_spec.of_paintings('a.b.jpg,starry_night')

@@ -16,12 +16,16 @@ import utils
 from common import paths
 from common.errors import UserError
 from common.tf1 import tf
-from fast import any_exporting, any_network, any_training, color_curves, exporting, pixel_losses, transforms
-from fast.any_network import MAPS
-from fast.any_rendering import AnyModel, Style
-from fast.any_training import AnyStyleTransfer, fixed_parameters
-from fast.photos import Photos
-from fast.training import SHIFT
+from fast.data.crops import Photos
+from fast.inference import color_transfer, moment_matching
+from fast.inference.arbitrary import AnyModel, Style
+from fast.networks import arbitrary as arbitrary_network
+from fast.networks import export
+from fast.networks.arbitrary import MAPS
+from fast.training import arbitrary as arbitrary_training
+from fast.training import pixel_losses
+from fast.training.arbitrary import AnyStyleTransfer, fixed_parameters
+from fast.training.multi_style import SHIFT
 from fast_style_transfer import main
 
 SIDE, STEPS = 32, 10
@@ -37,12 +41,12 @@ def small(unoptimized_graphs):
     widths = {'conv1_1': 3, 'conv1_2': 3, 'conv2_1': 4, 'conv2_2': 4, 'conv3_1': 5, 'conv3_2': 5, 'conv3_3': 5,
               'conv3_4': 5, 'conv4_1': 6}
     with pytest.MonkeyPatch.context() as patch:
-        for module in (any_network, any_training):
+        for module in (arbitrary_network, arbitrary_training):
             patch.setattr(module, 'WIDTHS', widths)
         for name, value in (('CODE', 4), ('DEEP', 1), ('MIDDLE', 1), ('SHALLOW', 1)):
-            patch.setattr(any_network, name, value)
+            patch.setattr(arbitrary_network, name, value)
         for name, value in (('SAMPLES', 4), ('SAMPLE_SIDE', SIDE), ('DESCRIBED', 16)):
-            patch.setattr(any_training, name, value)
+            patch.setattr(arbitrary_training, name, value)
         yield
 
 
@@ -105,8 +109,8 @@ def recoloured(photo, style, parameters):
     """The photo with the style's colours, in means of 4×4 pixels and in what these leave, 0-255."""
     maps = [{name: np.float32(x) for name, x in zip(MAPS, reference.any_encode(image, parameters))}
             for image in (photo, style)]
-    mappings = transforms.mappings(maps[0], [transforms.statistics(maps[1])], [1.])
-    details, colors = (transforms.mapped(maps[0][name], *mappings[name]) for name in MAPS[:2])
+    mappings = moment_matching.mappings(maps[0], [moment_matching.statistics(maps[1])], [1.])
+    details, colors = (moment_matching.mapped(maps[0][name], *mappings[name]) for name in MAPS[:2])
     return np.clip(127.5 + 127.5 * (details + reference.large(colors)), 0, 255)
 
 
@@ -141,7 +145,7 @@ def test_losses_are_those_of_each_crop_with_the_style_of_its_own(whole, tiny_vgg
     assert losses['total_loss'] == pytest.approx(sum(weights[name] * losses[name] for name in weights), rel=1e-5)
 
 
-@pytest.mark.parametrize('transform', transforms.TRANSFORMS)
+@pytest.mark.parametrize('transform', moment_matching.TRANSFORMS)
 def test_each_view_has_its_own_styles_statistics(make, transform):
     """The maps that the decoder takes have the moments of the style's, whatever the photo; the second view likewise."""
     machine = make(transform=transform, build=False)
@@ -149,23 +153,23 @@ def test_each_view_has_its_own_styles_statistics(make, transform):
     views = [rng.gamma(2., 1., (4, 8, 8, n)).astype(np.float32) for n in (3, 3, 4, 5, 6)]
     styles = [rng.gamma(1., 3., (2, 6, 6, n)).astype(np.float32) for n in (3, 3, 4, 5, 6)]
     *mapped, descriptions = machine._transformed(*views, *styles)
-    transform_of_maps = transforms.TRANSFORMS[transform]
+    transform_of_maps = moment_matching.TRANSFORMS[transform]
     for name, x, y, s in zip(MAPS, views, mapped, styles):
         for i in range(2):
             if name == 'colors':
-                A, b = transforms.affine(transforms.moments(x[i]), transforms.moments(s[i]),
-                                         transforms.of_map(name, transform_of_maps))
-                curves = color_curves.curves(x[i] @ A + b, [color_curves.distributions(s[i])], [1.])
-                expected = color_curves.bent(x[i::2] @ A + b, curves)
+                A, b = moment_matching.affine(moment_matching.moments(x[i]), moment_matching.moments(s[i]),
+                                         moment_matching.of_map(name, transform_of_maps))
+                curves = color_transfer.curves(x[i] @ A + b, [color_transfer.distributions(s[i])], [1.])
+                expected = color_transfer.bent(x[i::2] @ A + b, curves)
             else:
-                A, b = transforms.affine(transforms.moments(x[i]), transforms.moments(s[i]),
-                                         transforms.of_map(name, transform_of_maps))
+                A, b = moment_matching.affine(moment_matching.moments(x[i]), moment_matching.moments(s[i]),
+                                         moment_matching.of_map(name, transform_of_maps))
                 expected = x[i::2] @ A + b
                 mean, covariance = moments(s[i])
                 np.testing.assert_allclose(y[i].reshape(-1, len(mean)).mean(axis=0), mean, rtol=1e-3)
                 got = moments(y[i])[1]
                 wrong = got - covariance if transform != 'adain' else np.diag(got) - np.diag(covariance)
-                assert name in transforms.MOST or np.abs(wrong).max() < 0.1 * np.abs(covariance).max()
+                assert name in moment_matching.MOST or np.abs(wrong).max() < 0.1 * np.abs(covariance).max()
             np.testing.assert_allclose(y[i::2], expected, rtol=1e-3, atol=1e-3)
     assert descriptions.shape == (2, 42)
     np.testing.assert_allclose(descriptions[1, :3], moments(styles[0][1])[0], rtol=1e-4)
@@ -175,7 +179,8 @@ def test_style_losses_count_by_what_is_beyond_those_that_are_easily_reached():
     losses = np.float32([0.5, 1.75, 2, 3.5, 3.75, 6])
     with tf.Session() as sess:
         values = tf.constant(losses)
-        found, slopes = sess.run([any_training.counted(values), tf.gradients(any_training.counted(values), values)[0]])
+        counted = arbitrary_training.counted(values)
+        found, slopes = sess.run([counted, tf.gradients(counted, values)[0]])
     np.testing.assert_allclose(found, list(map(counted, losses)), rtol=1e-6)
     np.testing.assert_allclose(slopes, [0, 0, 0.25, 1.75, 2, 2], rtol=1e-6)
 
@@ -186,8 +191,8 @@ def test_other_colours_are_hues_turned_around_the_greys():
     images, draws = rng.uniform(100, 150, (3, 4, 4, 3)), rng.uniform(0, 1, (5, 3, 1, 1, 1))
     axis = np.full(3, 3 ** -0.5)
     with tf.Session() as sess:
-        found = sess.run(any_training.recoloured(tf.constant(images), *draws))
-        white = sess.run(any_training.recoloured(tf.fill([1, 1, 1, 3], 255.), *np.float32(draws[:, :1])))
+        found = sess.run(arbitrary_training.recoloured(tf.constant(images), *draws))
+        white = sess.run(arbitrary_training.recoloured(tf.fill([1, 1, 1, 3], 255.), *np.float32(draws[:, :1])))
     for image, result, (angle, saturation, *shift) in zip(images, found, draws[..., 0, 0, 0].T):
         angle = 2 * np.pi * angle
         grey = image @ np.outer(axis, axis)
@@ -206,7 +211,7 @@ def test_it_learns_all_but_what_is_fixed_and_what_it_hands_in_paints(whole, imag
     with machine._session() as sess:
         machine._initialise(sess)
         before = sess.run(machine.loss_terms, machine.shown)['total_loss']
-    model = any_exporting.read(folder / machine.model_folder)
+    model = export.read_arbitrary(folder / machine.model_folder)
     for name in fixed:
         np.testing.assert_array_equal(model.parameters[name], kept[name])
     about = json.loads((folder / machine.model_folder / 'model.json').read_text())
@@ -227,7 +232,7 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(whole, kept, workdir, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(machine, 'fixed', None)  # what it would give is in the checkpoint
         assert machine.train(STEPS, hands_in=False) == (STEPS, 'finished', 1)
-    for name, value in any_exporting.read(folder / machine.model_folder).parameters.items():
+    for name, value in export.read_arbitrary(folder / machine.model_folder).parameters.items():
         variable = f'network/{name}' if name in kept else f'network/{name}/average'
         np.testing.assert_array_equal(value, machine.run.tensor(STEPS, variable), err_msg=name)
     machine.train(1, restart=True, hands_in=False)
@@ -236,7 +241,7 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(whole, kept, workdir, monkeypatc
 
 
 def test_a_training_begins_with_another_model(whole, make):
-    start = any_exporting.read(whole[1] / whole[0].model_folder)
+    start = export.read_arbitrary(whole[1] / whole[0].model_folder)
     machine = make('third', start=start, build=False)
     with machine.graph.as_default(), tf.Session() as sess:
         machine.create_input()
@@ -251,7 +256,7 @@ def test_the_command(folders, images, tiny_vgg, workdir, capsys, monkeypatch):
              '--steadiness', '0']
     assert main(flags) == 0
     assert 'any style, of 5 files; 6 files to train on' in capsys.readouterr().out
-    assert any_exporting.read(workdir / 'models' / 'any').parameters['code/components'].shape[1] == 4
+    assert export.read_arbitrary(workdir / 'models' / 'any').parameters['code/components'].shape[1] == 4
     with monkeypatch.context() as patch:
         patch.setattr(AnyStyleTransfer, 'build', None)  # what takes seconds comes after the refusal
         (workdir / 'models').rename('no models')  # as of a run that has not ended
@@ -270,16 +275,16 @@ def test_the_command(folders, images, tiny_vgg, workdir, capsys, monkeypatch):
     assert main([*flags, '--name', 'b', '--start', 'any']) == 2
     assert 'of an older network; it stylises as before' in capsys.readouterr().err
     with pytest.raises(Exception, match='takes any painting'):
-        exporting.read(workdir / 'models' / 'any')
+        export.read_multi_style(workdir / 'models' / 'any')
 
 
 def test_no_training_begins_with_a_network_without_the_blocks_at_half_of_the_pictures_size(whole, monkeypatch):
-    folder, read = whole[1] / whole[0].model_folder, exporting.read_model
-    any_exporting.read(folder)
+    folder, read = whole[1] / whole[0].model_folder, export.read_model
+    export.read_arbitrary(folder)
 
     def older(*args):
         about, parameters = read(*args)
         return about, {name: value for name, value in parameters.items() if not name.startswith('residual2')}
-    monkeypatch.setattr(exporting, 'read_model', older)
+    monkeypatch.setattr(export, 'read_model', older)
     with pytest.raises(UserError, match='of an older network'):
-        any_exporting.read(folder)
+        export.read_arbitrary(folder)

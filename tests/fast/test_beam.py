@@ -15,7 +15,8 @@ import pytest
 import utils
 from common import paths
 from common.errors import UserError
-from fast import any_rendering, applying, remote, rendering
+from fast.beam import remote
+from fast.inference import arbitrary, batch, multi_style
 
 BEAM = paths.ROOT / '.beam' / 'bin' / 'python'  # fast/README.md makes this environment, and CI
 PYTHON = BEAM if BEAM.exists() else sys.executable
@@ -53,7 +54,7 @@ class Local:
 @pytest.fixture(scope='module')
 def renderer(model_folder):
     """Of style a, with one thread, as the pipeline has it."""
-    return applying.Renderer(rendering.Model(model_folder, 1), np.float32([1, 0, 0]))
+    return batch.Renderer(multi_style.Model(model_folder, 1), np.float32([1, 0, 0]))
 
 
 def photo(path, seed=0):
@@ -103,7 +104,7 @@ def test_names_are_those_that_stylize_gives_whatever_photos_are_named_together(w
     for name in names:
         Path('in', name).parent.mkdir(parents=True, exist_ok=True)
         Path('in', name).touch()
-    by_stylize = {str(source): str(target) for source, target in applying.destinations([Path('in')], Path('out'), 's')}
+    by_stylize = {str(source): str(target) for source, target in batch.destinations([Path('in')], Path('out'), 's')}
     families = {}
     for name in sorted(names, reverse=True):
         key, pair = remote.family('in/**', f'in/{name}')
@@ -161,7 +162,7 @@ def test_an_output_has_one_strength_a_style(renderer, model_folder, workdir):
     remote.claim(Local(), 'out', 'a', renderer.settings())
     remote.claim(Local(), 'out', 'a', renderer.settings())
     remote.claim(Local(), 'out', 'b', renderer.settings() | {'style_weights': [0, 1, 0]})
-    half = applying.Renderer(renderer.model, renderer.style, strength=0.5)
+    half = batch.Renderer(renderer.model, renderer.style, strength=0.5)
     with pytest.raises(UserError, match='out/a.json: .* made with another strength; name another --output'):
         remote.claim(Local(), 'out', 'a', half.settings())
     assert json.loads(Path('out/a.json').read_text())['strength'] == 1
@@ -176,9 +177,9 @@ def test_without_beam_its_requirements_are_named():
 
 
 def test_beam_is_imported_by_its_own_rooms_alone():
-    found = {path.name for path in [*paths.ROOT.glob('*.py'), *paths.ROOT.glob('*/*.py')]
+    found = {path.name for path in [*paths.ROOT.glob('*.py'), *paths.ROOT.glob('*/*.py'), *paths.ROOT.glob('*/*/*.py')]
              if 'import apache_beam' in path.read_text(encoding='utf-8')}
-    assert found == {'beam_command.py', 'pipeline.py'}
+    assert found == {'command.py', 'pipeline.py'}
 
 
 # ----------------------------------------------------------------------------------------------------------- with Beam
@@ -223,8 +224,8 @@ def test_paintings_and_masks_travel_with_the_pipeline(any_folder, workdir):
         [PYTHON, '-m', 'fast.beam', '--input', 'in', '--output', 'out', '--style', 'a.png', '--mask', 'mask.png',
          '--model', any_folder], capture_output=True, text=True, env=os.environ | {'PYTHONPATH': str(paths.ROOT)})
     assert done.returncode == 0, done.stderr
-    style = any_rendering.Style([np.float32(painting)])
-    wanted = applying.Renderer(any_rendering.AnyModel(any_folder, 1), style, mask=np.float32(mask).mean(axis=-1) / 255)
+    style = arbitrary.Style([np.float32(painting)])
+    wanted = batch.Renderer(arbitrary.AnyModel(any_folder, 1), style, mask=np.float32(mask).mean(axis=-1) / 255)
     assert files_below('out') == {'p-a.png', 'a.json'}
     assert (iio.imread('out/p-a.png') == utils.to_uint8(wanted.picture(np.float32(pixels)))).all()
     assert json.loads(Path('out/a.json').read_text()) == wanted.settings()
@@ -232,10 +233,11 @@ def test_paintings_and_masks_travel_with_the_pipeline(any_folder, workdir):
 
 IN_ONE_PROCESS = '''
 import json, sys
-from fast import beam, rendering
+from fast.beam import __main__ as beam
+from fast.inference import multi_style
 made = []
-init = rendering.Model.__init__
-rendering.Model.__init__ = lambda self, *args: made.append(self) or init(self, *args)
+init = multi_style.Model.__init__
+multi_style.Model.__init__ = lambda self, *args: made.append(self) or init(self, *args)
 for arguments in json.load(sys.stdin):
     before = len(made)
     status = beam.main(arguments)

@@ -11,7 +11,8 @@ from made import random_parameters
 from common import files
 from common.errors import UserError
 from engine.run import runs
-from fast import exporting, rendering
+from fast.inference import multi_style
+from fast.networks import export
 
 
 def test_a_model_is_three_files_and_says_what_it_is(model_folder):
@@ -35,13 +36,13 @@ def test_any_tensorflow_program_can_load_it_and_litert_gives_the_same(model_fold
     subprocess.run([sys.executable, '-c', program, model_folder, tmp_path / 'inputs.npz', tmp_path / 'pictures.npy'],
                    check=True)
     pictures = np.load(tmp_path / 'pictures.npy')
-    model = rendering.Model(model_folder)
+    model = multi_style.Model(model_folder)
     for photo, w, picture in zip(photos, weights, pictures, strict=True):
         assert picture.std() > 5 and np.abs(model(photo, w) - picture).max() < 1
 
 
 def test_what_was_written_is_read_again(model_folder):
-    trained = exporting.read(model_folder)
+    trained = export.read_multi_style(model_folder)
     expected = random_parameters()
     assert trained.base == 4 and list(trained.styles) == ['a', 'b', 'c']
     assert trained.parameters.keys() == expected.keys()
@@ -56,18 +57,18 @@ def test_a_damaged_savedmodel_is_refused(model_folder, tmp_path):
         hashes = {'saved_model.pb': files.file_hash(tmp_path / 'saved_model.pb')}
         (tmp_path / 'model.json').write_text(json.dumps(about | {'files': hashes, 'styles': styles}))
         with pytest.raises(UserError, match='not a whole model'):
-            exporting.read(tmp_path)
+            export.read_multi_style(tmp_path)
 
 
 def test_a_model_is_not_overwritten_by_another_run_or_by_fewer_steps(model_folder, tmp_path):
     settings = {'base': 4}
-    exporting.check_free(model_folder, runs.Run('r', settings), 7)
-    exporting.check_free(tmp_path / 'nothing', runs.Run('r', settings), 7)
+    export.check_free(model_folder, runs.Run('r', settings), 7)
+    export.check_free(tmp_path / 'nothing', runs.Run('r', settings), 7)
     with pytest.raises(UserError, match=r'other settings: base \(now 8, was 4\); --restart'):
-        exporting.check_free(model_folder, runs.Run('r', {'base': 8}), 7)
+        export.check_free(model_folder, runs.Run('r', {'base': 8}), 7)
     with pytest.raises(UserError, match='a model of 7 steps, more than 6; --iterations'):
-        exporting.check_free(model_folder, runs.Run('r', settings), 6)
+        export.check_free(model_folder, runs.Run('r', settings), 6)
     for damage in ('{', '[]', '7'):
         (tmp_path / 'model.json').write_text(damage)
         with pytest.raises(UserError, match='damaged; --restart'):
-            exporting.check_free(tmp_path, runs.Run('r', settings), 7)
+            export.check_free(tmp_path, runs.Run('r', settings), 7)

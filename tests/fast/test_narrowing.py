@@ -5,8 +5,8 @@ import reference
 from made import block_photos, he_weights
 
 import load_vgg
-from fast import narrow_command
-from fast.narrowing import narrowed, normalised
+from fast.commands import prune
+from fast.networks.pruning import narrowed, normalised
 from fast_style_transfer import main
 
 WEIGHTS = he_weights(last='conv3_1')
@@ -89,7 +89,7 @@ def test_half_of_the_channels_tell_most_and_more_than_any_half():
 
 def test_the_command_writes_weights_to_train_against(tmp_path, tiny_vgg, monkeypatch, capsys):
     for name, value in (('CROPS', 4), ('SIDE', 32)):
-        monkeypatch.setattr(narrow_command, name, value)
+        monkeypatch.setattr(prune, name, value)
     photos, path = block_photos(tmp_path, 3), tmp_path / 'narrow.mat'
     command = ['narrow', str(path), '--images', str(photos), '--vgg', str(tiny_vgg)]
     assert main(command) == 0

@@ -6,8 +6,8 @@ import reference
 from made import random_parameters
 
 from common.tf1 import tf
-from fast import rendering
-from fast.network import TransformNet, extended, phases
+from fast.inference import multi_style
+from fast.networks.multi_style import TransformNet, extended, phases
 
 PARAMETERS = random_parameters()
 
@@ -88,7 +88,7 @@ def test_a_pixel_is_not_seen_beyond_the_reach(run):
     after, _ = run(image, np.eye(3)[:1], fixed)
     changed = np.flatnonzero(np.abs(after - before).max(axis=(0, 1, 3)) > 1e-4)
     for reach in (200 - changed.min(), changed.max() - 200):
-        assert rendering.Model.reach / 2 < reach <= rendering.Model.reach
+        assert multi_style.Model.reach / 2 < reach <= multi_style.Model.reach
 
 
 def test_a_photo_moved_by_the_stride_gives_a_picture_moved_by_it(run):

@@ -7,8 +7,8 @@ import pytest
 from common.errors import UserError
 from common.files import file_hash
 from common.tf1 import tf
-from fast import photos as module
-from fast.photos import Photos, files
+from fast.data import crops as module
+from fast.data.crops import Photos, files
 
 SIDE = 16
 

@@ -6,7 +6,7 @@ import reference
 import scipy
 
 from common.tf1 import tf
-from fast import pixel_losses
+from fast.training import pixel_losses
 
 
 def pair(seed=0):

@@ -10,7 +10,7 @@ import utils
 from common import files, paths
 from engine.losses.features import features_of
 from engine.losses.statistics import moments
-from fast import any_rendering, models, rendering, tiling
+from fast.inference import arbitrary, models, multi_style, tiled
 
 STYLES = [path.stem for path in sorted((paths.ROOT / 'styles').glob('*.jpg'))]
 LAYERS = 'conv2_1', 'conv3_1'
@@ -38,11 +38,11 @@ def hardest(limits):
 def paint(limits):
     """A function: photo, name of a style -> picture."""
     if limits[0] == models.ANY:
-        model = any_rendering.AnyModel(paths.MODELS / models.ANY)
-        paintings = {name: any_rendering.Style([utils.read_image(paths.ROOT / f'styles/{name}.jpg')])
+        model = arbitrary.AnyModel(paths.MODELS / models.ANY)
+        paintings = {name: arbitrary.Style([utils.read_image(paths.ROOT / f'styles/{name}.jpg')])
                      for name in STYLES}
     else:
-        model = rendering.Model(paths.MODELS / 'many')
+        model = multi_style.Model(paths.MODELS / 'many')
         paintings = dict(zip(model.styles, np.eye(len(model.styles))))
     return lambda photo, name: model(photo, paintings[name])
 
@@ -59,7 +59,7 @@ def lattice():
 @pytest.fixture(scope='module')
 def pictures(paint):
     """Chelsea, 225×150, in every style: the photo, and name -> picture."""
-    photo = tiling.reduced(utils.read_image(paths.HELD_OUT[0]), 225)
+    photo = tiled.reduced(utils.read_image(paths.HELD_OUT[0]), 225)
     return photo, {name: np.float32(utils.to_uint8(paint(photo, name))) for name in STYLES}
 
 
@@ -112,16 +112,16 @@ def test_the_photo_is_still_in_each_picture(pictures):
 
 
 def test_no_grid(lattice, paint, limits, hardest):
-    photo = tiling.reduced(utils.read_image(paths.HELD_OUT[0]), 320)
+    photo = tiled.reduced(utils.read_image(paths.HELD_OUT[0]), 320)
     found = {name: lattice.lattice(paint(photo, name)) for name in hardest}
     assert max(found.values()) <= limits[2], found
 
 
 def test_pictures_move_along_with_their_photos_and_skies_stay_smooth(lattice, paint, limits, hardest, monkeypatch):
-    photo = tiling.reduced(utils.read_image(paths.HELD_OUT[0]), 320)
+    photo = tiled.reduced(utils.read_image(paths.HELD_OUT[0]), 320)
     for name in hardest:
         with monkeypatch.context() as patched:
-            patched.setattr(any_rendering, 'SMALL', 0)  # of a photo painted larger 4 pixels are 6 of the network's
+            patched.setattr(arbitrary, 'SMALL', 0)  # of a photo painted larger 4 pixels are 6 of the network's
             by_4, by_8 = lattice.moved(lambda image: paint(image, name), photo, (4, 8))
         assert by_4 <= limits[4] * by_8 and by_8 < limits[3], name
         assert (plain := paint(lattice.sky(), name)).std(axis=1).max() < limits[5] and plain.std() > 0

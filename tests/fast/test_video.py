@@ -15,7 +15,7 @@ import pytest
 
 import utils
 from common import paths
-from fast import applying, rendering, video
+from fast.inference import batch, multi_style, video
 from fast_style_transfer import main
 
 RATE = Fraction(30000, 1001)
@@ -67,7 +67,7 @@ def test_a_clip_keeps_its_frames_its_rate_and_its_sound(clip, model_folder, caps
     times = [[when for when, _ in sorted(packets(path, 'video'))] for path in (clip, 'outputs/clip-a.mp4')]
     np.testing.assert_allclose(np.float64(times[1]) - float(times[1][0]), np.float64(times[0]) - float(times[0][0]),
                                atol=1e-3)
-    model = rendering.Model(model_folder)
+    model = multi_style.Model(model_folder)
     for photo, picture in zip(iio.imiter(clip, plugin='pyav'), iio.imiter('outputs/clip-a.mp4', plugin='pyav'),
                               strict=True):
         wanted = utils.to_uint8(model(np.float32(photo), [1, 0, 0]))
@@ -109,7 +109,7 @@ def test_other_kinds_become_one_that_holds_any_sound_and_what_does_not_fit_is_sa
     sounding('b.mkv', 'pcm_u8', 44100)
     assert stylize('--model', model_folder, clip='a.webm') == 0
     assert packets('outputs/a-a.mkv', 'audio') and len(list(iio.imiter('outputs/a-a.mkv', plugin='pyav'))) == 20
-    monkeypatch.setattr(applying.Renderer, 'picture', None)
+    monkeypatch.setattr(batch.Renderer, 'picture', None)
     assert stylize('--model', model_folder, '--out', 'b.mp4', clip='b.mkv') == 1
     assert 'its sound, pcm_u8, does not go into a clip like b.mp4; --out clip.mkv' in capsys.readouterr().err
     assert stylize('--model', model_folder, '--out', 'c.webm', clip='a.webm') == 1
@@ -154,8 +154,8 @@ def test_after_a_kill_finished_parts_are_not_computed_again(clip, model_folder, 
     process.wait()
     assert parts.exists() and not Path('killed/clip-a.mp4').exists()
     rendered = []
-    picture = applying.Renderer.picture
-    monkeypatch.setattr(applying.Renderer, 'picture', lambda *args: rendered.append(0) or picture(*args))
+    picture = batch.Renderer.picture
+    monkeypatch.setattr(batch.Renderer, 'picture', lambda *args: rendered.append(0) or picture(*args))
     assert stylize('--model', model_folder, '--out', 'killed', *more) == 0
     assert len(rendered) in (52, 4) and not parts.exists()
     frames = [list(iio.imiter(f'{out}/clip-a.mp4', plugin='pyav')) for out in ('killed', 'straight')]
@@ -172,8 +172,8 @@ def test_parts_of_other_settings_are_not_taken(clip, model_folder, monkeypatch):
     assert sorted(path.name for path in parts.glob('*.mp4')) == ['000000.mp4', '000001.mp4', '000002.mp4']
     shutil.copytree(parts, 'kept')
     rendered = []
-    picture = applying.Renderer.picture
-    monkeypatch.setattr(applying.Renderer, 'picture', lambda *args: rendered.append(0) or picture(*args))
+    picture = batch.Renderer.picture
+    monkeypatch.setattr(batch.Renderer, 'picture', lambda *args: rendered.append(0) or picture(*args))
     assert stylize('--model', model_folder) == 0 and len(rendered) == 0
     shutil.copytree('kept', parts)
     assert stylize('--model', model_folder, '--strength', '0.5') == 0 and len(rendered) == 100

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fast import color_curves, transforms
-from fast.color_curves import AXES, EDGES, GRAIN, LIGHT
+from fast.inference import color_transfer, moment_matching
+from fast.inference.color_transfer import AXES, EDGES, GRAIN, LIGHT
 
 PAPER, INK, RED = np.array([0.9, 0.8, 0.7]), np.array([-0.9, -0.9, -0.8]), np.array([0.6, -0.4, -0.6])
 
@@ -22,7 +22,7 @@ def woodcut():
 
 
 def put(colors, style):
-    return color_curves.bent(colors, color_curves.curves(colors, [color_curves.distributions(style)], [1.]))
+    return color_transfer.bent(colors, color_transfer.curves(colors, [color_transfer.distributions(style)], [1.]))
 
 
 def test_axes_are_luminance_and_hues_and_turns_of_these():
@@ -37,7 +37,7 @@ def test_axes_are_luminance_and_hues_and_turns_of_these():
 def test_distributions_are_normal_ones_around_each_colour():
     stats = pytest.importorskip('scipy.stats')
     colors = np.stack([PAPER, INK, RED, RED])
-    found = color_curves.distributions(np.tile(colors[:, None], (1, 2000, 1)))
+    found = color_transfer.distributions(np.tile(colors[:, None], (1, 2000, 1)))
     expected = [[np.mean([stats.norm.cdf(EDGES, color @ axis, GRAIN) for color in colors], axis=0)
                  for axis in axes.T] for axes in AXES]
     assert found.shape == np.shape(expected) == (len(AXES), 3, len(EDGES))
@@ -48,7 +48,7 @@ def test_a_photo_has_the_styles_colours():
     """Where mean and covariance of the style give colours that the woodcut has not: between paper, ink and red."""
     stats = pytest.importorskip('scipy.stats')
     colors, style = photo(), woodcut()
-    A, b = transforms.affine(transforms.moments(colors), transforms.moments(style))
+    A, b = moment_matching.affine(moment_matching.moments(colors), moment_matching.moments(style))
     found, by_moments = put(colors, style), colors @ A + b
     assert found.dtype == np.float32 and found.shape == colors.shape
     for axis in stats.uniform_direction.rvs(3, size=5, random_state=2):  # such as no set has
@@ -67,9 +67,9 @@ def test_a_photo_with_the_styles_colours_already_stays_as_it_is():
 
 def test_styles_are_mixed_by_the_means_of_equal_shares():
     """Of two that are one colour each, by hand: the colour between them."""
-    styles = [color_curves.distributions(np.broadcast_to(color, (2000, 3))) for color in (PAPER, INK)]
+    styles = [color_transfer.distributions(np.broadcast_to(color, (2000, 3))) for color in (PAPER, INK)]
     colors = np.float32(np.broadcast_to(RED, (40, 50, 3)))
-    found = color_curves.bent(colors, color_curves.curves(colors, styles, [0.25, 0.75]))
+    found = color_transfer.bent(colors, color_transfer.curves(colors, styles, [0.25, 0.75]))
     np.testing.assert_allclose(found, np.broadcast_to(0.25 * PAPER + 0.75 * INK, found.shape), atol=0.02)
 
 
@@ -81,12 +81,12 @@ def test_noise_of_a_flat_photo_grows_within_bounds():
     assert np.abs(put(np.float32(np.full((3, 3, 3), 9)), woodcut())).max() < 2  # beyond the bins
 
 
-@pytest.mark.parametrize('transform', transforms.TRANSFORMS.values(), ids=transforms.TRANSFORMS)
+@pytest.mark.parametrize('transform', moment_matching.TRANSFORMS.values(), ids=moment_matching.TRANSFORMS)
 def test_a_transform_by_light_is_one_of_other_coordinates(transform):
     """Covariances are the style's; between luminance and hue AdaIN alone leaves correlations as they are."""
     C, S = (np.cov(x.reshape(-1, 3).T, bias=True) for x in (photo(), woodcut()))
-    A = color_curves.by_light(transform)(C, S)
+    A = color_transfer.by_light(transform)(C, S)
     turned = LIGHT.T @ A @ np.linalg.inv(LIGHT.T)
     np.testing.assert_allclose(turned, transform(LIGHT.T @ C @ LIGHT, LIGHT.T @ S @ LIGHT), atol=1e-9)
-    if transform is not transforms.adain:
+    if transform is not moment_matching.adain:
         np.testing.assert_allclose(A @ C @ A.T, S, atol=1e-9)

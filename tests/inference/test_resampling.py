@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fast import resampling
+from fast.inference import tiled
 
-FILTERS = {resampling.cubic: Image.BICUBIC, resampling.hamming: Image.HAMMING}
+FILTERS = {tiled.cubic: Image.BICUBIC, tiled.hamming: Image.HAMMING}
 
 
 @pytest.mark.parametrize('kernel', FILTERS, ids=lambda kernel: kernel.__name__)
 @pytest.mark.parametrize('height, width', [(30, 47), (9, 12), (20, 31), (13, 50), (1, 1)])
 def test_as_pillow_does_it(kernel, height, width):
     image = np.random.default_rng(0).uniform(0, 255, (20, 31, 3)).astype(np.float32)
-    found = resampling.resampled(image, height, width, kernel)
+    found = tiled.resampled(image, height, width, kernel)
     expected = [Image.fromarray(np.ascontiguousarray(image[..., i])).resize((width, height), FILTERS[kernel])
                 for i in range(3)]
     assert found.dtype == np.float32 and found.shape == (height, width, 3)

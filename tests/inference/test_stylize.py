@@ -12,20 +12,20 @@ from assertions import assert_close
 
 import utils
 from common import paths
-from fast import any_rendering, models, rendering
+from fast.inference import arbitrary, models, multi_style
 from fast_style_transfer import main
 
 PAINTING = paths.ROOT / 'styles' / 'woodcut.jpg'
 
 
 @pytest.fixture(scope='module')
-def multi_style():
-    return rendering.Model(paths.MODELS / 'many')
+def multi_style_model():
+    return multi_style.Model(paths.MODELS / 'many')
 
 
 @pytest.fixture(scope='module')
-def arbitrary():
-    return any_rendering.AnyModel(paths.MODELS / models.ANY)
+def arbitrary_model():
+    return arbitrary.AnyModel(paths.MODELS / models.ANY)
 
 
 @pytest.fixture
@@ -40,19 +40,19 @@ def stylize(*arguments):
     return main(['stylize', *map(str, arguments)])
 
 
-def test_a_style_of_the_multi_style_network(photo, multi_style):
+def test_a_style_of_the_multi_style_network(photo, multi_style_model):
     assert stylize('photo.png', '--style', 'woodcut') == 0
-    one_hot = np.eye(len(multi_style.styles), dtype=np.float32)[list(multi_style.styles).index('woodcut')]
+    one_hot = np.eye(len(multi_style_model.styles), dtype=np.float32)[list(multi_style_model.styles).index('woodcut')]
     picture = iio.imread('outputs/photo-woodcut.png')
-    assert (picture == utils.to_uint8(multi_style(np.float32(photo), one_hot))).all()
+    assert (picture == utils.to_uint8(multi_style_model(np.float32(photo), one_hot))).all()
     assert np.abs(np.float32(picture) - photo).mean() > 10
 
 
-def test_any_painting(photo, arbitrary):
+def test_any_painting(photo, arbitrary_model):
     assert stylize('photo.png', '--style', PAINTING) == 0
     picture = iio.imread('outputs/photo-woodcut.png')
-    style = any_rendering.Style([utils.read_image(PAINTING)])
-    assert (picture == utils.to_uint8(arbitrary(np.float32(photo), style))).all()
+    style = arbitrary.Style([utils.read_image(PAINTING)])
+    assert (picture == utils.to_uint8(arbitrary_model(np.float32(photo), style))).all()
     assert np.abs(np.float32(picture) - photo).mean() > 10
 
 
@@ -74,9 +74,9 @@ def test_where_the_mask_is_black_the_photo_stays(photo, workdir):
     assert (masked[:, :31] == whole[:, :31]).all() and (masked[:, 33:] == photo[:, 33:]).all()
 
 
-def test_a_sheet_of_all_styles(photo, multi_style, capsys):
+def test_a_sheet_of_all_styles(photo, multi_style_model, capsys):
     assert stylize('photo.png', '--sheet') == 0
-    assert f'outputs/photo-sheet.png: the photo, {", ".join(multi_style.styles)}' in capsys.readouterr().out
+    assert f'outputs/photo-sheet.png: the photo, {", ".join(multi_style_model.styles)}' in capsys.readouterr().out
     sheet = iio.imread('outputs/photo-sheet.png')
     assert (sheet[:48, :64] == photo).all() and sheet.shape[0] % 48 == sheet.shape[1] % 64 == 0
 
@@ -89,12 +89,12 @@ def test_every_size_comes_back(workdir, size):
         assert iio.imread('out.png').shape == (*size, 3)
 
 
-def test_tiles_agree_with_the_whole(multi_style):
+def test_tiles_agree_with_the_whole(multi_style_model):
     photo = np.float32(iio.imread(paths.ROOT / 'content' / 'astronaut.png')[:301, :453])
-    style = np.eye(len(multi_style.styles), dtype=np.float32)[0]
-    whole = multi_style(photo, style, 2000)
+    style = np.eye(len(multi_style_model.styles), dtype=np.float32)[0]
+    whole = multi_style_model(photo, style, 2000)
     assert whole.std() > 5
-    assert_close(multi_style(photo, style, multi_style.least_tile()), whole, rel=2e-4, scale=255)
+    assert_close(multi_style_model(photo, style, multi_style_model.least_tile()), whole, rel=2e-4, scale=255)
 
 
 @pytest.mark.parametrize('arguments, status, message', [

@@ -4,12 +4,12 @@ import numpy as np
 
 from common.errors import UserError
 from common.images import LUMINANCE
-from fast import mixtures, models, tiling
+from fast.inference import models, style_spec, tiled
 
 SHEET_SIDE = 512  # longer side of a photo on a sheet of all styles
 
 
-class Model(tiling.Tiled):
+class Model(tiled.Tiled):
     """A network of some styles; a style is [styles], weights that add up to 1.
 
     styles: their names, in order. Raises `UserError` for a folder that is no model.
@@ -51,7 +51,7 @@ def mixed(photo, picture, strength, keep_colors):
 def style_weights(text, styles):
     """[styles] that add up to 1, of 'starry_night' or 'starry_night:0.6,woodcut:0.4'. Raises `UserError`."""
     weights = np.zeros(len(styles), np.float32)
-    for name, weight in mixtures.weighted(text):
+    for name, weight in style_spec.weighted(text):
         if name not in styles:
             raise UserError(f'--style {name}: no style of this model; it has {", ".join(styles)}')
         weights[styles.index(name)] += weight

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fast import color_curves
+from fast.inference import color_transfer
 
 SHARE = 0.01  # of the mean variance of both, added to the photo's: bounds what is made of maps that show nothing
 FAINT = 0.05  # added to a deviation before its logarithm is taken
@@ -86,7 +86,7 @@ def affine(content, style, transform=optimal_transport):
 
 def statistics(maps):
     """The `Statistics` of a style's maps, name -> [..., N]."""
-    return Statistics({name: moments(F) for name, F in maps.items()}, color_curves.distributions(maps[COLORS]))
+    return Statistics({name: moments(F) for name, F in maps.items()}, color_transfer.distributions(maps[COLORS]))
 
 
 def mappings(maps, styles, weights, transform=optimal_transport):
@@ -102,7 +102,7 @@ def mappings(maps, styles, weights, transform=optimal_transport):
         found[name] = tuple(np.float32(sum(weight * part for weight, part in zip(weights, parts)))
                             for parts in zip(*pairs))
     colors = mapped(maps[COLORS], *found[COLORS])
-    curves = color_curves.curves(colors, [style.distributions for style in styles], weights)
+    curves = color_transfer.curves(colors, [style.distributions for style in styles], weights)
     found[COLORS] = (*found[COLORS], curves)
     return found
 
@@ -110,7 +110,7 @@ def mappings(maps, styles, weights, transform=optimal_transport):
 def of_map(name, transform):
     """The transform of a map: of COLORS by luminance and hue, of those in MOST within limits."""
     if name == COLORS:
-        return color_curves.by_light(transform)
+        return color_transfer.by_light(transform)
     return limited(transform, MOST[name]) if name in MOST else transform
 
 
@@ -118,7 +118,7 @@ def mapped(F, A, b, curves=()):
     """Features [..., N] times A, plus b; COLORS bent by curves then."""
     result = (F.reshape(-1, len(A)) @ A).reshape(F.shape)
     result += b
-    return color_curves.bent(result, curves)
+    return color_transfer.bent(result, curves)
 
 
 def _power(C, exponent):

@@ -9,7 +9,7 @@ norms are linear in a code of them (Ghiasi et al. 2017, whose code a network of 
 import numpy as np
 
 from common.tf1 import tf
-from fast.network import FAINT, NOTCH, ConditionalNet, convolved, doubled
+from fast.networks.multi_style import FAINT, NOTCH, ConditionalNet, convolved, doubled
 
 # channels of the narrow VGG-19's convolutions
 WIDTHS = {'conv1_1': 16, 'conv1_2': 16, 'conv2_1': 32, 'conv2_2': 32, 'conv3_1': 64, 'conv3_2': 64, 'conv3_3': 64,

@@ -13,7 +13,9 @@ logging.disable(logging.NOTSET)
 
 from common import errors
 from common.errors import UserError
-from fast import mixtures, pipeline, remote, stylize_command
+from fast.beam import pipeline, remote
+from fast.commands import stylize
+from fast.inference import style_spec
 
 # whose job server knows flags that Beam's own parser does not
 WITH_JOB_SERVER = 'FlinkRunner', 'PortableRunner', 'SparkRunner'
@@ -25,8 +27,8 @@ def add_flags(parser):
                         help='photos, in any file system that Beam reads: \'photos/*.jpg\', \'gs://bucket/**.jpg\' (* '
                         'within a folder, ** also below), or folders')
     parser.add_argument('--output', required=True, metavar='FOLDER', help='a folder in any file system that it writes')
-    parser.add_argument('--style', required=True, **stylize_command.STYLE)
-    stylize_command.add_renderer_flags(parser)
+    parser.add_argument('--style', required=True, **stylize.STYLE)
+    stylize.add_renderer_flags(parser)
     parser.set_defaults(threads=1)  # Beam has a worker process a core
 
 
@@ -34,7 +36,7 @@ def run(args, beam_flags):
     """Stylise as the flags say; return the exit status, 1 if some photos could not be."""
     job = _job(beam_flags)
     globs, out = [remote.glob(text) for text in args.input], remote.absolute(args.output).rstrip('/')
-    settings = stylize_command.renderer_of(args).settings()
+    settings = stylize.renderer_of(args).settings()
     for glob in globs:
         if remote.root(glob) == out + '/':
             raise UserError(f'--output {args.output}: is the folder of the photos; name another, so that pictures are '
@@ -44,7 +46,7 @@ def run(args, beam_flags):
                 raise UserError(f'--input {glob}: no such files')
     failed = pipeline.failures(out, args)
     with _reaching(out):
-        remote.claim(FileSystems, out, mixtures.in_names(args.style), settings)
+        remote.claim(FileSystems, out, style_spec.in_names(args.style), settings)
         if FileSystems.exists(failed):  # of a run before
             FileSystems.delete([failed])
     pipeline.build(job, globs, out, args)

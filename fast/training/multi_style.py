@@ -18,8 +18,9 @@ from common.tf1 import tf, tf2
 from engine.losses import statistics
 from engine.losses.features import features_of
 from engine.run import runs
-from fast import exporting, replicas
-from fast.network import TransformNet
+from fast.networks import export
+from fast.networks.multi_style import TransformNet
+from fast.training import replicas
 
 DECAY = 0.998  # of the moving averages of the network's parameters
 FULL_RATE = 1000  # steps at the recipe's learning rate; after t it is as its square root, so that a run has no end
@@ -378,7 +379,7 @@ class FastStyleTransfer(NetworkTraining):
         return tf.matmul(self.style_weights[:, -len(self.trained):], factors)[:, 0]
 
     def _export(self, parameters, about):
-        exporting.write(self.model_folder, parameters, about)
+        export.write_multi_style(self.model_folder, parameters, about)
 
     def _columns(self):
         return len(self.trained)

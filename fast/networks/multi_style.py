@@ -4,7 +4,7 @@
 import numpy as np
 
 from common.tf1 import tf
-from fast.models import LEAST, STRIDE
+from fast.inference.models import LEAST, STRIDE
 
 EPSILON = 1e-3  # of the instance norms; with less, photos that show nothing have gradients without bounds
 RESIDUAL_BLOCKS = 5

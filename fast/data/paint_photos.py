@@ -1,6 +1,6 @@
 """Paints photos in many ways, to train the network of any style on more styles than there are paintings at hand.
 
-    python styles/paint_photos.py PHOTOS OUT --count 2000 [--seed 0]
+    python -m fast.data.paint_photos PHOTOS OUT --count 2000 [--seed 0]
 
 Each picture draws what it shows, its colours, one of the KINDS and that one's marks at random: variety counts, not the
 likeness. Pictures are [H, W, 3] of 0-1, colours [3] or [n, 3], lengths pixels, directions radians from x to y.
@@ -15,16 +15,12 @@ from scipy.spatial import cKDTree
 from skimage.color import hsv2rgb, rgb2hsv
 from tqdm import tqdm
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-import make_styles
-from make_styles import blend, ramp
-
 import utils
 from common import cli, errors, files
 from common.errors import UserError
-from fast import transforms
+from fast.data import make_styles
+from fast.data.make_styles import blend, ramp
+from fast.inference import moment_matching
 
 SIDE = 400  # shorter one
 ASPECTS = 3 / 4, 4 / 3  # width : height
@@ -149,7 +145,7 @@ def boosted(rng, image):
 
 def transported(image, colours):
     """An image with its colours moved to the mean and covariance of `colours`."""
-    A, b = transforms.affine(transforms.moments(image), transforms.moments(colours))
+    A, b = moment_matching.affine(moment_matching.moments(image), moment_matching.moments(colours))
     return np.clip(image @ A + b, 0, 1)
 
 
@@ -769,7 +765,7 @@ def painting(rng, photos, side):
 
 
 def _flags(argv):
-    parser = cli.Parser(description=__doc__.split('\n')[0])
+    parser = cli.Parser(prog='python -m fast.data.paint_photos', description=__doc__.split('\n')[0])
     parser.add_argument('photos', type=Path, metavar='PHOTOS', help='a folder; all images below it are used')
     parser.add_argument('out', type=Path, metavar='OUT', help='a folder for the pictures, <seed>-<number>.jpg; those '
                         'that are there already are left')

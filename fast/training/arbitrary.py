@@ -10,9 +10,11 @@ from common.errors import UserError
 from common.tf1 import tf
 from engine.losses import statistics
 from engine.run import runs
-from fast import any_exporting, narrowing, pixel_losses, transforms
-from fast.any_network import FIXED, MAPS, WIDTHS, AnyNet, coding, ground
-from fast.training import NetworkTraining
+from fast.inference import moment_matching
+from fast.networks import export, pruning
+from fast.networks.arbitrary import FIXED, MAPS, WIDTHS, AnyNet, coding, ground
+from fast.training import pixel_losses
+from fast.training.multi_style import NetworkTraining
 
 NAME = 'any'
 SAMPLES = 40  # crops of photos, and as many of styles, that the narrow VGG-19 is fitted to
@@ -30,14 +32,15 @@ def fixed_parameters(weights, photos, styles, config=None):
     photos, styles: `photos.Photos` of crops of SAMPLE_SIDE
     """
     crops = np.float32([collection.crop(i) for collection in (photos, styles) for i in range(SAMPLES)])
-    narrow = narrowing.normalised(narrowing.narrowed(weights, WIDTHS, crops, config=config), crops, config)
+    narrow = pruning.normalised(pruning.narrowed(weights, WIDTHS, crops, config=config), crops, config)
     with tf.Graph().as_default(), tf.Session(config=config) as sess:
         crops = tf.placeholder(tf.float32, [SAMPLES, SAMPLE_SIDE, SAMPLE_SIDE, 3])
         maps = AnyNet(parameters=narrow).encode(crops)
         descriptions = []
         for i in range(0, DESCRIBED, SAMPLES):
             found = sess.run(maps, {crops: [styles.crop(j) for j in range(i, i + SAMPLES)]})
-            descriptions += [transforms.description(list(map(transforms.moments, one))) for one in zip(*found)]
+            descriptions += [moment_matching.description(list(map(moment_matching.moments, one)))
+                             for one in zip(*found)]
     return narrow | coding(np.float64(descriptions))
 
 
@@ -98,14 +101,14 @@ class AnyStyleTransfer(NetworkTraining):
         a second view is mapped as the first one.
         """
         views, styles = (dict(zip(MAPS, part)) for part in (maps[:len(MAPS)], maps[len(MAPS):]))
-        n, transform = len(styles['colors']), transforms.TRANSFORMS[self.transform]
+        n, transform = len(styles['colors']), moment_matching.TRANSFORMS[self.transform]
         mapped, descriptions = {name: np.empty_like(x) for name, x in views.items()}, []
         for i in range(n):
-            style = transforms.statistics({name: x[i] for name, x in styles.items()})
-            descriptions.append(transforms.description(style.moments.values()))
-            mappings = transforms.mappings({name: x[i] for name, x in views.items()}, [style], [1.], transform)
+            style = moment_matching.statistics({name: x[i] for name, x in styles.items()})
+            descriptions.append(moment_matching.description(style.moments.values()))
+            mappings = moment_matching.mappings({name: x[i] for name, x in views.items()}, [style], [1.], transform)
             for name, x in views.items():
-                mapped[name][i::n] = transforms.mapped(x[i::n], *mappings[name])
+                mapped[name][i::n] = moment_matching.mapped(x[i::n], *mappings[name])
         return [*mapped.values(), np.stack(descriptions)]
 
     def _initialise(self, sess):
@@ -145,7 +148,7 @@ class AnyStyleTransfer(NetworkTraining):
         return len(self.held_out) * len(self.shown_styles)
 
     def _export(self, parameters, about):
-        any_exporting.write(self.model_folder, parameters, about)
+        export.write_arbitrary(self.model_folder, parameters, about)
 
 
 def counted(losses):

@@ -10,7 +10,9 @@ from apache_beam.metrics import Metrics
 from apache_beam.utils.shared import Shared
 
 from common import errors
-from fast import mixtures, models, remote, stylize_command
+from fast.beam import remote
+from fast.commands import stylize
+from fast.inference import models, style_spec
 
 OUTCOMES = MADE, THERE, FAILED = 'made', 'already there', 'failed'  # of a photo; also the names of the metrics
 
@@ -18,7 +20,7 @@ OUTCOMES = MADE, THERE, FAILED = 'made', 'already there', 'failed'  # of a photo
 def build(pipeline, globs, out, args):
     """Apply to `pipeline` what stylises the photos of `globs` into the folder `out`.
 
-    args: the flags of `stylize_command.renderer_of`
+    args: the flags of `stylize.renderer_of`
     """
     _ = (pipeline
          | 'globs' >> beam.Create(globs)  # which spreads them
@@ -33,7 +35,7 @@ def build(pipeline, globs, out, args):
 
 def failures(out, args):
     """The path of the list of photos that could not be stylised: path, tab, reason."""
-    return f'{out}/{mixtures.in_names(args.style)}-failed.txt'
+    return f'{out}/{style_spec.in_names(args.style)}-failed.txt'
 
 
 class Stylise(beam.DoFn):
@@ -44,9 +46,9 @@ class Stylise(beam.DoFn):
     """
 
     def __init__(self, args, out):
-        folder = stylize_command.folder_of(args)
-        self.threads, self.how = args.threads, stylize_command.how(args, folder)
-        self.out, self.name = out, mixtures.in_names(args.style)
+        folder = stylize.folder_of(args)
+        self.threads, self.how = args.threads, stylize.how(args, folder)
+        self.out, self.name = out, style_spec.in_names(args.style)
         self.model = {file: (folder / file).read_bytes() for file in (models.ABOUT, models.LITE)}
         self.shared = Shared()
         self.counts = {outcome: Metrics.counter('stylise', outcome) for outcome in OUTCOMES}
@@ -59,7 +61,7 @@ class Stylise(beam.DoFn):
         with tempfile.TemporaryDirectory() as folder:
             for file, content in self.model.items():
                 Path(folder, file).write_bytes(content)
-            return stylize_command.renderer(Path(folder), self.threads, self.how)
+            return stylize.renderer(Path(folder), self.threads, self.how)
 
     def process(self, group):
         """Yield lines: path, tab, reason."""

@@ -6,8 +6,8 @@ import numpy as np
 
 import utils
 from common import files
-from fast import models, tiling, transforms
-from fast.resampling import cubic, hamming, resampled
+from fast.inference import models, moment_matching, tiled
+from fast.inference.tiled import cubic, hamming, resampled
 
 KEPT = 4  # styles whose moments are not computed again
 # a photo of fewer pixels than the square of SMALL is painted with as many, or with LARGER times its sides: strokes and
@@ -29,7 +29,7 @@ class Style:
 
     def sized(self, pixels):
         """The paintings for a photo of so many pixels."""
-        return [tiling.scaled(image, self.scale * (pixels / image[..., 0].size) ** 0.5) for image in self.images]
+        return [tiled.scaled(image, self.scale * (pixels / image[..., 0].size) ** 0.5) for image in self.images]
 
     def mixed(self, values):
         """One of a value of each painting."""
@@ -38,11 +38,11 @@ class Style:
 
 def _small(image, scale):
     """Of a large painting no more than is looked at for any photo."""
-    factor = int(image[..., 0].size ** 0.5 / (tiling.WHOLE * scale))
+    factor = int(image[..., 0].size ** 0.5 / (tiled.WHOLE * scale))
     return utils.block_means(image, min(factor, *image.shape[:2])) if factor > 1 else image
 
 
-class AnyModel(tiling.Tiled):
+class AnyModel(tiled.Tiled):
     """A network of any style; a style is a `Style`. Raises `UserError` for a folder that is no model of the kind."""
 
     stride, reach, tile = 8, 159, 1280
@@ -68,7 +68,7 @@ class AnyModel(tiling.Tiled):
         """statistics: `transforms.mappings`; the style's description; the norms' own [1, S]."""
         maps = self._maps(photo)
         mappings, description, norms = statistics or (*self._mappings(maps, style, photo[..., 0].size), None)
-        mapped = {name: transforms.mapped(F, *mappings[name]) for name, F in maps.items()}
+        mapped = {name: moment_matching.mapped(F, *mappings[name]) for name, F in maps.items()}
         picture, own = self._painted(photo.shape, norms, **mapped, description=description)
         return picture, (mappings, description, own)
 
@@ -80,12 +80,12 @@ class AnyModel(tiling.Tiled):
     def _mappings(self, maps, style, pixels):
         """What gives the maps of a photo of so many pixels the style's statistics; its description [1, D]."""
         statistics, description = self._of_style(style, pixels)
-        return transforms.mappings(maps, statistics, style.weights), description
+        return moment_matching.mappings(maps, statistics, style.weights), description
 
     def _of_style(self, style, pixels):
         """For a photo of so many pixels: the `Statistics` of the paintings, and their description [1, D]."""
-        statistics = [transforms.statistics(self._maps(image)) for image in style.sized(pixels)]
-        return statistics, style.mixed(transforms.description(one.moments.values()) for one in statistics)[None]
+        statistics = [moment_matching.statistics(self._maps(image)) for image in style.sized(pixels)]
+        return statistics, style.mixed(moment_matching.description(one.moments.values()) for one in statistics)[None]
 
     @staticmethod
     def described(style):

@@ -11,7 +11,7 @@ from common import process
 from common.errors import UserError
 from common.tf1 import tf
 from engine.run import runs
-from fast import cluster
+from fast.training import cluster
 
 SLOTS = 'slots'  # the collection of what is exchanged: no checkpoint has it
 ENDINGS = {'finished': -1, 'stopped': -2, 'failed': -3}

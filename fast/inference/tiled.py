@@ -1,5 +1,6 @@
-"""A network in LiteRT applied to photos of any size, in tiles, without TensorFlow."""
+"""A network in LiteRT applied to photos of any size, in tiles; and images of another size, in NumPy."""
 
+import math
 import os
 import threading
 
@@ -9,11 +10,13 @@ from ai_edge_litert.interpreter import Interpreter
 import utils
 from common.errors import UserError
 from common.process import no_stderr
-from fast import models
-from fast.models import LEAST
+from fast.inference import models
+from fast.inference.models import LEAST
 
 BLEND = 32  # pixels over which neighbouring tiles pass into each other
 LARGEST = 4096  # side of a tile
+# A kernel is as wide as a pixel of the smaller grid; weights of a pixel add up to 1, at the edges too.
+WIDEST = 2  # pixels from which on all kernels are 0
 WHOLE = 1024  # longer side of a photo up to which its own statistics are taken, else those of it reduced to that
 
 
@@ -150,3 +153,33 @@ def spans(length, tile, overlap, stride):
     ramps = [np.interp(np.arange(length) + 0.5, [middle - BLEND / 2, middle + BLEND / 2], [0, 1]) for middle in middles]
     weights = [before - after for before, after in zip([np.ones(length), *ramps], [*ramps, np.zeros(length)])]
     return [(slice(start, stop), np.float32(weight[start:stop])) for start, stop, weight in zip(starts, stops, weights)]
+
+
+def cubic(x):
+    """Catmull and Rom's cubic of distances x in pixels, with Keys' a of -1/2: enlarges without steps."""
+    x = np.abs(x)
+    return np.select([x < 1, x < 2], [(1.5 * x - 2.5) * x ** 2 + 1, ((2.5 - 0.5 * x) * x - 4) * x + 2])
+
+
+def hamming(x):
+    """A sinc in Hamming's window: reduces without aliasing."""
+    return np.where(np.abs(x) < 1, np.sinc(x) * (0.54 + 0.46 * np.cos(np.pi * x)), 0)
+
+
+def resampled(image, height, width, kernel):
+    """An image [H, W, C] as [height, width, C], float32."""
+    image = np.float32(image)
+    for axis, new in enumerate((height, width)):
+        places, weights = _weights(image.shape[axis], new, kernel)
+        shape = [-1 if i == axis else 1 for i in range(3)]
+        image = sum(image.take(place, axis) * weight.reshape(shape) for place, weight in zip(places, weights))
+    return image
+
+
+def _weights(length, new, kernel):
+    """Places of the pixels that make each of the new ones, and their weights, [taps, new] both."""
+    scale = max(1, length / new)
+    centres, reach = (np.arange(new) + 0.5) * length / new - 0.5, math.ceil(WIDEST * scale)
+    places = np.floor(centres).astype(int) + np.arange(1 - reach, 1 + reach)[:, None]
+    weights = kernel((places - centres) / scale) * ((places >= 0) & (places < length))
+    return places.clip(0, length - 1), np.float32(weights / weights.sum(axis=0))

@@ -6,7 +6,7 @@ import numpy as np
 from common.images import LUMINANCE
 from common.tf1 import tf
 from engine.losses import statistics
-from fast.any_network import parted
+from fast.networks.arbitrary import parted
 
 FAINT = 10.  # of 255: what adds to the styles' deviations, so that one of few colours counts within bounds
 FAINT_DETAILS = 5.  # to those of details

@@ -13,10 +13,13 @@ from common import files
 from common.errors import UserError
 from common.tf1 import tf, tf2
 from engine.run import runs
-from fast import models
-from fast.network import TransformNet, extended
+from fast.inference import models
+from fast.networks.arbitrary import MAPS, AnyNet
+from fast.networks.multi_style import TransformNet, extended
 
-PARAMETER = r'(conv|residual)\w+/\w+'
+# names of the parameters
+MULTI_STYLE = r'(conv|residual)\w+/\w+'
+ARBITRARY = r'(code|conv|decoder|fine|residual|up)\w*/(mean|components|weights|biases|bias|gamma|beta|share)'
 
 
 class Trained(NamedTuple):
@@ -34,7 +37,7 @@ class Trained(NamedTuple):
         return self.parameters['conv1/weights'].shape[-1]
 
 
-def write(folder, parameters, about):
+def write_multi_style(folder, parameters, about):
     """Export a trained `TransformNet`; the folder may hold an older one.
 
     parameters: name -> array
@@ -62,6 +65,27 @@ def write(folder, parameters, about):
         pictures, own = network(*inputs.values())
         return {'serving_default': (inputs, {'pictures': pictures, 'own': own})}
     write_model(folder, about, whole, lite)
+
+
+def write_arbitrary(folder, parameters, about):
+    """Export an `AnyNet`; the folder may hold an older one.
+
+    parameters: name -> array; about: what model.json says beside the files' hashes and that it takes any style
+    Two signatures, for one photo: `encode`, of `photos` [1, H, W, 3] of 0-255, height and width multiples of 8, gives
+    its MAPS; `decode` takes these with a style's statistics and what else `AnyNet.decode` does, and gives `pictures`
+    and their `own` statistics.
+    """
+    def build():
+        network = AnyNet(parameters=parameters)
+        photos = tf.placeholder(tf.float32, [1, None, None, 3])
+        maps = dict(zip(MAPS, network.encode(photos)))
+        mapped = {name: tf.placeholder(tf.float32, [1, None, None, x.shape[-1]]) for name, x in maps.items()}
+        size = 2 * sum(value.shape[1] for name, value in parameters.items() if name.endswith('gamma'))
+        more = {'description': tf.placeholder(tf.float32, [1, len(parameters['code/mean'])]),
+                'statistics': tf.placeholder(tf.float32, [1, size]), 'given': tf.placeholder(tf.float32, [])}
+        outputs = dict(zip(('pictures', 'own'), network.decode(mapped.values(), **more)))
+        return {'encode': ({'photos': photos}, maps), 'decode': (mapped | more, outputs)}
+    write_model(folder, about | {'styles': models.ANY, 'maps': MAPS}, build, build)
 
 
 def write_model(folder, about, whole, lite):
@@ -108,13 +132,26 @@ def _converted(folder, keys):
     return converter.convert()
 
 
-def read(folder):
+def read_multi_style(folder):
     """The `Trained` network in a model's folder. Raises `UserError` for a folder that is no model, or is damaged."""
-    about, parameters = read_model(folder, PARAMETER)
+    about, parameters = read_model(folder, MULTI_STYLE)
     if about['styles'] == models.ANY:
         raise UserError(f'{folder}: takes any painting and has no styles of its own; name a model that has')
     if len(parameters.get('conv1/gamma', ())) != len(about['styles']):
         raise UserError(f'{folder}: not a whole model (another number of styles); train it again, or take another')
+    return Trained(parameters, about['styles'], about['files'][models.SAVED_MODEL])
+
+
+def read_arbitrary(folder):
+    """The `Trained` network in a model's folder.
+
+    Raises `UserError` for a folder that is no such model, or is damaged.
+    """
+    about, parameters = read_model(folder, ARBITRARY)
+    if about['styles'] != models.ANY:
+        raise UserError(f'{folder}: has styles of its own and takes no others; name a model that takes any')
+    if list(about['maps']) != list(MAPS) or 'residual2_1_1/weights' not in parameters:
+        raise UserError(f'{folder}: of an older network; it stylises as before, but no training begins with it')
     return Trained(parameters, about['styles'], about['files'][models.SAVED_MODEL])
 
 

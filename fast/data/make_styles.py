@@ -1,16 +1,16 @@
-"""Draws stained_glass.jpg, woodcut.jpg and palette_knife.jpg beside this file: python styles/make_styles.py
+"""Draws stained_glass.jpg, woodcut.jpg and palette_knife.jpg in styles/: python -m fast.data.make_styles
 
 Style transfer takes the statistics of a style and leaves its scene, so each picture repeats one way of making marks
 (leaded panes, cut lines, loaded strokes) at several sizes, in few and strong colours. Lengths are in picture heights.
 """
-
-from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 from skimage.transform import downscale_local_mean
+
+from common import paths
 
 HEIGHT, WIDTH = 600, 800
 FINE = 2  # lead and cut lines are drawn this much larger, then averaged down: smooth edges
@@ -222,4 +222,4 @@ def palette_knife(rng):
 if __name__ == '__main__':
     for seed, picture in enumerate((stained_glass, woodcut, palette_knife)):
         pixels = np.round(255 * picture(np.random.default_rng(seed)).clip(0, 1)).astype(np.uint8)
-        iio.imwrite(Path(__file__).with_name(f'{picture.__name__}.jpg'), pixels, quality=92)
+        iio.imwrite(paths.ROOT / 'styles' / f'{picture.__name__}.jpg', pixels, quality=92)

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 import utils
 from common.errors import UserError
-from fast import applying
+from fast.inference import batch
 
 
 def glob(text):
@@ -42,13 +42,13 @@ def photos(files, pattern, out):
 def family(pattern, path):
     """Key, (path, place): photos of one key are named together, see `applying.family`."""
     place = path[len(root(pattern)):]
-    return str(applying.family(PurePosixPath(place))), (path, place)
+    return str(batch.family(PurePosixPath(place))), (path, place)
 
 
 def targets(pairs, out, name):
     """Target -> path of photos, of all pairs (path, place) of one key. Raises `UserError` as `applying.named`."""
     found = [(path, PurePosixPath(place)) for path, place in sorted(set(pairs), key=lambda pair: pair[1])]
-    return {f'{out}/{place}': path for place, path in applying.named(found, PurePosixPath(), name).items()}
+    return {f'{out}/{place}': path for place, path in batch.named(found, PurePosixPath(), name).items()}
 
 
 def stylize(renderer, files, source, target):

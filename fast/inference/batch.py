@@ -13,7 +13,7 @@ from tqdm import tqdm
 import utils
 from common import files, images
 from common.errors import UserError
-from fast import rendering, tiling, video
+from fast.inference import multi_style, tiled, video
 
 WRITTEN = ('.gif', '.jpeg', '.jpg', '.png')  # a picture of another kind is written as PNG
 PIPE = Path('-')  # standard input or output
@@ -143,8 +143,8 @@ class Renderer:
             H, W = photo.shape[:2]
             images.check_shape('--mask', self.mask.shape[::-1], 'the photo', (W, H))
             other = photo if self.other is None else self.model(photo, self.other, self.tile)
-            picture = rendering.mixed(other, picture, tiling.resized(self.mask[..., None], H, W), False)
-        return rendering.mixed(photo, picture, self.strength, self.keep_colors)
+            picture = multi_style.mixed(other, picture, tiled.resized(self.mask[..., None], H, W), False)
+        return multi_style.mixed(photo, picture, self.strength, self.keep_colors)
 
     def pictures(self, photos):
         """One after the other, of photos that follow each other, uint8 [H, W, 3]."""

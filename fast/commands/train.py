@@ -8,9 +8,11 @@ from common import cli, paths, progress
 from common.errors import UserError
 from engine.cli import flags
 from engine.run import session
-from fast import cluster, exporting, models, replicas
-from fast.photos import Photos
-from fast.training import SHIFT, FastStyleTransfer
+from fast.data.crops import Photos
+from fast.inference import models
+from fast.networks import export
+from fast.training import cluster, replicas
+from fast.training.multi_style import SHIFT, FastStyleTransfer
 
 SIDE, BATCH, BASE, STEADINESS = 256, 4, 32, 20.
 # settings that mean nothing for a network
@@ -83,7 +85,7 @@ def trained(machine, args, styles):
     if not args.restart:
         machine.run.check_identity()  # before the graph is built, which takes seconds
     if not (args.restart or machine.run.begun()):
-        exporting.check_free(machine.model_folder, machine.run, machine.recipe.iterations)
+        export.check_free(machine.model_folder, machine.run, machine.recipe.iterations)
     print(f'{styles}; {len(machine.collections[0].paths)} files to train on, '
           f'{session.described(machine.precision)}\nweights {machine.weights.path}: {machine.weights.description}')
     machine.build()
@@ -112,7 +114,7 @@ def _start(args):
     if not (name := args.start or args.add):
         return None
     folder = models.find(name)
-    start = exporting.read(folder)
+    start = export.read_multi_style(folder)
     if args.base not in (None, start.base):
         raise UserError(f'--base {args.base}: {folder} has {start.base}')
     return start

@@ -10,7 +10,7 @@ from pathlib import Path
 import utils
 from common import cli, images
 from common.errors import UserError, one_line
-from fast import any_rendering, applying, mixtures, models, rendering, tiling
+from fast.inference import arbitrary, batch, models, multi_style, style_spec, tiled
 
 MANY, ANY = 'many', models.ANY  # that ship: of some styles, and of any
 STYLE = dict(metavar='NAME|IMAGE', help='a style of the model, or a painting; or a mixture: '
@@ -47,10 +47,10 @@ def add_renderer_flags(parser):
                         help='from 0, the photo, to 1, the picture (default: %(default)g)')
     parser.add_argument('--keep-colors', action='store_true',
                         help='take the picture\'s light and shade, the photo\'s colours')
-    parser.add_argument('--tile', type=cli.whole_number(1, tiling.LARGEST), metavar='W',
+    parser.add_argument('--tile', type=cli.whole_number(1, tiled.LARGEST), metavar='W',
                         help='photos of more pixels than this either way go through in parts; larger ones are a '
-                        f'little faster and take more memory (default: {rendering.Model.tile}, of paintings '
-                        f'{any_rendering.AnyModel.tile})')
+                        f'little faster and take more memory (default: {multi_style.Model.tile}, of paintings '
+                        f'{arbitrary.AnyModel.tile})')
     parser.add_argument('--threads', type=cli.whole_number(0, 1024), default=0, metavar='N',
                         help='threads to compute with, 0 to 1024; 0 is one a core (default: %(default)s)')
 
@@ -62,12 +62,12 @@ def renderer_of(args):
 
 def renderer(folder, threads, how):
     """The `applying.Renderer` of a model's folder, by what `how` gives."""
-    return applying.Renderer(_kind(folder)(folder, threads), **how)
+    return batch.Renderer(_kind(folder)(folder, threads), **how)
 
 
 def folder_of(args):
     """The folder of the model of the flags. Raises `UserError` where there is none."""
-    return models.find(args.model or (ANY if args.style is not None and mixtures.of_paintings(args.style) else MANY))
+    return models.find(args.model or (ANY if args.style is not None and style_spec.of_paintings(args.style) else MANY))
 
 
 def how(args, folder):
@@ -77,10 +77,10 @@ def how(args, folder):
     """
     kind = _kind(folder)
     if args.tile is not None and args.tile < kind.least_tile():
-        raise UserError(f'--tile {args.tile}: must be from {kind.least_tile()} to {tiling.LARGEST} with {folder.name}')
-    if kind is rendering.Model and args.style_scale is not None:
+        raise UserError(f'--tile {args.tile}: must be from {kind.least_tile()} to {tiled.LARGEST} with {folder.name}')
+    if kind is multi_style.Model and args.style_scale is not None:
         raise UserError(f'--style-scale: is for paintings, and {folder.name} has styles of its own')
-    styles = (_of_any if kind is any_rendering.AnyModel else _of_many)(args, folder)
+    styles = (_of_any if kind is arbitrary.AnyModel else _of_many)(args, folder)
     mask = args.mask and utils.read_image(args.mask).mean(axis=-1) / 255
     return dict(zip(('style', 'other'), styles), tile=args.tile, strength=args.strength, keep_colors=args.keep_colors,
                 mask=mask)
@@ -89,21 +89,21 @@ def how(args, folder):
 def _kind(folder):
     """The class of the model in a folder."""
     of_any = models.about(folder, models.LITE)['styles'] == models.ANY
-    return any_rendering.AnyModel if of_any else rendering.Model
+    return arbitrary.AnyModel if of_any else multi_style.Model
 
 
 def _of_many(args, folder):
     """The styles of the flags, of those that a model has: one, or with a mask two; None on a sheet of all."""
     known = list(models.about(folder, models.LITE)['styles'])
-    return [None] if args.style is None else [rendering.style_weights(text, known) for text in _regions(args)]
+    return [None] if args.style is None else [multi_style.style_weights(text, known) for text in _regions(args)]
 
 
 def _of_any(args, folder):
     """The styles of the flags, of paintings: one, or with a mask two."""
     if args.style is None:
         raise UserError(f'--sheet: {folder.name} has no styles of its own; name paintings by --style')
-    parts = [zip(*mixtures.weighted(text)) for text in _regions(args)]
-    return [any_rendering.Style(list(map(utils.read_image, paths)), weights, args.style_scale or 1.)
+    parts = [zip(*style_spec.weighted(text)) for text in _regions(args)]
+    return [arbitrary.Style(list(map(utils.read_image, paths)), weights, args.style_scale or 1.)
             for paths, weights in parts]
 
 
@@ -111,7 +111,7 @@ def _regions(args):
     """The texts of the styles: --style, or with a mask its one or two parts, where it is white and where black."""
     if args.mask is None:
         return [args.style]
-    names, weights = zip(*mixtures.weighted(args.style))
+    names, weights = zip(*style_spec.weighted(args.style))
     images.check_styles(len(names))
     if len(set(weights)) > 1:
         raise UserError(f'--style {args.style}: weights do nothing with --mask')
@@ -129,17 +129,17 @@ def run(args):
     """Stylise photos as the flags say; return the exit status, 1 if some could not be."""
     renderer = renderer_of(args)
     renderer.steady = args.steady
-    out = args.out or (applying.PIPE if args.photos == [applying.PIPE] else Path('outputs'))
+    out = args.out or (batch.PIPE if args.photos == [batch.PIPE] else Path('outputs'))
     shard, shards = args.shard
-    name = 'sheet' if args.sheet else mixtures.in_names(args.style)
-    tasks = applying.destinations(args.photos, out, name)[shard - 1::shards]
-    log, failed = sys.stderr if out == applying.PIPE else sys.stdout, 0
+    name = 'sheet' if args.sheet else style_spec.in_names(args.style)
+    tasks = batch.destinations(args.photos, out, name)[shard - 1::shards]
+    log, failed = sys.stderr if out == batch.PIPE else sys.stdout, 0
     if not tasks:
         print(f'nothing to do for --shard {shard}/{shards}: there are fewer photos', file=log)
     for source, target in tasks:
         start_time = time.time()
         try:
-            with applying.piped(source, target) as (file, picture):
+            with batch.piped(source, target) as (file, picture):
                 written = _sheet(renderer, file, picture) if args.sheet else renderer.file(file, picture)
         except (UserError, OSError) as error:
             if getattr(error, 'errno', None) == errno.ENOSPC:  # the next one would not fit either
@@ -156,6 +156,6 @@ def run(args):
 
 def _sheet(renderer, source, target):
     """Write the photo in all styles, none larger than a tile; return their names."""
-    photo = tiling.reduced(utils.read_image(source), rendering.SHEET_SIDE)
-    utils.save_image(target, applying.sheet(renderer, photo))
+    photo = tiled.reduced(utils.read_image(source), multi_style.SHEET_SIDE)
+    utils.save_image(target, batch.sheet(renderer, photo))
     return ', '.join(['the photo', *renderer.model.styles])

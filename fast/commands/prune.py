@@ -9,8 +9,8 @@ from common import cli, vgg_layers
 from common.errors import UserError
 from engine.cli import flags
 from engine.run import session
-from fast import narrowing
-from fast.photos import Photos
+from fast.data.crops import Photos
+from fast.networks import pruning
 
 SHARE = 0.5
 LAST = 'conv5_1'  # no recipe's loss looks deeper
@@ -36,7 +36,7 @@ def run(args):
     photos = Photos(args.images, SIDE, seed=0, gradients=False)
     kept = vgg_layers.CONVOLUTIONS[:vgg_layers.CONVOLUTIONS.index(LAST) + 1]
     widths = {name: max(1, round(args.share * len(b))) for name, (_, b) in weights.convolutions.items() if name in kept}
-    narrow = narrowing.narrowed(weights, widths, np.float32([photos.crop(i) for i in range(CROPS)]),
+    narrow = pruning.narrowed(weights, widths, np.float32([photos.crop(i) for i in range(CROPS)]),
                                 config=session.session_config('float32', args.threads))
     load_vgg.write_weights(args.file, narrow._replace(
         description=f'{args.share:g} of the channels of {weights.path.name}, by least squares'))

@@ -8,12 +8,13 @@ import recipes
 from common import paths
 from engine.cli import flags
 from engine.run import session
-from fast import any_exporting, models
-from fast.any_training import LEAST_CONTRAST, NAME, SAMPLE_SIDE, AnyStyleTransfer, fixed_parameters
-from fast.photos import Photos
-from fast.train_command import add_network_flags, trained
-from fast.training import SHIFT
-from fast.transforms import OPTIMAL_TRANSPORT, TRANSFORMS
+from fast.commands.train import add_network_flags, trained
+from fast.data.crops import Photos
+from fast.inference import models
+from fast.inference.moment_matching import OPTIMAL_TRANSPORT, TRANSFORMS
+from fast.networks import export
+from fast.training.arbitrary import LEAST_CONTRAST, NAME, SAMPLE_SIDE, AnyStyleTransfer, fixed_parameters
+from fast.training.multi_style import SHIFT
 
 OFFERED = {recipes.ANY.name: recipes.ANY}
 
@@ -42,7 +43,7 @@ def run(args):
     machine = AnyStyleTransfer(
         photos(args.side + 2 * SHIFT), styles(args.side), args.batch, args.held_out, args.held_out_styles,
         transform=args.transform, steadiness=args.steadiness, recipe=recipe, vgg=args.vgg, seed=seed,
-        start=any_exporting.read(models.find(args.start)) if args.start else None, precision=precision,
+        start=export.read_arbitrary(models.find(args.start)) if args.start else None, precision=precision,
         threads=args.threads, name=args.name,
         fixed=lambda: fixed_parameters(load_vgg.read_weights(load_vgg.find_weights(args.vgg)), photos(SAMPLE_SIDE),
                                        styles(SAMPLE_SIDE), session.session_config('float32', args.threads)))

@@ -1,0 +1,1 @@
+"""Photos by the million, as an Apache Beam pipeline."""

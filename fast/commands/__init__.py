@@ -1,0 +1,1 @@
+"""The commands of fast_style_transfer.py, a module each."""

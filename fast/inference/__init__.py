@@ -1,0 +1,1 @@
+"""Trained networks applied to photos and clips, by NumPy and LiteRT alone."""

@@ -1,0 +1,1 @@
+"""The networks as graphs, and what they are exported as."""
