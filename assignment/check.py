@@ -27,7 +27,8 @@ if __name__ == '__main__':
 
 import tqdm
 
-from assignment import gradebook, make_starter, points, processes, regions, submissions, verdicts
+from assignment import make_starter, points, regions
+from assignment.grader import gradebook, processes, submissions, verdicts
 from common import cli, errors, files, paths
 from engine.run import memory
 

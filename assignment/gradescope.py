@@ -17,7 +17,8 @@ from common import process
 if __name__ == '__main__':
     process.while_loading()  # before the imports that take seconds
 
-from assignment import check, gradebook, points, submissions
+from assignment import check, points
+from assignment.grader import gradebook, submissions
 from assignment.points import POINTS, STEPS
 from common import cli, errors, files
 

@@ -23,7 +23,9 @@ import load_vgg
 import recipes
 import style_transfer
 import utils
-from assignment import diagram, report, submissions
+from assignment import report
+from assignment.grader import submissions
+from assignment.reporting import diagram
 from common import cli, errors, files, paths
 from common.errors import UserError
 

@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import utils
-from assignment import diagram, page
+from assignment.reporting import diagram, pdf
 from common import (
     cli,
     errors,
@@ -111,12 +111,12 @@ def _seconds(points):
 
 def plot_losses(path, curves):
     """One panel a loss, so many in a row as on the page."""
-    columns = min(len(curves), page.PLOTS)
+    columns = min(len(curves), pdf.PLOTS)
     rows = -(-len(curves) // columns)
     figure = Figure(figsize=(4 * columns, 3.4 * rows), layout='constrained')
     panels = figure.subplots(rows, columns, squeeze=False).flat
     for axes, (name, points) in zip(panels, curves.items()):
-        page.curve(axes, name, *points)
+        pdf.curve(axes, name, *points)
     for axes in panels:  # those left over
         axes.set_axis_off()
     with files.whole_file(path) as part:
@@ -155,9 +155,9 @@ def make(run, out):
     with files.whole_file(out / 'report.md') as part:
         part.write_text(TEMPLATE.format(name=run.name, told=told, settings=settings, yours=YOURS, answers=yours),
                         encoding='utf-8')
-    figure, missing = page.composed(
+    figure, missing = pdf.composed(
         run.name, told, events, utils.to_uint8(utils.read_image(sheet)) if sheet.is_file() else None, yours)
-    page.write(out / 'report.pdf', figure, run.name)
+    pdf.write(out / 'report.pdf', figure, run.name)
     return missing
 
 

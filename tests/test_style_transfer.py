@@ -16,7 +16,7 @@ from made import he_weights
 import load_vgg
 import recipes
 import utils
-from assignment import diagram
+from assignment.reporting import diagram
 from common import files, paths, vgg_layers
 from common.errors import UserError
 from common.tf1 import tf

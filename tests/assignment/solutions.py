@@ -1,6 +1,7 @@
 """Solutions to grade: the real one changed, wrong in one place each, and in other words."""
 
-from assignment import check, processes, regions, verdicts
+from assignment import check, regions
+from assignment.grader import processes, verdicts
 from common import paths
 
 CONTENT = '        s = np.prod(P.shape[1:])\n'  # the first line of _content_loss

@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 from solutions import CONTENT, PLAIN, changed, files, in_regions, told
 
-from assignment import check, gradebook, points
+from assignment import check, points
+from assignment.grader import gradebook
 from common import paths
 
 

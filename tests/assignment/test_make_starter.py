@@ -43,7 +43,8 @@ def test_it_says_what_to_do_and_holds_nothing_of_the_solution(folder):
         assert ' done' not in text and '# step' not in text
     assert not list(folder.rglob('test*')) and not (folder / 'fast_style_transfer.py').exists()
     assert {path.relative_to(folder).as_posix() for path in folder.rglob('assignment/**/*.py')} == {
-        f'assignment/{name}.py' for name in ('__init__', 'report', 'page', 'diagram')}
+        f'assignment/{name}.py'
+        for name in ('__init__', 'report', 'reporting/__init__', 'reporting/pdf', 'reporting/diagram')}
 
 
 def test_what_is_given_is_the_real_code(folder):

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from assignment import diagram, page, report
+from assignment import report
+from assignment.reporting import diagram, pdf
 from common.tf1 import tf
 
 
@@ -71,27 +72,27 @@ def events(run_folder):
     (None, 'They fall.', True), (np.zeros((30, 120, 3), np.uint8), '、'.join(map(str, range(250))), True),
     (np.zeros((300, 50, 3), np.uint8), ' '.join(f'{i} and more' for i in range(900)), False)])
 def test_the_page_has_everything_within_its_margins_and_nothing_over_another(events, sheet, answer, whole):
-    figure, _ = page.composed('r', 'told', events, sheet, f'\n## Name\n\nAda\n\n## Why?\n\n> {answer}\n')
+    figure, _ = pdf.composed('r', 'told', events, sheet, f'\n## Name\n\nAda\n\n## Why?\n\n> {answer}\n')
     figure.draw_without_rendering()
     boxes = [(text.get_text(), text.get_window_extent().transformed(figure.dpi_scale_trans.inverted()))
              for text in figure.texts if text.get_text().strip()]
     assert {'r', 'told', 'Name', 'Ada', 'Why?', 'learning_rate', '2.0', 'conv1_1 … conv5_1'} <= {*dict(boxes)}
     for _, box in boxes:
-        assert box.x0 > 0.5 and box.x1 < page.PAPER[0] - 0.5 and box.y0 > 0.5 and box.y1 < page.PAPER[1] - 0.5
+        assert box.x0 > 0.5 and box.x1 < pdf.PAPER[0] - 0.5 and box.y0 > 0.5 and box.y1 < pdf.PAPER[1] - 0.5
     answers = boxes[2:[text for text, _ in boxes].index('content')]  # down to the first setting
     assert all(below.y1 <= above.y0 + 0.02 for (_, above), (_, below) in zip(answers, answers[1:]))
     panels = [axes.get_tightbbox().transformed(figure.dpi_scale_trans.inverted()) for axes in figure.axes]
-    assert len(panels) == (sheet is not None) + page.PICTURES + 3 + 1
+    assert len(panels) == (sheet is not None) + pdf.PICTURES + 3 + 1
     assert not any(panel.y0 < box.y1 - 0.02 and box.y0 < panel.y1 - 0.02 for panel in panels for _, box in boxes)
     written = ''.join(text for text, _ in answers[3:]).replace(' ', '')
-    assert written == answer.replace(' ', '') if whole else answers[-1][0] == page.TOO_LONG
+    assert written == answer.replace(' ', '') if whole else answers[-1][0] == pdf.TOO_LONG
 
 
 def test_letters_that_no_font_has_are_told(events, monkeypatch):
-    own = [font for font in page.font_manager.fontManager.ttflist
+    own = [font for font in pdf.font_manager.fontManager.ttflist
            if font.name == 'DejaVu Sans' or font.name.startswith('Last Resort')]
-    monkeypatch.setattr(page.font_manager.fontManager, 'ttflist', own)
-    letters = page.Letters('a Gram-mátrix 损失 α/β …\n')
+    monkeypatch.setattr(pdf.font_manager.fontManager, 'ttflist', own)
+    letters = pdf.Letters('a Gram-mátrix 损失 α/β …\n')
     assert letters.families == ['DejaVu Sans'] and letters.missing == set('损失')
     figure = Figure()
     boxes = figure.text(0, 0, '损失', fontsize=10, family=letters.families)

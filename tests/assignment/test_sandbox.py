@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from solutions import CONTENT, files, told
 
-from assignment import check, probe, processes, sandbox, verdicts
+from assignment import check
+from assignment.grader import probe, processes, sandbox, verdicts
 from common import paths
 
 held = pytest.mark.skipif(bool(sandbox.lacking()), reason=f'this system lacks {sandbox.lacking()}')
@@ -148,7 +149,7 @@ texts = {{}}
 for start in (sys.argv[0], sys.modules['__main__'].__file__, os.getcwd(), {str(paths.ROOT)!r}, {processes.__file__!r},
               os.environ.get('PWD', ''), sys.executable, *sys.path):
     for folder in (pathlib.Path(start), *pathlib.Path(start).parents):
-        for name in ('style_transfer.py', 'load_vgg.py', 'assignment/verdicts.py', 'verdicts.py', 'seed'):
+        for name in ('style_transfer.py', 'load_vgg.py', 'assignment/grader/verdicts.py', 'verdicts.py', 'seed'):
             texts[folder / name] = read(folder / name)
 for process in (os.getppid(), os.getpid(), 1):
     for name in ('cmdline', 'environ', 'maps', 'mem', 'cwd/style_transfer.py', 'root{paths.ROOT}/style_transfer.py',
@@ -171,7 +172,7 @@ raise ValueError(f'read {{found}}, own {{len(read("style_transfer.py")) > 1000}}
 def test_neither_the_solution_nor_what_is_expected_can_be_read():
     """Beside the program, up from it, in /proc, in the memory of the process."""
     for name, mark in (('style_transfer.py', 'content_factor(s)'), ('load_vgg.py', 'tf.nn.bias_add('),
-                       ('assignment/verdicts.py', 'squares / (4 * s)')):
+                       ('assignment/grader/verdicts.py', 'squares / (4 * s)')):
         assert mark in (paths.ROOT / name).read_text()
     assert 'ValueError: read [], own True' in told(hostile(READ))
 

@@ -6,7 +6,8 @@ import zipfile
 
 import pytest
 
-from assignment import check, make_starter, notebook, submissions
+from assignment import check, make_starter, notebook
+from assignment.grader import submissions
 from assignment.regions import TODO, VERSION
 from common.errors import UserError
 

@@ -11,7 +11,7 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 
-from assignment import diagram
+from assignment.reporting import diagram
 from common import files
 
 PAPER = 8.27, 11.69  # inches, A4

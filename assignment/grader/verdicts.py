@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from assignment import inputs
-from assignment.inputs import CADENCE, ITERATIONS
+from assignment.grader import inputs
+from assignment.grader.inputs import CADENCE, ITERATIONS
 
 WEIGHTS = 0.5, 1., 1.5, 3., 4.  # of CS20's style layers
 RATE, BETA1, BETA2, EPSILON = 2., 0.9, 0.999, 1e-8  # of Adam, in the stand-in for step 5

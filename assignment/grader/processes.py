@@ -16,14 +16,15 @@ import tempfile
 import threading
 from pathlib import Path
 
-from assignment import make_starter, probe
+from assignment import make_starter
+from assignment.grader import probe
 from assignment.regions import TODO, without_solution
 from common import paths
 from common.errors import UserError
 
 LARGEST = 10_000_000  # bytes of an answer
 GRACE = 10  # seconds beyond its time, in which the process itself stops an item
-MODULES = 'probe.py', 'sandbox.py', 'footprint.py'
+MODULES = 'probe.py', 'sandbox.py', 'memory_trim.py'
 ENDED = {
     'late': 'not done after {seconds} s: a loop without an end?',
     '-9': 'the system has ended the code: it takes too much memory, or time',
