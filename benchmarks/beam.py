@@ -1,6 +1,6 @@
 """What stylising a folder costs: `fast.beam` with one and two workers beside `stylize`.
 
-    python benchmarks/beam.py --beam-python .beam/bin/python
+    python -m benchmarks.beam --beam-python .beam/bin/python
 
 Whole processes take turns over copies of the photos that ship, reduced to 512 pixels; and over two of them, which tells
 what starting costs.

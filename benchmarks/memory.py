@@ -1,6 +1,6 @@
 """The most memory that training a picture takes, by size: bytes a pixel and beside them, for each recipe and precision.
 
-    python benchmarks/memory.py --out memory.png
+    python -m benchmarks.memory --out memory.png
 
 Each training of two iterations, with what it hands in, in a process of its own. `engine/memory.py` has its constants
 from here.
@@ -12,12 +12,11 @@ import json
 import sys
 from pathlib import Path
 
-import iteration  # it puts the project on the path
 import numpy as np
-import plots
 
 import recipes
 import style_transfer
+from benchmarks import figures, iteration
 from common import paths
 
 SIZES = (333, 250), (750, 562), (1333, 1000)
@@ -42,13 +41,13 @@ def main():
           + f'{"bytes a pixel":>16}{"and MB":>8}')
     for name, recipe in recipes.RECIPES.items():
         for precision in ('float32', 'bfloat16') if recipe.optimizer == 'adam' else ('float32',):
-            peaks = [iteration.in_a_process(__file__, 'case', name, precision, *size) for size in SIZES]
+            peaks = [iteration.in_a_process(__spec__.name, 'case', name, precision, *size) for size in SIZES]
             measured[f'{name}, {precision}'] = peaks
             slope, base = np.polyfit([w * h for w, h in SIZES], peaks, 1)
             print(f'{name:10}{precision:12}' + ''.join(f'{peak / 1e6:14.0f}' for peak in peaks)
                   + f'{slope:16.0f}{base / 1e6:8.0f}', flush=True)
     megapixels = [w * h / 1e6 for w, h in SIZES]
-    plots.curves(out, {name: (megapixels, np.divide(peaks, 1e9)) for name, peaks in measured.items()},
+    figures.curves(out, {name: (megapixels, np.divide(peaks, 1e9)) for name, peaks in measured.items()},
                  xlabel='megapixels', ylabel='peak memory, GB', ylim=0)
 
 

@@ -2,7 +2,7 @@
 
 At half of CS20's size, in float32: L-BFGS takes nothing less, and seconds are to be compared.
 
-    python benchmarks/optimizers.py --out optimizers.png
+    python -m benchmarks.optimizers --out optimizers.png
 """
 
 import argparse
@@ -12,10 +12,10 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from iteration import Timed, Times  # it puts the project on the path
 from matplotlib.figure import Figure
 
 import recipes
+from benchmarks.iteration import Timed, Times
 from common import files, paths
 
 WIDTH, HEIGHT = 167, 125

