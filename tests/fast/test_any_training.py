@@ -179,8 +179,8 @@ def test_style_losses_count_by_what_is_beyond_those_that_are_easily_reached():
     losses = np.float32([0.5, 1.75, 2, 3.5, 3.75, 6])
     with tf.Session() as sess:
         values = tf.constant(losses)
-        counted = arbitrary_training.counted(values)
-        found, slopes = sess.run([counted, tf.gradients(counted, values)[0]])
+        huber = arbitrary_training.counted(values)
+        found, slopes = sess.run([huber, tf.gradients(huber, values)[0]])
     np.testing.assert_allclose(found, list(map(counted, losses)), rtol=1e-6)
     np.testing.assert_allclose(slopes, [0, 0, 0.25, 1.75, 2, 2], rtol=1e-6)
 
