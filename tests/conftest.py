@@ -14,7 +14,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-pytest_plugins = ['tensorflow_fixtures'] if importlib.util.find_spec('tensorflow') else []
+pytest_plugins = ['tests.tensorflow_fixtures'] if importlib.util.find_spec('tensorflow') else []
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # by a shell, in the background: tests press Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)

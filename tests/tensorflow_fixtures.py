@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-import forks
 import pytest
-from made import few_blocks, he_weights, random_any, random_parameters
 
 import load_vgg
 from common.tf1 import tf
 from engine.run import session
 from fast.networks import export
 from style_transfer import StyleTransfer
+from tests import process_helpers
+from tests.factories import few_blocks, he_weights, random_any, random_parameters
 
 tf.Session().close()  # the first one of a process sets the threads of all, and with them the last bits of sums
 
@@ -72,7 +72,7 @@ def run_folder(images, tiny_vgg, tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def server():
-    """A `forks.Server`."""
-    server = forks.Server()
+    """A `process_helpers.Server`."""
+    server = process_helpers.Server()
     yield server
     server.close()

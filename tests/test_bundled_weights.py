@@ -6,9 +6,6 @@ import math
 
 import numpy as np
 import pytest
-import reference
-from assertions import assert_close
-from test_load_vgg import write_beta16, write_today
 
 import load_vgg
 import recipes
@@ -17,6 +14,9 @@ from common import paths, vgg_layers
 from common.paths import CONTENT, STYLE
 from common.tf1 import tf
 from style_transfer import StyleTransfer
+from tests import reference
+from tests.assertions import assert_close
+from tests.test_load_vgg import write_beta16, write_today
 
 CHANNELS = {1: 64, 2: 128, 3: 256, 4: 512, 5: 512}
 

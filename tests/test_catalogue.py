@@ -7,13 +7,13 @@ import shutil
 import signal
 from pathlib import Path
 
-import browser as browsers
 import imageio.v3 as iio
 import numpy as np
 import pytest
 
 import catalogue
 import style_transfer
+import tests.browser as browsers
 from common import names, progress
 from engine.run import runs
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from made import needs_bfloat16
 
 import fast_style_transfer
 import load_vgg
@@ -21,6 +20,7 @@ from common import paths
 from engine.results import output
 from fast.inference import models
 from fast.inference.arbitrary import AnyModel, Style
+from tests.factories import needs_bfloat16
 
 PROGRAM = paths.ROOT / 'style_transfer.py'
 

@@ -13,8 +13,6 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
-import reference
-from made import block_photos, random_parameters
 
 import load_vgg
 import recipes
@@ -30,6 +28,8 @@ from fast.networks import multi_style as multi_style_network
 from fast.training import multi_style as multi_style_training
 from fast.training.multi_style import SHIFT, FastStyleTransfer
 from fast_style_transfer import main
+from tests import reference
+from tests.factories import block_photos, random_parameters
 
 PROGRAM = paths.ROOT / 'fast_style_transfer.py'
 SIDE = 32

@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
-import reference
 import scipy.io
 import scipy.signal
-from made import he_weights
 
 import load_vgg
 from common import vgg_layers
 from common.errors import UserError
 from common.tf1 import tf, tf2
+from tests import reference
+from tests.factories import he_weights
 
 MEAN = [123.68, 116.779, 103.939]
 

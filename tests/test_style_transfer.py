@@ -9,9 +9,6 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
-import reference
-from assertions import assert_close
-from made import he_weights
 
 import load_vgg
 import recipes
@@ -25,6 +22,9 @@ from engine.losses.features import features_of
 from engine.losses.statistics import Gram, GramMatrix, Target
 from engine.run import runs
 from style_transfer import StyleTransfer, stylize
+from tests import reference
+from tests.assertions import assert_close
+from tests.factories import he_weights
 
 WIDTH, HEIGHT = 37, 26  # odd at most poolings
 

@@ -9,9 +9,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from solutions import PARTLY, WRONG, files
 
 from assignment import make_autograder, points
+from tests.assignment.solutions import PARTLY, WRONG, files
 
 
 def together():

@@ -16,11 +16,11 @@ import time
 from pathlib import Path
 
 import pytest
-from solutions import CONTENT, PLAIN, changed, files, in_regions, told
 
 from assignment import check, points
 from assignment.grader import gradebook
 from common import paths
+from tests.assignment.solutions import CONTENT, PLAIN, changed, files, in_regions, told
 
 
 @pytest.fixture

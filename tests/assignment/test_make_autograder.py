@@ -8,9 +8,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from solutions import CONTENT, WRONG, files, indent
 
 from assignment import gradescope, make_autograder, points
+from tests.assignment.solutions import CONTENT, WRONG, files, indent
 
 OF_ALL = {'score': (int, float), 'execution_time': (int, float), 'output': str, 'output_format': str,
           'visibility': str, 'tests': list}

@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from solutions import CONTENT, files, told
 
 from assignment import check
 from assignment.grader import probe, processes, sandbox, verdicts
 from common import paths
+from tests.assignment.solutions import CONTENT, files, told
 
 held = pytest.mark.skipif(bool(sandbox.lacking()), reason=f'this system lacks {sandbox.lacking()}')
 LINES = 'for fd in range(3, 200):\n    try: os.write(fd, {!r})\n    except OSError: pass\nos._exit(0)'

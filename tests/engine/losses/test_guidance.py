@@ -3,7 +3,6 @@
 import imageio.v3 as iio
 import numpy as np
 import pytest
-import reference
 
 import recipes
 from common.errors import UserError
@@ -11,6 +10,7 @@ from common.tf1 import tf
 from engine.losses import guidance
 from engine.losses.statistics import STATISTICS, Gram, Regions
 from style_transfer import StyleTransfer
+from tests import reference
 
 
 @pytest.mark.parametrize('pooling, kind', [('avg', np.mean), ('max', np.max)])

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-import reference
 
 import load_vgg
 import utils
 from common.tf1 import tf
 from engine.losses.features import features_of
+from tests import reference
 
 
 @pytest.mark.parametrize('pooling', ['avg', 'max'])

@@ -10,7 +10,6 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
-import reference
 import scipy.ndimage
 
 import load_vgg
@@ -20,6 +19,7 @@ from common.errors import UserError
 from common.tf1 import tf
 from engine.optim import pyramid
 from style_transfer import StyleTransfer, main
+from tests import reference
 
 RECIPE = dataclasses.replace(recipes.CS20, scales=3, coarse_iterations=15, iterations=10)
 WIDTH, HEIGHT = 96, 66

@@ -7,8 +7,6 @@ import math
 import imageio.v3 as iio
 import numpy as np
 import pytest
-import reference
-from made import block_photos
 
 import load_vgg
 import recipes
@@ -27,6 +25,8 @@ from fast.training import pixel_losses
 from fast.training.arbitrary import AnyStyleTransfer, fixed_parameters
 from fast.training.multi_style import SHIFT
 from fast_style_transfer import main
+from tests import reference
+from tests.factories import block_photos
 
 SIDE, STEPS = 32, 10
 QUIET = dataclasses.replace(recipes.ANY, style_weight=0.1, learning_rate=1e-3, cadence=((math.inf, 100),),

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-import reference
 import scipy
 
 from common.tf1 import tf
 from fast.training import pixel_losses
+from tests import reference
 
 
 def pair(seed=0):

@@ -5,10 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-import reference
 import skimage.transform
-from assertions import assert_close
-from made import few_blocks, random_any
 from PIL import Image
 
 import utils
@@ -16,6 +13,9 @@ from common import paths
 from common.errors import UserError
 from fast.inference import arbitrary, color_transfer, moment_matching, multi_style, style_spec, tiled
 from fast.inference.arbitrary import AnyModel, Style
+from tests import reference
+from tests.assertions import assert_close
+from tests.factories import few_blocks, random_any
 
 PHOTO, PAINTING = (paths.ROOT / folder for folder in ('content/astronaut.png', 'styles/poppies.jpg'))
 DETAILS, COLORS = 0, 1  # places of these maps

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-import reference
-from assertions import assert_close
 
 import recipes
 from common.tf1 import tf
 from engine.losses.statistics import STATISTICS, Gram, Target
 from style_transfer import StyleTransfer
+from tests import reference
+from tests.assertions import assert_close
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ import sys
 
 import numpy as np
 import pytest
-from made import random_parameters
 
 from common import files
 from common.errors import UserError
 from engine.run import runs
 from fast.inference import multi_style
 from fast.networks import export
+from tests.factories import random_parameters
 
 
 def test_a_model_is_three_files_and_says_what_it_is(model_folder):

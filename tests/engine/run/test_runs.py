@@ -15,7 +15,6 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from made import needs_bfloat16
 
 import load_vgg
 import recipes
@@ -25,6 +24,7 @@ from common.errors import UserError
 from common.tf1 import tf
 from engine.run import runs, session
 from style_transfer import StyleTransfer, main
+from tests.factories import needs_bfloat16
 
 PROGRAM = paths.ROOT / 'style_transfer.py'
 N = 67

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from assertions import assert_close
+
+from tests.assertions import assert_close
 
 
 def test_the_error_is_measured_against_the_scale_and_not_against_the_value():

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-import reference
-from assertions import assert_close
-from made import random_any
 
 from common.tf1 import tf
 from fast.inference.arbitrary import AnyModel
 from fast.networks.arbitrary import AnyNet, coding
+from tests import reference
+from tests.assertions import assert_close
+from tests.factories import random_any
 
 PARAMETERS = random_any()
 D = len(PARAMETERS['code/mean'])

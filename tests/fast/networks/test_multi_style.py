@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-import reference
-from made import random_parameters
 
 from common.tf1 import tf
 from fast.inference import multi_style
 from fast.networks.multi_style import TransformNet, extended, phases
+from tests import reference
+from tests.factories import random_parameters
 
 PARAMETERS = random_parameters()
 

@@ -1,13 +1,13 @@
 """A narrow VGG-19: what it keeps of the whole one, on images it was not fitted to."""
 
 import numpy as np
-import reference
-from made import block_photos, he_weights
 
 import load_vgg
 from fast.commands import prune
 from fast.networks.pruning import narrowed, normalised
 from fast_style_transfer import main
+from tests import reference
+from tests.factories import block_photos, he_weights
 
 WEIGHTS = he_weights(last='conv3_1')
 ALL = {name: W.shape[-1] for name, (W, _) in WEIGHTS.convolutions.items()}

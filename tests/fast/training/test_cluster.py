@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import block_photos
 
 import recipes
 from common.errors import UserError
@@ -23,6 +22,7 @@ from fast.networks import multi_style as multi_style_network
 from fast.training import cluster
 from fast.training import multi_style as multi_style_training
 from fast_style_transfer import main
+from tests.factories import block_photos
 
 # slowly, with a checkpoint every five steps
 PROGRAM = '''
