@@ -1,4 +1,4 @@
-"""Fast style transfer: a network is trained once for some styles, then stylises any photo or clip in one pass.
+"""Fast style transfer: a network is trained once for some styles, then stylizes any photo or clip in one pass.
 
     python fast_style_transfer.py train --style painting.jpg --images PHOTOS --name painting
     python fast_style_transfer.py stylize photo.jpg --style starry_night
@@ -16,12 +16,12 @@ COMMANDS = {'train': ('Train a network for some styles; export it to models/<nam
             'train-any': ('Train a network for any style; export it to models/<name>/.', 'train_any',
                           'requirements.txt'),
             'narrow': ('Write a narrow VGG-19, to train against in less time.', 'prune', 'requirements.txt'),
-            'stylize': ('Stylise photos and clips in one pass each.', 'stylize', 'requirements-stylize.txt')}
+            'stylize': ('Stylize photos and clips in one pass each.', 'stylize', 'requirements-stylize.txt')}
 
 
 @errors.command_line
 def main(argv=None):
-    """Train or stylise as the flags say; return the exit status."""
+    """Train or stylize as the flags say; return the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     parser = cli.Parser(description=__doc__.split('\n')[0])
     commands = parser.add_subparsers(metavar=' | '.join(COMMANDS), required=True)

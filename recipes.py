@@ -95,11 +95,11 @@ class Recipe:
     style_scale: float = setting(1., 'how large the style image is, of that: less for finer strokes, more for bolder '
                                  'ones', low=0.1, high=4, only=WITH_STYLE + WITH_OWN_SHAPE)
 
-    keep_colors: str = setting('none', 'the photo\'s colours: the style\'s luminance alone is taken, or the style '
-                               'image is given the photo\'s colours first, their mean and covariance',
+    keep_colors: str = setting('none', 'the photo\'s colors: the style\'s luminance alone is taken, or the style '
+                               'image is given the photo\'s colors first, their mean and covariance',
                                choices=('none', 'luminance', 'histogram'), only=WITH_STYLE)
 
-    # smoothness: the mean squared difference of vertical neighbours, plus that of horizontal ones
+    # smoothness: the mean squared difference of vertical neighbors, plus that of horizontal ones
     tv_weight: float = setting(0., 'weight of the total variation loss', low=0, high=1e9)
 
     # network
@@ -115,7 +115,7 @@ class Recipe:
     noise_amplitude: float = setting(20., 'of 255: largest value of the uniform noise, deviation of the normal one',
                                      low=0, high=255, only=WITH_NOISE)
 
-    # optimiser
+    # optimizer
     optimizer: str = setting('adam', 'Adam, or SciPy\'s L-BFGS-B with pixels kept in 0-255', choices=('adam', 'lbfgs'))
     learning_rate: float = setting(2., 'step of Adam, in units of what is trained: pixel values, '
                                    'or a network\'s parameters', low=1e-4, high=1000, only=WITH_ADAM)

@@ -121,7 +121,7 @@ class StyleTransfer:
         """One variable [1, H, W, 3] that is the content image, the style image and the generated one in turn.
 
         All three are of one size and go through the same network, so the graph is built once, and assigned to. What is
-        assigned is centred: less the mean that VGG-19 expects.
+        assigned is centered: less the mean that VGG-19 expects.
         """
         with tf.variable_scope('input'):
             self.input_img = tf.get_variable('in_img', shape=[1, self.img_height, self.img_width, 3], dtype=tf.float32,
@@ -130,9 +130,9 @@ class StyleTransfer:
             self.assign_img = self.input_img.assign(self.new_img)
             self.gstep = tf.train.get_or_create_global_step()
         self.shown_img = self.input_img
-        self.centred_content, self.centred_style = (image - self.weights.mean_pixels
+        self.centered_content, self.centered_style = (image - self.weights.mean_pixels
                                                     for image in (self.content_img, self.style_img))
-        self.centred_start = self._start()
+        self.centered_start = self._start()
 
     def load_vgg(self):
         """Step 1, inference: stack VGG-19 on the input."""
@@ -144,15 +144,15 @@ class StyleTransfer:
         self.weights.convolutions.clear()  # they are constants of the graph now; here they are 80 MB
 
     def _start(self):
-        """Where training starts, [1, H, W, 3], centred."""
+        """Where training starts, [1, H, W, 3], centered."""
         init, amplitude = self.recipe.init, self.recipe.noise_amplitude
         if self.initial_img is not None:
             return self.initial_img - self.weights.mean_pixels
         if init == 'content':
-            return self.centred_content
+            return self.centered_content
         if init == 'normal':
-            return self.rng.normal(0, amplitude, self.centred_content.shape).astype(np.float32)
-        return utils.generate_noise_image(self.centred_content, self.recipe.noise_ratio, amplitude, self.rng)
+            return self.rng.normal(0, amplitude, self.centered_content.shape).astype(np.float32)
+        return utils.generate_noise_image(self.centered_content, self.recipe.noise_ratio, amplitude, self.rng)
 
     def _content_loss(self, P, F):
         """The loss of one content layer: Σ (F − P)² / (4s), s the number of elements of P (handout, step 2).
@@ -214,7 +214,7 @@ class StyleTransfer:
                 or statistics.Gram(self._gram_matrix, self.recipe.style_factor))
 
     def _total_variation_loss(self):
-        """The mean squared difference of vertical neighbours, plus that of horizontal ones."""
+        """The mean squared difference of vertical neighbors, plus that of horizontal ones."""
         image = self.input_img
         return (tf.reduce_mean(tf.square(image[:, 1:] - image[:, :-1])) +
                 tf.reduce_mean(tf.square(image[:, :, 1:] - image[:, :, :-1])))
@@ -223,14 +223,14 @@ class StyleTransfer:
         """The features P of the content image and A of the style image, one array a layer; for A also a target."""
         if self.style_targets:
             with self._session() as sess:
-                sess.run(self.assign_img, {self.new_img: self.centred_content})
+                sess.run(self.assign_img, {self.new_img: self.centered_content})
                 return sess.run(self.vgg.features(self.recipe.content_layers)), self.style_targets
         # both lists of both images, of which half is needed: a session plans anew, a second or two, for other fetches
         features = [self.vgg.features(layers) for layers in (self.recipe.content_layers, self.recipe.style_layers)]
         with self._session() as sess:
-            sess.run(self.assign_img, {self.new_img: self.centred_content})
+            sess.run(self.assign_img, {self.new_img: self.centered_content})
             P, _ = sess.run(features)
-            sess.run(self.assign_img, {self.new_img: self.centred_style})
+            sess.run(self.assign_img, {self.new_img: self.centered_style})
             _, A = sess.run(features)
         return P, A
 
@@ -320,7 +320,7 @@ class StyleTransfer:
         self.graph.finalize()
 
     def _with_photo(self, image):
-        """An image, centred, with the colours of the photo, or the photo where the mask is black, as it is wanted."""
+        """An image, centered, with the colors of the photo, or the photo where the mask is black, as it is wanted."""
         luminance = self.recipe.keep_colors == 'luminance'
         mask = self.mask if len(self.style_paths) == 1 else None
         if not luminance and mask is None:
@@ -343,7 +343,7 @@ class StyleTransfer:
             # step 5: where the newest checkpoint is, or 0; without one the variables need their first values
             initial_step = step = run.restore(self.saver, sess)
             if not initial_step:
-                self._initialise(sess)
+                self._initialize(sess)
             # step 5 done
             ending = 'converged' if run.converged else 'finished' if initial_step >= n_iters else None
             if not ending:
@@ -404,11 +404,11 @@ class StyleTransfer:
         # step 5: fetch self.loss_terms, self.summary_op, self.picture and self.jpeg, fed with self.shown
         return sess.run([self.loss_terms, self.summary_op, self.picture, self.jpeg], self.shown)
 
-    def _initialise(self, sess):
+    def _initialize(self, sess):
         """Give the variables their first values."""
-        # step 5: then the image is the starting image, self.centred_start
+        # step 5: then the image is the starting image, self.centered_start
         sess.run(self.init)
-        sess.run(self.assign_img, {self.new_img: self.centred_start})
+        sess.run(self.assign_img, {self.new_img: self.centered_start})
 
     def _moves(self, sess, step):
         """Let the optimizer move the image from `step` on, for ever or until it finds nothing better.

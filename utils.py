@@ -144,16 +144,16 @@ def _decode(path):
         if not _is_tiff(path):
             unknown = isinstance(error.__cause__, InitializationError)
             raise ValueError('of no format that is known' if unknown else error.__cause__) from error
-        with iio.imopen(path, 'r', plugin='tifffile') as file:  # of floating-point numbers in colour, say
+        with iio.imopen(path, 'r', plugin='tifffile') as file:  # of floating-point numbers in color, say
             _check_size(file)
             return file.read(index=0)
     with file:
         _check_size(file)
         about = file.metadata(index=0)
         mode, transparent = about['mode'], 'transparency' in about
-        if mode[0] in 'IF':  # grey of more than 8 bits
+        if mode[0] in 'IF':  # gray of more than 8 bits
             target = None
-        else:  # palettes, CMYK, a colour that stands for transparency, and so on
+        else:  # palettes, CMYK, a color that stands for transparency, and so on
             target = 'RGBA' if transparent or mode[-1] in 'Aa' else 'RGB'
         pixels = file.read(index=0, mode=target)
         # read's own rotate=True mirrors the channels where the mode changes; TIFF is upright, and says so, once read
@@ -179,11 +179,11 @@ def _check_size(file):
 
 
 def _to_rgb(pixels):
-    """Grey, grey + alpha, RGB or RGBA of any depth -> float32 [H, W, 3] of 0-255, transparency over white."""
+    """Gray, gray + alpha, RGB or RGBA of any depth -> float32 [H, W, 3] of 0-255, transparency over white."""
     pixels = np.atleast_3d(pixels)
     channels = pixels.shape[2]
     if pixels.ndim > 3 or channels > 4:
-        raise ValueError(f'its shape is {pixels.shape}, neither grey nor RGB')
+        raise ValueError(f'its shape is {pixels.shape}, neither gray nor RGB')
     if pixels.dtype.kind == 'f':
         brightest = pixels.max()
         if np.isnan(brightest):
@@ -203,7 +203,7 @@ def _to_rgb(pixels):
 def get_resized_image(path, width, height):
     """Read an image and fit it into [1, height, width, 3], float32, RGB 0-255.
 
-    The largest centred part of the wanted shape is kept, and resized with antialiasing, as CS20's ImageOps.fit did.
+    The largest centered part of the wanted shape is kept, and resized with antialiasing, as CS20's ImageOps.fit did.
     """
     return fit(read_image(path), width, height)[None]
 
@@ -223,16 +223,16 @@ def get_style_image(path, width, height, crop=True, scale=1.):
 
 
 def fit(image, width, height):
-    """Resize the largest centred part of [H, W, 3] that has the shape width : height to float32 [height, width, 3].
+    """Resize the largest centered part of [H, W, 3] that has the shape width : height to float32 [height, width, 3].
 
-    A Gaussian against aliasing, then linear interpolation; the part is cut to fractions of a pixel, so its centre stays
-    the centre. Values stay within the range that they had, constant pictures stay what they are.
+    A Gaussian against aliasing, then linear interpolation; the part is cut to fractions of a pixel, so its center stays
+    the center. Values stay within the range that they had, constant pictures stay what they are.
     """
-    import skimage.filters  # networks that are trained stylise without
+    import skimage.filters  # networks that are trained stylize without
     import skimage.transform
     H, W = image.shape[:2]
     scale = min(H / height, W / width)  # input pixels an output pixel
-    # centres of pixels lie at .5: output x is taken from (x + .5 − width / 2) · scale + W / 2 − .5
+    # centers of pixels lie at .5: output x is taken from (x + .5 − width / 2) · scale + W / 2 − .5
     corner = [(side - scale * new + scale - 1) / 2 for side, new in ((W, width), (H, height))]
     blur = max(0, (scale - 1) / 2)
     factor = int(scale // WHOLE)
@@ -270,7 +270,7 @@ def fitted(content, longer, width=None, height=None):
 
 
 def generate_noise_image(content_image, noise_ratio, amplitude, rng):
-    """noise_ratio · uniform(−amplitude, amplitude) + (1 − noise_ratio) · content_image, of its shape and centring."""
+    """noise_ratio · uniform(−amplitude, amplitude) + (1 − noise_ratio) · content_image, of its shape and centering."""
     noise = rng.uniform(-amplitude, amplitude, content_image.shape).astype(np.float32)
     return noise_ratio * noise + (1 - noise_ratio) * content_image
 

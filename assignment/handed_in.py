@@ -190,7 +190,7 @@ def first_losses(settings, recipe, folder, steps):
     machine.build()
     losses = {}
     with machine._session() as sess:
-        machine._initialise(sess)
+        machine._initialize(sess)
         for step, _ in zip(range(1, steps[-1] + 1), machine._moves(sess, 0)):
             if step in steps:
                 losses[step] = machine._look(sess)[0]

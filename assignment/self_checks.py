@@ -152,8 +152,8 @@ def build():
             machine = StyleTransfer(paths.CONTENT, paths.STYLE, 48, 36, vgg=VGG_FILE, name=name)
             machine.build()
             with machine._session() as sess:
-                machine._initialise(sess)
-                np.testing.assert_allclose(sess.run(machine.input_img), machine.centred_start)
+                machine._initialize(sess)
+                np.testing.assert_allclose(sess.run(machine.input_img), machine.centered_start)
             with contextlib.redirect_stdout(io.StringIO()):
                 outcome = machine.train(n_iters, restart=n_iters == lengths[0])
             assert outcome.step == n_iters and (machine.run.checkpoints / f'model-{n_iters}.index').exists()

@@ -114,7 +114,7 @@ def their_pictures(python):
 
 def optimized(losses, photos, theirs, ours):
     """Print what `modern` itself has, of OPTIMIZED."""
-    print(f'\n| painting | photo | {THEIRS}: content, style | {OURS} | the optimiser |\n|---|---|---|---|---|')
+    print(f'\n| painting | photo | {THEIRS}: content, style | {OURS} | the optimizer |\n|---|---|---|---|---|')
     for name, of in OPTIMIZED:
         photo, path = photos[of], baselines.painting(name)
         picture = style_transfer.stylize(photo, path, size=photo.shape[1::-1])
@@ -128,11 +128,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--other-python', required=True, type=Path, metavar='PYTHON')
     parser.add_argument('--sheet', type=Path, metavar='FILE', help='write a sheet of our pictures')
-    parser.add_argument('--optimizer', action='store_true', help='what the optimiser has, of three pairs')
+    parser.add_argument('--optimizer', action='store_true', help='what the optimizer has, of three pairs')
     args = parser.parse_args()
     photos = {name: baselines.photo(name) for name in PHOTOS}
-    theirs, stylise = their_pictures(args.other_python), baselines.ours()
-    ours = {(name, of): np.float32(utils.to_uint8(stylise(photo, name)))
+    theirs, stylize = their_pictures(args.other_python), baselines.ours()
+    ours = {(name, of): np.float32(utils.to_uint8(stylize(photo, name)))
             for name in PAINTINGS for of, photo in photos.items()}
     if args.sheet:
         rows = [[utils.read_image(baselines.painting(name)), *(ours[name, of] for of in PHOTOS)]

@@ -51,9 +51,9 @@ def ours():
 
 def any_painting():
     """Pairs (painting, function photo [H, W, 3] of 0-255 -> picture), of it."""
-    stylise = ours()
+    stylize = ours()
     for name in PAINTINGS:
-        yield name, lambda photo, name=name: stylise(np.float32(photo), name)
+        yield name, lambda photo, name=name: stylize(np.float32(photo), name)
 
 
 def trained():
@@ -110,11 +110,11 @@ def main(argv=None):
     """Write the package's pictures."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('folder', type=Path)
-    folder, stylise = parser.parse_args(argv).folder, theirs()
+    folder, stylize = parser.parse_args(argv).folder, theirs()
     for name in PHOTOS:
         pixels = photo(name)
         for style in PAINTINGS:
-            utils.save_image(picture_path(folder, style, name), stylise(pixels, style))
+            utils.save_image(picture_path(folder, style, name), stylize(pixels, style))
 
 
 if __name__ == '__main__':

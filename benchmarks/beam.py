@@ -1,4 +1,4 @@
-"""What stylising a folder costs: `fast.beam` with one and two workers beside `stylize`.
+"""What stylizing a folder costs: `fast.beam` with one and two workers beside `stylize`.
 
     python -m benchmarks.beam --beam-python .beam/bin/python
 

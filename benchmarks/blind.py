@@ -53,11 +53,11 @@ def any_painting(rng):
 def own(rng):
     """As `many`, with the painting; each photo about as often."""
     of_any, photos = baselines.ours(), rng.permutation(PHOTOS)
-    for number, (style, stylise) in enumerate(baselines.trained()):
+    for number, (style, stylize) in enumerate(baselines.trained()):
         for name in np.roll(photos, EACH * number)[:EACH]:
             photo = baselines.photo(name, SIDE)
             shown = [photo, utils.read_image(baselines.painting(style))]
-            yield style, shown, {'many': stylise(photo), 'any': of_any(photo, style)}
+            yield style, shown, {'many': stylize(photo), 'any': of_any(photo, style)}
 
 
 TESTS = {'many': (many, SIDE), 'any': (any_painting, baselines.SIDE), 'own': (own, SIDE)}  # and the longer side

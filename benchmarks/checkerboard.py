@@ -25,13 +25,13 @@ def lattice(picture):
 
     Of all the multiples together, in spectra of rows, and of columns, under a Hann window. 1 where there is no grid.
     """
-    grey = utils.to_uint8(picture).mean(axis=2)  # as it is written: what rounding hides does not count
-    return max(_along(grey), _along(grey.T))
+    gray = utils.to_uint8(picture).mean(axis=2)  # as it is written: what rounding hides does not count
+    return max(_along(gray), _along(gray.T))
 
 
-def _along(grey):
-    n = grey.shape[1] // PERIOD * PERIOD
-    rows = (grey[:, :n] - grey[:, :n].mean(axis=1, keepdims=True)) * np.hanning(n)
+def _along(gray):
+    n = gray.shape[1] // PERIOD * PERIOD
+    rows = (gray[:, :n] - gray[:, :n].mean(axis=1, keepdims=True)) * np.hanning(n)
     power = (np.abs(np.fft.rfft(rows, axis=1)) ** 2).mean(axis=0)
     around, lines, surroundings = int(AROUND * n), 0, 0
     for line in range(n // PERIOD, n // 2 + 1, n // PERIOD):
@@ -41,15 +41,15 @@ def _along(grey):
     return lines / surroundings
 
 
-def moved(stylise, photo, shifts=SHIFTS):
+def moved(stylize, photo, shifts=SHIFTS):
     """RMS differences, of 255, of a picture and those of the photo moved by so many pixels, where both are."""
-    one, *others = (stylise(photo[:, x:photo.shape[1] - shifts[-1] + x]) for x in (0, *shifts))
+    one, *others = (stylize(photo[:, x:photo.shape[1] - shifts[-1] + x]) for x in (0, *shifts))
     differences = (one[:, x:] - other[:, :other.shape[1] - x] for x, other in zip(shifts, others))
     return [np.sqrt(np.square(difference[16:-16, 16:-16]).mean()) for difference in differences]
 
 
 def sky(height=256, width=384):
-    """A smooth sky: blue that pales towards the horizon, [H, W, 3]."""
+    """A smooth sky: blue that pales toward the horizon, [H, W, 3]."""
     down = np.linspace(0, 1, height)[:, None, None]
     return np.float32(np.broadcast_to((1 - down) * [70, 120, 200] + down * [200, 220, 240], (height, width, 3)))
 
@@ -57,12 +57,12 @@ def sky(height=256, width=384):
 def measure(rows, photos):
     """Print a line each of pairs (name, function photo -> picture); return the largest energy of all."""
     largest = 0
-    for name, stylise in rows:
-        energies = [lattice(stylise(photo)) for photo in photos]
+    for name, stylize in rows:
+        energies = [lattice(stylize(photo)) for photo in photos]
         largest, shown = max(largest, *energies), ', '.join(f'{energy:.2f}' for energy in energies)
-        moves = moved(stylise, photos[0])
+        moves = moved(stylize, photos[0])
         moves = ', '.join(f'{change:.1f}' for change in (np.mean(moves), *moves[3::4]))
-        plain = stylise(sky())
+        plain = stylize(sky())
         deviation = (plain - plain.mean(axis=1, keepdims=True)).std()
         print(f'| {name} | {shown} | {moves} | {deviation:.1f} |', flush=True)
     return largest

@@ -53,7 +53,7 @@ def loopback():
 def timed(made, steps):
     """[crops a second, bytes a step on loopback] of some steps, after a few that do not count."""
     with made._session() as sess:
-        made._initialise(sess)
+        made._initialize(sess)
         moves = made._moves(sess, 0)
         for _ in range(3):
             next(moves)

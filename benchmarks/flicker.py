@@ -53,10 +53,10 @@ def main():
     clips = still(photo, np.random.default_rng(0)), panned(photo)
     print(f'the noise alone: {change(clips[0]):.2f}\n\n| | still: change | the same, steady | pan: warp error '
           '| the same, steady |\n|---|---|---|---|---|')
-    for name, stylise in rows:
+    for name, stylize in rows:
         cells = []
         for frames, measure in zip(clips, (change, warp_error)):
-            pictures = [stylise(frame) for frame in frames]
+            pictures = [stylize(frame) for frame in frames]
             for share in (0, video.SHARE):
                 steady = video.Steady(share)
                 cells.append(measure([steady(frame, picture) for frame, picture in zip(frames, pictures)]))

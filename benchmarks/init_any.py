@@ -1,9 +1,9 @@
-"""How much time the optimiser saves that begins with the pass of the network of any style: `--init any`.
+"""How much time the optimizer saves that begins with the pass of the network of any style: `--init any`.
 
     python -m benchmarks.init_any [--pictures FOLDER]
 
 Three pairs at 512 pixels: `modern` as it is, then from the pass at fewer sizes and iterations. The loss is that of
-`modern` at that size, of the picture that is written, without total variation; seconds are those of the optimiser,
+`modern` at that size, of the picture that is written, without total variation; seconds are those of the optimizer,
 which takes the paintings' features anew each time, as a command does.
 """
 

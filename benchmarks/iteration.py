@@ -60,7 +60,7 @@ def bare(machine, n):
     """Seconds an iteration of nothing but the train op of the same graph."""
     with tf.Session(graph=machine.graph, config=machine.config) as sess:
         sess.run(machine.init)
-        sess.run(machine.assign_img, {machine.new_img: machine.centred_start})
+        sess.run(machine.assign_img, {machine.new_img: machine.centered_start})
         sess.run(machine.opt)
         start = time.perf_counter()
         for _ in range(n - 1):
@@ -89,7 +89,7 @@ def listed(machine, n):
         with tf.Session() as sess:
             sess.run(tf.global_variables_initializer())
             writer = tf.summary.FileWriter('listed/graphs', sess.graph)
-            sess.run(other.input_img.assign(other.centred_start))
+            sess.run(other.input_img.assign(other.centered_start))
             saver = tf.train.Saver()
             sess.run(other.opt)
             start, skip_step = time.perf_counter(), 1

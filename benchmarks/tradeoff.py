@@ -1,8 +1,8 @@
-"""What of the photo a network's picture loses, beside the optimiser's picture that has as much of the style.
+"""What of the photo a network's picture loses, beside the optimizer's picture that has as much of the style.
 
     python -m benchmarks.tradeoff
 
-Held-out photos at 256×256, some styles of the shipped model, its own losses. The optimiser trains the pixels for 150
+Held-out photos at 256×256, some styles of the shipped model, its own losses. The optimizer trains the pixels for 150
 iterations at several β; between these its content loss is interpolated, log to log, at the network's style loss.
 """
 
@@ -26,7 +26,7 @@ STYLES = 'starry_night', 'great_wave', 'woodcut'
 
 
 def losses(folder, content, style, beta, picture=None):
-    """(content loss, style loss) of a picture [H, W, 3] of 0-255, or of the optimiser's at β."""
+    """(content loss, style loss) of a picture [H, W, 3] of 0-255, or of the optimizer's at β."""
     recipe = dataclasses.replace(recipes.FAST, style_weight=beta, style_scale=STYLE_SIDE / SIDE, learning_rate=5.,
                                  pixels='0-255', iterations=ITERATIONS)
     machine = StyleTransfer(content, style, SIDE, SIDE, recipe=recipe, initial_img=picture, name='r',
@@ -41,8 +41,8 @@ def main():
     """Print a table."""
     argparse.ArgumentParser(description=__doc__.split('\n')[0]).parse_args()
     model = multi_style.Model(models.find('many'))
-    print('| photo | style | the network: content, style | the optimiser: content, style at β '
-          f'{", ".join(map(str, BETAS))} | content, network over optimiser |\n|---|---|---|---|---|')
+    print('| photo | style | the network: content, style | the optimizer: content, style at β '
+          f'{", ".join(map(str, BETAS))} | content, network over optimizer |\n|---|---|---|---|---|')
     ratios = []
     with tempfile.TemporaryDirectory() as folder:
         for content in paths.HELD_OUT:

@@ -1,4 +1,4 @@
-"""Masks, white where the first style goes, black where the second does, or the photo stays; and the photo's colours
+"""Masks, white where the first style goes, black where the second does, or the photo stays; and the photo's colors
 kept: Gatys, Bethge, Hertzmann and Shechtman (2016), Preserving Color in Neural Artistic Style Transfer.
 """
 
@@ -7,11 +7,11 @@ import numpy as np
 from common.errors import UserError
 
 LUMINANCE = np.float32([0.2125, 0.7154, 0.0721])  # of RGB (ITU-R BT.709), as scikit-image's rgb2gray has it
-TINY = 1e-6  # variance, of 255², of colours that a style image does not have
+TINY = 1e-6  # variance, of 255², of colors that a style image does not have
 ASPECT = 0.01  # share by which a mask's width : height may differ from the photo's: they are rounded
 
 
-def grey(image):
+def gray(image):
     """The luminance of an image [..., 3] as all three channels."""
     return np.repeat((image @ LUMINANCE)[..., None], 3, axis=-1)
 
@@ -19,19 +19,19 @@ def grey(image):
 def prepared(photo, styles, keep_colors):
     """A photo and style images [1, H, W, 3] of 0-255 as the network is to see them: (photo, list of styles).
 
-    keep_colors: 'luminance' makes all grey, and gives each style mean and deviation of the photo's luminance (section
-    3.2); 'histogram' gives each style mean and covariance of the photo's colours (section 3.1); 'none' changes nothing
+    keep_colors: 'luminance' makes all gray, and gives each style mean and deviation of the photo's luminance (section
+    3.2); 'histogram' gives each style mean and covariance of the photo's colors (section 3.1); 'none' changes nothing
     Values of a style may lie outside of 0-255 then.
     """
     if keep_colors == 'luminance':
-        photo, styles = grey(photo), [grey(style) for style in styles]
+        photo, styles = gray(photo), [gray(style) for style in styles]
         return photo, [(style - style.mean()) * (photo.std() / max(style.std(), TINY ** 0.5)) + photo.mean()
                        for style in styles]
     return photo, [matched(style, photo) for style in styles] if keep_colors == 'histogram' else styles
 
 
 def matched(image, other):
-    """An image [..., 3] by a linear map of its colours, so that these have the mean and covariance of another image's.
+    """An image [..., 3] by a linear map of its colors, so that these have the mean and covariance of another image's.
 
     Σ_o^½ Σ^−½ (x − μ) + μ_o, of the maps that do this the one of Image Analogies (Hertzmann 2001).
     """

@@ -90,7 +90,7 @@ def _away_from_first_values(build, seed):
 
 
 def block_photos(folder, n):
-    """Write `n` photos of coloured blocks, 108×72, into a folder; return it."""
+    """Write `n` photos of colored blocks, 108×72, into a folder; return it."""
     rng = np.random.default_rng(0)
     for i in range(n):
         blocks = rng.integers(0, 256, (6, 9, 3), dtype=np.uint8)

@@ -7,7 +7,7 @@ import scipy.ndimage
 
 
 def vgg(image, weights, pooling='avg', padding='constant'):
-    """Features of centred `image` [H, W, 3] by direct convolution: name -> [H, W, N] after ReLU; name_pre before it."""
+    """Features of a centered image [H, W, 3] by direct convolution: name -> [H, W, N] after ReLU; name_pre before."""
     features, x = {}, np.float64(image)
     block = '1'
     for name, (W, b) in weights.convolutions.items():
@@ -73,7 +73,7 @@ def stylenet(image, content, style, weights):
 
 
 def total_variation(image):
-    """The mean squared difference of vertical neighbours of [H, W, 3], plus that of horizontal ones."""
+    """The mean squared difference of vertical neighbors of [H, W, 3], plus that of horizontal ones."""
     x = np.float64(image)
     vertical, horizontal = x[1:] - x[:-1], x[:, 1:] - x[:, :-1]
     return (vertical ** 2).sum() / vertical.size + (horizontal ** 2).sum() / horizontal.size
@@ -142,7 +142,7 @@ def reflected(x, side):
 
 
 def enlarged(x, factor=2):
-    """[H, W, C] linearly so many times larger; nan beyond the first and last centres."""
+    """[H, W, C] linearly so many times larger; nan beyond the first and last centers."""
     for axis in (0, 1):
         length = x.shape[axis]
         places = (np.arange(factor * length) + 0.5) / factor - 0.5
@@ -198,7 +198,7 @@ def transform_net(photo, parameters, style_weights):
 
 
 def any_encode(photo, parameters):
-    """Details, colours, conv2_1 to conv4_1 that the network of any style makes of [H, W, 3], 0-255.
+    """Details, colors, conv2_1 to conv4_1 that the network of any style makes of [H, W, 3], 0-255.
 
     H, W: multiples of 8
     """
@@ -214,7 +214,7 @@ def any_encode(photo, parameters):
 
 
 def large(colors):
-    """Colours four times larger both ways, linear between them, at the rims as at the outermost."""
+    """Colors four times larger both ways, linear between them, at the rims as at the outermost."""
     return enlarged(np.pad(colors, ((1, 1), (1, 1), (0, 0)), mode='edge'), 4)[4:-4, 4:-4]
 
 

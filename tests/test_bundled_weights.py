@@ -40,11 +40,11 @@ def test_all_sixteen_convolutions_at_full_width_in_256_levels_a_layer(weights):
 
 
 def test_it_has_learned_what_filters_of_the_first_layer_learn(weights):
-    """Edges and colours: most filters are smooth, and few let a constant grey pass, as no noise would."""
+    """Edges and colors: most filters are smooth, and few let a constant gray pass, as no noise would."""
     W, _ = weights.convolutions['conv1_1']
-    neighbours = [np.corrcoef(W[:2, :, :, i].ravel(), W[1:, :, :, i].ravel())[0, 1] for i in range(64)]
-    to_grey = np.abs(W.sum(axis=(0, 1, 2))) / np.abs(W).sum(axis=(0, 1, 2))
-    assert np.mean(neighbours) > 0.2 and np.median(to_grey) < 0.1
+    neighbors = [np.corrcoef(W[:2, :, :, i].ravel(), W[1:, :, :, i].ravel())[0, 1] for i in range(64)]
+    to_gray = np.abs(W.sum(axis=(0, 1, 2))) / np.abs(W).sum(axis=(0, 1, 2))
+    assert np.mean(neighbors) > 0.2 and np.median(to_gray) < 0.1
 
 
 @pytest.fixture(scope='module')
@@ -53,7 +53,7 @@ def expected(weights):
     machine = StyleTransfer(CONTENT, STYLE, 53, 40, precision='float32', name='r')
     with machine.graph.as_default():
         machine.create_input()
-    return reference.cs20(machine.centred_start[0], machine.centred_content[0], machine.centred_style[0], weights)
+    return reference.cs20(machine.centered_start[0], machine.centered_content[0], machine.centered_style[0], weights)
 
 
 @pytest.mark.parametrize('write', [None, write_today, write_beta16], ids=['bundled', 'today', 'beta16'])
@@ -66,7 +66,7 @@ def test_losses_are_numpys_in_every_layout(weights, expected, workdir, write):
         machine.load_vgg()
         machine.losses()
         with tf.Session() as sess:
-            sess.run(machine.assign_img, {machine.new_img: machine.centred_start})
+            sess.run(machine.assign_img, {machine.new_img: machine.centered_start})
             losses = list(sess.run(machine.loss_terms).values())
     np.testing.assert_allclose(losses, expected, rtol=1e-4)
 
@@ -85,7 +85,7 @@ def test_gram_matrices_of_saturated_noise_are_within_float32(workdir):
         F = machine.vgg.conv3_1
         G = machine._gram_matrix(F, 256, 60 * 45)
         with machine._session() as sess:
-            sess.run(machine.assign_img, {machine.new_img: machine.centred_content})
+            sess.run(machine.assign_img, {machine.new_img: machine.centered_content})
             losses, gradient, F, G = sess.run([list(machine.loss_terms.values()), gradient, F, G])
     assert np.isfinite(losses).all() and np.isfinite(gradient).all() and np.abs(gradient).max() > 0
     np.testing.assert_allclose(G[0], reference.gram(F[0]), rtol=1e-3)

@@ -208,7 +208,7 @@ def test_a_start_does_not_wait_for_what_comes_later(server, workdir):
 
 
 def test_a_picture_says_how_to_make_it_again(call, images, workdir, capsys):
-    """Two styles, regions, colours, an own start, stopped and gone on with: the same pixels by --like."""
+    """Two styles, regions, colors, an own start, stopped and gone on with: the same pixels by --like."""
     iio.imwrite('mask.png', np.pad(np.full((32, 24), 255, np.uint8), ((0, 0), (0, 24))))
     flags = ['--style', images[1], images[0], '--mask', 'mask.png', '--keep-colors', 'luminance', '--init', images[1],
              '--recipe', 'modern', '--scales', 2, '--coarse-iterations', 2, '--width', 64, '--style-layers',

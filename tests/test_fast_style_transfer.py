@@ -106,7 +106,7 @@ def test_the_losses_of_a_batch_are_the_means_of_its_photos_losses(machine, tiny_
     """Content as a share by its style's factor, covariance and mean of the style, smoothness, the second view."""
     weights = load_vgg.read_weights(tiny_vgg)
     with machine._session() as sess:
-        machine._initialise(sess)
+        machine._initialize(sess)
         losses, pictures, views, shift, one_hot = sess.run(
             [machine.loss_terms, machine.input_img, machine.views, machine.shift, machine.style_weights], machine.shown)
     assert (one_hot == np.eye(2)).all() and min(shift) < SHIFT < max(shift)
@@ -141,7 +141,7 @@ def test_the_second_view_is_the_photo_shifted_with_noise(build, monkeypatch):
         photos + 0 * self._parameter('conv/weights', [1], tf.zeros_initializer()), None))
     machine = build()
     with machine._session() as sess:
-        machine._initialise(sess)
+        machine._initialize(sess)
         sess.run(machine.begin, {machine.first: 0})
         shifts, noise = [], []
         for _ in range(30):
@@ -155,7 +155,7 @@ def test_the_second_view_is_the_photo_shifted_with_noise(build, monkeypatch):
 def test_without_steadiness_there_is_one_view_and_no_loss_of_two(build, one_block, workdir):
     machine = build(steadiness=0.)
     with machine._session() as sess:
-        machine._initialise(sess)
+        machine._initialize(sess)
         losses = sess.run(machine.loss_terms, machine.shown)
     assert len(machine.views) == 1
     assert losses.keys() == {'content_loss', 'style_loss', 'tv_loss', 'total_loss'}
@@ -168,7 +168,7 @@ def test_a_gradient_that_is_too_long_is_cut_to_its_length(build, one_block, work
     monkeypatch.setattr(multi_style_training, 'LONGEST_GRADIENT', 1e-3)
     machine = build()
     with machine._session() as sess:
-        machine._initialise(sess)
+        machine._initialize(sess)
         sess.run(machine.begin, {machine.first: 0})
         sess.run(machine.opt)
         with machine.graph.as_default():
@@ -185,7 +185,7 @@ def test_only_the_network_is_trained_and_no_op_is_added(machine):
 
 def test_a_batch_has_each_style_once_and_all_come_in_turn(machine):
     with machine._session() as sess:
-        machine._initialise(sess)
+        machine._initialize(sess)
         sess.run(machine.begin, {machine.first: 0})
         for _ in range(5):
             weights, _ = sess.run([machine.style_weights, machine.opt])
@@ -195,7 +195,7 @@ def test_a_batch_has_each_style_once_and_all_come_in_turn(machine):
 def test_the_rate_falls_as_the_square_root_of_the_steps(machine):
     rate, = [op.outputs[0] for op in machine.graph.get_operations() if op.name == 'optimizer/mul']
     with machine._session() as sess:
-        machine._initialise(sess)
+        machine._initialize(sess)
         sess.run(machine.begin, {machine.first: 0})
         rates = []
         for _ in range(6):
@@ -206,7 +206,7 @@ def test_the_rate_falls_as_the_square_root_of_the_steps(machine):
 
 def test_what_is_shown_is_the_moving_average_of_what_is_trained(machine):
     with machine._session() as sess:
-        machine._initialise(sess)
+        machine._initialize(sess)
         averages = trained = sess.run(machine.network.parameters)
         for step, _ in zip(range(1, 31), machine._moves(sess, 0)):
             decay = min(0.998, step / (9 + step))
@@ -271,7 +271,7 @@ def test_another_training_starts_from_a_model_with_its_styles_where_they_were(bu
     start = export.Trained(random_parameters(2), {'content': 'a hash', 'style': 'another'}, 'a third')
     machine = build('next', styles=images[::-1], start=start)
     with machine._session() as sess:
-        machine._initialise(sess)
+        machine._initialize(sess)
         first = sess.run(machine.network.parameters)
         with machine.graph.as_default():
             assert len(tf.trainable_variables()) == len(first)
@@ -340,7 +340,7 @@ def test_bad_training_flags_end_in_one_line(folder, images, tiny_vgg, model, wor
     assert not list(workdir.rglob('*.index'))
 
 
-# ------------------------------------------------------------------------------------------------------------ stylising
+# ------------------------------------------------------------------------------------------------------------ stylizing
 
 def stylize(*arguments, style='a'):
     """The exit status of the command, with a style where none is named."""
@@ -394,7 +394,7 @@ def test_a_folder_keeps_its_shape_and_bad_files_are_skipped(model, workdir, caps
     (workdir / 'in/out/d-a.png').mkdir(parents=True)  # where a picture goes
     assert stylize('in', 'missing.png', '--model', model, '--out', 'in/out') == 1
     err = capsys.readouterr().err
-    assert '5 of 8 could not be stylised' in err and 'Traceback' not in err
+    assert '5 of 8 could not be stylized' in err and 'Traceback' not in err
     assert all(f'error: {name}' in err for name in ('in/cut.png', 'in/moves.gif', 'missing.png', 'in/out/d-a.png'))
     assert 'name too long' in err
     written = sorted(str(path) for path in Path('in/out').rglob('*') if path.is_file())
@@ -470,7 +470,7 @@ def test_an_animation_keeps_its_timing(model, workdir):
     assert timing == plays
     for frame, picture in zip(frames, written, strict=True):
         wanted = expected(model, frame).astype(float)
-        # 256 colours a frame
+        # 256 colors a frame
         assert np.abs(picture - wanted).mean() < 12 < np.abs(picture - frame.astype(float)).mean()
     assert stylize('a.gif', '--model', model, '--out', 'a.png') == 1
 
@@ -499,7 +499,7 @@ def test_standard_input_and_output(model, workdir):
         assert done.returncode in (1, 2) and says in done.stderr.decode() and b'Traceback' not in done.stderr
 
 
-def test_tiles_strength_and_colours(model, workdir):
+def test_tiles_strength_and_colors(model, workdir):
     pixels = photo(workdir / 'a.png', 40, 700)
     assert stylize('a.png', '--model', model, '--strength', '0', '--tile', '640') == 0
     assert (iio.imread('outputs/a-a.png') == pixels).all()
@@ -513,13 +513,13 @@ def test_tiles_strength_and_colours(model, workdir):
     assert inside.sum() > 100 and np.ptp(change, axis=1).max() <= 1 and np.abs(change).max() > 20
 
 
-def test_a_picture_keeps_the_photos_colour_profile(model, workdir):
+def test_a_picture_keeps_the_photos_color_profile(model, workdir):
     pixels = photo(workdir / 'plain.png')
-    iio.imwrite('a.png', pixels, icc_profile=b'what a colour means')
-    iio.imwrite('a.jpg', pixels, icc_profile=b'what a colour means')
+    iio.imwrite('a.png', pixels, icc_profile=b'what a color means')
+    iio.imwrite('a.jpg', pixels, icc_profile=b'what a color means')
     assert stylize('a.png', 'a.jpg', 'plain.png', '--model', model) == 0
     profiles = {path.name: iio.immeta(path).get('icc_profile') for path in Path('outputs').iterdir()}
-    assert profiles == {'a-a.png': b'what a colour means', 'a-a.jpg': b'what a colour means', 'plain-a.png': None}
+    assert profiles == {'a-a.png': b'what a color means', 'a-a.jpg': b'what a color means', 'plain-a.png': None}
 
 
 @pytest.mark.parametrize('more, says', [
@@ -583,18 +583,18 @@ def test_paintings_are_styles_by_their_paths(any_workdir, model, capsys):
 
 def test_paintings_of_every_kind(any_workdir):
     pixels, rng = photo(any_workdir / 'p.png'), np.random.default_rng(0)
-    grey, alpha = (rng.integers(0, 256, (20, 30, channels), dtype=np.uint8) for channels in (1, 4))
-    iio.imwrite('grey.png', grey[..., 0])
+    gray, alpha = (rng.integers(0, 256, (20, 30, channels), dtype=np.uint8) for channels in (1, 4))
+    iio.imwrite('gray.png', gray[..., 0])
     iio.imwrite('alpha.png', alpha)
-    iio.imwrite('deep.png', np.uint16(grey[..., 0]) * 257)
+    iio.imwrite('deep.png', np.uint16(gray[..., 0]) * 257)
     iio.imwrite('pixel.png', np.full([1, 1, 3], 200, np.uint8))
     iio.imwrite('cmyk.jpg', alpha, mode='CMYK')
-    for name in ('grey', 'alpha', 'deep', 'pixel', 'cmyk'):
+    for name in ('gray', 'alpha', 'deep', 'pixel', 'cmyk'):
         path, = Path().glob(f'{name}.*')
         assert stylize('p.png', style=str(path)) == 0
         wanted = painted(pixels, [utils.read_image(path)])
         assert np.abs(iio.imread(f'outputs/p-{name}.png') - wanted).max() < 0.501
-    assert (iio.imread('outputs/p-grey.png') == iio.imread('outputs/p-deep.png')).all()
+    assert (iio.imread('outputs/p-gray.png') == iio.imread('outputs/p-deep.png')).all()
 
 
 def test_an_animation_and_standard_input_in_the_style_of_a_painting(any_workdir):
@@ -616,7 +616,7 @@ def test_an_animation_and_standard_input_in_the_style_of_a_painting(any_workdir)
 
 @pytest.mark.parametrize('of_any', [False, True])
 def test_a_mask_says_where_styles_go(any_workdir, model, of_any):
-    """White the first, black the second, grey both; or the photo. Of half the photo's size it is enlarged."""
+    """White the first, black the second, gray both; or the photo. Of half the photo's size it is enlarged."""
     pixels, a, b = (photo(any_workdir / name, seed=i) for i, name in enumerate(('p.png', 'a.png', 'b.png')))
     mask = np.uint8([255] * 10 + [51] * 8 + [0] * 10)[None].repeat(20, axis=0)
     iio.imwrite('mask.png', mask)

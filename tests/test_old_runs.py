@@ -41,12 +41,12 @@ def test_a_setting_that_came_later_has_its_default(old):
     path = old / 'checkpoints/r/run.json'
     saved = path.read_text()
 
-    def claim(colours):
+    def claim(colors):
         path.write_text(saved)
-        with runs.Run('r', json.loads(saved) | {'colours': colours}, {'colours': 'the style'}).claimed():
+        with runs.Run('r', json.loads(saved) | {'colors': colors}, {'colors': 'the style'}).claimed():
             pass
     claim('the style')
-    with pytest.raises(UserError, match=r'other settings: colours \(now the content, was the style\); --restart'):
+    with pytest.raises(UserError, match=r'other settings: colors \(now the content, was the style\); --restart'):
         claim('the content')
 
 

@@ -36,7 +36,7 @@ def machine(images, tiny_vgg, workdir):
 
 @contextlib.contextmanager
 def evaluation(machine):
-    """Build the machine and its gradient; give a function image [1, H, W, 3], centred -> (losses, gradient)."""
+    """Build the machine and its gradient; give a function image [1, H, W, 3], centered -> (losses, gradient)."""
     with machine.graph.as_default():
         machine.create_input()
         machine.load_vgg()
@@ -66,11 +66,11 @@ def test_losses_and_gradient_are_those_of_the_formulas(images, tiny_vgg, workdir
     rng = np.random.default_rng(0)
     with evaluation(machine) as run:
         # between content and noise, so that no term is small beside the others
-        image = machine.centred_content / 2 + rng.normal(0, 20, machine.centred_content.shape).astype(np.float32)
+        image = machine.centered_content / 2 + rng.normal(0, 20, machine.centered_content.shape).astype(np.float32)
         losses, gradient = run(image)
 
         def by_formula(image):
-            return reference_losses(image[0], machine.centred_content[0], machine.centred_style[0], weights)
+            return reference_losses(image[0], machine.centered_content[0], machine.centered_style[0], weights)
         np.testing.assert_allclose(losses, by_formula(image), rtol=1e-4)
         directions = gradient / np.sqrt(np.square(gradient).mean()), *rng.normal(size=(3, *gradient.shape))
         for direction in np.float64(directions):
@@ -81,17 +81,17 @@ def test_losses_and_gradient_are_those_of_the_formulas(images, tiny_vgg, workdir
 
 
 def test_losses_do_not_depend_on_what_was_evaluated_before(machine, evaluate):
-    first, _ = evaluate(machine.centred_start)
-    evaluate(machine.centred_style)
-    again, _ = evaluate(machine.centred_start)
+    first, _ = evaluate(machine.centered_start)
+    evaluate(machine.centered_style)
+    again, _ = evaluate(machine.centered_start)
     assert first == again
 
 
 def test_a_fixed_image_has_no_loss_of_its_own(machine, evaluate):
-    (content_loss, style_loss, total_loss), _ = evaluate(machine.centred_content)
+    (content_loss, style_loss, total_loss), _ = evaluate(machine.centered_content)
     assert content_loss == 0 and style_loss > 0 and total_loss == pytest.approx(style_loss, rel=1e-6)
     of_content = style_loss
-    (content_loss, style_loss, _), _ = evaluate(machine.centred_style)
+    (content_loss, style_loss, _), _ = evaluate(machine.centered_style)
     assert content_loss > 0
     assert_close(style_loss, 0, scale=of_content, rel=1e-9)
 
@@ -123,10 +123,10 @@ def test_style_coefficients(machine, name):
         assert sess.run(machine._single_style_loss(a, tf.constant(g))) == pytest.approx(expected, rel=1e-5)
 
 
-def test_starting_image_is_blended_from_the_centred_content(machine):
+def test_starting_image_is_blended_from_the_centered_content(machine):
     machine.build()
     content = utils.get_resized_image(machine.content_path, WIDTH, HEIGHT) - machine.weights.mean_pixels
-    noise = (machine.centred_start - 0.4 * content) / 0.6
+    noise = (machine.centered_start - 0.4 * content) / 0.6
     assert np.abs(noise).max() <= 20.001 and np.abs(noise).max() > 19
     assert abs(noise.mean()) < 1 and noise.std() == pytest.approx(20 / np.sqrt(3), rel=0.05)
 
@@ -135,8 +135,8 @@ def test_starting_images_of_the_other_recipes(images, tiny_vgg, workdir):
     normal = StyleTransfer(*images, WIDTH, HEIGHT, recipe=recipes.STYLENET, vgg=tiny_vgg)
     content = StyleTransfer(*images, WIDTH, HEIGHT, recipe=recipes.LBFGS_TUTORIAL, vgg=tiny_vgg)
     normal.build(), content.build()
-    assert normal.centred_start.std() == pytest.approx(0.256, rel=0.05) and abs(normal.centred_start.mean()) < 0.02
-    assert (content.centred_start == content.centred_content).all()
+    assert normal.centered_start.std() == pytest.approx(0.256, rel=0.05) and abs(normal.centered_start.mean()) < 0.02
+    assert (content.centered_start == content.centered_content).all()
 
 
 def test_adam_has_the_recipes_settings(images, tiny_vgg, workdir):
@@ -148,8 +148,8 @@ def test_adam_has_the_recipes_settings(images, tiny_vgg, workdir):
         machine.optimize()
         with tf.Session() as sess:
             sess.run(tf.global_variables_initializer())
-            sess.run(machine.assign_img, {machine.new_img: machine.centred_start})
-            x, mean, square = np.float64(machine.centred_start), 0., 0.
+            sess.run(machine.assign_img, {machine.new_img: machine.centered_start})
+            x, mean, square = np.float64(machine.centered_start), 0., 0.
             for t in range(1, 4):
                 gradient = np.float64(run(sess.run(machine.input_img))[1])
                 mean = beta1 * mean + (1 - beta1) * gradient
@@ -191,7 +191,7 @@ def plain_cs20(content, style, start, weights, steps):
 def test_forty_steps_of_cs20_are_those_of_the_plain_system(machine):
     machine.build()
     weights = load_vgg.read_weights(machine.weights.path)
-    expected = plain_cs20(machine.centred_content, machine.centred_style, machine.centred_start, weights, 40)
+    expected = plain_cs20(machine.centered_content, machine.centered_style, machine.centered_start, weights, 40)
     machine.train(40)
     found = tf.train.load_checkpoint(str(machine.run.checkpoints / 'model-40')).get_tensor('input/in_img')
     np.testing.assert_array_equal(found, expected)
@@ -226,7 +226,7 @@ def test_the_graph_holds_no_features_of_the_style_image(machine):
     assert largest < features
 
 
-def test_graph_is_finalised_and_not_shared(images, tiny_vgg, workdir):
+def test_graph_is_finalized_and_not_shared(images, tiny_vgg, workdir):
     machines = [StyleTransfer(*pair, WIDTH, HEIGHT, vgg=tiny_vgg, name=name)
                 for pair, name in ((images, 'one'), (images[::-1], 'two'))]
     default_ops = len(tf.get_default_graph().get_operations())
@@ -247,11 +247,11 @@ def test_more_content_layers_are_a_weighted_sum(images, tiny_vgg, workdir):
     machine = StyleTransfer(*images, WIDTH, HEIGHT, recipe=recipe, vgg=tiny_vgg, precision='float32')
     machine.build()
     weights = load_vgg.read_weights(tiny_vgg)
-    F, P = (reference.vgg(image[0], weights) for image in (machine.centred_start, machine.centred_content))
+    F, P = (reference.vgg(image[0], weights) for image in (machine.centered_start, machine.centered_content))
     expected = sum(w * reference.cs20_content_loss(F[layer], P[layer])
                    for w, layer in [(0.5, 'conv1_2'), (2, 'conv5_2')])
     with tf.Session(graph=machine.graph) as sess:
-        sess.run(machine.assign_img, {machine.new_img: machine.centred_start})
+        sess.run(machine.assign_img, {machine.new_img: machine.centered_start})
         assert sess.run(machine.content_loss) == pytest.approx(expected, rel=1e-4)
 
 
@@ -268,8 +268,8 @@ def test_a_start_that_is_given_is_where_training_starts_and_part_of_the_identity
     machine = built(images, tiny_vgg, initial_img=start, name='r')
     machine.train(1)
     weights = load_vgg.read_weights(tiny_vgg)
-    centred = [image[0] - weights.mean_pixels for image in (start, machine.content_img, machine.style_img)]
-    np.testing.assert_allclose(list(machine.run.history[0].values()), reference.cs20(*centred, weights), rtol=1e-4)
+    centered = [image[0] - weights.mean_pixels for image in (start, machine.content_img, machine.style_img)]
+    np.testing.assert_allclose(list(machine.run.history[0].values()), reference.cs20(*centered, weights), rtol=1e-4)
     with pytest.raises(UserError, match='initial_img'):
         built(images, tiny_vgg, initial_img=start + 1, name='r').train(2)
     with pytest.raises(UserError, match=r'initial_img \(now null'):
@@ -324,7 +324,7 @@ def test_a_recipe_with_another_statistic_has_its_loss_and_learns(images, tiny_vg
     machine = built(images, tiny_vgg, recipe=recipe, name='r')
     machine.train(20)
     weights = load_vgg.read_weights(tiny_vgg)
-    F, A = (reference.vgg(image[0], weights) for image in (machine.centred_start, machine.centred_style))
+    F, A = (reference.vgg(image[0], weights) for image in (machine.centered_start, machine.centered_style))
     expected = sum(weight * reference.STYLE_DISTANCES[name](F[layer], A[layer])
                    for weight, layer in zip(recipe.style_layer_weights, recipe.style_layers))
     losses = [row['style_loss'] for row in machine.run.history]
@@ -338,7 +338,7 @@ def test_a_content_loss_as_a_share_does_not_know_the_size_of_the_features(images
     machine = built(images, tiny_vgg, recipe=recipe, name='r')
     machine.train(1)
     weights = load_vgg.read_weights(tiny_vgg)
-    F, P = (reference.vgg(image[0], weights) for image in (machine.centred_start, machine.centred_content))
+    F, P = (reference.vgg(image[0], weights) for image in (machine.centered_start, machine.centered_content))
     expected = sum(weight * ((F[layer] - P[layer]) ** 2).sum() / (P[layer] ** 2).sum()
                    for weight, layer in ((1, 'conv1_2'), (0.5, 'conv3_1')))
     assert machine.run.history[0]['content_loss'] == pytest.approx(expected, rel=1e-4)
@@ -385,7 +385,7 @@ def test_several_styles_are_one_of_blended_statistics(images, tiny_vgg, workdir)
                             vgg=tiny_vgg, precision='float32')
     weights = load_vgg.read_weights(tiny_vgg)
     with evaluation(machine) as run:
-        (_, style_loss, *_), _ = run(machine.centred_start)
+        (_, style_loss, *_), _ = run(machine.centered_start)
         F, *A = (reference.vgg(image[0] - weights.mean_pixels, weights, padding='symmetric')
                  for image in (machine.content_img, *machine.style_imgs[:2]))
     expected = 0
@@ -416,9 +416,9 @@ def test_from_python_arrays_or_paths_give_a_picture_and_leave_nothing_behind(ima
                                                  mask=np.full((32, 48), 255, np.uint8)))
     change = np.float32(begun) - utils.get_resized_image(images[0], 32, 24)[0]  # in luminance that of the style
     assert np.ptp(change, axis=-1)[(begun > 0).all(axis=-1) & (begun < 255).all(axis=-1)].max() <= 1.5
-    grey = np.array([0.2125, 0.7154, 0.0721])
+    gray = np.array([0.2125, 0.7154, 0.0721])
     inside = (begun > 0).all(axis=-1) & (begun < 255).all(axis=-1)
-    np.testing.assert_allclose((begun @ grey)[inside], (utils.get_resized_image(images[1], 32, 24)[0] @ grey)[inside],
+    np.testing.assert_allclose((begun @ gray)[inside], (utils.get_resized_image(images[1], 32, 24)[0] @ gray)[inside],
                                atol=1.5)
     with pytest.raises(UserError, match='no such image'):
         stylize('none.jpg', style, **how)

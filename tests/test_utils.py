@@ -23,31 +23,31 @@ from common import paths
 from common.errors import UserError
 
 RNG = np.random.default_rng(0)
-COLOUR = RNG.integers(0, 256, (4, 6, 3), dtype=np.uint8)
-GREY, ALPHA = COLOUR[:, :, 0], RNG.integers(0, 256, (4, 6), dtype=np.uint8)
+COLOR = RNG.integers(0, 256, (4, 6, 3), dtype=np.uint8)
+GRAY, ALPHA = COLOR[:, :, 0], RNG.integers(0, 256, (4, 6), dtype=np.uint8)
 DEEP = RNG.integers(0, 65536, (4, 6, 3), dtype=np.uint16)
 FLOAT = RNG.uniform(-0.2, 1.2, (4, 6, 3)).astype(np.float32)
 CMYK = RNG.integers(0, 256, (2, 3, 4), dtype=np.uint8)
 
-FRAMES = [COLOUR, 255 - COLOUR, COLOUR // 2]
+FRAMES = [COLOR, 255 - COLOR, COLOR // 2]
 INDICES = np.arange(24, dtype=np.uint8).reshape(4, 6) % 16
 PALETTE = RNG.integers(0, 256, (16, 3), dtype=np.uint8)
 OPACITY = np.r_[RNG.integers(0, 256, 10), [255] * 6].astype(np.uint8)  # tRNS may be shorter than the palette
-KEY = COLOUR[1, 2]  # the colour that stands for transparency
-ONLY_KEY = (COLOUR == KEY).all(axis=2, keepdims=True)
-BITS = GREY > 128
-PALE = COLOUR // 4 + 96  # all of it has a place in Lab
+KEY = COLOR[1, 2]  # the color that stands for transparency
+ONLY_KEY = (COLOR == KEY).all(axis=2, keepdims=True)
+BITS = GRAY > 128
+PALE = COLOR // 4 + 96  # all of it has a place in Lab
 
 # ------------------------------------------------------------------------------------------------------- kinds of files
 
-def png(pixels, depth, colour_type, chunks=(), size=None):
+def png(pixels, depth, color_type, chunks=(), size=None):
     """The bytes of a PNG of the rows `pixels` as they are stored; `size` is declared, whatever is there."""
     def chunk(name, data):
         return struct.pack('>I', len(data)) + name + data + struct.pack('>I', zlib.crc32(name + data))
-    width, height = size or (len(pixels[0]) * 8 // depth // {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour_type], len(pixels))
+    width, height = size or (len(pixels[0]) * 8 // depth // {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[color_type], len(pixels))
     rows = b''.join(b'\0' + bytes(row) for row in pixels)
     return b'\x89PNG\r\n\x1a\n' + b''.join(chunk(name, data) for name, data in [
-        (b'IHDR', struct.pack('>IIBBBBB', width, height, depth, colour_type, 0, 0, 0)), *chunks,
+        (b'IHDR', struct.pack('>IIBBBBB', width, height, depth, color_type, 0, 0, 0)), *chunks,
         (b'IDAT', zlib.compress(rows)), (b'IEND', b'')])
 
 
@@ -55,7 +55,7 @@ def over_white(pixels, alpha):
     return alpha[:, :, None] / 255. * pixels + 255 - alpha[:, :, None]
 
 
-def grey(pixels):
+def gray(pixels):
     return np.dstack([pixels] * 3)
 
 
@@ -77,22 +77,22 @@ def in_palette():
 
 # name of the file: (how it is written, what is to be read, how far it may be from that)
 KINDS = {
-    'grey.png': (lambda path: iio.imwrite(path, GREY), grey(GREY), 0),
-    'grey.jpg': (lambda path: iio.imwrite(path, blocks(GREY), quality=100), blocks(grey(GREY)), 2),
+    'gray.png': (lambda path: iio.imwrite(path, GRAY), gray(GRAY), 0),
+    'gray.jpg': (lambda path: iio.imwrite(path, blocks(GRAY), quality=100), blocks(gray(GRAY)), 2),
     '1 bit.png': (lambda path: path.write_bytes(png(np.packbits(BITS, axis=1), 1, 0, size=(6, 4))),
-                  grey(BITS * 255), 0),
+                  gray(BITS * 255), 0),
     '4 bits.png': (lambda path: path.write_bytes(png(INDICES[:, ::2] * 16 + INDICES[:, 1::2], 4, 0)),
-                   grey(INDICES * 17.), 0),
-    'grey and alpha.png': (lambda path: iio.imwrite(path, np.dstack([GREY, ALPHA])),
-                           over_white(grey(GREY), ALPHA), 1e-3),
-    'grey key.png': (lambda path: path.write_bytes(png(GREY, 8, 0, [(b'tRNS', bytes([0, KEY[0]]))])),
-                     np.where(grey(GREY) == KEY[0], 255, grey(GREY)), 0),
-    'colour.png': (lambda path: iio.imwrite(path, COLOUR), COLOUR, 0),
-    'colour key.png': (lambda path: path.write_bytes(png(COLOUR.reshape(4, -1), 8, 2, [
-        (b'tRNS', struct.pack('>HHH', *KEY))])), np.where(ONLY_KEY, 255, COLOUR), 0),
-    'alpha.png': (lambda path: iio.imwrite(path, np.dstack([COLOUR, ALPHA])), over_white(COLOUR, ALPHA), 1e-3),
-    'alpha.webp': (lambda path: iio.imwrite(path, np.dstack([COLOUR, ALPHA]), lossless=True, exact=True),
-                   over_white(COLOUR, ALPHA), 1e-3),
+                   gray(INDICES * 17.), 0),
+    'gray and alpha.png': (lambda path: iio.imwrite(path, np.dstack([GRAY, ALPHA])),
+                           over_white(gray(GRAY), ALPHA), 1e-3),
+    'gray key.png': (lambda path: path.write_bytes(png(GRAY, 8, 0, [(b'tRNS', bytes([0, KEY[0]]))])),
+                     np.where(gray(GRAY) == KEY[0], 255, gray(GRAY)), 0),
+    'color.png': (lambda path: iio.imwrite(path, COLOR), COLOR, 0),
+    'color key.png': (lambda path: path.write_bytes(png(COLOR.reshape(4, -1), 8, 2, [
+        (b'tRNS', struct.pack('>HHH', *KEY))])), np.where(ONLY_KEY, 255, COLOR), 0),
+    'alpha.png': (lambda path: iio.imwrite(path, np.dstack([COLOR, ALPHA])), over_white(COLOR, ALPHA), 1e-3),
+    'alpha.webp': (lambda path: iio.imwrite(path, np.dstack([COLOR, ALPHA]), lossless=True, exact=True),
+                   over_white(COLOR, ALPHA), 1e-3),
     'palette.png': (lambda path: path.write_bytes(png(INDICES, 8, 3, [(b'PLTE', PALETTE.tobytes())])),
                     PALETTE[INDICES], 0),
     'palette and alpha.png': (lambda path: path.write_bytes(png(INDICES, 8, 3, [
@@ -100,45 +100,45 @@ KINDS = {
         over_white(PALETTE[INDICES], OPACITY[INDICES]), 1e-3),
     'palette and hole.gif': (lambda path: in_palette().save(path, transparency=3),
                              np.where(INDICES[:, :, None] == 3, 255, PALETTE[INDICES]), 0),
-    '16 bits.png': (lambda path: iio.imwrite(path, DEEP[:, :, 0]), grey(DEEP[:, :, 0] / 257), 1e-3),
-    '16 bits.tif': (lambda path: iio.imwrite(path, DEEP[:, :, 0]), grey(DEEP[:, :, 0] / 257), 1e-3),
+    '16 bits.png': (lambda path: iio.imwrite(path, DEEP[:, :, 0]), gray(DEEP[:, :, 0] / 257), 1e-3),
+    '16 bits.tif': (lambda path: iio.imwrite(path, DEEP[:, :, 0]), gray(DEEP[:, :, 0] / 257), 1e-3),
     '16 bits.pgm': (lambda path: path.write_bytes(b'P5 6 4 65535\n' + DEEP[:, :, 0].astype('>u2').tobytes()),
-                    grey(DEEP[:, :, 0] / 257), 1e-3),
-    '16 bits colour.png': (lambda path: path.write_bytes(png(DEEP.astype('>u2').view(np.uint8).reshape(4, -1), 16, 2)),
+                    gray(DEEP[:, :, 0] / 257), 1e-3),
+    '16 bits color.png': (lambda path: path.write_bytes(png(DEEP.astype('>u2').view(np.uint8).reshape(4, -1), 16, 2)),
                            DEEP / 257, 1),
-    '16 bits colour.tif': (lambda path: iio.imwrite(path, DEEP), DEEP / 257, 1),
+    '16 bits color.tif': (lambda path: iio.imwrite(path, DEEP), DEEP / 257, 1),
     '16 bits and alpha.png': (lambda path: path.write_bytes(png(
         np.dstack([DEEP, ALPHA.astype(np.uint16) * 257]).astype('>u2').view(np.uint8).reshape(4, -1), 16, 6)),
         over_white(DEEP / 257, ALPHA), 1),
-    'float.tif': (lambda path: iio.imwrite(path, FLOAT[:, :, 0]), grey(FLOAT[:, :, 0].clip(0, 1) * 255), 1e-3),
-    'float colour.tif': (lambda path: iio.imwrite(path, FLOAT), FLOAT.clip(0, 1) * 255, 1e-3),
-    'float to 255.tif': (lambda path: iio.imwrite(path, COLOUR.astype(np.float32) + 0.25),
-                         (COLOUR + 0.25).clip(0, 255), 1e-3),
+    'float.tif': (lambda path: iio.imwrite(path, FLOAT[:, :, 0]), gray(FLOAT[:, :, 0].clip(0, 1) * 255), 1e-3),
+    'float color.tif': (lambda path: iio.imwrite(path, FLOAT), FLOAT.clip(0, 1) * 255, 1e-3),
+    'float to 255.tif': (lambda path: iio.imwrite(path, COLOR.astype(np.float32) + 0.25),
+                         (COLOR + 0.25).clip(0, 255), 1e-3),
     'float and alpha.tif': (lambda path: iio.imwrite(path, FLOAT[:, :, :2], photometric='minisblack',
                                                      planarconfig='contig', extrasamples=['unassalpha']),
-                            over_white(grey(FLOAT[:, :, 0].clip(0, 1) * 255), FLOAT[:, :, 1].clip(0, 1) * 255), 1e-3),
+                            over_white(gray(FLOAT[:, :, 0].clip(0, 1) * 255), FLOAT[:, :, 1].clip(0, 1) * 255), 1e-3),
     'CMYK.tif': (lambda path: Image.fromarray(CMYK, 'CMYK').save(path), from_cmyk(CMYK), 1),
     # Pillow 12.3, which Python 3.10 gets, does not read uncompressed ones; they are rare
-    'YCbCr.tif': (lambda path: Image.fromarray(blocks(COLOUR)).convert('YCbCr').save(
+    'YCbCr.tif': (lambda path: Image.fromarray(blocks(COLOR)).convert('YCbCr').save(
         path, compression='jpeg', quality=100),
-        blocks(COLOUR), 4),
+        blocks(COLOR), 4),
     'Lab.tif': (lambda path: Image.fromarray(PALE).convert('LAB').save(path), PALE, 4),
     # Pillow, as Photoshop, stores inverted values and a marker that says so
     'CMYK.jpg': (lambda path: Image.fromarray(blocks(CMYK), 'CMYK').save(path, quality=100),
                  blocks(from_cmyk(CMYK)), 4),
-    'colour.bmp': (lambda path: iio.imwrite(path, COLOUR), COLOUR, 0),
-    'colour.jpg': (lambda path: iio.imwrite(path, blocks(COLOUR), quality=100, subsampling=0), blocks(COLOUR), 3),
-    'animated.gif': (lambda path: iio.imwrite(path, FRAMES, duration=100), COLOUR, 0),
-    'animated.png': (lambda path: iio.imwrite(path, FRAMES, duration=100), COLOUR, 0),
-    'animated.webp': (lambda path: iio.imwrite(path, FRAMES, duration=100, lossless=True), COLOUR, 0),
-    'pages.tif': (lambda path: iio.imwrite(path, FRAMES, is_batch=True), COLOUR, 0),
-    'a PNG.jpg': (lambda path: iio.imwrite(path, COLOUR, extension='.png'), COLOUR, 0),
+    'color.bmp': (lambda path: iio.imwrite(path, COLOR), COLOR, 0),
+    'color.jpg': (lambda path: iio.imwrite(path, blocks(COLOR), quality=100, subsampling=0), blocks(COLOR), 3),
+    'animated.gif': (lambda path: iio.imwrite(path, FRAMES, duration=100), COLOR, 0),
+    'animated.png': (lambda path: iio.imwrite(path, FRAMES, duration=100), COLOR, 0),
+    'animated.webp': (lambda path: iio.imwrite(path, FRAMES, duration=100, lossless=True), COLOR, 0),
+    'pages.tif': (lambda path: iio.imwrite(path, FRAMES, is_batch=True), COLOR, 0),
+    'a PNG.jpg': (lambda path: iio.imwrite(path, COLOR, extension='.png'), COLOR, 0),
     'a float TIFF.png': (lambda path: iio.imwrite(path, FLOAT, extension='.tif'), FLOAT.clip(0, 1) * 255, 1e-3),
-    'no suffix': (lambda path: iio.imwrite(path, COLOUR, extension='.png'), COLOUR, 0),
-    'Übermalung, 空 (1).png': (lambda path: iio.imwrite(path, COLOUR), COLOUR, 0),
-    '1×1.png': (lambda path: iio.imwrite(path, COLOUR[:1, :1]), COLOUR[:1, :1], 0),
-    '1×6.png': (lambda path: iio.imwrite(path, COLOUR[:1]), COLOUR[:1], 0),
-    '4×1.bmp': (lambda path: iio.imwrite(path, COLOUR[:, :1]), COLOUR[:, :1], 0),
+    'no suffix': (lambda path: iio.imwrite(path, COLOR, extension='.png'), COLOR, 0),
+    'Übermalung, 空 (1).png': (lambda path: iio.imwrite(path, COLOR), COLOR, 0),
+    '1×1.png': (lambda path: iio.imwrite(path, COLOR[:1, :1]), COLOR[:1, :1], 0),
+    '1×6.png': (lambda path: iio.imwrite(path, COLOR[:1]), COLOR[:1], 0),
+    '4×1.bmp': (lambda path: iio.imwrite(path, COLOR[:, :1]), COLOR[:, :1], 0),
 }
 
 
@@ -173,8 +173,8 @@ def stored(upright, orientation):
     ('.jpg', 'RGB'), ('.jpg', 'L'), ('.png', 'RGB'), ('.png', 'L'), ('.png', 'LA'), ('.png', 'P'),
     ('.tif', 'RGB'), ('.tif', 'L'), ('.tif', 'P'), ('.webp', 'RGB')])
 def test_exif_orientation(tmp_path, suffix, mode, orientation):
-    image, expected = {'RGB': (COLOUR, COLOUR), 'L': (GREY, grey(GREY)), 'P': (INDICES, PALETTE[INDICES]),
-                       'LA': (np.dstack([GREY, ALPHA]), over_white(grey(GREY), ALPHA))}[mode]
+    image, expected = {'RGB': (COLOR, COLOR), 'L': (GRAY, gray(GRAY)), 'P': (INDICES, PALETTE[INDICES]),
+                       'LA': (np.dstack([GRAY, ALPHA]), over_white(gray(GRAY), ALPHA))}[mode]
     if suffix == '.jpg':
         image, expected = blocks(image), blocks(expected)
     image = Image.fromarray(stored(image, orientation), mode)
@@ -207,7 +207,7 @@ def flipped_byte(path):
 
 
 def huge_float_tiff(path):
-    """Pillow does not know colour TIFFs of floats: the limit must hold for the other reader too."""
+    """Pillow does not know color TIFFs of floats: the limit must hold for the other reader too."""
     iio.imwrite(path, FLOAT)
     with tifffile.TiffFile(path, mode='r+') as file:
         file.pages[0].tags['ImageWidth'].overwrite(50_000_000)
@@ -233,7 +233,7 @@ BAD = {
     'not a number.tif': (lambda path: iio.imwrite(path, FLOAT * np.float32('nan')), 'pixels that are not numbers'),
     'seven channels.tif': (lambda path: iio.imwrite(path, DEEP.repeat(7, axis=2)[:, :, ::3], photometric='minisblack',
                                                             planarconfig='contig'),
-                           'neither grey nor RGB'),
+                           'neither gray nor RGB'),
 }
 
 
@@ -265,7 +265,7 @@ def test_a_file_that_may_not_be_read():
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         path = Path(folder, 'mine.png')
-        iio.imwrite(path, COLOUR)
+        iio.imwrite(path, COLOR)
         path.chmod(0)
         with ordinary_user(), pytest.raises(UserError, match='mine.png: .*Permission denied'):
             utils.read_image(path)
@@ -294,7 +294,7 @@ def test_a_style_keeps_its_shape_or_is_cut_to_the_pictures(tmp_path, scale, size
 
 @pytest.mark.parametrize('old, new', SIZES)
 def test_fit_against_scipy(old, new):
-    """The pixel at (row, column) lies at (row + ½, column + ½); the centres of both pictures coincide."""
+    """The pixel at (row, column) lies at (row + ½, column + ½); the centers of both pictures coincide."""
     image = RNG.uniform(0, 255, (*old, 3)).astype(np.float32)
     width, height = new
     step = min(old[0] / height, old[1] / width)
@@ -310,7 +310,7 @@ def test_fit_against_scipy(old, new):
 
 @pytest.mark.parametrize('old, new', SIZES + [((403, 611), (20, 31)), ((1000, 301), (33, 17)), ((640, 480), (16, 16)),
                                               ((161, 499), (16, 17))])
-def test_fit_keeps_the_aspect_and_the_centre(old, new):
+def test_fit_keeps_the_aspect_and_the_center(old, new):
     """On a picture whose red is the column and whose green is the row."""
     H, W = old
     width, height = new
@@ -375,7 +375,7 @@ def test_the_default_pair_is_what_it_was_to_the_bit(path):
 
 @pytest.mark.parametrize('shape, factor, top, left', [((12, 18), 3, 0, 0), ((13, 20), 3, 0, 1), ((14, 19), 4, 1, 1),
                                                       ((7, 9), 7, 0, 1), ((5, 8), 1, 0, 0)])
-def test_block_means_are_those_of_centred_blocks(shape, factor, top, left):
+def test_block_means_are_those_of_centered_blocks(shape, factor, top, left):
     image = RNG.uniform(0, 255, (*shape, 3)).astype(np.float32)
     means = utils.block_means(image, factor)
     assert means.dtype == np.float32 and means.shape == (shape[0] // factor, shape[1] // factor, 3)
@@ -395,7 +395,7 @@ def test_a_symmetric_picture_stays_symmetric_to_its_borders():
 
 def test_fit_does_not_alias():
     checkerboard = np.indices((240, 240)).sum(axis=0) % 2 * 255.
-    fitted = utils.fit(grey(checkerboard), 31, 31)
+    fitted = utils.fit(gray(checkerboard), 31, 31)
     assert np.abs(fitted[1:-1, 1:-1] - 127.5).max() < 0.1
     assert np.abs(fitted - 127.5).max() < 4  # the border's pixels count twice
 
@@ -451,14 +451,14 @@ def test_the_ends_of_the_noise_ratio():
 def test_saving_rounds_and_clips(tmp_path):
     values = np.float32([[-1e6, -1, -0.4, 0.4], [0.6, 127.4, 127.6, 254.6], [255.4, 256, 300, 1e6]])
     expected = [[0, 0, 0, 0], [1, 127, 128, 255], [255, 255, 255, 255]]
-    for image in grey(values), grey(values)[None]:
+    for image in gray(values), gray(values)[None]:
         utils.save_image(tmp_path / 'image.png', image)
-        assert (iio.imread(tmp_path / 'image.png') == grey(np.array(expected))).all()
+        assert (iio.imread(tmp_path / 'image.png') == gray(np.array(expected))).all()
 
 
 def test_saving_takes_the_format_from_the_suffix_and_makes_the_folder(tmp_path):
     for suffix, head in ('.png', b'\x89PNG'), ('.jpg', b'\xff\xd8'), ('.bmp', b'BM'):
-        utils.save_image(tmp_path / 'new' / f'image{suffix}', COLOUR)
+        utils.save_image(tmp_path / 'new' / f'image{suffix}', COLOR)
         assert (tmp_path / 'new' / f'image{suffix}').read_bytes().startswith(head)
 
 
@@ -466,7 +466,7 @@ def test_saving_takes_the_format_from_the_suffix_and_makes_the_folder(tmp_path):
 def test_a_picture_is_written_whole_or_not_at_all(tmp_path, monkeypatch, existing):
     path = tmp_path / 'image.png'
     if existing:
-        utils.save_image(path, COLOUR)
+        utils.save_image(path, COLOR)
     before = {file: file.read_bytes() for file in tmp_path.iterdir()}
 
     def full_disk(part, content):
@@ -475,6 +475,6 @@ def test_a_picture_is_written_whole_or_not_at_all(tmp_path, monkeypatch, existin
         raise OSError(28, 'No space left on device')
     monkeypatch.setattr(Path, 'write_bytes', full_disk)
     with pytest.raises(OSError) as caught:
-        utils.save_image(path, 255 - COLOUR)
+        utils.save_image(path, 255 - COLOR)
     assert caught.value.filename == str(path)
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before

@@ -52,7 +52,7 @@ def _start_and_target(rng, normal):
 def _losses_and_image(rng, normal):
     mean = np.float32([123, 117, 104])
     shown = rng.uniform(-60, 320, (1, 4, 6, 3)).astype(np.float32)
-    return {'losses': rng.uniform(1, 9, 3), 'mean_pixels': mean, 'centred': shown - mean}
+    return {'losses': rng.uniform(1, 9, 3), 'mean_pixels': mean, 'centered': shown - mean}
 
 
 DRAWS = {

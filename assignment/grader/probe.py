@@ -194,7 +194,7 @@ def _trainable(machine, given):
         machine.new_img = tf.placeholder(tf.float32, start.shape)
         machine.assign_img = machine.input_img.assign(machine.new_img)
         machine.gstep = tf.train.get_or_create_global_step()
-    machine.shown_img, machine.centred_start = machine.input_img, start
+    machine.shown_img, machine.centered_start = machine.input_img, start
     machine.style_loss = tf.reduce_sum(tf.square(machine.input_img - target))
     machine.content_loss = tf.reduce_sum(tf.square(machine.input_img + target + 100))
     machine.total_loss = machine.style_loss + 0 * machine.content_loss
@@ -222,7 +222,7 @@ def create_summary(given):
     """The scalars and the picture, of losses and an image that are given."""
     from common.tf1 import tf
     losses = {name: tf.constant(float(loss)) for name, loss in zip(LOSSES, given['losses'])}
-    image = tf.constant(given['centred'])
+    image = tf.constant(given['centered'])
     machine = bare(vgg=Features({}, given['mean_pixels'].reshape(1, 1, 1, 3)), input_img=image, shown_img=image,
                    loss_terms=losses, **losses)
     machine.create_summary()

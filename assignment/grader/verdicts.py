@@ -303,10 +303,10 @@ def optimize_case(given):
     sign = np.sign(start - target)
     return [Case(-rate * sign, [
         (2. * -sign, 'a learning rate of 2 is written out; it is recipe.learning_rate'),
-        (rate * sign, 'the loss grows: maximised, where it should be minimised'),
+        (rate * sign, 'the loss grows: maximized, where it should be minimized'),
         (0.001 * -sign, 'Adam has its default learning rate, 0.001; give it recipe.learning_rate'),
         (-rate * 2 * (start - target), 'that is plain gradient descent; the recipe says Adam'),
-        (-rate * np.sign(start + target + 100), 'it minimises the content loss alone; give it self.total_loss')])]
+        (-rate * np.sign(start + target + 100), 'it minimizes the content loss alone; give it self.total_loss')])]
 
 
 def judge_optimize(values, given):
@@ -348,7 +348,7 @@ def judge_create_summary(values, given):
             other = next((n for n, x in wanted.items() if same(np.array(scalars[name]), np.array(x))), None)
             return (f'the scalar {name} is {scalars[name]:.4g}, it should be {loss:.4g}'
                     + (f': that is {other}' if other else ''))
-    shown = np.float64(given['centred'][0]) + given['mean_pixels']
+    shown = np.float64(given['centered'][0]) + given['mean_pixels']
     right, picture, dtype = np.rint(shown).clip(0, 255), values['picture'], str(values['dtype'])
     if dtype != 'uint8':
         return f'the picture is {dtype}, it should be uint8: tf.saturate_cast'
@@ -358,8 +358,8 @@ def judge_create_summary(values, given):
     if np.abs(picture - right).max() <= 1:
         return None
     inside = (shown > 1) & (shown < 254)
-    if np.abs(picture - np.rint(given['centred'][0]).clip(0, 255)).max() <= 1:
-        return 'the picture is still centred: add VGG\'s mean back'
+    if np.abs(picture - np.rint(given['centered'][0]).clip(0, 255)).max() <= 1:
+        return 'the picture is still centered: add VGG\'s mean back'
     if np.abs(picture - np.rint(shown + given['mean_pixels']).clip(0, 255)).max() <= 1:
         return 'the mean is added twice'
     if np.abs(picture - right)[inside].max() <= 1:
@@ -372,7 +372,7 @@ def training_cases(given):
     start, target = given['start'], np.float64(given['target'])
     first, second, third = ((adam(start, target, RATE, 2) - target) ** 2).reshape(3, -1).sum(axis=1)
     return [Case(first, [
-                ((target ** 2).sum(), 'training begins from zeros: run self.init, then assign self.centred_start'),
+                ((target ** 2).sum(), 'training begins from zeros: run self.init, then assign self.centered_start'),
                 (second, 'the losses of iteration 0 are those after a step: fetch them in the same run as self.opt')]),
             Case(second, [(first, 'the loss stays what it was: fetch self.opt as well'),
                           (third, 'two steps of the optimizer in one iteration: is self.opt fetched twice?')])]
@@ -428,7 +428,7 @@ def judge_restore(values, given):
         return None
     again = adam(given['other_start'], given['target'], RATE, last)
     if any(same(resumed, again[steps], 1e-2) for steps in (last - first, last)):
-        return 'a resumed run begins again from the starting image: initialise only where nothing was restored'
+        return 'a resumed run begins again from the starting image: initialize only where nothing was restored'
     return (f'a run of {first} iterations, resumed to {last}, does not end where one of {last} does: '
             'are all variables restored?')
 

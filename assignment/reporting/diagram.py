@@ -8,8 +8,8 @@ from matplotlib.patches import FancyBboxPatch
 
 from common import files
 
-COLOURS = {'input': '#f2c14e', 'vgg': '#a7c7e7', 'losses': '#f4a6a6', 'optimizer': '#b7e4c7', 'summaries': '#dddddd'}
-SCOPES = tuple(COLOURS)  # as data flows
+COLORS = {'input': '#f2c14e', 'vgg': '#a7c7e7', 'losses': '#f4a6a6', 'optimizer': '#b7e4c7', 'summaries': '#dddddd'}
+SCOPES = tuple(COLORS)  # as data flows
 WIDE, HIGH = 0.48, 0.23  # half of a block of the diagram
 
 
@@ -74,13 +74,13 @@ def draw_on(axes, graph, size):
     bottom = min(y for _, y in places.values())
     for there, here in sorted(edge for edge in edges if set(edge) <= set(places)):
         if corners := _path(there, here, places, bottom):
-            colour = '#c0504d' if here == 'losses' else '#555555'
-            axes.plot(*zip(*corners[:-1]), color=colour, lw=size / 8, zorder=1, solid_joinstyle='round')
+            color = '#c0504d' if here == 'losses' else '#555555'
+            axes.plot(*zip(*corners[:-1]), color=color, lw=size / 8, zorder=1, solid_joinstyle='round')
             axes.annotate('', corners[-1], corners[-2], zorder=1, arrowprops=dict(
-                arrowstyle='-|>', color=colour, lw=size / 8, mutation_scale=size, shrinkA=0, shrinkB=0))
+                arrowstyle='-|>', color=color, lw=size / 8, mutation_scale=size, shrinkA=0, shrinkB=0))
     for name, (x, y) in places.items():
         axes.add_patch(FancyBboxPatch((x - WIDE + 0.06, y - HIGH + 0.06), 2 * WIDE - 0.12, 2 * HIGH - 0.12, zorder=2,
-                                      boxstyle='round,pad=0.06', facecolor=COLOURS[name.partition('/')[0]],
+                                      boxstyle='round,pad=0.06', facecolor=COLORS[name.partition('/')[0]],
                                       edgecolor='#444444', lw=size / 9))
         axes.text(x, y, name.removeprefix('vgg/'), ha='center', va='center', fontsize=size, zorder=3)
     xs, ys = np.transpose(list(places.values()))

@@ -101,7 +101,7 @@ def add_control(parser):
     parser.add_argument('--style-weights', type=number(0, 1e6), nargs='+', metavar='X',
                         help='of several styles, one each (default: equal ones)')
     parser.add_argument('--mask', type=Path, metavar='IMAGE', help='of the content\'s shape: the first style goes '
-                        'where it is white; where black the second, or the photo stays; greys mix')
+                        'where it is white; where black the second, or the photo stays; grays mix')
     field = recipes.Recipe.__dataclass_fields__['init']
     parser.add_argument('--init', type=_init, metavar='NAME|IMAGE', help=f'{field.metadata["help"]}: '
                         f'{", ".join(field.metadata["choices"])}; or {ONE_PASS}, what the network of any style makes '

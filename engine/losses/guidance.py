@@ -56,9 +56,9 @@ def guides(mask, layers, pooling, config=None):
 
 
 def with_photo(image, photo, luminance, mask=None):
-    """A tensor [1, H, W, 3] with something of the photo, an array; both centred alike.
+    """A tensor [1, H, W, 3] with something of the photo, an array; both centered alike.
 
-    luminance: the photo's colours come back, every channel of the image differs from the photo by the same
+    luminance: the photo's colors come back, every channel of the image differs from the photo by the same
     mask: [H, W], where it is black the photo is
     """
     photo = held(photo, image)

@@ -8,7 +8,7 @@ IMAGE = 'input/in_img'
 
 
 def shown_variable(recipe):
-    """The name of the variable that is the picture people are shown, centred."""
+    """The name of the variable that is the picture people are shown, centered."""
     return f'optimizer/{AVERAGE}' if recipe.averaging else IMAGE
 
 

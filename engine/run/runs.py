@@ -170,7 +170,7 @@ class Run:
     def restore(self, saver, sess):
         """Load the newest checkpoint that can be read, and the history up to it; return its iteration.
 
-        0 if there is none: then the variables still have to be initialised. Pictures of later iterations, or of an
+        0 if there is none: then the variables still have to be initialized. Pictures of later iterations, or of an
         older run under this name, are removed.
         """
         self._remove_unfinished()

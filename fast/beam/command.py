@@ -33,7 +33,7 @@ def add_flags(parser):
 
 
 def run(args, beam_flags):
-    """Stylise as the flags say; return the exit status, 1 if some photos could not be."""
+    """Stylize as the flags say; return the exit status, 1 if some photos could not be."""
     job = _job(beam_flags)
     globs, out = [remote.glob(text) for text in args.input], remote.absolute(args.output).rstrip('/')
     settings = stylize.renderer_of(args).settings()
@@ -58,7 +58,7 @@ def run(args, beam_flags):
         raise UserError(f'the pipeline has failed ({last}); the same command goes on') from error
     print(_counts(result))
     if FileSystems.exists(failed):
-        print(f'{failed} lists those that could not be stylised')
+        print(f'{failed} lists those that could not be stylized')
         return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""The Apache Beam pipeline: photos of globs, named, spread over the workers, stylised; the bad ones in a list."""
+"""The Apache Beam pipeline: photos of globs, named, spread over the workers, stylized; the bad ones in a list."""
 
 import errno
 import tempfile
@@ -18,7 +18,7 @@ OUTCOMES = MADE, THERE, FAILED = 'made', 'already there', 'failed'  # of a photo
 
 
 def build(pipeline, globs, out, args):
-    """Apply to `pipeline` what stylises the photos of `globs` into the folder `out`.
+    """Apply to `pipeline` what stylizes the photos of `globs` into the folder `out`.
 
     args: the flags of `stylize.renderer_of`
     """
@@ -27,19 +27,19 @@ def build(pipeline, globs, out, args):
          | 'photos' >> beam.FlatMap(lambda glob: (remote.family(glob, path)
                                                   for path in remote.photos(FileSystems, glob, out)))
          | 'spread photos' >> beam.GroupByKey()
-         | 'stylise' >> beam.ParDo(Stylise(args, out))
+         | 'stylize' >> beam.ParDo(Stylize(args, out))
          | 'all failures' >> beam.GroupBy(lambda line: None)
          | 'list failures' >> beam.Map(lambda group: remote.write(FileSystems, failures(out, args),
                                                                   '\n'.join([*group[1], '']).encode())))
 
 
 def failures(out, args):
-    """The path of the list of photos that could not be stylised: path, tab, reason."""
+    """The path of the list of photos that could not be stylized: path, tab, reason."""
     return f'{out}/{style_spec.in_names(args.style)}-failed.txt'
 
 
-class Stylise(beam.DoFn):
-    """From all photos of a key, pairs (path, place), to lines about those that could not be stylised.
+class Stylize(beam.DoFn):
+    """From all photos of a key, pairs (path, place), to lines about those that could not be stylized.
 
     Model and paintings travel with it: a worker needs the project's code, and none of the files of who began the
     pipeline.
@@ -51,7 +51,7 @@ class Stylise(beam.DoFn):
         self.out, self.name = out, style_spec.in_names(args.style)
         self.model = {file: (folder / file).read_bytes() for file in (models.ABOUT, models.LITE)}
         self.shared = Shared()
-        self.counts = {outcome: Metrics.counter('stylise', outcome) for outcome in OUTCOMES}
+        self.counts = {outcome: Metrics.counter('stylize', outcome) for outcome in OUTCOMES}
 
     def setup(self):
         """Load the model, once a process: its threads share it."""

@@ -1,4 +1,4 @@
-"""Photos and pictures in file systems that need not be this machine's: which there are, names, one photo stylised.
+"""Photos and pictures in file systems that need not be this machine's: which there are, names, one photo stylized.
 
 A file system, `files`, has the methods of Apache Beam's `FileSystems`; this module does without Beam.
 """
@@ -52,7 +52,7 @@ def targets(pairs, out, name):
 
 
 def stylize(renderer, files, source, target):
-    """Stylise the photo at `source`, write its picture to `target`; return False if one is there already.
+    """Stylize the photo at `source`, write its picture to `target`; return False if one is there already.
 
     Raises `UserError` for a bad photo, `OSError` where it cannot be read or the picture not be written.
     """

@@ -42,11 +42,11 @@ def add_renderer_flags(parser):
     parser.add_argument('--style-scale', type=cli.number(*SCALES), metavar='X', help='of paintings: less '
                         'than 1 for finer strokes, more for bolder ones (default: 1)')
     parser.add_argument('--mask', type=Path, metavar='IMAGE', help='of the photo\'s shape: the first style goes '
-                        'where it is white; where black the second, or the photo stays; greys mix')
+                        'where it is white; where black the second, or the photo stays; grays mix')
     parser.add_argument('--strength', type=cli.number(0, 1), default=1., metavar='X',
                         help='from 0, the photo, to 1, the picture (default: %(default)g)')
     parser.add_argument('--keep-colors', action='store_true',
-                        help='take the picture\'s light and shade, the photo\'s colours')
+                        help='take the picture\'s light and shade, the photo\'s colors')
     parser.add_argument('--tile', type=cli.whole_number(1, tiled.LARGEST), metavar='W',
                         help='photos of more pixels than this either way go through in parts; larger ones are a '
                         f'little faster and take more memory (default: {multi_style.Model.tile}, of paintings '
@@ -126,7 +126,7 @@ def _shard(text):
 
 
 def run(args):
-    """Stylise photos as the flags say; return the exit status, 1 if some could not be."""
+    """Stylize photos as the flags say; return the exit status, 1 if some could not be."""
     renderer = renderer_of(args)
     renderer.steady = args.steady
     out = args.out or (batch.PIPE if args.photos == [batch.PIPE] else Path('outputs'))
@@ -150,7 +150,7 @@ def run(args):
         else:
             print(one_line(f'{target}: {written}, {time.time() - start_time:.1f} s'), file=log)
     if failed:
-        print(f'{failed} of {len(tasks)} could not be stylised', file=sys.stderr)
+        print(f'{failed} of {len(tasks)} could not be stylized', file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -78,7 +78,7 @@ class Photos:
     def crop(self, index):
         """Crop number `index`, uint8 [side, side, 3]: a random part of one photo, at a random scale and brightness.
 
-        One in a few is a gradient of two colours, if such are wanted.
+        One in a few is a gradient of two colors, if such are wanted.
         """
         epoch, place = divmod(int(index), len(self.paths))
         rng = np.random.default_rng((self.seed, 1, int(index)))
@@ -103,7 +103,7 @@ class Photos:
         return utils.fit(np.float32(photo[y:y + width, x:x + width]), self.side, self.side)
 
     def _gradient(self, rng):
-        """From one colour to another in a random direction, with a little noise, uint8."""
+        """From one color to another in a random direction, with a little noise, uint8."""
         ends, angle = rng.uniform(0, 255, (2, 3)), rng.uniform(0, 2 * np.pi)
         ramp = np.linspace(-0.5, 0.5, self.side)
         place = 0.5 + (ramp[:, None] * np.sin(angle) + ramp * np.cos(angle)) / 2 ** 0.5

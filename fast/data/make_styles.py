@@ -1,7 +1,7 @@
 """Draws stained_glass.jpg, woodcut.jpg and palette_knife.jpg in styles/: python -m fast.data.make_styles
 
 Style transfer takes the statistics of a style and leaves its scene, so each picture repeats one way of making marks
-(leaded panes, cut lines, loaded strokes) at several sizes, in few and strong colours. Lengths are in picture heights.
+(leaded panes, cut lines, loaded strokes) at several sizes, in few and strong colors. Lengths are in picture heights.
 """
 
 import imageio.v3 as iio
@@ -27,24 +27,24 @@ def noise(rng, shape, grain):
     return field / field.std()
 
 
-def colour(code):
+def color(code):
     """'f0c020' as an array [3] of 0–1."""
     return np.frombuffer(bytes.fromhex(code), np.uint8) / 255
 
 
 def palette(codes):
     """'f0c020 …' as an array [n, 3]."""
-    return np.array([colour(code) for code in codes.split()])
+    return np.array([color(code) for code in codes.split()])
 
 
-def ramp(share, colours):
-    """The colour at `share` (0–1, any shape) of the way along a palette [n, 3]."""
-    steps = np.linspace(0, 1, len(colours))
-    return np.stack([np.interp(share, steps, channel) for channel in colours.T], axis=-1)
+def ramp(share, colors):
+    """The color at `share` (0–1, any shape) of the way along a palette [n, 3]."""
+    steps = np.linspace(0, 1, len(colors))
+    return np.stack([np.interp(share, steps, channel) for channel in colors.T], axis=-1)
 
 
 def blend(below, above, share):
-    """`above` over `below`, both [H, W, 3] or one colour, where `share` [H, W] is 1."""
+    """`above` over `below`, both [H, W, 3] or one color, where `share` [H, W] is 1."""
     return below + (above - below) * np.clip(share, 0, 1)[..., None]
 
 
@@ -55,13 +55,13 @@ GLASS = {1: '1a7f80 13667a 2f8f8a 5b3f86', 2: '12702a 3d961f 8cb81f 0d5a3a d3cf2
 
 
 def voronoi(rng, mask, points, stretch):
-    """Number the pixels of `mask` by the nearest of some `points` centres, spread evenly (Lloyd's iteration)."""
+    """Number the pixels of `mask` by the nearest of some `points` centers, spread evenly (Lloyd's iteration)."""
     pixels = np.argwhere(mask) * stretch
-    centres = rng.choice(pixels, points, replace=False)
+    centers = rng.choice(pixels, points, replace=False)
     for _ in range(6):
-        owner = cKDTree(centres).query(pixels[::9])[1]
-        centres = np.stack([ndimage.mean(axis, owner, np.unique(owner)) for axis in pixels[::9].T], axis=-1)
-    return cKDTree(centres).query(pixels)[1]
+        owner = cKDTree(centers).query(pixels[::9])[1]
+        centers = np.stack([ndimage.mean(axis, owner, np.unique(owner)) for axis in pixels[::9].T], axis=-1)
+    return cKDTree(centers).query(pixels)[1]
 
 
 def leaded_panes(rng, y, x, radius, ray):
@@ -101,7 +101,7 @@ def stained_glass(rng):
     depth = np.minimum(lead_depth(pane, 4.8), lead_depth(region, 8)) + .8 * noise(rng, y.shape, 30)
     glow = .62 + .42 * np.clip(depth / 26, 0, 1) ** .6  # grime gathers along the lead
     grain = noise(rng, y.shape, (3, 40)) + noise(rng, y.shape, 25) + .4 * noise(rng, y.shape, 2)
-    window = blend(colour('151518'), tint[pane] * (glow * (1 + .07 * grain))[..., None], depth / 2 + .5).clip(0, 1)
+    window = blend(color('151518'), tint[pane] * (glow * (1 + .07 * grain))[..., None], depth / 2 + .5).clip(0, 1)
     halo = ndimage.gaussian_filter(window, (18, 18, 0))  # bright panes shine over their lead
     return downscale_local_mean(1 - (1 - window) * (1 - .22 * halo), (FINE, FINE, 1))
 
@@ -142,9 +142,9 @@ def woodcut(rng):
     for outline, phase, tone in ranges(rng, y, x):
         ink = np.where(y > outline, cut_lines(rng, phase, tone), ink) | (np.abs(y - outline) < .004)
     fibres = 1 + .012 * noise(rng, y.shape, (1, 5)) + .012 * noise(rng, y.shape, 60)
-    paper = blend(colour('f4e7ca'), colour('db3d21'), .92 * np.clip((.15 - radius) * HEIGHT, 0, 1)) * fibres[..., None]
+    paper = blend(color('f4e7ca'), color('db3d21'), .92 * np.clip((.15 - radius) * HEIGHT, 0, 1)) * fibres[..., None]
     printed = np.clip(ndimage.gaussian_filter(ink * 2.2, 1.6) - .6, 0, 1) * (.95 + .03 * noise(rng, y.shape, 3))
-    return downscale_local_mean(blend(paper, colour('16131a'), printed), (FINE, FINE, 1))
+    return downscale_local_mean(blend(paper, color('16131a'), printed), (FINE, FINE, 1))
 
 
 # Palette knife: an avenue in autumn, from broad strokes to narrow, each with the knife's ridges, lit from the top left.
@@ -169,7 +169,7 @@ def avenue(rng, y, x):
     """The scene [H, W, 3], the direction [H, W] of its strokes in radians, and where [H, W] its trees stand."""
     radius, near = np.hypot(x - .6, y - .56), np.clip((y - .56) / .44, .01, 1)
     scene = ramp(radius / .5, palette('fff2be ffbe5a 82aae1'))
-    # each pixel of foliage is one pure colour: strokes side by side mix in the eye, not on the canvas
+    # each pixel of foliage is one pure color: strokes side by side mix in the eye, not on the canvas
     mass = noise(rng, y.shape, 26) + .5 * noise(rng, y.shape, 9) + .6 * rng.standard_normal(y.shape)
     mass = np.clip(5.7 + 1.5 * mass - 3.2 * (radius - .25).clip(0) - (y > .57), 0, 7)
     canopy = .9 * np.abs(x - .6) + .5 * (.56 - y).clip(0) + .03 * noise(rng, y.shape, 14) > .15
@@ -178,19 +178,19 @@ def avenue(rng, y, x):
     scene[wood] = ramp(.4 + .3 * noise(rng, y.shape, (12, 2)) - radius * .3, palette('1c123c 5a2c3a be5028'))[wood]
     path = (y > .57) & (np.abs(x - .6 + .05 * near) < near * (.72 + .05 * noise(rng, y.shape, 8)))
     wet = ndimage.gaussian_filter(scene, (9, 3, 0))[np.clip(672 - np.arange(HEIGHT), 0, HEIGHT - 1)]  # about y = .56
-    wet = blend(wet, colour('507dcd'), .45 + .25 * noise(rng, y.shape, (4, 24)))
+    wet = blend(wet, color('507dcd'), .45 + .25 * noise(rng, y.shape, (4, 24)))
     sun = .9 - np.abs(x - .6) / (.05 + .1 * near) + .3 * noise(rng, y.shape, (4, 14))
-    scene[path] = blend(wet, colour('ffebaa'), sun)[path]
+    scene[path] = blend(wet, color('ffebaa'), sun)[path]
     wood &= ~path
     direction = np.select([path, wood], [0, np.pi / 2], np.arctan2(y - .56, x - .6) + 1.5)
     return scene, direction + np.where(wood, .05, .35) * noise(rng, y.shape, 30), wood
 
 
-def stroke(rng, canvas, relief, centre, angle, length, width, paint):
+def stroke(rng, canvas, relief, center, angle, length, width, paint):
     """Lay one stroke on `canvas` [H, W, 3] and its thickness on `relief` [H, W], in place."""
     reach = int(np.hypot(length, width) / 2) + 2
-    window = tuple(slice(max(middle - reach, 0), middle + reach + 1) for middle in centre)
-    y, x = np.mgrid[:HEIGHT, :WIDTH][(slice(None), *window)] - np.reshape(centre, (2, 1, 1))
+    window = tuple(slice(max(middle - reach, 0), middle + reach + 1) for middle in center)
+    y, x = np.mgrid[:HEIGHT, :WIDTH][(slice(None), *window)] - np.reshape(center, (2, 1, 1))
     along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
     ridges = np.interp(across, np.linspace(-.6, .6, 12) * width, rng.standard_normal(12)).clip(-2, 2)
     edge = np.minimum(length / 2 * (1 - .12 * np.abs(ridges)) - np.abs(along),
@@ -210,10 +210,10 @@ def palette_knife(rng):
     for length, width, count, where in ((84, 30, 600, anywhere), (58, 20, 1600, anywhere), (40, 12, 2000, anywhere),
                                         (24, 7, 1200, contours), (26, 7, 900, wood * (y + .2)), (12, 3, 500, wood)):
         for spot in rng.choice(y.size, count, p=where.ravel() / where.sum()):
-            centre = divmod(spot, WIDTH)
-            paint = scene[centre] * rng.uniform(.82, 1.2)
+            center = divmod(spot, WIDTH)
+            paint = scene[center] * rng.uniform(.82, 1.2)
             paint = np.clip(paint.mean() + (paint - paint.mean()) * rng.uniform(1, 1.3) + rng.normal(0, .02, 3), 0, 1)
-            stroke(rng, canvas, relief, centre, direction[centre] + rng.normal(0, .12), length * rng.uniform(.7, 1.3),
+            stroke(rng, canvas, relief, center, direction[center] + rng.normal(0, .12), length * rng.uniform(.7, 1.3),
                    width * rng.uniform(.75, 1.2), paint)
     light = np.clip(-.22 * sum(np.gradient(ndimage.gaussian_filter(relief, .6))), -.28, .35)[..., None]
     return canvas * (1 + .8 * light) + .2 * light.clip(0)

@@ -2,8 +2,8 @@
 
     python -m fast.data.paint_photos PHOTOS OUT --count 2000 [--seed 0]
 
-Each picture draws what it shows, its colours, one of the KINDS and that one's marks at random: variety counts, not the
-likeness. Pictures are [H, W, 3] of 0-1, colours [3] or [n, 3], lengths pixels, directions radians from x to y.
+Each picture draws what it shows, its colors, one of the KINDS and that one's marks at random: variety counts, not the
+likeness. Pictures are [H, W, 3] of 0-1, colors [3] or [n, 3], lengths pixels, directions radians from x to y.
 """
 
 import sys
@@ -62,9 +62,9 @@ def blur(image, sigma):
     return ndimage.gaussian_filter(image, (sigma, sigma, 0)[:image.ndim], truncate=3)
 
 
-def luminance(colours):
+def luminance(colors):
     """[...] of [..., 3]."""
-    return colours @ LUMA
+    return colors @ LUMA
 
 
 def rank(values):
@@ -73,16 +73,16 @@ def rank(values):
     return np.float32(np.interp(values, np.quantile(values.ravel()[::7], steps), steps))
 
 
-def contrasted(colours, amount):
-    """Colours `amount` times as far from their mean."""
-    mean = colours.reshape(-1, 3).mean(axis=0)
-    return np.clip(mean + (colours - mean) * amount, 0, 1)
+def contrasted(colors, amount):
+    """Colors `amount` times as far from their mean."""
+    mean = colors.reshape(-1, 3).mean(axis=0)
+    return np.clip(mean + (colors - mean) * amount, 0, 1)
 
 
-def saturated(colours, amount):
-    """Colours `amount` times as far from the grey of their luminance."""
-    grey = luminance(colours)[..., None]
-    return np.clip(grey + (colours - grey) * amount, 0, 1)
+def saturated(colors, amount):
+    """Colors `amount` times as far from the gray of their luminance."""
+    gray = luminance(colors)[..., None]
+    return np.clip(gray + (colors - gray) * amount, 0, 1)
 
 
 def picked(image, points):
@@ -98,10 +98,10 @@ def displaced(rng, image, amount, grain):
     return picked(image, points.reshape(-1, 2)).reshape(image.shape)
 
 
-# ------------------------------------------------------------------------------------------------------------- colours
+# ------------------------------------------------------------------------------------------------------------- colors
 
 def random_palette(rng):
-    """4 to 8 colours from dark to light: of one hue, of two or three in harmony, or of any."""
+    """4 to 8 colors from dark to light: of one hue, of two or three in harmony, or of any."""
     count = rng.integers(4, 9)
     hues = [[0], [0, .5], [0, .33, .67], [0, .12, .5], [0, .42, .58], *rng.random((2, count))][rng.integers(7)]
     hue = rng.random() + rng.choice(hues, count) + rng.normal(0, rng.choice([.03, .08, .15]), count)
@@ -111,28 +111,28 @@ def random_palette(rng):
     return np.float32(hsv2rgb(np.stack([hue % 1, saturation, value], axis=-1)))
 
 
-def main_colours(rng, image, count):
-    """The `count` means of k-means over an image's colours, from dark to light."""
+def main_colors(rng, image, count):
+    """The `count` means of k-means over an image's colors, from dark to light."""
     pixels = rng.permutation(image.reshape(-1, 3))[:3000]
-    centres = pixels[:count]
+    centers = pixels[:count]
     for _ in range(6):
-        owner = cKDTree(centres).query(pixels)[1]
-        centres = np.stack([pixels[owner == k].mean(axis=0) if (owner == k).any() else pixels[k] for k in range(count)])
-    return np.float32(centres[np.argsort(luminance(centres))])
+        owner = cKDTree(centers).query(pixels)[1]
+        centers = np.stack([pixels[owner == k].mean(axis=0) if (owner == k).any() else pixels[k] for k in range(count)])
+    return np.float32(centers[np.argsort(luminance(centers))])
 
 
 def dark(rng):
-    """The colour of ink."""
+    """The color of ink."""
     return np.float32(rng.uniform(0, .22, 3))
 
 
 def pale(rng):
-    """The colour of paper: white to yellowish."""
+    """The color of paper: white to yellowish."""
     return np.float32(rng.uniform(.82, 1) - rng.uniform(0, .2) * np.array([0, .35, 1]))
 
 
 def boosted(rng, image):
-    """An image of more contrast and colour, tinted; now and then of other hues."""
+    """An image of more contrast and color, tinted; now and then of other hues."""
     light, share = luminance(image), rng.uniform(.1, .8)
     image = image * ((1 - share) + share * (rank(light) + .02) / (light + .02))[..., None]
     image = saturated(image, rng.uniform(.7, 2.1))
@@ -143,32 +143,32 @@ def boosted(rng, image):
     return np.float32(np.clip(image * (1 + rng.normal(0, .12, 3)) + rng.normal(0, .04, 3), 0, 1))
 
 
-def transported(image, colours):
-    """An image with its colours moved to the mean and covariance of `colours`."""
-    A, b = moment_matching.affine(moment_matching.moments(image), moment_matching.moments(colours))
+def transported(image, colors):
+    """An image with its colors moved to the mean and covariance of `colors`."""
+    A, b = moment_matching.affine(moment_matching.moments(image), moment_matching.moments(colors))
     return np.clip(image @ A + b, 0, 1)
 
 
-def nearest(image, colours, softness):
-    """Each pixel the colour that is nearest to it; the larger `softness`, the more of others in it."""
-    distance = ((image[..., None, :] - colours) ** 2).sum(axis=-1)
+def nearest(image, colors, softness):
+    """Each pixel the color that is nearest to it; the larger `softness`, the more of others in it."""
+    distance = ((image[..., None, :] - colors) ** 2).sum(axis=-1)
     weight = np.exp((distance.min(axis=-1, keepdims=True) - distance) / softness ** 2)
-    return weight / weight.sum(axis=-1, keepdims=True) @ colours
+    return weight / weight.sum(axis=-1, keepdims=True) @ colors
 
 
-def recoloured(rng, image, other):
-    """An image half of the time in its own colours, else in those of a palette: a random one or the image `other`'s.
+def recolored(rng, image, other):
+    """An image half of the time in its own colors, else in those of a palette: a random one or the image `other`'s.
 
-    These are laid along its luminance, or its colours are moved to them, and to the nearest of them.
+    These are laid along its luminance, or its colors are moved to them, and to the nearest of them.
     """
     if rng.random() < .5:
         return boosted(rng, image)
-    colours = random_palette(rng) if rng.random() < .6 else main_colours(rng, boosted(rng, other), rng.integers(4, 9))
+    colors = random_palette(rng) if rng.random() < .6 else main_colors(rng, boosted(rng, other), rng.integers(4, 9))
     if rng.random() < .35:
         share = rank(blur(luminance(image), .7))
-        return ramp(share, rng.permutation(colours) if rng.random() < .25 else colours)
-    moved = transported(boosted(rng, image), colours)
-    return moved if rng.random() < .5 else nearest(moved, colours, rng.uniform(.04, .25))
+        return ramp(share, rng.permutation(colors) if rng.random() < .25 else colors)
+    moved = transported(boosted(rng, image), colors)
+    return moved if rng.random() < .5 else nearest(moved, colors, rng.uniform(.04, .25))
 
 
 # ---------------------------------------------------------------------------------------------------------- directions
@@ -206,22 +206,22 @@ def directions(rng, image):
 
 # ------------------------------------------------------------------------------------------------------------- strokes
 
-def paths(angle, centres, reach, curved):
-    """Points [n, T, 2] (y, x), one pixel apart, `reach` either way from `centres` [n, 2]; directions [n, T] there.
+def paths(angle, centers, reach, curved):
+    """Points [n, T, 2] (y, x), one pixel apart, `reach` either way from `centers` [n, 2]; directions [n, T] there.
 
     Straight, or following `angle` [H, W].
     """
     def ahead(point, turn):
         return point + np.stack([np.sin(turn), np.cos(turn)], axis=-1)
 
-    start = np.float32(picked(angle, centres))
+    start = np.float32(picked(angle, centers))
     if not curved:
         turns = np.repeat(start[:, None], 2 * reach + 1, axis=1)
         steps = np.arange(-reach, reach + 1, dtype=np.float32)[:, None]
-        return centres[:, None] + steps * (ahead(0, turns)), turns
+        return centers[:, None] + steps * (ahead(0, turns)), turns
     halves = []
     for turn in (start + np.float32(np.pi), start):
-        half = [(centres, turn)]
+        half = [(centers, turn)]
         for _ in range(reach):
             point = ahead(*half[-1])
             new = picked(angle, point)
@@ -231,7 +231,7 @@ def paths(angle, centres, reach, curved):
     return tuple(np.stack(part, axis=1) for part in zip(*back, *halves[1]))
 
 
-def topmost(rng, angle, centres, length, width, curved, ends):
+def topmost(rng, angle, centers, length, width, curved, ends):
     """The pixels under strokes, and of each pixel the last stroke over it.
 
     Five arrays [m]: the pixel's number, the stroke's, how far the pixel lies along it and across it (-1 to 1), and how
@@ -239,7 +239,7 @@ def topmost(rng, angle, centres, length, width, curved, ends):
     """
     H, W = angle.shape
     reach = int(np.ceil(length * SHADES[1] / 2))
-    points, turn = paths(angle, centres, reach, curved)
+    points, turn = paths(angle, centers, reach, curved)
     sine, cosine = np.sin(turn)[..., None], np.cos(turn)[..., None]
     aside = np.arange(-width * SHADES[1] / 2 - 1, width * SHADES[1] / 2 + 1.01, .9, dtype=np.float32)
     exact = points[:, :, None] + aside[:, None] * np.stack([cosine, -sine], axis=-1)
@@ -247,7 +247,7 @@ def topmost(rng, angle, centres, length, width, curved, ends):
     y, x = np.moveaxis(pixel, -1, 0)
     along, across = turned(*np.moveaxis(np.float32(pixel - exact), -1, 0), np.arctan2(sine, cosine))
     along, across = along + np.arange(-reach, reach + 1, dtype=np.float32)[:, None], across + aside
-    half_length, half_width = (np.float32(size / 2 * rng.uniform(*SHADES, (len(centres), 1, 1)))
+    half_length, half_width = (np.float32(size / 2 * rng.uniform(*SHADES, (len(centers), 1, 1)))
                                for size in (length, width))
     share = along / half_length
     edge = np.minimum(half_width * np.sqrt((1 - np.abs(share) ** ends).clip(0)) - np.abs(across),
@@ -261,18 +261,18 @@ def topmost(rng, angle, centres, length, width, curved, ends):
     return pixels, stroke, share, across / half_width.ravel()[stroke], edge
 
 
-def lay(rng, canvas, relief, angle, centres, paint, length, width, *, curved=False, ends=4., dry=.25, bristle=.07,
+def lay(rng, canvas, relief, angle, centers, paint, length, width, *, curved=False, ends=4., dry=.25, bristle=.07,
         paper=None, batches=8):
     """Lay strokes on `canvas` [H, W, 3] and their thickness on `relief` [H, W], in place, later ones over earlier.
 
-    angle: [H, W], their directions; centres: [n, 2] (y, x); paint: [n, 3]; length, width: of a stroke, varied by SHADES
+    angle: [H, W], their directions; centers: [n, 2] (y, x); paint: [n, 3]; length, width: of a stroke, varied by SHADES
     curved: whether they follow `angle` all along; ends: 1 pointed, 2 an ellipse, the more the nearer to a rectangle
     dry: how much of the paint is gone at the end; bristle: how much lighter or darker its ridges are
     paper: [H, W], the share (0-1) of the paint that stays; batches: within one no stroke shines through another
     """
     flat, thick = canvas.reshape(-1, 3), relief.reshape(-1)
-    for part in np.array_split(np.arange(len(centres)), min(batches, len(centres))):
-        pixels, stroke, along, across, edge = topmost(rng, angle, centres[part], length, width, curved, float(ends))
+    for part in np.array_split(np.arange(len(centers)), min(batches, len(centers))):
+        pixels, stroke, along, across, edge = topmost(rng, angle, centers[part], length, width, curved, float(ends))
         ridges = np.float32(rng.standard_normal((len(part), 14)).clip(-2, 2))
         place = ((across + 1.3) * 5).clip(0, 12.99)
         low = place.astype(int)
@@ -281,8 +281,8 @@ def lay(rng, canvas, relief, angle, centres, paint, length, width, *, curved=Fal
         cover *= (1.15 - dry * (along / 2 + .5) * (1 + ridge)).clip(.3, 1)
         if paper is not None:
             cover *= paper.ravel()[pixels]
-        colour = paint[part][stroke] * (1 + bristle * (ridge + .8 * along))[:, None]
-        flat[pixels] += (colour - flat[pixels]) * cover[:, None]
+        color = paint[part][stroke] * (1 + bristle * (ridge + .8 * along))[:, None]
+        flat[pixels] += (color - flat[pixels]) * cover[:, None]
         height = width ** .5 * (.5 + .22 * ridge + .5 * np.abs(across).clip(0, 1) ** 4 + .2 * along)
         thick[pixels] += cover * (height - .7 * thick[pixels])
 
@@ -295,7 +295,7 @@ def places(rng, weight, count):
 
 
 def mixed(rng, paint, value, hue):
-    """Colours varied: each lighter or darker by `value`, each channel by `hue`; and purer."""
+    """Colors varied: each lighter or darker by `value`, each channel by `hue`; and purer."""
     paint = saturated(paint, rng.uniform(1, 1.5, (len(paint), 1)))
     paint = paint * (1 + value * rng.standard_normal((len(paint), 1))) + hue * rng.standard_normal(paint.shape)
     return np.float32(np.clip(paint, 0, 1))
@@ -309,7 +309,7 @@ def lit(rng, canvas, relief, strength):
 
 
 def painted(rng, scene, angle, widths, ratio, cover, value, hue, light=0., **marks):
-    """The scene in layers of strokes, one of each of `widths`, on a dark or pale ground or one of its own colours.
+    """The scene in layers of strokes, one of each of `widths`, on a dark or pale ground or one of its own colors.
 
     ratio: of length to width; cover: strokes over a pixel, in a layer; value, hue: as `mixed` has them; light: how
     strongly the relief is lit; marks: as `lay` has them
@@ -320,22 +320,22 @@ def painted(rng, scene, angle, widths, ratio, cover, value, hue, light=0., **mar
     for level, width in enumerate(np.maximum(widths, 2)):
         length = width * ratio
         weight = edges if level and rng.random() < .7 else np.ones_like(relief)
-        centres = places(rng, weight, int(cover * relief.size / (length * width)) + 1)
-        paint = mixed(rng, picked(blur(scene, width / 4), centres), value, hue)
-        lay(rng, canvas, relief, angle, centres, paint, length, width, **marks)
+        centers = places(rng, weight, int(cover * relief.size / (length * width)) + 1)
+        paint = mixed(rng, picked(blur(scene, width / 4), centers), value, hue)
+        lay(rng, canvas, relief, angle, centers, paint, length, width, **marks)
     return lit(rng, canvas, relief, light)
 
 
 # ----------------------------------------------------------------------------------------------------- shapes and lines
 
 def regions(rng, scene, count, coarse):
-    """The scene in flat colours: their numbers [H, W], the colours [count, 3]; coarse: the pixels of what is lost."""
+    """The scene in flat colors: their numbers [H, W], the colors [count, 3]; coarse: the pixels of what is lost."""
     small = ndimage.median_filter(blur(scene, coarse)[::2, ::2], (3, 3, 1))
-    colours = main_colours(rng, small, count)
-    index = cKDTree(colours).query(small.reshape(-1, 3))[1].reshape(small.shape[:2])
+    colors = main_colors(rng, small, count)
+    index = cKDTree(colors).query(small.reshape(-1, 3))[1].reshape(small.shape[:2])
     index = index.repeat(2, axis=0).repeat(2, axis=1)[:scene.shape[0], :scene.shape[1]]
     votes = [blur(np.float32(index == k), coarse) for k in range(count)]
-    return np.argmax(votes, axis=0), colours
+    return np.argmax(votes, axis=0), colors
 
 
 def outlines(rng, parts, width):
@@ -382,7 +382,7 @@ def cells(rng, shape, size):
 
 
 def means(scene, parts):
-    """The mean colours [n, 3] of parts [H, W], and the numbers [H, W] of these."""
+    """The mean colors [n, 3] of parts [H, W], and the numbers [H, W] of these."""
     _, parts = np.unique(parts, return_inverse=True)
     count = np.bincount(parts.ravel())
     sums = [np.bincount(parts.ravel(), channel) for channel in scene.reshape(-1, 3).T]
@@ -418,7 +418,7 @@ def arc(rng, along, across, size):
                       along + size * rng.uniform(-.6, .5))
 
 
-def chequer(rng, along, across, size):
+def checker(rng, along, across, size):
     unit = size / rng.integers(2, 5)
     one, other = (np.abs(axis % (2 * unit) - unit) - unit / 2 for axis in (along, across))
     tiles = np.minimum(np.abs(one), np.abs(other)) * np.sign(one * other)
@@ -451,34 +451,34 @@ def triangle(rng, along, across, size):
     return np.minimum.reduce([size * .6 - turned(across, along, corner)[0] for corner in corners])
 
 
-SHAPES = disc, ring, rings, line, bar, arc, chequer, stripes, blob, star, crescent, triangle
+SHAPES = disc, ring, rings, line, bar, arc, checker, stripes, blob, star, crescent, triangle
 
 
-def add_shapes(rng, picture, colours, sizes, kinds, outlined):
+def add_shapes(rng, picture, colors, sizes, kinds, outlined):
     """Draw shapes on `picture` in place, large ones first; outlined: the share that has a dark outline."""
     H, W = picture.shape[:2]
     for size in np.sort(sizes)[::-1]:
-        centre, reach = rng.random(2) * (H, W), 1.6 * size + 4
+        center, reach = rng.random(2) * (H, W), 1.6 * size + 4
         window = tuple(slice(int(max(middle - reach, 0)), int(min(middle + reach, side)))
-                       for middle, side in zip(centre, (H, W)))
-        y, x = (axis.astype(np.float32) - middle for axis, middle in zip(np.mgrid[window], centre))
+                       for middle, side in zip(center, (H, W)))
+        y, x = (axis.astype(np.float32) - middle for axis, middle in zip(np.mgrid[window], center))
         along, across = turned(y, x, rng.uniform(0, 2 * np.pi))
         edge = kinds[rng.integers(len(kinds))](rng, along, across, size)
         shade = np.clip(.5 + turned(y, x, rng.uniform(0, 6))[0] / size, 0, 1) * (rng.random() < .4)
-        colour = blend(*colours[rng.integers(len(colours), size=2)], shade)
-        picture[window] = blend(picture[window], colour, (edge + .5).clip(0, 1) * rng.choice([1, 1, .75]))
+        color = blend(*colors[rng.integers(len(colors), size=2)], shade)
+        picture[window] = blend(picture[window], color, (edge + .5).clip(0, 1) * rng.choice([1, 1, .75]))
         if rng.random() < outlined:
-            picture[window] = blend(picture[window], colours[0] * .4, rng.uniform(.8, 2.5) - np.abs(edge))
+            picture[window] = blend(picture[window], colors[0] * .4, rng.uniform(.8, 2.5) - np.abs(edge))
 
 
-def composition(rng, shape, colours):
-    """[*shape, 3]: circles, lines, chequers, triangles over a ground, as in Kandinsky and Miró."""
-    picture = ramp(rank(noise(rng, shape, rng.uniform(20, 90))), rng.permutation(colours)[:3])
+def composition(rng, shape, colors):
+    """[*shape, 3]: circles, lines, checkers, triangles over a ground, as in Kandinsky and Miró."""
+    picture = ramp(rank(noise(rng, shape, rng.uniform(20, 90))), rng.permutation(colors)[:3])
     if rng.random() < .6:
-        picture = picture * .25 + .75 * colours[rng.choice([0, -1, -1])]
+        picture = picture * .25 + .75 * colors[rng.choice([0, -1, -1])]
     kinds = [SHAPES[k] for k in rng.permutation(len(SHAPES))[:rng.integers(3, len(SHAPES))]]
     sizes = np.exp(rng.uniform(np.log(4), np.log(rng.uniform(40, 110)), rng.integers(25, 110)))
-    add_shapes(rng, picture, colours, sizes, kinds, rng.choice([0, .5, 1]))
+    add_shapes(rng, picture, colors, sizes, kinds, rng.choice([0, .5, 1]))
     return picture
 
 
@@ -495,7 +495,7 @@ def oil(rng, scene):
 
 
 def ribbons(rng, scene):
-    """Long bent strokes side by side, each of its own colour, as in van Gogh."""
+    """Long bent strokes side by side, each of its own color, as in van Gogh."""
     widths = log_uniform(rng, 3.5, 9) * np.array([1.4, 1, .7])[:rng.integers(2, 4)]
     return painted(rng, scene, directions(rng, scene), widths, log_uniform(rng, 5, 12), rng.uniform(1, 1.8),
                    rng.uniform(.12, .35), rng.uniform(.02, .1), rng.uniform(.1, .4), ends=rng.choice([2, 4]),
@@ -503,7 +503,7 @@ def ribbons(rng, scene):
 
 
 def dabs(rng, scene):
-    """Dots and short dabs whose colours mix in the eye, as in Seurat and Signac."""
+    """Dots and short dabs whose colors mix in the eye, as in Seurat and Signac."""
     angle = directions(rng, scene) if rng.random() < .6 else rng.uniform(0, np.pi, scene.shape[:2])
     widths = log_uniform(rng, 3, 10) * np.array([1.5, 1, .8])[:rng.integers(2, 4)]
     return painted(rng, scene, angle, widths, rng.uniform(1, 2), rng.uniform(.9, 1.8), rng.uniform(.08, .25),
@@ -529,8 +529,8 @@ def crayon(rng, scene):
     paper = np.clip(.75 + rng.uniform(.25, .7) * noise(rng, shape, rng.uniform(.7, 1.6)), 0, 1)
     angle = rng.uniform(0, np.pi) + .2 * noise(rng, shape, 40) if rng.random() < .4 else directions(rng, scene)
     if rng.random() < .5:
-        parts, colours = regions(rng, scene, rng.integers(4, 9), 2.5)
-        scene = contrasted(colours, 1.4)[parts]
+        parts, colors = regions(rng, scene, rng.integers(4, 9), 2.5)
+        scene = contrasted(colors, 1.4)[parts]
     return painted(rng, scene, angle, log_uniform(rng, 4, 10) * np.array([1.5, 1, .7]), log_uniform(rng, 3, 8),
                    rng.uniform(1.2, 2.2), rng.uniform(.06, .18), rng.uniform(.02, .08), dry=.2, bristle=.1, paper=paper,
                    curved=rng.random() < .4)
@@ -543,27 +543,27 @@ def pen(rng, scene):
     canvas, relief = np.full_like(scene, ground), np.zeros(scene.shape[:2], np.float32)
     light = rank(blur(luminance(scene), 1.5))
     weight = (light if chalk else 1 - light) ** rng.uniform(1, 2.2)
-    angle, coloured = directions(rng, scene), rng.random() < .5
+    angle, colored = directions(rng, scene), rng.random() < .5
     for ink in inks[:rng.integers(1, 4)]:
         width, length = log_uniform(rng, 1.5, 3.5), log_uniform(rng, 10, 35)
-        centres = places(rng, weight, int(rng.uniform(.35, .9) * weight.size / (width * length)) + 1)
-        paint = picked(contrasted(scene, 1.3), centres) if coloured else np.tile(ink, (len(centres), 1))
-        lay(rng, canvas, relief, angle, centres, mixed(rng, paint, .15, 0), length, width, curved=rng.random() < .6,
+        centers = places(rng, weight, int(rng.uniform(.35, .9) * weight.size / (width * length)) + 1)
+        paint = picked(contrasted(scene, 1.3), centers) if colored else np.tile(ink, (len(centers), 1))
+        lay(rng, canvas, relief, angle, centers, mixed(rng, paint, .15, 0), length, width, curved=rng.random() < .6,
             ends=2, dry=.1, bristle=.02)
         angle = angle + rng.choice([0, .5, np.pi / 2])
     return blend(canvas, inks[0], drawn(-scene if chalk else scene, .7) * (rng.random() < .5))
 
 
 def engraving(rng, scene):
-    """Cut lines that swell with the tone, in one to three inks on paper; or on flat colours, or white on black."""
+    """Cut lines that swell with the tone, in one to three inks on paper; or on flat colors, or white on black."""
     shape, light = scene.shape[:2], luminance(scene)
     tone = 1 - (.5 * rank(blur(light, 1)) + .5 * light)
     low, high = np.quantile(tone, (.03, .97))
     tone = (tone - low) / (high - low + 1e-3)
-    colours = random_palette(rng) if rng.random() < .5 else main_colours(rng, scene, 5)
-    paper, inks = pale(rng), [dark(rng), *contrasted(colours[:3], 1.3)]
+    colors = random_palette(rng) if rng.random() < .5 else main_colors(rng, scene, 5)
+    paper, inks = pale(rng), [dark(rng), *contrasted(colors[:3], 1.3)]
     if rng.random() < .2:
-        paper, tone, inks = inks[0], 1 - tone, [colours[-1] * .5 + .5, *colours[-3:]]
+        paper, tone, inks = inks[0], 1 - tone, [colors[-1] * .5 + .5, *colors[-3:]]
     picture = np.full_like(scene, paper)
     if rng.random() < .35:
         parts, flat = regions(rng, scene, rng.integers(3, 7), 3)
@@ -578,19 +578,19 @@ def engraving(rng, scene):
 
 
 def woodblock(rng, scene):
-    """Few flat colours, some fading or cut in lines, dark outlines, the grain of paper or wood, as in ukiyo-e."""
+    """Few flat colors, some fading or cut in lines, dark outlines, the grain of paper or wood, as in ukiyo-e."""
     shape = scene.shape[:2]
-    parts, colours = regions(rng, scene, rng.integers(4, 10), rng.uniform(1.2, 3.5))
-    colours = contrasted(colours, rng.uniform(1.1, 1.7))
-    picture, paper = colours[parts], pale(rng)
-    for part in rng.permutation(len(colours))[:rng.integers(0, 4)]:
+    parts, colors = regions(rng, scene, rng.integers(4, 10), rng.uniform(1.2, 3.5))
+    colors = contrasted(colors, rng.uniform(1.1, 1.7))
+    picture, paper = colors[parts], pale(rng)
+    for part in rng.permutation(len(colors))[:rng.integers(0, 4)]:
         share = grid(shape)[0] / shape[0]
         if rng.random() < .5:
             phase = hatching(rng, scene, rng.uniform(5, 12), rng.uniform(0, np.pi))
             share = make_styles.cut_lines(rng, phase, rng.uniform(.3, .7))
         elif rng.random() < .5:
             share = 1 - share
-        picture = blend(picture, [paper, rng.choice(colours)][rng.integers(2)], .9 * share * (parts == part))
+        picture = blend(picture, [paper, rng.choice(colors)][rng.integers(2)], .9 * share * (parts == part))
     lines = np.zeros(shape)
     if rng.random() < .8:
         lines = outlines(rng, parts, log_uniform(rng, 1, 4.5))
@@ -600,15 +600,15 @@ def woodblock(rng, scene):
 
 
 def poster(rng, scene):
-    """Flat shapes of few colours, some patterned, with thick outlines or a print's dots or neither."""
+    """Flat shapes of few colors, some patterned, with thick outlines or a print's dots or neither."""
     shape = scene.shape[:2]
     bent = displaced(rng, scene, rng.uniform(1, 8), 20)
-    parts, colours = regions(rng, bent, rng.integers(3, 7), rng.uniform(3, 7))
-    colours = contrasted(colours, rng.uniform(1.3, 2))
-    picture = colours[parts]
-    for part in np.flatnonzero(rng.random(len(colours)) < .5):
-        pattern = np.full_like(scene, colours[part])
-        others = np.stack([rng.choice(colours), colours[part] * .6, colours[part] * .5 + .5])
+    parts, colors = regions(rng, bent, rng.integers(3, 7), rng.uniform(3, 7))
+    colors = contrasted(colors, rng.uniform(1.3, 2))
+    picture = colors[parts]
+    for part in np.flatnonzero(rng.random(len(colors)) < .5):
+        pattern = np.full_like(scene, colors[part])
+        others = np.stack([rng.choice(colors), colors[part] * .6, colors[part] * .5 + .5])
         sizes = rng.uniform(3, rng.uniform(7, 26), rng.integers(80, 260))
         add_shapes(rng, pattern, others, sizes, [SHAPES[k] for k in rng.integers(len(SHAPES), size=2)], .2)
         picture[parts == part] = pattern[parts == part]
@@ -625,38 +625,38 @@ def poster(rng, scene):
 def mosaic(rng, scene):
     """Tiles in mortar."""
     shape, size = scene.shape[:2], log_uniform(rng, 9, 34)
-    colours, parts = means(scene, cells(rng, shape, size))
-    picture = mixed(rng, colours, rng.uniform(.05, .25), rng.uniform(.01, .08))[parts]
+    colors, parts = means(scene, cells(rng, shape, size))
+    picture = mixed(rng, colors, rng.uniform(.05, .25), rng.uniform(.01, .08))[parts]
     depth, width = make_styles.lead_depth(parts, 0) + .4 * noise(rng, shape, 2), rng.uniform(.4, .05 * size + .8)
     picture = lit(rng, grained(rng, picture, .05), np.minimum(depth, width + 3), rng.uniform(.05, .3))
     return blend([dark, pale][rng.integers(2)](rng), picture, depth - width + .5)
 
 
 def glass(rng, scene):
-    """Panes of clear colour in lead, some of which follows the scene."""
+    """Panes of clear color in lead, some of which follows the scene."""
     shape = scene.shape[:2]
     parts = cells(rng, shape, log_uniform(rng, 18, 50))
     if rng.random() < .7:
         parts = parts + shape[0] * shape[1] * regions(rng, scene, rng.integers(3, 6), rng.uniform(3, 6))[0]
-    colours, parts = means(scene, parts)
-    colours = mixed(rng, contrasted(colours, rng.uniform(1.2, 1.8)), rng.uniform(.1, .3), rng.uniform(.02, .12))
+    colors, parts = means(scene, parts)
+    colors = mixed(rng, contrasted(colors, rng.uniform(1.2, 1.8)), rng.uniform(.1, .3), rng.uniform(.02, .12))
     depth = make_styles.lead_depth(parts, log_uniform(rng, .6, 2.2)) + .4 * noise(rng, shape, 12)
     glow = .65 + .45 * np.clip(depth / 9, 0, 1) ** .6
-    return blend(dark(rng), grained(rng, colours[parts] * glow[..., None], .07), depth + .5)
+    return blend(dark(rng), grained(rng, colors[parts] * glow[..., None], .07), depth + .5)
 
 
-def watercolour(rng, scene):
+def watercolor(rng, scene):
     """Washes one over the other, darker at their rims, on paper with a grain."""
     shape, paper = scene.shape[:2], pale(rng)
     picture = np.full_like(scene, paper)
     scene = displaced(rng, scene, rng.uniform(1, 5), rng.uniform(4, 14))
     scene = scene + rng.uniform(.1, .5) * (1 - scene)
     for coarse, count in ((6, rng.integers(2, 5)), (2.5, rng.integers(3, 7)), (1.2, rng.integers(4, 8))):
-        parts, colours = regions(rng, scene, count, coarse)
+        parts, colors = regions(rng, scene, count, coarse)
         rim = np.exp(-make_styles.lead_depth(parts, 0) / rng.uniform(1.2, 2.5)) * rng.uniform(.2, .9)
         pool = np.clip(.75 + .2 * noise(rng, shape, rng.uniform(20, 60)), .2, 1.2)
         amount = (rim + pool) * rng.uniform(.5, .8)
-        wash = 1 + amount[..., None] * (colours[parts] - 1)
+        wash = 1 + amount[..., None] * (colors[parts] - 1)
         picture = picture * wash.clip(.01) ** rng.uniform(.3, .6)
     grain = noise(rng, shape, rng.uniform(.8, 2))
     picture = picture ** (1 + rng.uniform(.03, .12) * grain + .05 * noise(rng, shape, 6))[..., None]
@@ -664,9 +664,9 @@ def watercolour(rng, scene):
 
 
 def abstract(rng, scene):
-    """A composition in a random palette or the scene's colours."""
-    colours = random_palette(rng) if rng.random() < .75 else main_colours(rng, scene, 7)
-    return grained(rng, composition(rng, scene.shape[:2], colours), rng.uniform(.02, .07))
+    """A composition in a random palette or the scene's colors."""
+    colors = random_palette(rng) if rng.random() < .75 else main_colors(rng, scene, 7)
+    return grained(rng, composition(rng, scene.shape[:2], colors), rng.uniform(.02, .07))
 
 
 def cubist(rng, scene):
@@ -695,7 +695,7 @@ def cubist(rng, scene):
 
 
 KINDS = {oil: 5, ribbons: 4, dabs: 3, knife: 3, crayon: 2, pen: 2, engraving: 3, woodblock: 4, poster: 2, mosaic: 2,
-         glass: 2, watercolour: 3, abstract: 3, cubist: 2}  # and how often each comes
+         glass: 2, watercolor: 3, abstract: 3, cubist: 2}  # and how often each comes
 
 
 # ------------------------------------------------------------------------------------------------------------ pictures
@@ -728,7 +728,7 @@ def random_part(rng, photos, shape):
 
 
 def random_scene(rng, photos, shape):
-    """What is to be painted, float32 [*shape, 3]: part of a photo, recoloured; or a composition; or coloured clouds."""
+    """What is to be painted, float32 [*shape, 3]: part of a photo, recolored; or a composition; or colored clouds."""
     form = rng.random()
     if form < .08:
         return np.float32(composition(rng, shape, random_palette(rng)))
@@ -736,7 +736,7 @@ def random_scene(rng, photos, shape):
         clouds = noise(rng, shape, rng.uniform(10, 60)) + .5 * noise(rng, shape, 8)
         return np.float32(ramp(rank(clouds), rng.permutation(random_palette(rng))))
     photo, other = random_part(rng, photos, shape), random_part(rng, photos, [side // 4 for side in shape])
-    scene = contrasted(recoloured(rng, photo, other), rng.uniform(1, 1.3))
+    scene = contrasted(recolored(rng, photo, other), rng.uniform(1, 1.3))
     if rng.random() < .1:  # outlined, as in Gauguin
         parts, _ = regions(rng, scene, rng.integers(3, 7), 3)
         scene = blend(scene, dark(rng), outlines(rng, parts, rng.uniform(2, 6)))

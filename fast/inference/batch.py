@@ -53,7 +53,7 @@ def named(found, out, name):
             target = out / _named(place.with_name(place.name.replace('.', '-') + place.suffix), name)
         if target in targets:
             raise UserError(f'{targets[target]} and {source} would both become {target}; '
-                            'stylise them into two folders')
+                            'stylize them into two folders')
         targets[target], kinds[target] = source, place.suffix
     return targets
 
@@ -153,7 +153,7 @@ class Renderer:
             yield utils.to_uint8(steady(np.float32(photo), self.picture(np.float32(photo))))
 
     def file(self, source, target):
-        """Stylise the image, animation or clip at `source`, write it to `target`; return its size as text.
+        """Stylize the image, animation or clip at `source`, write it to `target`; return its size as text.
 
         A target without a suffix becomes a PNG, or a GIF if it moves.
         """

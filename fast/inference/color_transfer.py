@@ -1,4 +1,4 @@
-"""A style's colours put on a photo's: curves along one set of axes after the other give them its distribution.
+"""A style's colors put on a photo's: curves along one set of axes after the other give them its distribution.
 
 Sliced optimal transport (Pitié, Kokaram and Dahyot 2007): a woodcut's paper, ink and one red, where mean and covariance
 would have a mixture of them.
@@ -8,7 +8,7 @@ import numpy as np
 
 from common.images import LUMINANCE
 
-# colours, channels of -1 to 1, @ LIGHT: luminance, and two of hue
+# colors, channels of -1 to 1, @ LIGHT: luminance, and two of hue
 LIGHT = np.stack([3 ** 0.5 * LUMINANCE, *(np.array(axis) / np.linalg.norm(axis)
                                          for axis in ([1, 0, -1], [1, -2, 1]))], axis=1)
 TURNS = 13
@@ -16,19 +16,19 @@ TURNS = 13
 AXES = LIGHT @ np.stack([np.eye(3), *(np.linalg.qr(np.random.default_rng(i).normal(size=(3, 3)))[0]
                                      for i in range(TURNS))])
 INVERSES = np.linalg.inv(AXES)
-EDGES = np.linspace(-3, 3, 301)  # of the bins in which colours are counted along an axis
-SAMPLES = 8192  # colours that are counted
+EDGES = np.linspace(-3, 3, 301)  # of the bins in which colors are counted along an axis
+SAMPLES = 8192  # colors that are counted
 GRAIN = 0.08  # deviation of the noise that is added to what is counted: bounds how steep curves are
-EMPTY = 1e-6  # colours in a bin at least, so that a share is one value's
+EMPTY = 1e-6  # colors in a bin at least, so that a share is one value's
 
 
 def distributions(colors):
-    """Of colours [..., 3], with GRAIN, the shares [K, 3, E] below EDGES along AXES."""
+    """Of colors [..., 3], with GRAIN, the shares [K, 3, E] below EDGES along AXES."""
     return np.stack([_shares(values) for values in _grained(colors) @ AXES])
 
 
 def curves(colors, styles, weights):
-    """What `bent` takes to give colours [..., 3] the distributions of styles, [K, 3, E]: the values at EDGES.
+    """What `bent` takes to give colors [..., 3] the distributions of styles, [K, 3, E]: the values at EDGES.
 
     styles: `distributions` of each, mixed by the means of equal shares; weights: adding up to 1
     """
@@ -49,7 +49,7 @@ def by_light(transform):
 
 
 def bent(colors, curves):
-    """Colours [..., 3] by `curves`, float32; by none as they are."""
+    """Colors [..., 3] by `curves`, float32; by none as they are."""
     for axes, inverse, curve in zip(AXES, INVERSES, curves):
         colors = _bent(colors, axes, inverse, curve)
     return np.asarray(colors, np.float32)
@@ -61,7 +61,7 @@ def _bent(colors, axes, inverse, curve):
 
 
 def _grained(colors):
-    """SAMPLES of colours as [n, 3], with GRAIN: a flat ground is spread by that and not by the curves."""
+    """SAMPLES of colors as [n, 3], with GRAIN: a flat ground is spread by that and not by the curves."""
     colors = colors.reshape(-1, 3)
     even = np.arange(SAMPLES) * (5 ** 0.5 - 1) / 2 % 1  # in no step with the rows
     noise = np.random.default_rng(0).normal(size=(SAMPLES, 3))

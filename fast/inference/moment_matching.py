@@ -1,8 +1,8 @@
 """A style's statistics put on a photo's features: the affine map of a layer that gives them the style's moments.
 
-Three ways: AdaIN, each channel's mean and deviation (Huang and Belongie 2017); whitening and colouring, mean and
+Three ways: AdaIN, each channel's mean and deviation (Huang and Belongie 2017); whitening and coloring, mean and
 covariance (Li et al. 2017); the one of those that moves the features least, optimal transport of normal distributions
-(Lu et al. 2019). Colours are bent by `color_curves` then. NumPy alone: it is the same in training and where there is no
+(Lu et al. 2019). Colors are bent by `color_curves` then. NumPy alone: it is the same in training and where there is no
 TensorFlow.
 """
 

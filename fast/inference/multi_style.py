@@ -37,7 +37,7 @@ class Model(tiled.Tiled):
 def mixed(photo, picture, strength, keep_colors):
     """The picture, less of it for a strength below 1, a number or [H, W, 1], or only its luminance: [H, W, 3] of 0-255.
 
-    To keep the photo's colours every channel gets the same difference, which leaves its hues and saturation in YUV as
+    To keep the photo's colors every channel gets the same difference, which leaves its hues and saturation in YUV as
     they are (luminance-only transfer: Gatys et al. 2016, Preserving Color in Neural Artistic Style Transfer).
     """
     change = picture - photo

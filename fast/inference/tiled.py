@@ -13,7 +13,7 @@ from common.process import no_stderr
 from fast.inference import models
 from fast.inference.models import LEAST
 
-BLEND = 32  # pixels over which neighbouring tiles pass into each other
+BLEND = 32  # pixels over which neighboring tiles pass into each other
 LARGEST = 4096  # side of a tile
 # A kernel is as wide as a pixel of the smaller grid; weights of a pixel add up to 1, at the edges too.
 WIDEST = 2  # pixels from which on all kernels are 0
@@ -42,7 +42,7 @@ class Tiled:
 
     @classmethod
     def overlap(cls):
-        """Pixels that neighbouring tiles share at least."""
+        """Pixels that neighboring tiles share at least."""
         return 2 * cls.reach + BLEND
 
     @classmethod
@@ -144,7 +144,7 @@ def spans(length, tile, overlap, stride):
     """Cover `length` by (slice, weights): slices of about `tile` that share at least `overlap`, weights adding up to 1.
 
     They start at multiples of `stride`, so that tiles are cut up as the whole is. Over the BLEND pixels in the middle
-    of two neighbours' overlap the weight passes from one to the other.
+    of two neighbors' overlap the weight passes from one to the other.
     """
     n = 1 if length <= tile else -(-(length - overlap - stride) // (tile - overlap - stride))
     starts = [i * (length - tile) // (n - 1) // stride * stride for i in range(n)] if n > 1 else [0]
@@ -179,7 +179,7 @@ def resampled(image, height, width, kernel):
 def _weights(length, new, kernel):
     """Places of the pixels that make each of the new ones, and their weights, [taps, new] both."""
     scale = max(1, length / new)
-    centres, reach = (np.arange(new) + 0.5) * length / new - 0.5, math.ceil(WIDEST * scale)
-    places = np.floor(centres).astype(int) + np.arange(1 - reach, 1 + reach)[:, None]
-    weights = kernel((places - centres) / scale) * ((places >= 0) & (places < length))
+    centers, reach = (np.arange(new) + 0.5) * length / new - 0.5, math.ceil(WIDEST * scale)
+    places = np.floor(centers).astype(int) + np.arange(1 - reach, 1 + reach)[:, None]
+    weights = kernel((places - centers) / scale) * ((places >= 0) & (places < length))
     return places.clip(0, length - 1), np.float32(weights / weights.sum(axis=0))

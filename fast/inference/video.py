@@ -75,7 +75,7 @@ def warped(photo, before, *others):
 
 
 def stylize(source, target, renderer):
-    """Stylise the clip at `source` with an `applying.Renderer`, write it to `target`; return its size as text.
+    """Stylize the clip at `source` with an `applying.Renderer`, write it to `target`; return its size as text.
 
     Finished parts of it are kept beside `target` until all are there: after a kill the same call goes on.
     """
@@ -164,7 +164,7 @@ def _part(parts, i):
 
 
 def _write_parts(parts, photos, rate, renderer, bar):
-    """Stylise the photos, PART of them a file, those that are there left out; return how many there were."""
+    """Stylize the photos, PART of them a file, those that are there left out; return how many there were."""
     steady, written = Steady(SHARE * renderer.steady), 0
 
     def shown(photo):

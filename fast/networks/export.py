@@ -151,7 +151,7 @@ def read_arbitrary(folder):
     if about['styles'] != models.ANY:
         raise UserError(f'{folder}: has styles of its own and takes no others; name a model that takes any')
     if list(about['maps']) != list(MAPS) or 'residual2_1_1/weights' not in parameters:
-        raise UserError(f'{folder}: of an older network; it stylises as before, but no training begins with it')
+        raise UserError(f'{folder}: of an older network; it stylizes as before, but no training begins with it')
     return Trained(parameters, about['styles'], about['files'][models.SAVED_MODEL])
 
 

@@ -104,7 +104,7 @@ class TransformNet(ConditionalNet):
         self.styles, self.base = styles, base
 
     def __call__(self, photos, style_weights, statistics=None, given=None):
-        """Stylise photos [B, H, W, 3] of 0-255, height and width multiples of STRIDE and at least LEAST.
+        """Stylize photos [B, H, W, 3] of 0-255, height and width multiples of STRIDE and at least LEAST.
 
         style_weights: [B, styles] or [1, styles]; of several styles their scales and shifts are mixed
         statistics, given: see `ConditionalNet._begin`

@@ -37,7 +37,7 @@ def narrowed(weights, widths, images, seed=0, config=None):
     return weights._replace(convolutions=convolutions, description='')
 
 
-def normalised(narrow, images, config=None):
+def normalized(narrow, images, config=None):
     """The same network as 'conv1_1/weights' [3, 3, 3, out], 'conv1_1/biases' [out], …, for (image − 127.5) / 127.5.
 
     Each channel's root mean square over the images [B, H, W, 3], 0-255, is 1.
@@ -66,12 +66,12 @@ def _patches(maps, places):
 def _fitted(inputs, outputs):
     """Filters [3, 3, in, out] and biases [out] that give the outputs [n, out] of the inputs [n, 9·in]."""
     inputs, outputs = np.float64(inputs), np.float64(outputs)
-    centre, middle = inputs.mean(0), outputs.mean(0)
-    inputs = inputs - centre
+    center, middle = inputs.mean(0), outputs.mean(0)
+    inputs = inputs - center
     products = inputs.T @ inputs
     products.flat[::len(products) + 1] += RIDGE * np.trace(products) / len(products)
     W = scipy.linalg.solve(products, inputs.T @ (outputs - middle), assume_a='pos')
-    return np.float32(W.reshape(3, 3, -1, outputs.shape[1])), np.float32(middle - centre @ W)
+    return np.float32(W.reshape(3, 3, -1, outputs.shape[1])), np.float32(middle - center @ W)
 
 
 def _layer(maps, W, b):

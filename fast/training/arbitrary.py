@@ -22,8 +22,8 @@ SAMPLE_SIDE = 128  # their pixels
 DESCRIBED = 2400  # crops of styles that the code is made of
 LEAST_CONTRAST = 20  # deviation, of 255, of a crop of a style: the loss, a share of the style's own, is huge below it
 REACHED, FAR = 1.75, 2.  # style losses, see `counted`
-RECOLOURED = 0.5  # share of the styles' crops that have other colours, for such as no painting had
-SATURATION, SHIFTED = (0.7, 1.5), 25.  # of their colours: a factor; what is added to a channel at most, of 255
+RECOLORED = 0.5  # share of the styles' crops that have other colors, for such as no painting had
+SATURATION, SHIFTED = (0.7, 1.5), 25.  # of their colors: a factor; what is added to a channel at most, of 255
 
 
 def fixed_parameters(weights, photos, styles, config=None):
@@ -32,7 +32,7 @@ def fixed_parameters(weights, photos, styles, config=None):
     photos, styles: `photos.Photos` of crops of SAMPLE_SIDE
     """
     crops = np.float32([collection.crop(i) for collection in (photos, styles) for i in range(SAMPLES)])
-    narrow = pruning.normalised(pruning.narrowed(weights, WIDTHS, crops, config=config), crops, config)
+    narrow = pruning.normalized(pruning.narrowed(weights, WIDTHS, crops, config=config), crops, config)
     with tf.Graph().as_default(), tf.Session(config=config) as sess:
         crops = tf.placeholder(tf.float32, [SAMPLES, SAMPLE_SIDE, SAMPLE_SIDE, 3])
         maps = AnyNet(parameters=narrow).encode(crops)
@@ -72,14 +72,14 @@ class AnyStyleTransfer(NetworkTraining):
         return runs.Run(name or NAME, identity, recipes.defaults(), folder)
 
     def _create_styles(self, batches, first, count):
-        """Of the crops of a tower the styles: crops of paintings, some with other colours."""
+        """Of the crops of a tower the styles: crops of paintings, some with other colors."""
         styles, = batches
         draws = tf.random.stateless_uniform([first + count, 6, 1, 1, 1], [self.seed + 1, self.gstep])[first:]
         chosen, *draws = tf.unstack(draws, axis=1)
-        styles = tf.where_v2(chosen < RECOLOURED, recoloured(styles, *draws), styles)
+        styles = tf.where_v2(chosen < RECOLORED, recolored(styles, *draws), styles)
         self.styles = tf.placeholder_with_default(styles, [None, self.side, self.side, 3])
 
-    def _stylised(self, views, count):
+    def _stylized(self, views, count):
         photos, styles = self.network.encode(views), self.network.encode(self.styles)
         *maps, description = tf.numpy_function(self._transformed, [*photos, *styles],
                                                [tf.float32] * (len(MAPS) + 1), stateful=False)
@@ -91,7 +91,7 @@ class AnyStyleTransfer(NetworkTraining):
         return self.network.decode(maps, tf.concat([description] * count, axis=0))[0]
 
     def _content_images(self):
-        """The photos with the styles' colours already: what has these is no loss of content."""
+        """The photos with the styles' colors already: what has these is no loss of content."""
         return self.contents[:tf.shape(self.photos)[0]]
 
     def _transformed(self, *maps):
@@ -111,8 +111,8 @@ class AnyStyleTransfer(NetworkTraining):
                 mapped[name][i::n] = moment_matching.mapped(x[i::n], *mappings[name])
         return [*mapped.values(), np.stack(descriptions)]
 
-    def _initialise(self, sess):
-        super()._initialise(sess)
+    def _initialize(self, sess):
+        super()._initialize(sess)
         if not self.start:
             for name, value in self.fixed().items():
                 self.network.parameters[name].load(value, sess)
@@ -161,15 +161,15 @@ def counted(losses):
     return tf.where_v2(beyond < FAR, tf.square(beyond) / 2, FAR * (beyond - FAR / 2))
 
 
-def recoloured(images, angle, saturation, *shift):
+def recolored(images, angle, saturation, *shift):
     """Images [B, H, W, 3], 0-255, with hues turned, saturations times a factor, channels brighter or darker.
 
     angle, saturation and three of shift: [B, 1, 1, 1], 0-1
     """
     angle, low = 2 * np.pi * angle, SATURATION[0]
-    grey = tf.reduce_mean(images, axis=3, keepdims=True)
-    colours = (images - grey) * (low + (SATURATION[1] - low) * saturation)
-    # around the axis of greys; what a colour turns to by a quarter are the differences of its other two channels
-    quarter = (tf.roll(colours, 1, axis=3) - tf.roll(colours, -1, axis=3)) / 3 ** 0.5
-    turned = tf.cos(angle) * colours + tf.sin(angle) * quarter
-    return tf.clip_by_value(grey + turned + SHIFTED * (2 * tf.concat(shift, axis=3) - 1), 0, 255)
+    gray = tf.reduce_mean(images, axis=3, keepdims=True)
+    colors = (images - gray) * (low + (SATURATION[1] - low) * saturation)
+    # around the axis of grays; what a color turns to by a quarter are the differences of its other two channels
+    quarter = (tf.roll(colors, 1, axis=3) - tf.roll(colors, -1, axis=3)) / 3 ** 0.5
+    turned = tf.cos(angle) * colors + tf.sin(angle) * quarter
+    return tf.clip_by_value(gray + turned + SHIFTED * (2 * tf.concat(shift, axis=3) - 1), 0, 255)

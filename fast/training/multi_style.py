@@ -87,7 +87,7 @@ class NetworkTraining(style_transfer.StyleTransfer):
             super().build()
 
     def create_input(self):
-        """Crops of photos [B, H, W, 3], 0-255, and what the network makes of them, centred; a tower has its part."""
+        """Crops of photos [B, H, W, 3], 0-255, and what the network makes of them, centered; a tower has its part."""
         with tf.variable_scope('input'):
             self.first = tf.placeholder(tf.int64, [], name='first_batch')
             iterators = [tf.data.make_initializable_iterator(
@@ -124,7 +124,7 @@ class NetworkTraining(style_transfer.StyleTransfer):
                 views += [moved + tf.random.stateless_normal(tf.shape(moved) + [first, 0, 0, 0],
                                                              [self.seed, self.gstep], stddev=NOISE)[first:]]
         with tf.variable_scope('network', custom_getter=self._trained_or_averaged):
-            self.views = tf.split(self._stylised(tf.concat(views, axis=0), len(views)), len(views))
+            self.views = tf.split(self._stylized(tf.concat(views, axis=0), len(views)), len(views))
         self.input_img = tf.ensure_shape(self.views[0], [None, side, side, 3]) - self.weights.mean_pixels
 
     def _trained_or_averaged(self, getter, name, **how):
@@ -245,7 +245,7 @@ class NetworkTraining(style_transfer.StyleTransfer):
             parts = tf.split(self.exchange.gradient, [variable.shape.num_elements() for variable in variables])
             return [(tf.reshape(part, variable.shape), variable) for part, variable in zip(parts, variables)]
 
-    def _initialise(self, sess):
+    def _initialize(self, sess):
         sess.run(self.init)
 
     def _session(self):
@@ -319,7 +319,7 @@ class FastStyleTransfer(NetworkTraining):
         styles = self._random_styles()[first:first + count]
         self.style_weights = tf.placeholder_with_default(styles, [None, len(self.styles)])
 
-    def _stylised(self, views, count):
+    def _stylized(self, views, count):
         return self.network(views, tf.concat([self.style_weights] * count, axis=0))[0]
 
     def _shown(self):

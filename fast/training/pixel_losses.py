@@ -1,4 +1,4 @@
-"""Losses of the pixels themselves: colours, sharpness and flat grounds, which features tell too little of."""
+"""Losses of the pixels themselves: colors, sharpness and flat grounds, which features tell too little of."""
 
 
 import numpy as np
@@ -8,7 +8,7 @@ from common.tf1 import tf
 from engine.losses import statistics
 from fast.networks.arbitrary import parted
 
-FAINT = 10.  # of 255: what adds to the styles' deviations, so that one of few colours counts within bounds
+FAINT = 10.  # of 255: what adds to the styles' deviations, so that one of few colors counts within bounds
 FAINT_DETAILS = 5.  # to those of details
 FAINT_CONTRAST = 3.  # to that of contrast
 SQUARES = 4, 2  # their sides, in pixels; details are what their means leave
@@ -22,7 +22,7 @@ def losses(pictures, styles, contents):
 
     Without the first pictures had 60 % of the styles' deviations between hues; before the second, and the layers at the
     picture's own size, half of that of their finest details. The third is against worms in skies and spots on walls,
-    the fourth against spots too, and pictures paler than the photo in the style's colours.
+    the fourth against spots too, and pictures paler than the photo in the style's colors.
     """
     contrasts = [[contrast(images, side) for images in (pictures, styles, contents)] for side in CONTRASTS]
     return {'color_loss': moments_loss(pictures, styles, FAINT),
@@ -75,7 +75,7 @@ def contrast(images, side):
 def tone_loss(pictures, contents):
     """How far means of 2·TONES pixels either way, every TONES, are from the contents', both [B, H, W, 3].
 
-    The mean squared distance of colours, as a share of their variance among the contents' means and FAINT²; the mean
+    The mean squared distance of colors, as a share of their variance among the contents' means and FAINT²; the mean
     over the batch.
     """
     means, wanted = (tf.nn.avg_pool2d(tf.nn.avg_pool2d(images, TONES, TONES, 'VALID'), 2, 1, 'VALID')

@@ -21,7 +21,7 @@ POLL = 1 / 50  # share of a step's time between two looks
 SHORTEST, LONGEST = 2e-3, 0.1  # seconds between them
 DEAF = 30_000  # milliseconds after which a host that says nothing is given up
 # what the death of another process raises
-LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.NotFoundError,
+LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CanceledError, tf.errors.NotFoundError,
         tf.errors.FailedPreconditionError, tf.errors.DeadlineExceededError)
 
 

@@ -48,7 +48,7 @@ WRONG = {
                        'F = tf.reshape(F, [-1, M, N])\n        return tf.matmul(F, F, transpose_a=True)',
                        'F = tf.reshape(F, [-1, N, M])\n        return tf.matmul(F, F, transpose_b=True)',
                        2, '_gram_matrix', 'mixes channels and positions'),
-    'normalised Gram': ('style_transfer.py', 'return tf.matmul(F, F, transpose_a=True)',
+    'normalized Gram': ('style_transfer.py', 'return tf.matmul(F, F, transpose_a=True)',
                         'return tf.matmul(F, F, transpose_a=True) / (N * M)', 2, '_gram_matrix', 'divided by N·M'),
     'the 4 of the style': ('style_transfer.py', 'self.recipe.style_factor(N, M)', '1 / (N**2 * M**2)',
                            2, '_single_style_loss', 'the 4 of 1/(4N²M²) is missing'),
@@ -73,34 +73,34 @@ WRONG = {
     'no global step': ('style_transfer.py', 'minimize(self.total_loss, global_step=self.gstep)',
                        'minimize(self.total_loss)',
                        3, 'optimize', 'the global step is 0'),
-    'maximised': ('style_transfer.py', 'minimize(self.total_loss,', 'minimize(-self.total_loss,', 3, 'optimize',
+    'maximized': ('style_transfer.py', 'minimize(self.total_loss,', 'minimize(-self.total_loss,', 3, 'optimize',
                   'the loss grows'),
     'default learning rate': ('style_transfer.py', 'AdamOptimizer(recipe.learning_rate, recipe.beta1, recipe.beta2)',
                               'AdamOptimizer()', 3, 'optimize', 'default learning rate'),
     'gradient descent': ('style_transfer.py', 'AdamOptimizer(recipe.learning_rate, recipe.beta1, recipe.beta2)',
                          'GradientDescentOptimizer(recipe.learning_rate)', 3, 'optimize', 'plain gradient descent'),
     'content loss alone': ('style_transfer.py', 'minimize(self.total_loss,', 'minimize(self.content_loss,',
-                           3, 'optimize', 'minimises the content loss alone'),
+                           3, 'optimize', 'minimizes the content loss alone'),
     'a scalar is missing': ('style_transfer.py',
                             'for name, loss in self.loss_terms.items():\n                tf.summary',
                             'for name, loss in list(self.loss_terms.items())[:2]:\n                tf.summary',
                             4, 'create_summary', 'no scalar total_loss'),
-    'uncentred': ('style_transfer.py', 'return (self.shown_img + self.vgg.mean_pixels)[0]', 'return self.input_img[0]',
-                  4, 'create_summary', 'the picture is still centred'),
+    'uncentered': ('style_transfer.py', 'return (self.shown_img + self.vgg.mean_pixels)[0]', 'return self.input_img[0]',
+                  4, 'create_summary', 'the picture is still centered'),
     'wraps around': ('style_transfer.py', 'tf.saturate_cast(tf.round(self._image()), tf.uint8)',
                      'tf.cast(tf.cast(tf.round(self._image()), tf.int32), tf.uint8)',
                      4, 'create_summary', 'wrap around'),
     'a batch of pictures': ('style_transfer.py', 'return (self.shown_img + self.vgg.mean_pixels)[0]',
                             'return self.shown_img + self.vgg.mean_pixels',
                             4, 'create_summary', 'leave the batch axis out'),
-    'not initialised': ('style_transfer.py', '        sess.run(self.init)\n', '', 5, 'train',
+    'not initialized': ('style_transfer.py', '        sess.run(self.init)\n', '', 5, 'train',
                         'a variable has no value yet'),
-    'from zeros': ('style_transfer.py', '        sess.run(self.assign_img, {self.new_img: self.centred_start})\n', '',
+    'from zeros': ('style_transfer.py', '        sess.run(self.assign_img, {self.new_img: self.centered_start})\n', '',
                    5, 'train', 'training begins from zeros'),
     'no restore': ('style_transfer.py', 'initial_step = step = run.restore(self.saver, sess)',
                    'initial_step = step = 0', 5, 'restore', 'begins again from the starting image'),
-    'always initialised': ('style_transfer.py', 'if not initial_step:\n                self._initialise(sess)',
-                           'self._initialise(sess)', 5, 'restore', 'begins again from the starting image'),
+    'always initialized': ('style_transfer.py', 'if not initial_step:\n                self._initialize(sess)',
+                           'self._initialize(sess)', 5, 'restore', 'begins again from the starting image'),
     'the optimizer is not run': ('style_transfer.py', 'losses, _ = sess.run([self.loss_terms, self.opt])',
                                  'losses = sess.run(self.loss_terms)', 5, 'train', 'fetch self.opt as well'),
     'two steps': ('style_transfer.py', 'losses, _ = sess.run([self.loss_terms, self.opt])',
@@ -213,7 +213,7 @@ return tf.squeeze(self.input_img + self.vgg.mean_pixels, [0])
 checkpoint = tf.train.latest_checkpoint(str(run.checkpoints))
 initial_step = step = 0
 if checkpoint is None:
-    self._initialise(sess)
+    self._initialize(sess)
 else:
     self.saver.restore(sess, checkpoint)
     initial_step = step = int(checkpoint.split('-')[-1])
@@ -227,7 +227,7 @@ return losses, *sess.run((self.summary_op, self.picture)), sess.run(self.jpeg)
 """, """
 sess.run(self.init)
 sess.run(self.input_img.initializer)
-self.assign_img.op.run({self.new_img: self.centred_start}, sess)
+self.assign_img.op.run({self.new_img: self.centered_start}, sess)
 """, """
 _, losses = sess.run((self.opt, self.loss_terms))
 """]}

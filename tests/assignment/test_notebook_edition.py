@@ -53,10 +53,10 @@ def test_it_is_a_notebook_in_the_handouts_order(tmp_path, edition):
     assert len(steps) == 5 and steps == sorted(steps) and all(step in handout for step in steps)
     named = [name for name in ids if name in {method.strip('_') for method in (
         'conv2d_relu', 'avgpool', 'maxpool', '_content_loss', '_gram_matrix', '_single_style_loss', '_style_loss',
-        'losses', 'optimize', 'create_summary', '_image', 'build', 'train', '_look', '_initialise', '_moves')}]
+        'losses', 'optimize', 'create_summary', '_image', 'build', 'train', '_look', '_initialize', '_moves')}]
     assert named == ['conv2d_relu', 'avgpool', 'maxpool', 'content_loss', 'gram_matrix', 'single_style_loss',
                      'style_loss', 'losses', 'optimize', 'create_summary', 'image', 'build', 'train', 'look',
-                     'initialise', 'moves']
+                     'initialize', 'moves']
     assert sum(name.startswith('check-') for name in ids) == 11
     for cell in made['cells']:
         if cell['cell_type'] == 'code':
@@ -158,7 +158,7 @@ WRONG = [
     ('create_summary', 'tf.saturate_cast(', 'tf.cast('),
     ('create_summary', 'scalar(name, loss)', 'scalar(name, -loss)'),
     ('image', ' + self.vgg.mean_pixels', ''),
-    ('initialise', 'self.new_img: self.centred_start', 'self.new_img: 0 * self.centred_start'),
+    ('initialize', 'self.new_img: self.centered_start', 'self.new_img: 0 * self.centered_start'),
     ('train', 'run.save(self.saver, sess, step, losses)', 'pass'),
     ('moves', '[self.loss_terms, self.opt]', '[self.loss_terms, self.gstep]'),
 ]

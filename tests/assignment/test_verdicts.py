@@ -63,7 +63,7 @@ def right(item, given):
     if item == 'optimize':
         return {'images': trained(given['start'], given['target'], 2, given['rate'])[0], 'gstep': 2}
     if item == 'create_summary':
-        picture = np.clip(np.round(given['centred'] + given['mean_pixels']), 0, 255)[0]
+        picture = np.clip(np.round(given['centered'] + given['mean_pixels']), 0, 255)[0]
         names = 'content_loss', 'style_loss', 'total_loss'
         return {'scalars': [[f's/{name}', float(x)] for name, x in zip(names, np.float32(given['losses']))],
                 'picture': np.uint8(picture), 'dtype': 'uint8'}

@@ -1,4 +1,4 @@
-"""Colours that are kept, against NumPy, SciPy and scikit-image."""
+"""Colors that are kept, against NumPy, SciPy and scikit-image."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_histogram_gives_each_style_mean_and_covariance_of_the_photo(pair):
     np.testing.assert_allclose(first[0, 3, 4], expected + photo.mean(axis=(0, 1, 2)), rtol=1e-3)
 
 
-def test_luminance_makes_all_grey_and_gives_the_style_the_photos_mean_and_deviation(pair):
+def test_luminance_makes_all_gray_and_gives_the_style_the_photos_mean_and_deviation(pair):
     photo, style = pair
     seen, (image,) = images.prepared(photo, [style], 'luminance')
     for channel in range(3):
@@ -41,7 +41,7 @@ def test_luminance_makes_all_grey_and_gives_the_style_the_photos_mean_and_deviat
 
 
 @pytest.mark.parametrize('keep_colors', ['luminance', 'histogram'])
-def test_images_of_one_colour_stay_finite(pair, keep_colors):
+def test_images_of_one_color_stay_finite(pair, keep_colors):
     photo, _ = pair
     flat = np.full_like(photo, 77)
     for content, style in (photo, flat), (flat, photo), (flat, flat):

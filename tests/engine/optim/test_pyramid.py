@@ -100,7 +100,7 @@ def test_fewer_steps_and_layers_at_larger_sizes():
     assert deep.at(800).content_layers == ('conv5_2',)  # a kind keeps its layers where it would have none
 
 
-def test_enlarging_is_cubic_centred_and_clipped():
+def test_enlarging_is_cubic_centered_and_clipped():
     image = np.random.default_rng(0).choice([-30, 90, 290], (1, 12, 9, 3)).astype(np.float32)
     large = pyramid.enlarged(image, 18, 24)
     y, x = ((np.arange(n) + 0.5) / 2 - 0.5 for n in (24, 18))

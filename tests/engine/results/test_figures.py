@@ -24,11 +24,11 @@ def axes(monkeypatch):
 
 
 def ink(path, curve):
-    """How many pixels have the colour of the curve of that number."""
-    colour = [(0x1f, 0x77, 0xb4), (0xff, 0x7f, 0x0e), (0x2c, 0xa0, 0x2c)][curve]
+    """How many pixels have the color of the curve of that number."""
+    color = [(0x1f, 0x77, 0xb4), (0xff, 0x7f, 0x0e), (0x2c, 0xa0, 0x2c)][curve]
     image = iio.imread(path)
     assert image.shape[:2] == (450, 700)
-    return (image[:, :, :3] == colour).all(axis=2).sum()
+    return (image[:, :, :3] == color).all(axis=2).sum()
 
 
 def test_loss_curves_show_every_loss_on_a_log_axis(tmp_path, axes):
@@ -115,10 +115,10 @@ def test_the_animation_of_a_long_run_leaves_pictures_out_evenly(tmp_path, count)
         paths.append(tmp_path / f'{number:05d}.png')
         iio.imwrite(paths[-1], np.full((6, 8, 3), number // 2, np.uint8))
     figures.progress(tmp_path / 'progress.gif', paths, np.full((6, 8, 3), 255, np.uint8))
-    greys = iio.imread(tmp_path / 'progress.gif')[:, 0, 0, 0].astype(int)  # those that are alike are joined
+    grays = iio.imread(tmp_path / 'progress.gif')[:, 0, 0, 0].astype(int)  # those that are alike are joined
     assert sum(durations(tmp_path / 'progress.gif')) == 200 * 59 + 3000
-    assert (greys[0], greys[-2], greys[-1]) == (0, (count - 1) // 2, 255)
-    assert (np.diff(greys[:-1]) <= max(1, -(-count // 116))).all()
+    assert (grays[0], grays[-2], grays[-1]) == (0, (count - 1) // 2, 255)
+    assert (np.diff(grays[:-1]) <= max(1, -(-count // 116))).all()
 
 
 def test_the_animation_of_one_picture(tmp_path):
@@ -168,13 +168,13 @@ def test_figures_are_written_whole_or_not_at_all(tmp_path, monkeypatch, draw):
 
 
 def test_grid_has_every_image_in_its_place(tmp_path):
-    colours = np.random.default_rng(0).integers(0, 256, (2, 3, 3))
-    rows = [[('label', np.broadcast_to(colour, (30, 40, 3))) for colour in row] for row in colours]
+    colors = np.random.default_rng(0).integers(0, 256, (2, 3, 3))
+    rows = [[('label', np.broadcast_to(color, (30, 40, 3))) for color in row] for row in colors]
     figures.grid(tmp_path / 'grid.png', [rows[0], rows[1][:2]])
     picture = iio.imread(tmp_path / 'grid.png')[..., :3]
     height, width = picture.shape[:2]
     for i, j in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1)):
-        centre = picture[int(height * (i + 0.6) / 2), int(width * (j + 0.5) / 3)]
-        assert (centre == colours[i, j]).all()
+        center = picture[int(height * (i + 0.6) / 2), int(width * (j + 0.5) / 3)]
+        assert (center == colors[i, j]).all()
     assert (picture[int(height * 0.8), int(width * 5 / 6)] == 255).all()  # the row that is shorter
     assert (picture == 0).all(axis=2).sum() > 50  # the labels

@@ -128,7 +128,7 @@ def test_photos_with_one_name_are_found_in_one_family():
     assert remote.targets([first, first], '/out', 's') == {'/out/x-s.jpg': '/a/x.jpg'}  # found by two globs
 
 
-def test_a_photo_is_stylised_once_and_its_picture_appears_whole(renderer, workdir, monkeypatch):
+def test_a_photo_is_stylized_once_and_its_picture_appears_whole(renderer, workdir, monkeypatch):
     pixels = photo(workdir / 'a.png')
     assert remote.stylize(renderer, Local(), 'a.png', 'out/deep/a-a.png') is True
     assert (iio.imread('out/deep/a-a.png') == expected(renderer, pixels)).all()
@@ -191,7 +191,7 @@ def run(*arguments):
 
 
 @needs_beam
-def test_two_workers_stylise_globs_list_bad_files_and_redo_nothing(renderer, model_folder, workdir):
+def test_two_workers_stylize_globs_list_bad_files_and_redo_nothing(renderer, model_folder, workdir):
     names = ['a.png', 'deep/a.png', 'deep/er/b.png', 'c.bmp', 'c.png']
     pixels = {name: photo(workdir / 'in' / name, seed) for seed, name in enumerate(names)}
     (workdir / 'in/notes.png').write_text('no picture')

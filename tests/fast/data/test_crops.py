@@ -103,10 +103,10 @@ def test_gradients_are_smooth_and_channels_gain_or_lose(folder, monkeypatch):
         assert np.sqrt(residues / len(inside)).max() < 2.5  # nothing but the grain
         assert crop.std() > 5
     monkeypatch.setattr(module, 'SMOOTH', 0)
-    (folder / 'grey').mkdir()
-    grey = np.random.default_rng(0).integers(0, 200, (64, 64, 1), dtype=np.uint8).repeat(3, axis=2)
-    iio.imwrite(folder / 'grey/grey.png', grey)
-    photos = Photos([folder / 'grey'], 64, 0)
+    (folder / 'gray').mkdir()
+    gray = np.random.default_rng(0).integers(0, 200, (64, 64, 1), dtype=np.uint8).repeat(3, axis=2)
+    iio.imwrite(folder / 'gray/gray.png', gray)
+    photos = Photos([folder / 'gray'], 64, 0)
     ratios = np.array([photos.crop(i)[..., 0].mean() / photos.crop(i)[..., 1].mean() for i in range(40)])
     assert 0.85 / 1.15 - 0.02 < ratios.min() < 0.9 and 1.1 < ratios.max() < 1.15 / 0.85 + 0.02
 

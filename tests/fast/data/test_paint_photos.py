@@ -24,17 +24,17 @@ def photos(tmp_path):
     return tmp_path / 'photos'
 
 
-def strokes(angle, centres, paint, length=20, width=6, **marks):
+def strokes(angle, centers, paint, length=20, width=6, **marks):
     """A black canvas [H, W, 3] and the relief [H, W] after even strokes of these."""
     canvas, relief = np.zeros((*angle.shape, 3), np.float32), np.zeros(angle.shape, np.float32)
-    paint_photos.lay(np.random.default_rng(0), canvas, relief, angle, np.float32(centres), np.float32(paint), length,
+    paint_photos.lay(np.random.default_rng(0), canvas, relief, angle, np.float32(centers), np.float32(paint), length,
                      width, dry=0, bristle=0, **marks)
     return canvas, relief
 
 
 def test_strokes_are_as_long_and_as_wide_as_asked_on_average():
-    centres = np.argwhere(np.ones((8, 8))) * (16, 40) + (8, 20)
-    canvas, _ = strokes(np.zeros((128, 320)), centres, np.ones((64, 3)), ends=50.)
+    centers = np.argwhere(np.ones((8, 8))) * (16, 40) + (8, 20)
+    canvas, _ = strokes(np.zeros((128, 320)), centers, np.ones((64, 3)), ends=50.)
     mean = sum(paint_photos.SHADES) / 2
     np.testing.assert_allclose(canvas[..., 0].sum() / 64, 20 * mean * 6 * mean, rtol=.1)
 
@@ -98,13 +98,13 @@ def test_places_are_many_where_the_weight_is_large():
     np.testing.assert_allclose(found / 20000, weight.ravel() / 66, atol=.01)
 
 
-def test_ranks_and_main_colours():
+def test_ranks_and_main_colors():
     rng = np.random.default_rng(0)
     values = rng.gamma(2, size=(40, 50))
     np.testing.assert_allclose(paint_photos.rank(values), stats.rankdata(values).reshape(40, 50) / 2000, atol=.06)
-    colours = np.float32([[.1, .1, .2], [.8, .2, .1], [.9, .9, .6]])
-    image = colours[rng.integers(3, size=(30, 40))] + rng.normal(0, .01, (30, 40, 3))
-    np.testing.assert_allclose(paint_photos.main_colours(rng, image, 3), colours, atol=.01)
+    colors = np.float32([[.1, .1, .2], [.8, .2, .1], [.9, .9, .6]])
+    image = colors[rng.integers(3, size=(30, 40))] + rng.normal(0, .01, (30, 40, 3))
+    np.testing.assert_allclose(paint_photos.main_colors(rng, image, 3), colors, atol=.01)
 
 
 @pytest.mark.parametrize('kind', paint_photos.KINDS, ids=lambda kind: kind.__name__)

@@ -50,7 +50,7 @@ def as_it_is(monkeypatch):
 
 @pytest.mark.parametrize('weights', [(1, 0), (3, 1)])
 def test_pictures_are_those_of_numpy(as_it_is, model, photo, weights):
-    """A mixture's maps, curves of colours and descriptions are mixed."""
+    """A mixture's maps, curves of colors and descriptions are mixed."""
     image, *paintings = photo[:24, 200:240], noise(40, 24), noise(32, 30, seed=1)[..., :1] * np.float32([1, 0.5, 0])
     sized = paintings[0], reference_extended(paintings[1])
     encoded = [reference.any_encode(x, PARAMETERS) for x in sized]
@@ -161,8 +161,8 @@ def test_a_painting_keeps_its_shape_and_has_as_many_pixels_as_the_photo(shape, p
     image, = Style([ramp], scale=scale).sized(pixels)
     assert image.shape == (*sized, 3)
     if sized[1] > 1 < shape[1]:
-        centres = (np.arange(sized[1]) + 0.5) / sized[1] * shape[1] - 0.5
-        np.testing.assert_allclose(image[0, :, 0], centres.clip(0) * 200 / (shape[1] - 1), atol=400 / sized[1])
+        centers = (np.arange(sized[1]) + 0.5) / sized[1] * shape[1] - 0.5
+        np.testing.assert_allclose(image[0, :, 0], centers.clip(0) * 200 / (shape[1] - 1), atol=400 / sized[1])
 
 
 def test_strokes_follow_the_scale(model, photo, style):

@@ -1,4 +1,4 @@
-"""A style's colours put on a photo's, against SciPy's normal distribution and its distance of Wasserstein."""
+"""A style's colors put on a photo's, against SciPy's normal distribution and its distance of Wasserstein."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def photo():
 
 
 def woodcut():
-    """[40, 50, 3] of three colours: 60 % paper, 30 % ink, 10 % red."""
+    """[40, 50, 3] of three colors: 60 % paper, 30 % ink, 10 % red."""
     shares = np.random.default_rng(1).uniform(size=(40, 50, 1))
     return np.float32(np.where(shares < 0.6, PAPER, np.where(shares < 0.9, INK, RED)))
 
@@ -26,15 +26,15 @@ def put(colors, style):
 
 
 def test_axes_are_luminance_and_hues_and_turns_of_these():
-    grey, red_blue, green = (np.array(color) @ AXES[0] for color in ([1, 1, 1], [1, 0, -1], [1, -2, 1]))
-    np.testing.assert_allclose(grey, [3 ** 0.5, 0, 0], atol=1e-6)
+    gray, red_blue, green = (np.array(color) @ AXES[0] for color in ([1, 1, 1], [1, 0, -1], [1, -2, 1]))
+    np.testing.assert_allclose(gray, [3 ** 0.5, 0, 0], atol=1e-6)
     np.testing.assert_allclose(red_blue[1:], [2 ** 0.5, 0], atol=1e-6)
     np.testing.assert_allclose(green[1:], [0, 6 ** 0.5], atol=1e-6)
     turns = np.linalg.inv(AXES[0]) @ AXES
     np.testing.assert_allclose(turns @ turns.transpose(0, 2, 1), np.broadcast_to(np.eye(3), AXES.shape), atol=1e-6)
 
 
-def test_distributions_are_normal_ones_around_each_colour():
+def test_distributions_are_normal_ones_around_each_color():
     stats = pytest.importorskip('scipy.stats')
     colors = np.stack([PAPER, INK, RED, RED])
     found = color_transfer.distributions(np.tile(colors[:, None], (1, 2000, 1)))
@@ -44,8 +44,8 @@ def test_distributions_are_normal_ones_around_each_colour():
     np.testing.assert_allclose(found, expected, atol=0.02)
 
 
-def test_a_photo_has_the_styles_colours():
-    """Where mean and covariance of the style give colours that the woodcut has not: between paper, ink and red."""
+def test_a_photo_has_the_styles_colors():
+    """Where mean and covariance of the style give colors that the woodcut has not: between paper, ink and red."""
     stats = pytest.importorskip('scipy.stats')
     colors, style = photo(), woodcut()
     A, b = moment_matching.affine(moment_matching.moments(colors), moment_matching.moments(style))
@@ -60,13 +60,13 @@ def test_a_photo_has_the_styles_colours():
     np.testing.assert_allclose(np.bincount(near.argmin(axis=1)) / len(near), [0.6, 0.3, 0.1], atol=0.02)
 
 
-def test_a_photo_with_the_styles_colours_already_stays_as_it_is():
+def test_a_photo_with_the_styles_colors_already_stays_as_it_is():
     colors = photo()
     np.testing.assert_allclose(put(colors, colors), colors, atol=1e-5)
 
 
 def test_styles_are_mixed_by_the_means_of_equal_shares():
-    """Of two that are one colour each, by hand: the colour between them."""
+    """Of two that are one color each, by hand: the color between them."""
     styles = [color_transfer.distributions(np.broadcast_to(color, (2000, 3))) for color in (PAPER, INK)]
     colors = np.float32(np.broadcast_to(RED, (40, 50, 3)))
     found = color_transfer.bent(colors, color_transfer.curves(colors, styles, [0.25, 0.75]))
@@ -74,7 +74,7 @@ def test_styles_are_mixed_by_the_means_of_equal_shares():
 
 
 def test_noise_of_a_flat_photo_grows_within_bounds():
-    """GRAIN lies beneath it; by distributions alone noise of 0.5 of 255 would be all of a woodcut's colours."""
+    """GRAIN lies beneath it; by distributions alone noise of 0.5 of 255 would be all of a woodcut's colors."""
     flat = np.float32(0.2 + np.random.default_rng(3).normal(scale=0.004, size=(40, 40, 3)))
     assert woodcut().std(axis=(0, 1)).min() > 0.5
     assert put(flat, woodcut()).std(axis=(0, 1)).max() < 0.05

@@ -94,8 +94,8 @@ def test_photos_are_reduced_to_a_longer_side_that_is_the_same(size):
     for axis in (0, 1):
         if size[axis] > 1:
             line = small[..., axis].mean(axis=1 - axis)
-            centres = (np.arange(len(line)) + 0.5) / len(line) * size[axis] - 0.5
-            np.testing.assert_allclose(line, centres * 255 / (size[axis] - 1), atol=255 * 3 / size[axis])
+            centers = (np.arange(len(line)) + 0.5) / len(line) * size[axis] - 0.5
+            np.testing.assert_allclose(line, centers * 255 / (size[axis] - 1), atol=255 * 3 / size[axis])
 
 
 @pytest.mark.parametrize('length, tile, reach, stride', [
@@ -117,7 +117,7 @@ def test_spans_cover_everything_once(length, tile, reach, stride):
     assert spans[0][0].start == 0 and spans[-1][0].stop == length and (len(spans) == 1) == (length <= tile)
 
 
-def test_strength_and_colours():
+def test_strength_and_colors():
     rng = np.random.default_rng(0)
     photo, picture = (rng.uniform(60, 190, (5, 6, 3)).astype(np.float32) for _ in range(2))
     np.testing.assert_allclose(multi_style.mixed(photo, picture, 1, False), picture, atol=1e-4)

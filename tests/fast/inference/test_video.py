@@ -71,7 +71,7 @@ def test_a_clip_keeps_its_frames_its_rate_and_its_sound(clip, model_folder, caps
     for photo, picture in zip(iio.imiter(clip, plugin='pyav'), iio.imiter('outputs/clip-a.mp4', plugin='pyav'),
                               strict=True):
         wanted = utils.to_uint8(model(np.float32(photo), [1, 0, 0]))
-        # the codec halves the resolution of colours
+        # the codec halves the resolution of colors
         assert np.corrcoef(picture.mean(axis=2).ravel(), wanted.mean(axis=2).ravel())[0, 1] > 0.9
 
 

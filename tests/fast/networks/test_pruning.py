@@ -4,7 +4,7 @@ import numpy as np
 
 import load_vgg
 from fast.commands import prune
-from fast.networks.pruning import narrowed, normalised
+from fast.networks.pruning import narrowed, normalized
 from fast_style_transfer import main
 from tests import reference
 from tests.factories import block_photos, he_weights
@@ -39,10 +39,10 @@ def test_with_all_channels_the_features_are_the_same():
                                    atol=0.03)
 
 
-def test_normalised_it_takes_half_the_range_and_each_channel_has_a_mean_square_of_1():
+def test_normalized_it_takes_half_the_range_and_each_channel_has_a_mean_square_of_1():
     some = images(2, 0)
     narrow = narrowed(WEIGHTS, ALL, some)
-    parameters = normalised(narrow, some)
+    parameters = normalized(narrow, some)
     expected = [features(image, narrow) for image in some]
     found = []
     for image in some:

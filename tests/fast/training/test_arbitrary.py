@@ -105,8 +105,8 @@ def moments(F):
     return F.mean(axis=0), np.cov(F.T, bias=True)
 
 
-def recoloured(photo, style, parameters):
-    """The photo with the style's colours, in means of 4×4 pixels and in what these leave, 0-255."""
+def recolored(photo, style, parameters):
+    """The photo with the style's colors, in means of 4×4 pixels and in what these leave, 0-255."""
     maps = [{name: np.float32(x) for name, x in zip(MAPS, reference.any_encode(image, parameters))}
             for image in (photo, style)]
     mappings = moment_matching.mappings(maps[0], [moment_matching.statistics(maps[1])], [1.])
@@ -117,13 +117,13 @@ def recoloured(photo, style, parameters):
 def test_losses_are_those_of_each_crop_with_the_style_of_its_own(whole, tiny_vgg):
     machine, vgg = whole[0], load_vgg.read_weights(tiny_vgg)
     with machine._session() as sess:
-        machine._initialise(sess)
+        machine._initialize(sess)
         losses, pictures, parameters = sess.run([machine.loss_terms, machine.input_img, machine.network.parameters],
                                                 machine.shown)
     photos = machine.shown[machine.crops][:, SHIFT:-SHIFT, SHIFT:-SHIFT]
     styles = machine.shown[machine.styles]
     assert len(photos) == len(styles) == 2 and (photos[0] == photos[1]).all() and (styles[0] != styles[1]).any()
-    contents = [recoloured(photo, style, parameters) for photo, style in zip(photos, styles)]
+    contents = [recolored(photo, style, parameters) for photo, style in zip(photos, styles)]
     assert np.abs(contents[0] - contents[1]).mean() > 5
     P, A = ([reference.vgg(image - vgg.mean_pixels, vgg, padding='symmetric') for image in images]
             for images in (contents, styles))
@@ -133,7 +133,7 @@ def test_losses_are_those_of_each_crop_with_the_style_of_its_own(whole, tiny_vgg
     style = np.mean([counted(sum(0.25 * share(g, a) for layer in QUIET.style_layers for g, a in zip(moments(f[layer]),
                                                                                                  moments(s[layer]))))
                      for f, s in zip(F, A)])
-    assert losses['content_loss'] == pytest.approx(content, rel=5e-3)  # of 64 colours, one of which may count elsewhere
+    assert losses['content_loss'] == pytest.approx(content, rel=5e-3)  # of 64 colors, one of which may count elsewhere
     assert losses['style_loss'] == pytest.approx(style, rel=2e-3)
     with tf.Graph().as_default(), tf.Session() as sess:
         of_pixels = sess.run(pixel_losses.losses(*np.float32([pictures + vgg.mean_pixels, styles, contents])))
@@ -185,20 +185,20 @@ def test_style_losses_count_by_what_is_beyond_those_that_are_easily_reached():
     np.testing.assert_allclose(slopes, [0, 0, 0.25, 1.75, 2, 2], rtol=1e-6)
 
 
-def test_other_colours_are_hues_turned_around_the_greys():
-    """Against Rodrigues' rotation, of colours in half of the range, which nothing is cut from."""
+def test_other_colors_are_hues_turned_around_the_grays():
+    """Against Rodrigues' rotation, of colors in half of the range, which nothing is cut from."""
     rng = np.random.default_rng(0)
     images, draws = rng.uniform(100, 150, (3, 4, 4, 3)), rng.uniform(0, 1, (5, 3, 1, 1, 1))
     axis = np.full(3, 3 ** -0.5)
     with tf.Session() as sess:
-        found = sess.run(arbitrary_training.recoloured(tf.constant(images), *draws))
-        white = sess.run(arbitrary_training.recoloured(tf.fill([1, 1, 1, 3], 255.), *np.float32(draws[:, :1])))
+        found = sess.run(arbitrary_training.recolored(tf.constant(images), *draws))
+        white = sess.run(arbitrary_training.recolored(tf.fill([1, 1, 1, 3], 255.), *np.float32(draws[:, :1])))
     for image, result, (angle, saturation, *shift) in zip(images, found, draws[..., 0, 0, 0].T):
         angle = 2 * np.pi * angle
-        grey = image @ np.outer(axis, axis)
-        colour = (image - grey) * (0.7 + 0.8 * saturation)
-        turned = np.cos(angle) * colour + np.sin(angle) * np.cross(axis, colour)
-        np.testing.assert_allclose(result, grey + turned + 25 * (2 * np.array(shift) - 1), atol=1e-6)
+        gray = image @ np.outer(axis, axis)
+        color = (image - gray) * (0.7 + 0.8 * saturation)
+        turned = np.cos(angle) * color + np.sin(angle) * np.cross(axis, color)
+        np.testing.assert_allclose(result, gray + turned + 25 * (2 * np.array(shift) - 1), atol=1e-6)
     assert white.max() <= 255
 
 
@@ -209,7 +209,7 @@ def test_it_learns_all_but_what_is_fixed_and_what_it_hands_in_paints(whole, imag
     fixed = {name for name in machine.network.parameters if name.startswith(('conv', 'code'))}
     assert len(fixed) == 20 and trained == machine.network.parameters.keys() - fixed
     with machine._session() as sess:
-        machine._initialise(sess)
+        machine._initialize(sess)
         before = sess.run(machine.loss_terms, machine.shown)['total_loss']
     model = export.read_arbitrary(folder / machine.model_folder)
     for name in fixed:
@@ -273,7 +273,7 @@ def test_the_command(folders, images, tiny_vgg, workdir, capsys, monkeypatch):
     about = workdir / 'models' / 'any' / 'model.json'
     about.write_text(about.read_text().replace('"details"', '"edges"'))
     assert main([*flags, '--name', 'b', '--start', 'any']) == 2
-    assert 'of an older network; it stylises as before' in capsys.readouterr().err
+    assert 'of an older network; it stylizes as before' in capsys.readouterr().err
     with pytest.raises(Exception, match='takes any painting'):
         export.read_multi_style(workdir / 'models' / 'any')
 

@@ -202,7 +202,7 @@ def test_two_devices_have_the_losses_of_one(make, alone, workdir, monkeypatch):
     two.train(8, hands_in=False)
     np.testing.assert_allclose(losses('two'), alone, rtol=1e-4)
     with two._session() as sess:
-        two._initialise(sess)
+        two._initialize(sess)
         two._look(sess)  # of one tower, without a batch: there is no iterator yet
 
 

@@ -10,7 +10,7 @@ from tests import reference
 
 
 def pair(seed=0):
-    """Pictures and styles [2, 48, 32, 3] of 0-255, of different colours."""
+    """Pictures and styles [2, 48, 32, 3] of 0-255, of different colors."""
     rng = np.random.default_rng(seed)
     return [np.float32(rng.uniform(0, 255, (2, 48, 32, 3)) @ rng.uniform(0, 0.3, (2, 1, 3, 3))) for _ in range(2)]
 
