@@ -34,7 +34,7 @@ OFFERED = {recipes.MODERN.name: recipes.MODERN, **recipes.RECIPES}
 def images(sources):
     """The paths of the images that some files and folders are, each once. Raises `UserError` where one has none."""
     found = [path for source in sources
-             for path in (utils.images_below(source, 'outputs') if source.is_dir() else [source])]
+             for path in (utils.find_images(source, 'outputs') if source.is_dir() else [source])]
     if missing := [path for path in found if not path.exists()]:
         raise UserError(f'{missing[0]}: no such image or folder')
     return list({path.resolve(): path for path in found}.values())
@@ -45,7 +45,7 @@ def train(catalogue, content, style, recipe, args, command):
 
     command: a function that gives the flags of style_transfer.py for a `StyleTransfer`
     """
-    width, height = utils.fitted(content, catalogue.size)
+    width, height = utils.output_size(content, catalogue.size)
     sizes = pyramid.of(recipe, width, height)
     n_iters = sizes[-1].end
     if catalogue.finished(content, style, n_iters):
@@ -59,10 +59,10 @@ def train(catalogue, content, style, recipe, args, command):
     machine.check_memory()
     # what lies under its name and is another run is of images that have changed since
     restart = args.restart or not machine.run.begun()
-    with progress.Bar(n_iters, pyramid.work(sizes)) as bar:
+    with progress.ProgressBar(n_iters, pyramid.work(sizes)) as bar:
         outcome = machine.train_scales(bar, restart)
     seconds = time.time() - start_time
-    if not progress.ended(outcome, machine.run.name, args.restart):
+    if not progress.report_ending(outcome, machine.run.name, args.restart):
         catalogue.begun(machine.run.name, outcome, seconds)
         return True
     catalogue.done(machine, outcome, seconds, sizes)
@@ -75,9 +75,9 @@ def _flags(argv):
     for kind, what in (('content', 'photos'), ('style', 'styles')):
         parser.add_argument(f'--{kind}', type=Path, nargs='+', required=True, metavar='DIR',
                             help=f'folders of {what}, or images')
-    parser.add_argument('--size', type=cli.whole_number(*utils.SIDES), default=SIZE, metavar='N',
+    parser.add_argument('--size', type=cli.int_in_range(*utils.SIDE_RANGE_PX), default=SIZE, metavar='N',
                         help='the longer side of each picture, in pixels, '
-                        f'{utils.SIDES[0]} to {utils.SIDES[1]} (default: %(default)s)')
+                        f'{utils.SIDE_RANGE_PX[0]} to {utils.SIDE_RANGE_PX[1]} (default: %(default)s)')
     flags.add_training(parser)
     flags.add_strength(parser)
     flags.add_recipe(parser, OFFERED)
@@ -100,9 +100,9 @@ def main(argv=None):
     parser, args = _flags(argv)
     recipe = flags.recipe(args, OFFERED)
     weights = load_vgg.read_weights(load_vgg.find_weights(args.vgg))
-    settings = {**recipe.identity(), 'seed': flags.seed(args, recipe), 'vgg': files.file_hash(weights.path)}
+    settings = {**recipe.fingerprint(), 'seed': flags.seed(args, recipe), 'vgg': files.file_hash(weights.path)}
     catalogue = catalogue_page.Catalogue(args.name, images(args.content), images(args.style), args.size, settings,
-                                     recipes.defaults())
+                                     recipes.legacy_defaults())
     print(f'{len(catalogue.contents)} × {len(catalogue.styles)} pictures, {recipe.name}; the page, which grows, is '
           f'{catalogue.page}\nweights {weights.path}: {weights.description}')
     with catalogue.claimed(args.restart):
@@ -111,7 +111,7 @@ def main(argv=None):
                 if train(catalogue, content, style, recipe, args, lambda machine: _command(parser, args, machine)):
                     return 130
             except Exception as error:
-                reason = errors.reason(error)
+                reason = errors.describe(error)
                 if isinstance(error, OSError) or not reason:  # a full disk is one for all pairs
                     raise
                 catalogue.failed(content, style, reason)

@@ -28,7 +28,7 @@ def main(argv=None):
     for name, (description, module_name, requirements) in COMMANDS.items():
         command = commands.add_parser(name, description=description, help=description)
         if name in argv[:1]:  # the other one is not loaded: stylize does without TensorFlow
-            module = cli.loaded(f'fast.commands.{module_name}', requirements)
+            module = cli.load_module(f'fast.commands.{module_name}', requirements)
             module.add_flags(command)
     args = parser.parse_args(argv)
     return module.run(args)

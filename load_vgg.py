@@ -31,9 +31,9 @@ EXPECTED_BYTES = 534904783
 EXPECTED_SHA256 = 'abdb57167f82a2a1fbab1e1c16ad9373411883f262a1a37ee5db2e6fb0044695'
 KERAS_MEAN = (123.68, 116.779, 103.939)  # what its preprocess_input subtracts, as RGB
 DESCRIPTION = 'VGG-19 (Simonyan and Zisserman 2014, CC BY 4.0), 16 convolutions'
-SEARCHED = (paths.ROOT / 'weights' / VGG_FILENAME, paths.ROOT / VGG_FILENAME, paths.WEIGHTS)
-LEVELS = 256  # values a layer, so that a filter's number is one byte
-ROUNDS = 3  # of k-means; eight gain next to nothing
+WEIGHTS_SEARCH_PATHS = (paths.ROOT / 'weights' / VGG_FILENAME, paths.ROOT / VGG_FILENAME, paths.WEIGHTS)
+QUANTIZATION_LEVELS = 256  # values a layer, so that a filter's number is one byte
+KMEANS_ITERATIONS = 3  # of k-means; eight gain next to nothing
 
 
 class MissingLayer(UserError, AttributeError):
@@ -121,7 +121,7 @@ class VGG:
         """
         pool = {'avg': self.avgpool, 'max': self.maxpool}[self.pooling]
         prev_layer = self.input_img
-        for layer_idx, name in enumerate(LAYERS[:LAYERS.index(CONVOLUTIONS[deepest(needed)]) + 1]):
+        for layer_idx, name in enumerate(LAYERS[:LAYERS.index(CONVOLUTIONS[deepest_index(needed)]) + 1]):
             if name in CONVOLUTIONS:
                 if name not in self.weights.convolutions:
                     break
@@ -142,17 +142,17 @@ class VGG:
         raise MissingLayer(f'{self.weights.path} has no layer {name}; it has {built}')
 
 
-def deepest(layers):
+def deepest_index(layers):
     """The place in CONVOLUTIONS of the deepest of some layers."""
     return max(CONVOLUTIONS.index(layer.removesuffix(BEFORE_RELU)) for layer in layers)
 
 
 def find_weights(path=None):
-    """Return the path of the weights to use: `path` if given, else the first of `SEARCHED` that exists.
+    """Return the path of the weights to use: `path` if given, else the first of `WEIGHTS_SEARCH_PATHS` that exists.
 
     Raises `UserError` when there are none.
     """
-    for candidate in [Path(path)] if path else SEARCHED:
+    for candidate in [Path(path)] if path else WEIGHTS_SEARCH_PATHS:
         if candidate.is_file():
             return candidate
     if path:
@@ -227,7 +227,8 @@ def _describe(convolutions):
 def write_weights(path, weights, levels=False):
     """Write `weights` in MatConvNet's layout, ReLUs and poolings between.
 
-    Any reader of the public file takes it as it is. With `levels` each layer's filters are rounded to LEVELS values,
+    Any reader of the public file takes it as it is. With `levels` each layer's filters are rounded to
+    QUANTIZATION_LEVELS values,
     and the file, a quarter of the size, holds their codes beside these; only `read_weights` takes that.
     """
     last = LAYERS.index(list(weights.convolutions)[-1])
@@ -236,8 +237,8 @@ def write_weights(path, weights, levels=False):
     cells[0, :] = layers
     description = weights.description or _describe(weights.convolutions)
     meta = {'normalization': {'averageImage': np.float32(weights.mean_pixels).reshape(1, 1, 3)},
-            'description': description + (f', {LEVELS} levels a layer' if levels else '')}
-    with files.whole_file(path) as part:
+            'description': description + (f', {QUANTIZATION_LEVELS} levels a layer' if levels else '')}
+    with files.atomic_write(path) as part:
         scipy.io.savemat(part, {'layers': cells, 'meta': meta}, appendmat=False, do_compression=levels)
 
 
@@ -246,7 +247,7 @@ def _layer(name, filters_and_biases, levels):
     if filters_and_biases is None:
         return {'name': name, 'type': name.rstrip('_0123456789')}
     W, b = filters_and_biases
-    values, codes = quantized(W) if levels else (None, np.float32(W))
+    values, codes = quantize(W) if levels else (None, np.float32(W))
     pair = np.empty((1, 2), dtype=object)
     pair[0, :] = codes, np.float32(b).reshape(1, -1)
     pad = (W.shape[0] - 1) // 2
@@ -255,20 +256,20 @@ def _layer(name, filters_and_biases, levels):
             'stride': np.float64([[1, 1]])} | ({} if values is None else {'levels': values})
 
 
-def quantized(W, n=LEVELS):
+def quantize(W, max_levels=QUANTIZATION_LEVELS):
     """(levels [at most n], float32, ascending; codes of W's shape, uint8): levels[codes] is near W, by k-means.
 
     Levels start where the cube root of the density has its quantiles: there the squared error is least (Panter and Dite
     1951). Exact where W has no more than n values.
     """
     levels = np.unique(np.float32(W))
-    if len(levels) > n:
-        counts, edges = np.histogram(W, bins=n)
+    if len(levels) > max_levels:
+        counts, edges = np.histogram(W, bins=max_levels)
         mass = np.concatenate([[0], np.cumsum(np.cbrt(counts))])
-        start = np.interp((np.arange(n) + 0.5) / n * mass[-1], mass, edges)
+        start = np.interp((np.arange(max_levels) + 0.5) / max_levels * mass[-1], mass, edges)
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # a level that no value is nearest to stays where it is
-            levels, _ = scipy.cluster.vq.kmeans2(np.float64(W).ravel(), start, iter=ROUNDS, minit='matrix')
+            levels, _ = scipy.cluster.vq.kmeans2(np.float64(W).ravel(), start, iter=KMEANS_ITERATIONS, minit='matrix')
         levels = np.unique(np.float32(levels))
     codes = np.searchsorted((np.float64(levels[1:]) + levels[:-1]) / 2, W)
     return levels, codes.astype(np.uint8)
@@ -327,12 +328,12 @@ def main(argv=None):
                         '(default: %(default)s)')
     parser.add_argument('--url', default=VGG_DOWNLOAD_LINK, help='a mirror of the public file (default: %(default)s)')
     parser.add_argument('--levels', action='store_true',
-                        help=f'round each layer\'s filters to {LEVELS} values, as in the file that ships: '
+                        help=f'round each layer\'s filters to {QUANTIZATION_LEVELS} values, as in the file that ships: '
                         '18.5 MB in place of 80')
     args = parser.parse_args(argv)
     if args.source == 'keras' and args.url != VGG_DOWNLOAD_LINK:
         parser.error('--url is for --source vlfeat: Keras has its own address')
-    path = SEARCHED[0]
+    path = WEIGHTS_SEARCH_PATHS[0]
     if path.exists():
         print(f'{path} is there already; remove it to have it made again')
     elif args.source == 'keras':

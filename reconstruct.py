@@ -29,7 +29,7 @@ from engine.results import figures
 SIZE = 200, 150
 EVALUATIONS = 90
 CONTENT_LAYERS = ('conv1_2', 'conv2_2', 'conv3_2', 'conv4_2', 'conv5_2')
-NEVER = ((float('inf'), recipes.LONGEST),)  # no numbered pictures but the last
+NEVER = ((float('inf'), recipes.MAX_ITERATIONS),)  # no numbered pictures but the last
 
 
 def reconstructions(content, style, content_layers, style_layers, evaluations):
@@ -38,7 +38,7 @@ def reconstructions(content, style, content_layers, style_layers, evaluations):
     Above the paper's content loss at each of `content_layers`, below its style loss at the first, the first two, … of
     `style_layers`.
     """
-    shared = dict(iterations=evaluations, cadence=NEVER)
+    shared = dict(iterations=evaluations, log_schedule=NEVER)
     top = [(layer, f'reconstruction-{content.stem}-content-{layer}', dataclasses.replace(
         recipes.GATYS, content_layers=(layer,), content_layer_weights=(1.,), style_weight=0., **shared))
         for layer in content_layers]
@@ -67,8 +67,13 @@ def _flags(argv):
                                ('style', recipes.GATYS.style_layers, 'one more a picture')):
         parser.add_argument(f'--{kind}-layers', type=_layers, default=layers, metavar='LAYER,...',
                             help=f'layers to rebuild the {kind} from, {what} (default: {",".join(layers)})')
-    parser.add_argument('--iterations', type=cli.whole_number(1, recipes.LONGEST), default=EVALUATIONS, metavar='N',
-                        help='evaluations of L-BFGS a picture (default: %(default)s)')
+    parser.add_argument(
+        '--iterations',
+        type=cli.int_in_range(1, recipes.MAX_ITERATIONS),
+        default=EVALUATIONS,
+        metavar='N',
+        help='evaluations of L-BFGS a picture (default: %(default)s)',
+    )
     return parser.parse_args(argv)
 
 
@@ -89,9 +94,9 @@ def main(argv=None):
                                                    threads=args.threads, name=name)
             machine.check_memory()
             machine.build()
-            with progress.Bar(recipe.iterations) as shown:
+            with progress.ProgressBar(recipe.iterations) as shown:
                 outcome = machine.train(recipe.iterations, shown, args.restart)
-            if not progress.ended(outcome, machine.run.name, args.restart):
+            if not progress.report_ending(outcome, machine.run.name, args.restart):
                 return 130
             print(f'{label}: {machine.run.outputs / "final.png"}')
             rows[-1].append((label, iio.imread(machine.run.outputs / 'final.png')))

@@ -77,7 +77,7 @@ class StyleTransfer:
         self.rng = np.random.default_rng(seed)
         self.graph = tf.Graph()
         self.run = run or self._run(name, seed, folder)
-        self.precision = self.run.identity['precision'] = self.run.precision(precision, recipe.optimizer)
+        self.precision = self.run.fingerprint['precision'] = self.run.precision(precision, recipe.optimizer)
         self.config = session.session_config(self.precision, threads)
 
     def _read_images(self):
@@ -88,7 +88,7 @@ class StyleTransfer:
         self.mask = self.mask_path and guidance.read_mask(self.mask_path, self.content_path, *size)
         styles = [utils.get_style_image(path, *size, recipe.style_fit == 'crop', recipe.style_scale)
                   for path in self.style_paths]
-        self.content_img, self.style_imgs = images.prepared(self.photo, styles, recipe.keep_colors)
+        self.content_img, self.style_imgs = images.prepare_colors(self.photo, styles, recipe.keep_colors)
         self.style_img = self.style_imgs[0] if styles else None
 
     def _run(self, name, seed, folder):
@@ -96,7 +96,7 @@ class StyleTransfer:
         hashes = [files.file_hash(path) for path in self.style_paths]
         identity = dict(content=files.file_hash(self.content_path), style=hashes[0] if len(hashes) == 1 else hashes,
                         vgg=files.file_hash(self.weights.path), width=self.img_width, height=self.img_height, seed=seed,
-                        **self.recipe.identity())
+                        **self.recipe.fingerprint())
         if self.initial_img is not None:
             identity['initial_img'] = hashlib.sha256(np.float32(self.initial_img).tobytes()).hexdigest()
         if self.mask_path:
@@ -104,8 +104,8 @@ class StyleTransfer:
         if len(hashes) > 1:
             identity['style_weights'] = self.shares
         styles = '+'.join(path.stem for path in self.style_paths)
-        name = name or names.of_files(self.content_path.stem, styles, self.recipe.name)
-        return runs.Run(name, identity, recipes.defaults(), folder)
+        name = name or names.from_files(self.content_path.stem, styles, self.recipe.name)
+        return runs.Run(name, identity, recipes.legacy_defaults(), folder)
 
     def check_memory(self):
         """Raise `UserError`, before anything is built, where the picture does not fit into the free memory."""
@@ -114,7 +114,7 @@ class StyleTransfer:
         layers = [layer for recipe in sizes for layer in recipe.content_layers + recipe.style_layers]
         filters = [W.nbytes for W, _ in self.weights.convolutions.values()]
         before_relu = any(layer.endswith(load_vgg.BEFORE_RELU) for layer in layers)
-        memory.check(self.img_width, self.img_height, sum(filters[:load_vgg.deepest(layers) + 1]),
+        memory.check(self.img_width, self.img_height, sum(filters[:load_vgg.deepest_index(layers) + 1]),
                      self.recipe.optimizer, self.precision, before_relu)
 
     def create_input(self):
@@ -167,7 +167,7 @@ class StyleTransfer:
     def _content_weights(self, P):
         """The weights of the content layers, in which a share of P's own sum of squares has its divisor."""
         weights = self.recipe.content_layer_weights
-        if self.recipe.content_coefficient != recipes.SHARE:
+        if self.recipe.content_coefficient != recipes.RELATIVE_TO_CONTENT:
             return weights
         return [w / (np.square(p).sum() / len(p) + statistics.TINY) for w, p in zip(weights, P)]
 
@@ -357,7 +357,7 @@ class StyleTransfer:
                         run.history.append(run.finite(losses, step - 1))
                         last = 'converged' if self.ended else 'finished' if step == n_iters else None
                         ending = 'stopped' if stop.requested else last
-                        logs = last or self.recipe.logs(step)
+                        logs = last or self.recipe.should_log(step)
                         saves = ending or step % self.checkpoint_every == 0
                         if logs or saves:  # a pass of its own, so that what is kept has been checked
                             losses, summary, _, jpeg = self._look(sess)
@@ -370,7 +370,7 @@ class StyleTransfer:
                             # step 5: write a checkpoint
                             run.save(self.saver, sess, step, losses)
                         if callback:
-                            callback(progress.Iterate(run.begin + step, losses, lambda: self._look(sess)[2]))
+                            callback(progress.Iteration(run.begin + step, losses, lambda: self._look(sess)[2]))
                         if ending:
                             break
                 if self.ended:
@@ -387,7 +387,7 @@ class StyleTransfer:
             if scale is sizes[-1]:
                 self.recipe = scale.recipe
                 return self
-            start = self.initial_img if self.initial_img is None else utils.fit(
+            start = self.initial_img if self.initial_img is None else utils.resize_and_crop(
                 self.initial_img[0], scale.width, scale.height)[None]
             return StyleTransfer(
                 self.content_path, self.style_paths, scale.width, scale.height, style_weights=self.style_weights,
@@ -448,12 +448,19 @@ class StyleTransfer:
     def about(self):
         """How the picture is made again: the flags of a command, and the settings that it had."""
         iterations = ['--iterations', str(len(self.run.history) - self.run.begin)] if self.command else []
-        return {'command': [*self.command, *iterations], 'settings': self.run.identity}
+        return {'command': [*self.command, *iterations], 'settings': self.run.fingerprint}
 
     def _originals(self):
         """What the sheet shows beside the picture: [H, W, 3] of 0-255 each, of its height."""
-        return [self.photo[0], *(utils.fit(style[0], round(style.shape[2] * self.img_height / style.shape[1]),
-                                           self.img_height) for style in self.style_imgs)]
+        return [
+            self.photo[0],
+            *(
+                utils.resize_and_crop(
+                    style[0], round(style.shape[2] * self.img_height / style.shape[1]), self.img_height
+                )
+                for style in self.style_imgs
+            ),
+        ]
 
 
 def stylize(content, style, *, recipe='modern', size=None, callback=None, strength=0.5, start=None, mask=None,
@@ -463,13 +470,13 @@ def stylize(content, style, *, recipe='modern', size=None, callback=None, streng
     style: an image, or a list of them; start: one to begin with; mask: one, see `StyleTransfer`
     recipe: a name of `recipes.RECIPES`; strength: 0 to 1, how much of the style
     size: the longer side in pixels, or (width, height); None for the recipe's longer side
-    callback: called with a `progress.Iterate` after each iteration
+    callback: called with a `progress.Iteration` after each iteration
     name: of a run whose folders stay; without it nothing is left on disk
     settings: of `StyleTransfer`, or fields of the recipe
     Raises `UserError` for what the caller can mend, KeyboardInterrupt after Ctrl-C.
     """
-    fields = {key: settings.pop(key) for key in list(settings) if key in recipes.FIELDS}
-    recipe = dataclasses.replace(recipes.RECIPES[recipe], **fields).at_strength(strength)
+    fields = {key: settings.pop(key) for key in list(settings) if key in recipes.FIELD_NAMES}
+    recipe = dataclasses.replace(recipes.RECIPES[recipe], **fields).with_strength(strength)
     with tempfile.TemporaryDirectory() as folder:
         def path(image):
             if not isinstance(image, np.ndarray):
@@ -480,7 +487,7 @@ def stylize(content, style, *, recipe='modern', size=None, callback=None, streng
             return name
         content, mask, start = map(path, (content, mask, start))
         styles = list(map(path, style if isinstance(style, (list, tuple)) else [style]))
-        width, height = size if isinstance(size, tuple) else utils.fitted(content, size or max(recipe.size))
+        width, height = size if isinstance(size, tuple) else utils.output_size(content, size or max(recipe.size))
         if start:
             recipe = dataclasses.replace(recipe, init='content')  # nothing of the recipe's own start is left
             settings['initial_img'] = utils.get_resized_image(start, width, height)
@@ -510,7 +517,7 @@ def _flags(argv):
 
 def _one_pass(*images):
     """What the network of any style makes, see `fast.inference.arbitrary`, which is loaded when it is asked for."""
-    return cli.loaded('fast.inference.arbitrary', 'requirements.txt').picture(*images)
+    return cli.load_module('fast.inference.arbitrary', 'requirements.txt').picture(*images)
 
 
 @errors.command_line
@@ -535,10 +542,12 @@ def main(argv=None):
     if unlike := flags.unlike(args, machine.run):
         print(f'not as {args.like}: {", ".join(unlike)}')
     start_time = time.time()
-    shown = progress.Lines(recipe, n_iters) if args.verbose else progress.Bar(n_iters, pyramid.work(sizes))
+    shown = (
+        progress.ProgressLines(recipe, n_iters) if args.verbose else progress.ProgressBar(n_iters, pyramid.work(sizes))
+    )
     with shown:
         outcome = machine.train_scales(shown, args.restart)
-    if not progress.ended(outcome, machine.run.name, args.restart):
+    if not progress.report_ending(outcome, machine.run.name, args.restart):
         return 130
     print(f'{args.output or machine.run.outputs / "final.png"}: {outcome.step} iterations, '
           f'{time.time() - start_time:.1f} s')

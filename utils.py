@@ -13,30 +13,37 @@ from common import files
 from common.errors import UserError
 
 MAX_PIXELS = 90_000_000  # of an image read: a gigabyte, as float32
-TURNED = 5, 6, 7, 8  # Exif's orientations of images that lie on their side
-LEAST = 16  # pixels of a side of what goes through VGG-19, which halves it four times
-SIDES = LEAST, 4096  # of a picture
-SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')  # taken from a folder
-QUALITY = 95  # of a JPEG
-COMPRESSION = 1  # of a PNG, of 9: as zlib has it by default a picture takes twice the time for 1 to 4 % fewer bytes
-WHOLE = 5  # pixels of an image reduced by whole ones that make one of the fitted image, at least
+ROTATED_ORIENTATIONS = 5, 6, 7, 8  # Exif's orientations of images that lie on their side
+MIN_SIDE_PX = 16  # pixels of a side of what goes through VGG-19, which halves it four times
+SIDE_RANGE_PX = MIN_SIDE_PX, 4096  # of a picture
+# taken from a folder
+IMAGE_SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
+JPEG_QUALITY = 95  # of a JPEG
+PNG_COMPRESSION = 1  # of a PNG, of 9: as zlib has it by default a picture takes twice the time for 1 to 4 % fewer bytes
+MIN_OVERSAMPLING = 5  # pixels of an image reduced by whole ones that make one of the fitted image, at least
 for _reader in ('PIL', 'tifffile'):  # they log what they then raise
     logging.getLogger(_reader).addHandler(logging.NullHandler())
 
 
 # ---------------------------------------------------------------------------------------------------------------- files
 
-def images_below(folder, left_out):
-    """The paths of all images below a folder, known by their SUFFIXES, without those in `left_out`, a folder in it.
+def find_images(folder, excluded):
+    """The paths of all images below a folder, known by their IMAGE_SUFFIXES, without those in `excluded`, a folder in
+    it.
 
     Raises `UserError` where there are none.
     """
-    left_out = Path(left_out).resolve()
-    inside = Path(folder).resolve() in left_out.parents
-    found = [path for path in sorted(Path(folder).rglob('*')) if path.suffix.lower() in SUFFIXES and path.is_file()
-             and not (inside and left_out in path.resolve().parents)]
+    excluded = Path(excluded).resolve()
+    inside = Path(folder).resolve() in excluded.parents
+    found = [
+        path
+        for path in sorted(Path(folder).rglob('*'))
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and path.is_file()
+        and not (inside and excluded in path.resolve().parents)
+    ]
     if not found:
-        raise UserError(f'{folder}: no images in this folder; they end in {", ".join(SUFFIXES)}')
+        raise UserError(f'{folder}: no images in this folder; they end in {", ".join(IMAGE_SUFFIXES)}')
     return found
 
 
@@ -49,13 +56,13 @@ def read_image(path):
     resampling a picture of 0 to 1 overshoots; what lies outside is clipped.
     Raises `UserError` for what is missing, empty, a folder, damaged, cut short, of over MAX_PIXELS, or no image.
     """
-    with _reading(path):
+    with _image_errors(path):
         return _to_rgb(_decode(path))
 
 
 def image_size(path):
     """(width, height) of what `read_image` would give, from the file's header. Raises `UserError` as it does."""
-    with _reading(path):
+    with _image_errors(path):
         try:
             file = iio.imopen(path, 'r', plugin='pillow')
         except OSError:
@@ -63,7 +70,7 @@ def image_size(path):
         with file:
             _check_size(file)
             size = file.properties(index=0).shape[1::-1]
-            turned = file.metadata(index=0, exclude_applied=False).get('Orientation', 1) in TURNED
+            turned = file.metadata(index=0, exclude_applied=False).get('Orientation', 1) in ROTATED_ORIENTATIONS
         # of a TIFF Pillow gives the size that it will have
         return size[::-1] if turned and not _is_tiff(path) else size
 
@@ -80,7 +87,7 @@ def color_profile(path):
 
 def read_alpha(path):
     """How opaque an image is that `read_image` has read, float32 [H, W] from 0 to 1; None where it says nothing."""
-    with _reading(path):
+    with _image_errors(path):
         pixels = np.atleast_3d(_decode(path))
         return None if pixels.shape[2] in (1, 3) else np.float32(pixels[..., -1] / np.iinfo(pixels.dtype).max)
 
@@ -90,7 +97,7 @@ def read_animation(path):
 
     None for a file that is no GIF or does not move. Raises `UserError` as `read_image`.
     """
-    with _reading(path):
+    with _image_errors(path):
         with open(path, 'rb') as file:
             if file.read(4) != b'GIF8':
                 return None
@@ -115,13 +122,13 @@ class Frames:
 
     def __iter__(self):
         """Raises `UserError` for a frame that cannot be read."""
-        with _reading(self.path), iio.imopen(self.path, 'r', plugin='pillow') as file:
+        with _image_errors(self.path), iio.imopen(self.path, 'r', plugin='pillow') as file:
             for i in range(self.length):
                 yield to_uint8(_to_rgb(file.read(index=i, mode='RGBA')))
 
 
 @contextlib.contextmanager
-def _reading(path):
+def _image_errors(path):
     """What goes wrong with the image at `path` becomes a `UserError`."""
     try:
         if not Path(path).is_file():
@@ -158,7 +165,7 @@ def _decode(path):
         pixels = file.read(index=0, mode=target)
         # read's own rotate=True mirrors the channels where the mode changes; TIFF is upright, and says so, once read
         orientation = file.metadata(index=0, exclude_applied=False).get('Orientation', 1)
-    if orientation in TURNED:
+    if orientation in ROTATED_ORIENTATIONS:
         pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]
@@ -205,7 +212,7 @@ def get_resized_image(path, width, height):
 
     The largest centered part of the wanted shape is kept, and resized with antialiasing, as CS20's ImageOps.fit did.
     """
-    return fit(read_image(path), width, height)[None]
+    return resize_and_crop(read_image(path), width, height)[None]
 
 
 def get_style_image(path, width, height, crop=True, scale=1.):
@@ -216,13 +223,13 @@ def get_style_image(path, width, height, crop=True, scale=1.):
     """
     image = read_image(path)
     if crop:
-        return fit(image, width, height)[None]
+        return resize_and_crop(image, width, height)[None]
     H, W = image.shape[:2]
     scale *= (width * height / (W * H)) ** 0.5
-    return fit(image, *(max(LEAST, round(scale * side)) for side in (W, H)))[None]
+    return resize_and_crop(image, *(max(MIN_SIDE_PX, round(scale * side)) for side in (W, H)))[None]
 
 
-def fit(image, width, height):
+def resize_and_crop(image, width, height):
     """Resize the largest centered part of [H, W, 3] that has the shape width : height to float32 [height, width, 3].
 
     A Gaussian against aliasing, then linear interpolation; the part is cut to fractions of a pixel, so its center stays
@@ -235,9 +242,9 @@ def fit(image, width, height):
     # centers of pixels lie at .5: output x is taken from (x + .5 − width / 2) · scale + W / 2 − .5
     corner = [(side - scale * new + scale - 1) / 2 for side, new in ((W, width), (H, height))]
     blur = max(0, (scale - 1) / 2)
-    factor = int(scale // WHOLE)
+    factor = int(scale // MIN_OVERSAMPLING)
     if factor > 1:  # first by whole pixels, which is quick; the blur that is then left is less by that of the means
-        image = block_means(image, factor)
+        image = box_downsample(image, factor)
         blur = (blur ** 2 - (factor ** 2 - 1) / 12) ** 0.5 / factor
         corner = [(start - side % factor // 2 + 0.5) / factor - 0.5 for start, side in zip(corner, (W, H))]
         scale /= factor
@@ -247,7 +254,7 @@ def fit(image, width, height):
                                   preserve_range=True).astype(np.float32)
 
 
-def block_means(image, factor):
+def box_downsample(image, factor):
     """The mean of every factor × factor pixels: [H, W, 3] -> float32 [H // factor, W // factor, 3].
 
     What is left over lies outside of them, as much of it at one edge as at the other, to a pixel.
@@ -261,11 +268,11 @@ def block_means(image, factor):
     return (sum(rows[:, i::factor] for i in range(factor)) / factor ** 2).astype(np.float32)
 
 
-def fitted(content, longer, width=None, height=None):
+def output_size(content, longer_side, width=None, height=None):
     """(width, height) of a picture in the shape of the image `content`, by one side or by the longer one."""
     W, H = image_size(content)
-    scale = width / W if width else height / H if height else longer / max(W, H)
-    return tuple(min(max(given or round(scale * side), SIDES[0]), SIDES[1])
+    scale = width / W if width else height / H if height else longer_side / max(W, H)
+    return tuple(min(max(given or round(scale * side), SIDE_RANGE_PX[0]), SIDE_RANGE_PX[1])
                  for given, side in ((width, W), (height, H)))
 
 
@@ -281,7 +288,7 @@ def to_uint8(image):
     return rounded.clip(0, 255, out=rounded).astype(np.uint8)
 
 
-def encoded(pixels, extension, **settings):
+def encode_image(pixels, extension, **settings):
     """The bytes of an image file: written by Pillow itself a JPEG is cut short on a full disk, and no error is raised.
 
     pixels: uint8, of an image, or of an animation a list of them; settings: of Pillow's writer
@@ -297,14 +304,14 @@ def save_image(path, image, profile=None):
     extension = Path(path).suffix.lower() or '.png'
     settings = {'icc_profile': profile} if profile else {}
     if extension == '.png':
-        settings['compress_level'] = COMPRESSION
+        settings['compress_level'] = PNG_COMPRESSION
     elif extension in ('.jpg', '.jpeg'):
-        settings['quality'] = QUALITY
-    with files.whole_file(path) as part:
-        part.write_bytes(encoded(to_uint8(image), extension, **settings))
+        settings['quality'] = JPEG_QUALITY
+    with files.atomic_write(path) as part:
+        part.write_bytes(encode_image(to_uint8(image), extension, **settings))
 
 
-def save_animation(path, frames, plays):
+def save_animation(path, frames, playback):
     """Write frames, uint8 [H, W, 3] each, as a GIF; plays: from `read_animation`."""
-    with files.whole_file(path) as part:
-        part.write_bytes(encoded(frames, '.gif', **plays))
+    with files.atomic_write(path) as part:
+        part.write_bytes(encode_image(frames, '.gif', **playback))

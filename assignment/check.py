@@ -194,7 +194,7 @@ def _show(grades, runs, seed, as_csv, as_json):
         if path == Path('-'):
             print(text)
         elif path:
-            with files.whole_file(path) as part:
+            with files.atomic_write(path) as part:
                 part.write_text(text, encoding=encoding)
 
 
@@ -209,11 +209,11 @@ def main(argv=None):
                         help='write submission -> step -> item -> null or what is wrong; - prints it')
     parser.add_argument('--runs', action='store_true', help='read the runs that were handed in too, whether their '
                         'curves fit their settings: one after the other, some 20 s and 1.8 GB')
-    parser.add_argument('--seed', type=cli.whole_number(0, 2 ** 32 - 1), metavar='N',
+    parser.add_argument('--seed', type=cli.int_in_range(0, 2 ** 32 - 1), metavar='N',
                         help='of the inputs, to repeat a verdict (default: another one each time)')
-    parser.add_argument('--seconds', type=cli.whole_number(1, 3600), default=SECONDS, metavar='S',
+    parser.add_argument('--seconds', type=cli.int_in_range(1, 3600), default=SECONDS, metavar='S',
                         help='of processor time that an item may take (default: %(default)s)')
-    parser.add_argument('--jobs', type=cli.whole_number(1, 256), default=most_jobs(), metavar='N',
+    parser.add_argument('--jobs', type=cli.int_in_range(1, 256), default=most_jobs(), metavar='N',
                         help='submissions graded at a time (default: %(default)s, by free cores and memory)')
     args = parser.parse_args(argv)
     if args.csv and args.csv == args.json:

@@ -45,7 +45,7 @@ def main(argv=None):
     """Grade the submission below the folder that the command line names; return 0, also where it is wrong."""
     parser = cli.Parser(prog='python -m assignment.gradescope', description=__doc__.split('\n')[0])
     parser.add_argument('folder', type=Path, help='that has submission/; results/results.json is written')
-    parser.add_argument('--seconds', type=cli.whole_number(1, 3600), default=check.SECONDS, metavar='S',
+    parser.add_argument('--seconds', type=cli.int_in_range(1, 3600), default=check.SECONDS, metavar='S',
                         help='of processor time that an item may take (default: %(default)s)')
     args = parser.parse_args(argv)
     began, seed = time.monotonic(), secrets.randbits(32)
@@ -57,7 +57,7 @@ def main(argv=None):
         grades = {step: dict.fromkeys(items, 'not graded: the grader failed') for step, items in POINTS.items()}
         content = results(grades, seed, time.monotonic() - began)
         content['output'] = f'The grader failed, tell your teacher: {errors.one_line(str(error))}'
-    with files.whole_file(args.folder / 'results' / 'results.json') as part:
+    with files.atomic_write(args.folder / 'results' / 'results.json') as part:
         part.write_text(json.dumps(content, indent=1), encoding='utf-8')
 
 

@@ -113,8 +113,8 @@ def recipe_of(settings):
         raise UserError(f'the event files do not tell the setting {error.args[0]}') from error
     except (ValueError, TypeError, UserError) as error:
         raise UserError(f'settings that are none: {error}') from error
-    cadence = recipes.RECIPES[recipe.name].cadence if recipe.name in recipes.RECIPES else recipe.cadence
-    return dataclasses.replace(recipe, cadence=cadence)
+    log_schedule = recipes.RECIPES[recipe.name].log_schedule if recipe.name in recipes.RECIPES else recipe.log_schedule
+    return dataclasses.replace(recipe, log_schedule=log_schedule)
 
 
 def _value(default, text):
@@ -127,7 +127,11 @@ def _value(default, text):
 def _of_steps(events, recipe):
     """Whether the iterations are there that the recipe logs; those at which a session ended come on top."""
     steps, _ = next(iter(events.curves.values()))
-    missing = [step for step in range(1, min(steps[-1], recipes.LONGEST)) if recipe.logs(step) and step not in steps]
+    missing = [
+        step
+        for step in range(1, min(steps[-1], recipes.MAX_ITERATIONS))
+        if recipe.should_log(step) and step not in steps
+    ]
     if missing and recipe.scales == 1:
         yield (f'{len(missing)} iterations are missing that the recipe {recipe.name} logs, the first is {missing[0]}: '
                'files lost, or steps counted otherwise')
@@ -179,11 +183,11 @@ def first_losses(settings, recipe, folder, steps):
         raise UserError('the run is one of several sizes' if recipe.scales != 1 else
                         f'the run is one with {", ".join(sorted(special))}')
     width, height, seed = (_number(settings, name, *limits) for name, limits in (
-        ('width', utils.SIDES), ('height', utils.SIDES), ('seed', (0, 2**31 - 1))))
+        ('width', utils.SIDE_RANGE_PX), ('height', utils.SIDE_RANGE_PX), ('seed', (0, 2**31 - 1))))
     places = [place for root in (paths.ROOT, folder) for place in (root, root / 'content', root / 'styles')]
     images = [path for place in places if place.is_dir() for path in sorted(place.iterdir())]
     content, style, vgg = (_file(settings.get(name, ''), name, among) for name, among in (
-        ('content', images), ('style', images), ('vgg', load_vgg.SEARCHED)))
+        ('content', images), ('style', images), ('vgg', load_vgg.WEIGHTS_SEARCH_PATHS)))
     machine = style_transfer.StyleTransfer(content, style, width, height, recipe=recipe, vgg=vgg, seed=seed,
                                            precision='float32', name='handed-in')
     machine.check_memory()

@@ -56,7 +56,7 @@ def make(path):
     """Write the archive, whole or not at all. Raises `UserError`."""
     if path.is_dir() or path.suffix != '.zip':
         raise UserError(f'{path}: name a file that ends in .zip')
-    with files.whole_file(path) as part, zipfile.ZipFile(part, 'w', zipfile.ZIP_DEFLATED) as archive:
+    with files.atomic_write(path) as part, zipfile.ZipFile(part, 'w', zipfile.ZIP_DEFLATED) as archive:
         for name, text in packed().items():
             info = zipfile.ZipInfo(name, DATE)
             info.external_attr = (0o755 if name in ('setup.sh', 'run_autograder') else 0o644) << 16

@@ -18,7 +18,7 @@ from assignment import points
 from assignment.regions import MORE, TODO, VERSION, regions, without_solution
 from common import cli, errors, paths
 from common.errors import UserError
-from common.files import whole_file
+from common.files import atomic_write
 
 NAME = 'style_transfer.ipynb'
 MARKS = {'otter': '# {} SOLUTION', 'nbgrader': '### {} SOLUTION'}  # around solutions, for those who make both editions
@@ -54,7 +54,7 @@ recipes.CS20, style_weight=…)` with a `name=` of its own. The same cell again 
 WIDTH, HEIGHT, ITERATIONS = 333, 250, 300
 machine = StyleTransfer(paths.CONTENT, paths.STYLE, WIDTH, HEIGHT, vgg=VGG_FILE)
 machine.build()
-with progress.Bar(ITERATIONS) as shown:
+with progress.ProgressBar(ITERATIONS) as shown:
     machine.train(ITERATIONS, shown)
 assert report.main([str(machine.run.outputs)]) == 0
 for picture in (machine.run.outputs / 'sheet.png', 'report/losses.png', 'report/graph.png'):
@@ -290,7 +290,7 @@ def main(argv=None):
     beside = {name: (path.parent / name).read_text(encoding='utf-8-sig')
               for name in TODO if (path.parent / name).is_file()}
     for name, text in files(path.read_bytes(), beside, path.name).items():
-        with whole_file(path.parent / name) as part:
+        with atomic_write(path.parent / name) as part:
             part.write_text(text, encoding='utf-8')
     print(f'{path.parent}: {" and ".join(TODO)} have the methods of {path.name}')
 

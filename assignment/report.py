@@ -119,7 +119,7 @@ def plot_losses(path, curves):
         pdf.curve(axes, name, *points)
     for axes in panels:  # those left over
         axes.set_axis_off()
-    with files.whole_file(path) as part:
+    with files.atomic_write(path) as part:
         figure.savefig(part, dpi=110)
 
 
@@ -152,7 +152,7 @@ def make(run, out):
     plot_losses(out / 'losses.png', events.curves)
     diagram.draw(out / 'graph.png', events.graph)
     settings = '\n'.join(f'| {setting} | {value} |' for setting, value in events.settings.items())
-    with files.whole_file(out / 'report.md') as part:
+    with files.atomic_write(out / 'report.md') as part:
         part.write_text(TEMPLATE.format(name=run.name, told=told, settings=settings, yours=YOURS, answers=yours),
                         encoding='utf-8')
     figure, missing = pdf.composed(

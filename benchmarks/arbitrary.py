@@ -42,7 +42,7 @@ class Losses:
     """
 
     def __init__(self, side=SIDE):
-        recipe, weights = recipes.MODERN.at(side), load_vgg.read_weights(paths.WEIGHTS)
+        recipe, weights = recipes.MODERN.for_size(side), load_vgg.read_weights(paths.WEIGHTS)
         statistic = statistics.STATISTICS[recipe.style_statistic]
         with tf.Graph().as_default():
             self.image = tf.placeholder(tf.float32, [1, None, None, 3])

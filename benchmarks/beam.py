@@ -49,7 +49,7 @@ def main():
     parser.add_argument('--beam-python', required=True, type=lambda text: Path(text).absolute(), metavar='PYTHON')
     python = parser.parse_args().beam_python
     with tempfile.TemporaryDirectory() as folder:
-        names = sorted(path for path in (paths.ROOT / 'content').iterdir() if path.suffix in utils.SUFFIXES)
+        names = sorted(path for path in (paths.ROOT / 'content').iterdir() if path.suffix in utils.IMAGE_SUFFIXES)
         for i, path in enumerate(names * COPIES):
             photo = tiled.reduced(utils.read_image(path), SIDE)
             for part in ['all', 'few'] if i < FEW else ['all']:

@@ -73,7 +73,7 @@ def make(folder, test, seed):
         key.append([style, names])
         rows = shown, [by_name[name] for name in names]
         utils.save_image(folder / f'{number:03}.jpg', baselines.sheet(rows, side))
-    with files.whole_file(folder / KEY) as part:
+    with files.atomic_write(folder / KEY) as part:
         part.write_text(json.dumps(key))
 
 

@@ -39,7 +39,7 @@ PHOTO = 640, 480  # pixels of the photos that are decoded, as in COCO
 def machine(side, threads, task=None):
     """A `FastStyleTransfer` as `train` makes it by default, but for its side."""
     photos = Photos([paths.ROOT / 'content'], side + 2 * multi_style.SHIFT, 0)
-    made = multi_style.FastStyleTransfer(photos, BATCH, paths.HELD_OUT, [paths.STYLE], BASE, steadiness=20.,
+    made = multi_style.FastStyleTransfer(photos, BATCH, paths.HELD_OUT_PHOTOS, [paths.STYLE], BASE, steadiness=20.,
                                       vgg=paths.WEIGHTS, precision='float32', threads=threads, name='r', task=task)
     made.build()
     return made

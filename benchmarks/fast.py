@@ -75,7 +75,7 @@ def training():
     from fast.data.crops import Photos
     from fast.training.multi_style import SHIFT, FastStyleTransfer
     photos = Photos([paths.ROOT / 'content'], 256 + 2 * SHIFT, 0)
-    machine = FastStyleTransfer(photos, 4, paths.HELD_OUT, [paths.STYLE], 32, steadiness=10., vgg=paths.WEIGHTS,
+    machine = FastStyleTransfer(photos, 4, paths.HELD_OUT_PHOTOS, [paths.STYLE], 32, steadiness=10., vgg=paths.WEIGHTS,
                                 name='r')
     machine.build()
     with machine._session() as sess:

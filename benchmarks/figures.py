@@ -14,5 +14,5 @@ def curves(path, found, **axes_as):
     axes.set(**axes_as)
     axes.grid(alpha=0.3)
     axes.legend()
-    with files.whole_file(path) as part:
+    with files.atomic_write(path) as part:
         figure.savefig(part, dpi=100)

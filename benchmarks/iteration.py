@@ -27,7 +27,7 @@ from engine.run import session
 
 WIDTH, HEIGHT = 333, 250
 ROUNDS = 2
-ITERATIONS = 300  # of ours a round, a whole run: CS20's cadence is dense at first, which less would overstate
+ITERATIONS = 300  # of ours a round, a whole run: CS20's log_schedule is dense at first, which less would overstate
 SHORTER = 75  # of the other loops
 ENVIRONMENT = os.environ | {'PYTHONPATH': str(paths.ROOT)}  # of processes whose current folder is another
 

@@ -24,7 +24,7 @@ SIZES = (333, 250), (750, 562), (1333, 1000)
 
 def case(name, precision, width, height):
     """Train a little in this process; print the peak of memory in bytes."""
-    recipe = dataclasses.replace(recipes.RECIPES[name].at(int(width)), scales=1, iterations=2)
+    recipe = dataclasses.replace(recipes.RECIPES[name].for_size(int(width)), scales=1, iterations=2)
     machine = style_transfer.StyleTransfer(paths.CONTENT, paths.STYLE, int(width), int(height), recipe=recipe,
                                            precision=precision, name='r')
     machine.build()

@@ -27,9 +27,15 @@ REFERENCE = 'Adam 2'  # CS20's
 
 def losses(settings):
     """Train with `settings` changed in CS20; return the lowest total loss so far and seconds, [evaluations] each."""
-    machine = Timed(paths.CONTENT, paths.STYLE, WIDTH, HEIGHT,
-                    recipe=dataclasses.replace(recipes.CS20, cadence=((float('inf'), recipes.LONGEST),), **settings),
-                    precision='float32', name='r')
+    machine = Timed(
+        paths.CONTENT,
+        paths.STYLE,
+        WIDTH,
+        HEIGHT,
+        recipe=dataclasses.replace(recipes.CS20, log_schedule=((float('inf'), recipes.MAX_ITERATIONS),), **settings),
+        precision='float32',
+        name='r',
+    )
     machine.build()
     times = Times()
     machine.train(ITERATIONS, times, restart=True)
@@ -49,7 +55,7 @@ def plot(path, curves):
     for axes in (left, right):
         axes.grid(alpha=0.3)
     right.legend()
-    with files.whole_file(path) as part:
+    with files.atomic_write(path) as part:
         figure.savefig(part, dpi=100)
 
 

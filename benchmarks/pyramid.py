@@ -19,11 +19,11 @@ import recipes
 from benchmarks import figures
 from benchmarks.iteration import Timed
 from common import paths
-from common.cli import whole_number
+from common.cli import int_in_range
 from engine.optim import pyramid
 from engine.run import session
 
-NEVER = ((float('inf'), recipes.LONGEST),)
+NEVER = ((float('inf'), recipes.MAX_ITERATIONS),)
 REFERENCE = 'coarse to fine, Adam'
 TIMES = 1.5  # of the reference's seconds, for those that have one size
 
@@ -56,9 +56,9 @@ def train(size, recipe, precision, last=0, limit=np.inf, start=0., **given):
 
 def curves(size, precisions):
     """name -> (seconds, losses), the reference first."""
-    recipe = dataclasses.replace(recipes.MODERN, cadence=NEVER, averaging=0.)  # the iterates' own losses
+    recipe = dataclasses.replace(recipes.MODERN, log_schedule=NEVER, averaging=0.)  # the iterates' own losses
     made = pyramid.of(recipe, *size)
-    alone = dataclasses.replace(made[-1].recipe, scales=1, deepest=(), iterations=recipes.LONGEST)
+    alone = dataclasses.replace(made[-1].recipe, scales=1, deepest=(), iterations=recipes.MAX_ITERATIONS)
     by_lbfgs = dataclasses.replace(alone, optimizer='lbfgs', pixels='free')
     found = {}
     for precision in precisions:
@@ -84,8 +84,8 @@ def curves(size, precisions):
 def main():
     """Measure, print a table, plot."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('--width', type=whole_number(256, 4096), default=512)
-    parser.add_argument('--height', type=whole_number(64, 4096), default=384)
+    parser.add_argument('--width', type=int_in_range(256, 4096), default=512)
+    parser.add_argument('--height', type=int_in_range(64, 4096), default=384)
     parser.add_argument('--out', type=Path, default=Path('scales.png'))
     args = parser.parse_args()
     out, size = args.out.resolve(), (args.width, args.height)

@@ -45,7 +45,7 @@ def main():
           f'{", ".join(map(str, BETAS))} | content, network over optimizer |\n|---|---|---|---|---|')
     ratios = []
     with tempfile.TemporaryDirectory() as folder:
-        for content in paths.HELD_OUT:
+        for content in paths.HELD_OUT_PHOTOS:
             photo = utils.get_resized_image(content, SIDE, SIDE)
             for name in STYLES:
                 style = paths.STYLE.with_name(f'{name}.jpg')

@@ -16,7 +16,7 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args=None, namespace=None):
         """As argparse has it; messages may name these flags from now on."""
-        errors.offer(self._option_string_actions)
+        errors.add_known_flags(self._option_string_actions)
         return super().parse_known_args(args, namespace)
 
     def error(self, message):
@@ -24,7 +24,7 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f'{message}; --help lists the flags')
 
 
-def whole_number(low, high):
+def int_in_range(low, high):
     """A type for argparse: a whole number from low to high."""
     def parse(text):
         if not (text.lstrip('-').isdecimal() and low <= int(text) <= high):
@@ -33,7 +33,7 @@ def whole_number(low, high):
     return parse
 
 
-def number(low, high):
+def float_in_range(low, high):
     """A type for argparse: a number from low to high."""
     def parse(text):
         with contextlib.suppress(ValueError):
@@ -43,12 +43,12 @@ def number(low, high):
     return parse
 
 
-def loaded(name, requirements):
+def load_module(name, requirements):
     """The module `name`, which takes a second or more to load and needs the packages that `requirements` lists."""
     process.while_loading()
     try:
         module = importlib.import_module(name)
-        process.once_loaded()
+        process.after_loading()
         return module
     except ModuleNotFoundError as error:
         raise UserError(f'the package {error.name} is missing: pip install -r {requirements}') from error

@@ -14,9 +14,9 @@ from tqdm import tqdm
 from common import files
 from common.errors import UserError
 
-TRIES = 6  # of a download that does not get on
+MAX_TRIES = 6  # of a download that does not get on
 RETRY_SECONDS = 1
-TIMEOUT = 30  # seconds without a byte
+TIMEOUT_SECONDS = 30  # seconds without a byte
 
 
 def download(url, path, size, sha256):
@@ -32,7 +32,7 @@ def download(url, path, size, sha256):
     part.touch()
     urls, failures = [url, re.sub('^https:', 'http:', url)], []
     with tqdm(total=size, initial=part.stat().st_size, unit='B', unit_scale=True, desc=path.name, disable=None) as bar:
-        while part.stat().st_size < size and len(failures) < TRIES:
+        while part.stat().st_size < size and len(failures) < MAX_TRIES:
             before = part.stat().st_size
             try:
                 _append(urls[len(failures) % 2], part, size, bar)
@@ -80,7 +80,7 @@ def _open(url, start):
     """Ask for `url` from byte `start` on; return the response and the byte that it does start from, `start` or 0."""
     request = urllib.request.Request(url, headers={'Range': f'bytes={start}-'} if start else {})
     try:
-        response = urllib.request.urlopen(request, timeout=TIMEOUT)
+        response = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
         if start and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             return _open(url, 0)

@@ -6,10 +6,29 @@ import sys
 
 from common import process
 
-PLAIN = str.maketrans({'α': 'alpha', 'β': 'beta', 'Σ': 'sum', '×': 'x', '…': '...', '–': '-', '−': '-', '½': '1/2',
-                       '²': '^2', '³': '^3', '⁴': '^4', '⁵': '^5', '⁶': '^6', '·': '*', '’': "'", '✓': 'v', 'ᵀ': '^T'})
-_offered = set()  # the flags of the command at hand
-status = 1  # that the last command ended with; while it runs, that of one that fails in a way of its own
+ASCII_REPLACEMENTS = str.maketrans(
+    {
+        'α': 'alpha',
+        'β': 'beta',
+        'Σ': 'sum',
+        '×': 'x',
+        '…': '...',
+        '–': '-',
+        '−': '-',
+        '½': '1/2',
+        '²': '^2',
+        '³': '^3',
+        '⁴': '^4',
+        '⁵': '^5',
+        '⁶': '^6',
+        '·': '*',
+        '’': "'",
+        '✓': 'v',
+        'ᵀ': '^T',
+    }
+)
+known_flags = set()  # the flags of the command at hand
+exit_status = 1  # that the last command ended with; while it runs, that of one that fails in a way of its own
 
 
 class UserError(Exception):
@@ -18,14 +37,14 @@ class UserError(Exception):
     ways: pairs (flag, what it does) of ways out; a command names those whose flag it has
     """
 
-    def __init__(self, what, *ways):
-        self.what, self.ways = what, ways
+    def __init__(self, message, *ways):
+        self.message, self.hints = message, ways
         super().__init__(self.line())
 
     def line(self, flags=None):
         """The line, with the ways whose flags are among `flags`, None for all."""
-        ways = ', '.join(f'{flag} {does}' for flag, does in self.ways if flags is None or flag in flags)
-        return one_line(f'{self.what}; {ways}' if ways else self.what)
+        ways = ', '.join(f'{flag} {does}' for flag, does in self.hints if flags is None or flag in flags)
+        return one_line(f'{self.message}; {ways}' if ways else self.message)
 
 
 def one_line(text):
@@ -33,39 +52,39 @@ def one_line(text):
     return ''.join(c if c.isprintable() or c > '\x9f' else '?' for c in ' '.join(text.split()))
 
 
-def offer(flags):
+def add_known_flags(flags):
     """Note that the command at hand has these flags."""
-    _offered.update(flags)
+    known_flags.update(flags)
 
 
 def command_line(main):
     """Decorate `main(argv)`: what the user can mend ends in one line on stderr and status 2."""
     @functools.wraps(main)
     def run(argv=None):
-        global status
-        status = 1
-        status = ended(argv)
-        return status
+        global exit_status
+        exit_status = 1
+        exit_status = ended(argv)
+        return exit_status
 
     def ended(argv):
-        _offered.clear()
+        known_flags.clear()
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, 'reconfigure'):
                 stream.reconfigure(errors='plain')
         try:
-            process.once_loaded()
+            process.after_loading()
             return main(argv) or 0
         except KeyboardInterrupt:
             return 130
         except Exception as error:
-            if not (message := reason(error)):
+            if not (message := describe(error)):
                 raise
         print(f'error: {message}', file=sys.stderr)
         return 2
     return run
 
 
-def reason(error):
+def describe(error):
     """What went wrong, in a line for the user who can mend it; None for a mistake of the program's own.
 
     Of what lies outside the program that is a full disk, an unwritable folder, too little memory.
@@ -76,13 +95,13 @@ def reason(error):
     if isinstance(error, MemoryError) or type(error).__name__ == 'ResourceExhaustedError':
         error = UserError('the memory is too small for this', ('--width', 'makes the picture smaller'),
                           ('--size', 'the pictures'), ('--side', 'the crops'), ('--tile', 'the parts'))
-    return error.line(_offered) if isinstance(error, UserError) else None
+    return error.line(known_flags) if isinstance(error, UserError) else None
 
 
-def _plain(error):
+def _replace_unencodable(error):
     """What a terminal cannot show, in the letters that it has."""
-    text = error.object[error.start:error.end].translate(PLAIN)
+    text = error.object[error.start:error.end].translate(ASCII_REPLACEMENTS)
     return text.encode(error.encoding, 'replace').decode(error.encoding), error.end
 
 
-codecs.register_error('plain', _plain)
+codecs.register_error('plain', _replace_unencodable)

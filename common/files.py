@@ -9,7 +9,7 @@ import numpy as np
 
 
 @contextlib.contextmanager
-def whole_file(path):
+def atomic_write(path):
     """Yield a path beside `path` to write to; it becomes `path` if the block succeeds and vanishes if it does not."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,29 +7,32 @@ import re
 
 from common.errors import UserError
 
-LONGEST = 100  # bytes: the names of files that begin with it must fit into 255
-FORBIDDEN = re.compile(r'[/\\:*?\[\]\x00-\x1f\x7f\ud800-\udfff]')  # other folders, patterns, what no terminal shows
+MAX_NAME_BYTES = 100  # bytes: the names of files that begin with it must fit into 255
+# other folders, patterns, what no terminal shows
+FORBIDDEN_CHARACTERS = re.compile(r'[/\\:*?\[\]\x00-\x1f\x7f\ud800-\udfff]')
 
 
-def checked(name):
+def validate(name):
     """Return `name`. Raises `UserError` for one that cannot be a folder of its own."""
-    if not name or name[0] in '. ' or FORBIDDEN.search(name) or len(os.fsencode(name)) > LONGEST:
-        raise UserError(f'--name {name!r}: must be 1 to {LONGEST} bytes, none of / \\ : * ? [ ] or control characters, '
-                        'and no leading dot or space')
+    if not name or name[0] in '. ' or FORBIDDEN_CHARACTERS.search(name) or len(os.fsencode(name)) > MAX_NAME_BYTES:
+        raise UserError(
+            f'--name {name!r}: must be 1 to {MAX_NAME_BYTES} bytes, none of / \\ : * ? [ ] or control characters, '
+            'and no leading dot or space'
+        )
     return name
 
 
-def of_files(*parts):
+def from_files(*parts):
     """The parts joined by -, made into a name. Where that changes them a hash of them keeps two from becoming one."""
     wanted = '-'.join(parts)
-    name = FORBIDDEN.sub('_', wanted).lstrip('. ')
-    if name == wanted and len(os.fsencode(name)) <= LONGEST:
-        return checked(name)
+    name = FORBIDDEN_CHARACTERS.sub('_', wanted).lstrip('. ')
+    if name == wanted and len(os.fsencode(name)) <= MAX_NAME_BYTES:
+        return validate(name)
     mark = '-' + hashlib.sha256(os.fsencode(wanted)).hexdigest()[:8]
-    return checked(os.fsencode(name)[:LONGEST - len(mark)].decode(errors='ignore') + mark)
+    return validate(os.fsencode(name)[:MAX_NAME_BYTES - len(mark)].decode(errors='ignore') + mark)
 
 
-def distinct(paths):
+def unique_labels(paths):
     """A name to show for each path: its stem, or with its suffix, or all of it where another one has the same."""
     def spelled(path):
         return path.stem, path.name, str(path)

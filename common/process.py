@@ -15,7 +15,7 @@ def while_loading():
         signal.signal(signal.SIGINT, _leave)
 
 
-def once_loaded():
+def after_loading():
     """From here on Ctrl-C raises KeyboardInterrupt again."""
     if signal.getsignal(signal.SIGINT) is _leave:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -25,9 +25,9 @@ def _leave(number, frame):
     os._exit(130)
 
 
-def stopping():
+def is_stopping():
     """Whether a training has been asked to stop, for what waits inside of it or comes after."""
-    return StopSignal.newest is not None and StopSignal.newest.requested
+    return StopSignal.latest is not None and StopSignal.latest.requested
 
 
 class StopSignal:
@@ -37,10 +37,10 @@ class StopSignal:
     """
 
     requested = False
-    newest = None
+    latest = None
 
     def __enter__(self):
-        StopSignal.newest = self
+        StopSignal.latest = self
         self._previous = {}
         if threading.current_thread() is threading.main_thread():  # Python allows handlers nowhere else
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -57,7 +57,7 @@ class StopSignal:
 
 
 @contextlib.contextmanager
-def no_stderr():
+def suppress_stderr():
     """Nothing is written to standard error within."""
     sys.stderr.flush()
     stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)

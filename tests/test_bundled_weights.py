@@ -105,7 +105,7 @@ def test_forty_iterations_lower_the_style_loss_by_nine_tenths(workdir):
 def test_lbfgs_needs_two_fifths_of_adams_evaluations(workdir):
     """By the recipe `cs20` from the same start; the losses of processors differ by a tenth, hence not a third."""
     for name, settings, n in (('adam', {}, 75), ('lbfgs', {'optimizer': 'lbfgs'}, 30)):
-        recipe = dataclasses.replace(recipes.CS20, cadence=((math.inf, 1000),), **settings)
+        recipe = dataclasses.replace(recipes.CS20, log_schedule=((math.inf, 1000),), **settings)
         machine = StyleTransfer(CONTENT, STYLE, 48, 36, recipe=recipe, precision='float32', name=name)
         machine.build()
         machine.train(n)

@@ -164,17 +164,17 @@ def test_a_photo_that_was_changed_is_made_anew(again, flags):
 
 def test_interrupted_in_mid_pair_it_goes_on(flags, images, workdir, monkeypatch, capsys):
     collect(workdir, images)
-    bar = progress.Bar.__call__
+    bar = progress.ProgressBar.__call__
 
     def interrupt(self, iterate):
         bar(self, iterate)
         if iterate.step == 2:
             os.kill(os.getpid(), signal.SIGINT)
-    monkeypatch.setattr(progress.Bar, '__call__', interrupt)
+    monkeypatch.setattr(progress.ProgressBar, '__call__', interrupt)
     alone = [*flags, '--content', 'photos/tall.png', '--style', 'styles/plain.png', '--iterations', '4']
     assert catalogue.main(alone) == 130
     assert pair('tall', 'plain')['iterations'] == 3
-    monkeypatch.setattr(progress.Bar, '__call__', bar)
+    monkeypatch.setattr(progress.ProgressBar, '__call__', bar)
     known = Path('checkpoints/catalogue/catalogue.json')
     known.write_text(known.read_text().replace('"seconds": ', '"seconds": 1000'))
     assert catalogue.main(alone) == 0
@@ -271,7 +271,7 @@ def test_images_each_once_and_none_of_its_own(again):
 
 def test_names_are_as_short_as_they_are_distinct():
     paths = [Path('a/x.png'), Path('b/X.png'), Path('a/y.png'), Path('a/Y.jpg'), Path('c/z.png')]
-    assert names.distinct(paths) == ['a/x.png', 'b/X.png', 'y.png', 'Y.jpg', 'z']
+    assert names.unique_labels(paths) == ['a/x.png', 'b/X.png', 'y.png', 'Y.jpg', 'z']
 
 
 # ------------------------------------------------------------------------------------------------------------- browser

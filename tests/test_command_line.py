@@ -178,7 +178,7 @@ def test_hints_name_flags_that_the_program_has(program, images, tiny_vgg, workdi
 
 
 def test_no_weights_at_all_says_how_to_get_them(images, workdir, monkeypatch, capsys):
-    monkeypatch.setattr(load_vgg, 'SEARCHED', (workdir / 'none.mat',))
+    monkeypatch.setattr(load_vgg, 'WEIGHTS_SEARCH_PATHS', (workdir / 'none.mat',))
     assert style_transfer.main(['--content', str(images[0]), '--style', str(images[1])]) == 2
     err = capsys.readouterr().err
     assert 'python load_vgg.py' in err and '--vgg' in err and err.count('\n') == 1

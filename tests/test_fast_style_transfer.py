@@ -34,7 +34,7 @@ from tests.factories import block_photos, random_parameters
 PROGRAM = paths.ROOT / 'fast_style_transfer.py'
 SIDE = 32
 # the balance of FAST is for the true VGG-19
-QUIET = dataclasses.replace(recipes.FAST, style_weight=0.1, learning_rate=5e-3, cadence=((math.inf, 100),))
+QUIET = dataclasses.replace(recipes.FAST, style_weight=0.1, learning_rate=5e-3, log_schedule=((math.inf, 100),))
 SHALLOW = dataclasses.replace(QUIET, content_layers=('conv1_2',), style_layers=('conv1_1',), style_layer_weights=(1.,))
 
 

@@ -92,7 +92,7 @@ def test_a_single_channel_keeps_its_dimension(tmp_path, levels):
 def test_levels_are_as_near_as_levels_can_be():
     """256 levels leave √3π/2 / 256² of a normal variance at best (Panter and Dite 1951)."""
     W = np.random.default_rng(0).normal(0, 0.03, (3, 3, 64, 128)).astype(np.float32)
-    levels, codes = load_vgg.quantized(W)
+    levels, codes = load_vgg.quantize(W)
     assert codes.dtype == np.uint8 and codes.shape == W.shape and len(levels) <= 256 and (np.diff(levels) > 0).all()
     assert np.square(np.float64(levels[codes]) - W).mean() < 1.3 * np.sqrt(3) * np.pi / 2 / 256 ** 2 * 0.03 ** 2
     nearest = np.abs(levels[:, None] - W.ravel()[:1000]).argmin(axis=0)
@@ -101,7 +101,7 @@ def test_levels_are_as_near_as_levels_can_be():
 
 def test_few_values_are_kept_as_they_are():
     W = np.random.default_rng(0).choice(np.float32([-1, 0, 0.1, 7]), (3, 3, 5, 6))
-    levels, codes = load_vgg.quantized(W)
+    levels, codes = load_vgg.quantize(W)
     assert levels.tolist() == np.float32([-1, 0, 0.1, 7]).tolist() and (levels[codes] == W).all()
 
 
@@ -239,7 +239,7 @@ def test_layers_that_do_not_follow_each_other(tmp_path):
 
 def test_search_order(tmp_path, monkeypatch, tiny_vgg):
     searched = [tmp_path / name for name in ('first.mat', 'second.mat')]
-    monkeypatch.setattr(load_vgg, 'SEARCHED', searched)
+    monkeypatch.setattr(load_vgg, 'WEIGHTS_SEARCH_PATHS', searched)
     with pytest.raises(UserError, match='python load_vgg.py .*--vgg PATH'):
         load_vgg.find_weights()
     for path in searched[::-1]:

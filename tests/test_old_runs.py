@@ -51,5 +51,5 @@ def test_a_setting_that_came_later_has_its_default(old):
 
 
 def test_every_field_of_a_recipe_has_a_default_for_old_runs():
-    missing = recipes.CS20.identity().keys() - recipes.defaults().keys()
+    missing = recipes.CS20.fingerprint().keys() - recipes.legacy_defaults().keys()
     assert missing == {'name'}

@@ -1,4 +1,4 @@
-"""The published numbers, the ranges, the cadence."""
+"""The published numbers, the ranges, the log_schedule."""
 
 import argparse
 import dataclasses
@@ -23,7 +23,7 @@ def test_the_other_recipes_have_their_sources_numbers():
     stylenet, tutorial, gatys = recipes.STYLENET, recipes.LBFGS_TUTORIAL, recipes.GATYS
     assert (stylenet.content_weight, stylenet.style_weight, stylenet.tv_weight) == (5, 500, 100)
     assert (stylenet.learning_rate, stylenet.beta1, stylenet.beta2, stylenet.iterations) == (10, 0.9, 0.999, 100)
-    assert [step for step in range(1, 101) if stylenet.logs(step)] == [25, 50, 75, 100]
+    assert [step for step in range(1, 101) if stylenet.should_log(step)] == [25, 50, 75, 100]
     assert (tutorial.init, tutorial.optimizer, tutorial.pooling, tutorial.iterations) == (
         'content', 'lbfgs', 'max', 300)
     assert (tutorial.content_weight, tutorial.style_coefficient) == (1, '1/(N⁴M²)')
@@ -46,7 +46,7 @@ def test_flags_that_would_do_nothing_are_refused(argv, why):
 
 
 def test_cadence():
-    logged = [step for step in range(1, 101) if recipes.CS20.logs(step)]
+    logged = [step for step in range(1, 101) if recipes.CS20.should_log(step)]
     assert logged == [1, 2, 3, 4, 5, 10, 20, 40, 60, 80, 100]
 
 
@@ -81,6 +81,6 @@ def test_strength_sets_the_style_weight():
 
 
 def test_identity_leaves_out_what_does_not_decide_the_result():
-    identity = recipes.CS20.identity()
+    identity = recipes.CS20.fingerprint()
     assert set(identity) == {field.name for field in dataclasses.fields(recipes.Recipe)} - {
-        'iterations', 'cadence', 'size'}
+        'iterations', 'log_schedule', 'size'}

@@ -311,7 +311,7 @@ def test_a_callback_gets_every_iterate_and_train_says_how_it_ended(images, tiny_
     assert [step for step, _ in told] == list(range(1, 13))
     for step, losses in told:
         assert list(losses) == ['content_loss', 'style_loss', 'total_loss']
-        newest = step if recipes.CS20.logs(step) and step < 12 else step - 1
+        newest = step if recipes.CS20.should_log(step) and step < 12 else step - 1
         if step < 12:
             assert losses == machine.run.history[newest]
     assert (pictures[12] == utils.read_image('outputs/r/final.png')).all() and (pictures[7] != pictures[12]).any()
@@ -329,12 +329,16 @@ def test_a_recipe_with_another_statistic_has_its_loss_and_learns(images, tiny_vg
                    for weight, layer in zip(recipe.style_layer_weights, recipe.style_layers))
     losses = [row['style_loss'] for row in machine.run.history]
     assert losses[0] == pytest.approx(expected, rel=0.01) and losses[-1] < losses[0] / 3
-    assert machine.run.identity['style_statistic'] == name
+    assert machine.run.fingerprint['style_statistic'] == name
 
 
 def test_a_content_loss_as_a_share_does_not_know_the_size_of_the_features(images, tiny_vgg, workdir):
-    recipe = dataclasses.replace(recipes.CS20, content_coefficient=recipes.SHARE, content_layers=('conv1_2', 'conv3_1'),
-                                 content_layer_weights=(1., 0.5))
+    recipe = dataclasses.replace(
+        recipes.CS20,
+        content_coefficient=recipes.RELATIVE_TO_CONTENT,
+        content_layers=('conv1_2', 'conv3_1'),
+        content_layer_weights=(1.0, 0.5),
+    )
     machine = built(images, tiny_vgg, recipe=recipe, name='r')
     machine.train(1)
     weights = load_vgg.read_weights(tiny_vgg)
@@ -395,7 +399,7 @@ def test_several_styles_are_one_of_blended_statistics(images, tiny_vgg, workdir)
         m_s, C_s = (sum(parts) / 2 for parts in zip(*styles))
         expected += ((C - C_s) ** 2).sum() / (C_s ** 2).sum() + ((m - m_s) ** 2).sum() / (m_s ** 2).sum()
     assert style_loss == pytest.approx(expected, rel=1e-3)
-    saved = machine.run.identity
+    saved = machine.run.fingerprint
     assert saved['style'] == [files.file_hash(path) for path in (*images, images[1])]
     assert saved['style_weights'] == [0.5, 0.25, 0.25] and machine.run.name == 'content-content+style+style-modern'
 

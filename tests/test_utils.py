@@ -287,7 +287,7 @@ def test_a_style_keeps_its_shape_or_is_cut_to_the_pictures(tmp_path, scale, size
     iio.imwrite(tmp_path / 'style.png', image)
     found = utils.get_style_image(tmp_path / 'style.png', 20, 30, crop=False, scale=scale)
     assert found.shape == (1, size[1], size[0], 3)
-    np.testing.assert_array_equal(found[0], utils.fit(np.float32(image), *size))
+    np.testing.assert_array_equal(found[0], utils.resize_and_crop(np.float32(image), *size))
     assert utils.get_style_image(tmp_path / 'style.png', 20, 30).shape == (1, 30, 20, 3)
     assert utils.get_style_image(tmp_path / 'style.png', 9, 8, crop=False).shape[1:3] == (16, 16)
 
@@ -303,7 +303,7 @@ def test_fit_against_scipy(old, new):
     at = [(np.arange(n) + 0.5 - n / 2) * step + side / 2 - 0.5 for n, side in zip((height, width), old)]
     expected = np.dstack([scipy.ndimage.map_coordinates(smooth[:, :, channel], np.meshgrid(*at, indexing='ij'), order=1,
                                                         mode='nearest') for channel in range(3)])
-    fitted = utils.fit(image, width, height)
+    fitted = utils.resize_and_crop(image, width, height)
     assert fitted.dtype == np.float32 and fitted.shape == (height, width, 3)
     assert np.abs(fitted - expected).max() < 0.01
 
@@ -315,11 +315,11 @@ def test_fit_keeps_the_aspect_and_the_center(old, new):
     H, W = old
     width, height = new
     row, column = np.mgrid[:H, :W].astype(np.float32)
-    fitted = utils.fit(np.dstack([column, row, column]), width, height)
+    fitted = utils.resize_and_crop(np.dstack([column, row, column]), width, height)
     columns, rows = fitted[:, :, 0], fitted[:, :, 1]
     step = min(H / height, W / width)
     # as much cut off at the left as at the right; of an odd rest of blocks the borders see a pixel more at one side
-    inside = slice(2, -2) if step >= 2 * utils.WHOLE else slice(None)
+    inside = slice(2, -2) if step >= 2 * utils.MIN_OVERSAMPLING else slice(None)
     assert np.allclose((columns + columns[:, ::-1])[:, inside], W - 1, atol=1e-3)
     assert np.allclose((rows + rows[::-1])[inside], H - 1, atol=1e-3)
     inner_columns, inner_rows = np.diff(columns[height // 2]), np.diff(rows[:, width // 2])
@@ -333,7 +333,7 @@ def test_fit_is_near_the_mean_of_the_area(factor, limit):
     """Of a photograph; a Gaussian is no box, so a little is left between pixels, and nothing in the whole."""
     image = photo('astronaut.png')[:, 64:448]
     means = image.reshape(512 // factor, factor, 384 // factor, factor, 3).mean(axis=(1, 3))
-    fitted = utils.fit(image, 384 // factor, 512 // factor)
+    fitted = utils.resize_and_crop(image, 384 // factor, 512 // factor)
     assert np.abs(fitted - means).mean() < limit
     assert np.abs(fitted.mean(axis=(0, 1)) - image.mean(axis=(0, 1))).max() < 0.2
 
@@ -343,7 +343,7 @@ def test_fit_is_near_image_ops_fit(size, limit):
     """The filter that CS20 used is Lanczos; off by half a pixel, 333×250 would differ by 2.9."""
     with Image.open(paths.ROOT / 'content' / 'chelsea.png') as image:
         lanczos = np.asarray(ImageOps.fit(image, size, Image.Resampling.LANCZOS), dtype=float)
-    assert np.abs(utils.fit(photo(), *size) - lanczos).mean() <= limit
+    assert np.abs(utils.resize_and_crop(photo(), *size) - lanczos).mean() <= limit
 
 
 @pytest.mark.parametrize('size', [(40, 30), (33, 27), (23, 31)])
@@ -357,7 +357,7 @@ def test_a_large_photograph_is_reduced_by_whole_pixels_to_nearly_the_same(size):
     at = [(np.arange(n) + 0.5 - n / 2) * step + side / 2 - 0.5 for n, side in ((height, H), (width, W))]
     expected = np.dstack([scipy.ndimage.map_coordinates(smooth[:, :, channel], np.meshgrid(*at, indexing='ij'), order=1,
                                                         mode='nearest') for channel in range(3)])
-    assert step > 2 * utils.WHOLE and np.abs(utils.fit(large, *size) - expected).mean() < 0.5
+    assert step > 2 * utils.MIN_OVERSAMPLING and np.abs(utils.resize_and_crop(large, *size) - expected).mean() < 0.5
 
 
 @pytest.mark.parametrize('path', [paths.CONTENT, paths.STYLE], ids=lambda path: path.name)
@@ -370,14 +370,14 @@ def test_the_default_pair_is_what_it_was_to_the_bit(path):
                                                                            (H - scale * height + scale - 1) / 2])
     expected = skimage.transform.warp(smooth, to_input, output_shape=(height, width), order=1, mode='edge',
                                       preserve_range=True)
-    assert (utils.fit(image, width, height) == expected.astype(np.float32)).all()
+    assert (utils.resize_and_crop(image, width, height) == expected.astype(np.float32)).all()
 
 
 @pytest.mark.parametrize('shape, factor, top, left', [((12, 18), 3, 0, 0), ((13, 20), 3, 0, 1), ((14, 19), 4, 1, 1),
                                                       ((7, 9), 7, 0, 1), ((5, 8), 1, 0, 0)])
 def test_block_means_are_those_of_centered_blocks(shape, factor, top, left):
     image = RNG.uniform(0, 255, (*shape, 3)).astype(np.float32)
-    means = utils.block_means(image, factor)
+    means = utils.box_downsample(image, factor)
     assert means.dtype == np.float32 and means.shape == (shape[0] // factor, shape[1] // factor, 3)
     for row, column in np.ndindex(means.shape[:2]):
         y, x = top + factor * row, left + factor * column
@@ -389,13 +389,13 @@ def test_a_symmetric_picture_stays_symmetric_to_its_borders():
     """Reduced by three pixels to one, two are left over in each direction: one at each border."""
     image = RNG.uniform(0, 255, (320, 482, 3)).astype(np.float32)
     image += image[::-1, ::-1]
-    fitted = utils.fit(image, 30, 20)
+    fitted = utils.resize_and_crop(image, 30, 20)
     assert np.abs(fitted - fitted[::-1, ::-1]).max() < 1e-3
 
 
 def test_fit_does_not_alias():
     checkerboard = np.indices((240, 240)).sum(axis=0) % 2 * 255.
-    fitted = utils.fit(gray(checkerboard), 31, 31)
+    fitted = utils.resize_and_crop(gray(checkerboard), 31, 31)
     assert np.abs(fitted[1:-1, 1:-1] - 127.5).max() < 0.1
     assert np.abs(fitted - 127.5).max() < 4  # the border's pixels count twice
 
@@ -405,13 +405,13 @@ def test_fit_does_not_alias():
 def test_a_constant_picture_stays_constant(value, size):
     """To the bit, so no border is darkened either."""
     image = np.full((123, 217, 3), value, np.float32)
-    assert (utils.fit(image, *size) == np.float32(value)).all()
+    assert (utils.resize_and_crop(image, *size) == np.float32(value)).all()
 
 
 def test_fit_invents_no_values():
     image = RNG.choice(np.float32([0, 255]), (50, 70, 3))
     for size in (20, 20), (150, 120), (69, 50):
-        fitted = utils.fit(image, *size)
+        fitted = utils.resize_and_crop(image, *size)
         assert fitted.min() >= 0 and fitted.max() <= 255
 
 

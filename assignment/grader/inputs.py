@@ -63,5 +63,5 @@ DRAWS = {
     'optimize': lambda rng, normal: _start_and_target(rng, normal) | {'rate': rng.uniform(3, 7)},
     'create_summary': _losses_and_image,
     'train': lambda rng, normal: _start_and_target(rng, normal) | {
-        'other_start': normal(1, 4, 5, 3, deviation=300), 'iterations': ITERATIONS, 'cadence': CADENCE},
+        'other_start': normal(1, 4, 5, 3, deviation=300), 'iterations': ITERATIONS, 'log_schedule': CADENCE},
 }

@@ -253,7 +253,7 @@ def _training(given, name, n_iters):
     import recipes
     from common.tf1 import tf
     from engine.run import runs, session
-    recipe = dataclasses.replace(recipes.CS20, cadence=((float('inf'), given['cadence']),))
+    recipe = dataclasses.replace(recipes.CS20, log_schedule=((float('inf'), given['log_schedule']),))
     run = runs.Run(name, {'seed': 0})
     machine = bare(recipe, graph=tf.Graph(), config=session.session_config('float32'), run=run, checkpoint_every=5,
                    style_paths=(), img_width=given['start'].shape[2], img_height=given['start'].shape[1])
@@ -328,7 +328,9 @@ def get_ready():
         utils.save_image(HERE / f'{name}.png', np.zeros((SIDE, SIDE, 3), np.uint8))
     filters = {name: (np.zeros((3, 3, 1 if i else 3, 1), np.float32), np.zeros(1, np.float32))
                for i, name in enumerate(vgg_layers.CONVOLUTIONS)}
-    load_vgg.write_weights(load_vgg.SEARCHED[-1], load_vgg.Weights(Path('w'), filters, np.zeros(3), 'one channel'))
+    load_vgg.write_weights(
+        load_vgg.WEIGHTS_SEARCH_PATHS[-1], load_vgg.Weights(Path('w'), filters, np.zeros(3), 'one channel')
+    )
     # what libraries put off until it is used
     style_transfer.StyleTransfer(HERE / 'content.png', HERE / 'style.png', SIDE, SIDE)
     with tf.Graph().as_default():

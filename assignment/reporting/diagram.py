@@ -93,5 +93,5 @@ def draw(path, graph):
     """Write the diagram as a picture."""
     figure = Figure(figsize=(13, 7), layout='constrained')
     draw_on(figure.subplots(), graph, 9)
-    with files.whole_file(path) as part:
+    with files.atomic_write(path) as part:
         figure.savefig(part, dpi=110)

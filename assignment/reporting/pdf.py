@@ -217,6 +217,6 @@ def _curves(page, curves):
 
 def write(path, figure, title):
     """Write a page that is composed."""
-    with files.whole_file(path) as part, warnings.catch_warnings():
+    with files.atomic_write(path) as part, warnings.catch_warnings():
         warnings.filterwarnings('ignore', 'Glyph .* missing')  # told by the caller, once
         figure.savefig(part, metadata={'Title': title, 'CreationDate': None})

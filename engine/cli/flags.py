@@ -8,7 +8,7 @@ import load_vgg
 import recipes
 import utils
 from common import paths
-from common.cli import number, whole_number
+from common.cli import float_in_range, int_in_range
 from common.errors import UserError
 from engine.results import output
 from engine.run import runs, session
@@ -29,11 +29,11 @@ def add_pictures(parser, default, others=(), styles=None):
     parser.add_argument('--style', type=Path, nargs=styles, default=[paths.STYLE] if styles else paths.STYLE,
                         metavar='IMAGE', help=f'the image whose style is taken{"; several are blended" * bool(styles)} '
                         f'(default: styles/{paths.STYLE.name})')
-    side = whole_number(*utils.SIDES)
+    side = int_in_range(*utils.SIDE_RANGE_PX)
     usual = f'{default[0]} by {default[1]}, with --content {max(default)} for the longer side'
     usual += ''.join(f'; {max(recipe.size)} in {recipe.name}' for recipe in others if recipe.size != default)
     parser.add_argument('--width', type=side, metavar='W',
-                        help=f'of the picture, in pixels, {utils.SIDES[0]} to {utils.SIDES[1]}; '
+                        help=f'of the picture, in pixels, {utils.SIDE_RANGE_PX[0]} to {utils.SIDE_RANGE_PX[1]}; '
                         f'where one of the two is given the other follows the content (default: {usual})')
     parser.add_argument('--height', type=side, metavar='H', help='likewise')
     add_training(parser)
@@ -42,7 +42,7 @@ def add_pictures(parser, default, others=(), styles=None):
 def add_training(parser):
     """Give `parser` the flags of whatever trains: weights, seed, precision, threads, restart."""
     add_weights(parser)
-    parser.add_argument('--seed', type=whole_number(0, 2**31 - 1), metavar='N',
+    parser.add_argument('--seed', type=int_in_range(0, 2**31 - 1), metavar='N',
                         help='of everything random, 0 to 2147483647 (default: 0)')
     parser.add_argument('--precision', choices=('auto', *session.PRECISIONS), default='auto',
                         help='auto: what the run was begun in; for a new one bfloat16 if the processor has it in '
@@ -59,7 +59,7 @@ def add_weights(parser):
 
 def add_threads(parser):
     """Give `parser` the threads that `sessions.session_config` takes."""
-    parser.add_argument('--threads', type=whole_number(0, 1024), default=0, metavar='N',
+    parser.add_argument('--threads', type=int_in_range(0, 1024), default=0, metavar='N',
                         help='threads to compute with, 0 to 1024; 0 is one a core (default: %(default)s)')
 
 
@@ -74,13 +74,13 @@ def size(args, default):
         return (width, height), ''
     if not (width or height) and args.content is paths.CONTENT:
         return default, ''
-    return utils.fitted(args.content, max(default), width, height), ' (the shape of the content)'
+    return utils.output_size(args.content, max(default), width, height), ' (the shape of the content)'
 
 
 def seed(args, recipe=None):
     """--seed, or 0. Raises `UserError` for one given with a recipe of pictures in which nothing is random."""
-    if args.seed is not None and recipe and not recipe.random:
-        raise UserError(f'--seed does nothing with {recipe.ignores("noise_amplitude")}')
+    if args.seed is not None and recipe and not recipe.has_random_start:
+        raise UserError(f'--seed does nothing with {recipe.inactive_because("noise_amplitude")}')
     return args.seed or 0
 
 
@@ -91,14 +91,19 @@ def precision(args, recipe):
 
 def add_strength(parser):
     """Give `parser` --strength, the one knob for people."""
-    parser.add_argument('--strength', type=number(0, 1), metavar='X', help='how much of the style, 0 to 1: multiplies '
-                        f'--style-weight by 1/{recipes.STRONGEST:g} … {recipes.STRONGEST:g} (default: 0.5, which '
-                        'leaves it as it is)')
+    parser.add_argument(
+        '--strength',
+        type=float_in_range(0, 1),
+        metavar='X',
+        help='how much of the style, 0 to 1: multiplies '
+        f'--style-weight by 1/{recipes.MAX_STRENGTH_FACTOR:g} … {recipes.MAX_STRENGTH_FACTOR:g} (default: 0.5, which '
+        'leaves it as it is)',
+    )
 
 
 def add_control(parser):
     """Give `parser` what says where the styles go and what the picture begins with."""
-    parser.add_argument('--style-weights', type=number(0, 1e6), nargs='+', metavar='X',
+    parser.add_argument('--style-weights', type=float_in_range(0, 1e6), nargs='+', metavar='X',
                         help='of several styles, one each (default: equal ones)')
     parser.add_argument('--mask', type=Path, metavar='IMAGE', help='of the content\'s shape: the first style goes '
                         'where it is white; where black the second, or the photo stays; grays mix')
@@ -128,8 +133,8 @@ def add_output(parser):
     """Give `parser` the file that the picture is also written to, and a picture to be like."""
     parser.add_argument('--output', type=Path, metavar='FILE', help='where the picture goes beside outputs/<run>: '
                         f'{", ".join(output.FORMATS)}; it keeps the photo\'s ICC profile')
-    parser.add_argument('--quality', type=whole_number(1, 100), metavar='N',
-                        help=f'of a JPEG or WebP (default: {utils.QUALITY})')
+    parser.add_argument('--quality', type=int_in_range(1, 100), metavar='N',
+                        help=f'of a JPEG or WebP (default: {utils.JPEG_QUALITY})')
     parser.add_argument('--depth', type=int, choices=(8, 16), help='bits a channel of a PNG or TIFF (default: 8)')
     parser.add_argument('--alpha', action='store_true', default=None,
                         help='the photo\'s transparency stays; else what is transparent is white')
@@ -155,7 +160,7 @@ def unlike(args, run):
     """In what a run differs from the one that made the picture --like names, as lists of text."""
     if not args.like:
         return []
-    return runs.differences(run.identity, output.settings(args.like)['settings'], run.defaults)
+    return runs.differences(run.fingerprint, output.settings(args.like)['settings'], run.defaults)
 
 
 def output_file(args, width, height):
@@ -169,7 +174,7 @@ def output_file(args, width, height):
         raise UserError(f'--output {args.output}: is one of the images, and would be overwritten')
     alpha = utils.read_alpha(args.content) if args.alpha else None
     if alpha is not None:
-        alpha = utils.fit(alpha[..., None], width, height)[..., 0]
+        alpha = utils.resize_and_crop(alpha[..., None], width, height)[..., 0]
     elif args.alpha:
         raise UserError(f'--alpha: {args.content} has no transparency')
     return output.Output(args.output, args.quality, args.depth or 8, alpha, utils.color_profile(args.content))
@@ -187,9 +192,13 @@ def add_recipe(parser, offered=recipes.RECIPES, without=()):
     for field in dataclasses.fields(recipes.Recipe):
         if field.metadata and field.name not in without:
             defaults = ', '.join(_text(getattr(recipe, field.name)) + (f' in {name}' if len(offered) > 1 else '')
-                                 for name, recipe in offered.items() if not recipe.ignores(field.name))
-            parser.add_argument(recipes.flag(field), type=_parser(field), metavar=_metavar(field),
-                                help=f'{field.metadata["help"]}; {recipes.allowed(field)} (default: {defaults})')
+                                 for name, recipe in offered.items() if not recipe.inactive_because(field.name))
+            parser.add_argument(
+                recipes.flag_name(field),
+                type=_parser(field),
+                metavar=_metavar(field),
+                help=f'{field.metadata["help"]}; {recipes.describe_allowed(field)} (default: {defaults})',
+            )
 
 
 def recipe(args, offered=recipes.RECIPES):
@@ -203,12 +212,12 @@ def recipe(args, offered=recipes.RECIPES):
     if getattr(args, 'strength', None) is not None:
         if 'style_weight' in changed:
             raise UserError('--strength and --style-weight: one of the two, both set β')
-        if why := recipe.ignores('style_statistic'):
+        if why := recipe.inactive_because('style_statistic'):
             raise UserError(f'--strength does nothing with {why}')
-        recipe = recipe.at_strength(args.strength)
+        recipe = recipe.with_strength(args.strength)
     for name in changed:
-        if why := recipe.ignores(name):
-            raise UserError(f'{recipes.flag(recipe.__dataclass_fields__[name])} does nothing with {why}')
+        if why := recipe.inactive_because(name):
+            raise UserError(f'{recipes.flag_name(recipe.__dataclass_fields__[name])} does nothing with {why}')
     return recipe
 
 
@@ -221,9 +230,9 @@ def _parser(field):
         try:
             values = tuple(kind(item) for item in (text.split(',') if listed else [text]))
             for value in values:
-                recipes.check(field, value)
+                recipes.check_value(field, value)
         except (UserError, ValueError):
-            raise argparse.ArgumentTypeError(f'{text!r}: must be {recipes.allowed(field)}') from None
+            raise argparse.ArgumentTypeError(f'{text!r}: must be {recipes.describe_allowed(field)}') from None
         return values if listed else values[0]
     return parse
 

@@ -9,7 +9,7 @@ import numpy as np
 import utils
 from common import images
 from common.errors import UserError
-from common.images import LUMINANCE
+from common.images import LUMINANCE_WEIGHTS
 from common.tf1 import tf
 from engine.losses.features import held
 
@@ -17,7 +17,7 @@ from engine.losses.features import held
 def checked(styles, weights, mask):
     """The weights of some styles, adding up to 1; None for equal ones. Raises `UserError` for what does nothing."""
     if mask:
-        images.check_styles(len(styles))
+        images.check_mask_styles(len(styles))
     if weights is None:
         return [1 / len(styles) for _ in styles]
     if mask or len(styles) < 2:
@@ -35,7 +35,7 @@ def read_mask(path, content_path, width, height):
 
     Raises `UserError` for one of another shape than the content's.
     """
-    images.check_shape(f'--mask {path}', utils.image_size(path), content_path, utils.image_size(content_path))
+    images.check_mask_shape(f'--mask {path}', utils.image_size(path), content_path, utils.image_size(content_path))
     return utils.get_resized_image(path, width, height)[0].mean(axis=-1) / 255
 
 
@@ -64,5 +64,5 @@ def with_photo(image, photo, luminance, mask=None):
     photo = held(photo, image)
     change = image - photo
     if luminance:
-        change = tf.repeat(tf.reduce_sum(change * LUMINANCE, axis=-1, keepdims=True), 3, axis=-1)
+        change = tf.repeat(tf.reduce_sum(change * LUMINANCE_WEIGHTS, axis=-1, keepdims=True), 3, axis=-1)
     return photo + (change if mask is None else np.float32(mask[..., None]) * change)

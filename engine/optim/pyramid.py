@@ -32,9 +32,9 @@ class Scale(NamedTuple):
 def of(recipe, width, height):
     """The `Scale` of each size, smallest first: each of half the next one's sides, the last is width × height.
 
-    Raises `UserError` where that makes a side of less than `utils.LEAST` pixels.
+    Raises `UserError` where that makes a side of less than `utils.MIN_SIDE_PX` pixels.
     """
-    by_itself = min(math.log2(max(width, height) / SMALLEST), math.log2(min(width, height) / utils.LEAST))
+    by_itself = min(math.log2(max(width, height) / SMALLEST), math.log2(min(width, height) / utils.MIN_SIDE_PX))
     count = recipe.scales or 1 + max(0, int(by_itself))
     if count == 1 and not recipe.scales:  # the smallest of those that come by themselves
         recipe = dataclasses.replace(recipe, iterations=max(recipe.iterations, recipe.coarse_iterations))
@@ -43,16 +43,16 @@ def of(recipe, width, height):
         coarse = max(1, round(recipe.coarse_iterations * recipe.coarse_ratio ** len(scales)))
         end = begin + (coarse if halvings else recipe.iterations)
         size = [round(side / 2 ** halvings) for side in (width, height)]
-        scales.append(Scale(*size, begin, end, recipe.at(max(size)) if scales else recipe))
+        scales.append(Scale(*size, begin, end, recipe.for_size(max(size)) if scales else recipe))
         begin = end
-    if count > 1 and min(scales[0][:2]) < utils.LEAST:
+    if count > 1 and min(scales[0][:2]) < utils.MIN_SIDE_PX:
         raise UserError(f'--scales {count} of {width}×{height} begin at {scales[0].width}×{scales[0].height}: '
-                        f'each side must be of at least {utils.LEAST} pixels')
+                        f'each side must be of at least {utils.MIN_SIDE_PX} pixels')
     return scales
 
 
 def work(scales):
-    """What an iteration takes, as `progress.Bar` has it: a function of its number, the pixels of its size."""
+    """What an iteration takes, as `progress.ProgressBar` has it: a function of its number, the pixels of its size."""
     return lambda step: next(scale.width * scale.height for scale in scales if step <= scale.end)
 
 
@@ -81,6 +81,6 @@ def train(make, scales, run, callback=None, restart=False):
         outcome = machine.train(scale.end - scale.begin, callback, restart and not scale.begin, hands_in=last)
         step = outcome.step
         if last or outcome.ending == 'stopped':
-            return outcome._replace(begun=begun)
+            return outcome._replace(start_step=begun)
         del machine
         gc.collect()  # its graph refers to itself, and would stay beside the next, larger one

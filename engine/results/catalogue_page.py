@@ -23,12 +23,12 @@ class Catalogue:
 
     contents, styles: paths of images; size: longer side of a picture, in pixels
     settings: what all its pictures have in common, as a dict that JSON can hold
-    known: name of a run -> what the page says of its picture: `done`, `begun` or `failed`
+    known: name of a run -> what the page says of its picture: `done`, `start_step` or `failed`
     """
 
     def __init__(self, name, contents, styles, size, settings, defaults=None):
-        self.name, self.size = names.checked(name), size
-        self.contents, self.styles = (dict(zip(paths, names.distinct(paths))) for paths in (contents, styles))
+        self.name, self.size = names.validate(name), size
+        self.contents, self.styles = (dict(zip(paths, names.unique_labels(paths))) for paths in (contents, styles))
         self.settings, self.defaults = json.loads(json.dumps({'size': size, **settings})), defaults or {}
         self.page, self.kept = Path('outputs', name, 'index.html'), Path('checkpoints', name, 'catalogue.json')
         self.known = {}
@@ -40,7 +40,7 @@ class Catalogue:
 
     def run_name(self, content, style):
         """The name of the run of a pair."""
-        return names.of_files(self.name, self.contents[content], 'in', self.styles[style])
+        return names.from_files(self.name, self.contents[content], 'in', self.styles[style])
 
     @contextlib.contextmanager
     def claimed(self, restart=False):
@@ -69,8 +69,8 @@ class Catalogue:
     def _reduced(self, path):
         """The name of an image in small beside the page; None for one that cannot be read."""
         with contextlib.suppress(UserError):
-            width, height = utils.fitted(path, self.size)
-            name = names.of_files(path.stem, f'{width}x{height}', files.file_hash(path)[:8]) + '.jpg'
+            width, height = utils.output_size(path, self.size)
+            name = names.from_files(path.stem, f'{width}x{height}', files.file_hash(path)[:8]) + '.jpg'
             if not (self.page.parent / name).exists():
                 utils.save_image(self.page.parent / name, utils.get_resized_image(path, width, height))
             return name
@@ -95,10 +95,10 @@ class Catalogue:
             'picture': picture, 'width': machine.img_width, 'height': machine.img_height, 'iterations': outcome.step,
             'converged': run.converged, 'seconds': self._seconds(run.name, outcome, seconds),
             'sizes': [(size.end, max(size.width, size.height)) for size in sizes],
-            **_curves(run.losses(), outcome.step, sizes), 'settings': run.identity,
+            **_curves(run.losses(), outcome.step, sizes), 'settings': run.fingerprint,
             'command': [shlex.quote(word) for word in ('python', 'style_transfer.py', *machine.about()['command'])]})
 
-    def begun(self, name, outcome, seconds):
+    def start_step(self, name, outcome, seconds):
         """Note how far the run `name` has come."""
         self._note(name, {'iterations': outcome.step, 'seconds': self._seconds(name, outcome, seconds)})
 
@@ -109,14 +109,14 @@ class Catalogue:
     def _seconds(self, name, outcome, seconds):
         """What a run took in all; None where some of it was killed, with its clock."""
         before = self.known.get(name, {})
-        if not outcome.begun:
+        if not outcome.start_step:
             return seconds
-        if before.get('iterations') == outcome.begun and before['seconds'] is not None:
+        if before.get('iterations') == outcome.start_step and before['seconds'] is not None:
             return before['seconds'] + seconds
 
     def _note(self, name, about):
         self.known[name] = about
-        with files.whole_file(self.kept) as part:
+        with files.atomic_write(self.kept) as part:
             part.write_text(json.dumps({'settings': self.settings, 'known': self.known}, indent=1) + '\n')
         self.write()
 
@@ -135,7 +135,7 @@ class Catalogue:
         # in a script element nothing but < could end it; names of files are text for the page, never markup
         text = json.dumps(data).replace('<', r'\u003c')
         before, after = TEMPLATE.read_text(encoding='utf-8').split(f'>{DATA}<')
-        with files.whole_file(self.page) as part:
+        with files.atomic_write(self.page) as part:
             part.write_text(f'{before}>{text}<{after}', encoding='utf-8')
 
 

@@ -22,7 +22,7 @@ def loss_curves(path, columns, history):
     axes.set(xlabel='iteration', ylabel='loss', yscale='log' if np.any(history) else 'linear')
     axes.grid(alpha=0.3)
     axes.legend()
-    with files.whole_file(path) as part:
+    with files.atomic_write(path) as part:
         figure.savefig(part, dpi=100)
 
 
@@ -46,7 +46,7 @@ def grid(path, rows):
             axes = figure.axes[i * columns + j]
             axes.imshow(utils.to_uint8(image))
             axes.set_title(label, fontsize=9)
-    with files.whole_file(path) as part:
+    with files.atomic_write(path) as part:
         figure.savefig(part, dpi=110)
 
 
@@ -60,7 +60,10 @@ def progress(path, pictures, final):
     small = max(1, round(scale * width)), max(1, round(scale * height))
     count = min(len(pictures), GIF_FRAMES - 1)
     shown = [pictures[i] for i in np.linspace(0, len(pictures) - 1, count).round().astype(int)]
-    frames = [utils.to_uint8(utils.fit(image, *small)) for image in (*map(utils.read_image, shown), np.float32(final))]
+    frames = [
+        utils.to_uint8(utils.resize_and_crop(image, *small))
+        for image in (*map(utils.read_image, shown), np.float32(final))
+    ]
     duration = [200] * (len(frames) - 1) + [3000] if len(frames) > 1 else 3000  # ms; one frame takes no list
-    with files.whole_file(path) as part:
-        part.write_bytes(utils.encoded(frames, '.gif', duration=duration, loop=0))
+    with files.atomic_write(path) as part:
+        part.write_bytes(utils.encode_image(frames, '.gif', duration=duration, loop=0))

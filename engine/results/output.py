@@ -56,7 +56,7 @@ class Output:
         above = next(folder for folder in self.path.absolute().parents if folder.exists())
         if not (above.is_dir() and os.access(above, os.W_OK)):
             raise UserError(f'--output {path}: {above} is no folder that can be written to')
-        self.quality, self.depth, self.alpha, self.profile = quality or utils.QUALITY, depth, alpha, profile
+        self.quality, self.depth, self.alpha, self.profile = quality or utils.JPEG_QUALITY, depth, alpha, profile
 
     def write(self, picture, about):
         """Write a picture [H, W, 3] of 0-255; about: what `settings` is to give back."""
@@ -65,12 +65,12 @@ class Output:
         pixels = (utils.to_uint8(picture) if self.depth == 8
                   else np.rint(np.float64(picture) * 257).clip(0, 65535).astype(np.uint16))
         xmp = XMP.format(escape(json.dumps(about))).encode()
-        with files.whole_file(self.path) as part:
+        with files.atomic_write(self.path) as part:
             if self.kind == '.png':
                 part.write_bytes(_png(pixels, xmp, self.profile))
             elif self.kind in LOSSY:
                 profile = {'icc_profile': self.profile} if self.profile else {}
-                part.write_bytes(utils.encoded(pixels, self.kind, quality=self.quality, xmp=xmp, **profile))
+                part.write_bytes(utils.encode_image(pixels, self.kind, quality=self.quality, xmp=xmp, **profile))
             else:
                 iio.imwrite(part, pixels, plugin='tifffile', extension=self.kind, photometric='rgb', metadata=None,
                             compression='zlib', predictor=True, iccprofile=self.profile,

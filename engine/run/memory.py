@@ -64,7 +64,7 @@ def check(width, height, filters, optimizer, precision, before_relu=False):
         return
     scale = math.sqrt(max(0, free - least) / (needs - least))
     fitting = int(scale * width), int(scale * height)
-    ways = [('--width', '{} --height {} would fit'.format(*fitting))] if min(fitting) >= utils.LEAST else []
+    ways = [('--width', '{} --height {} would fit'.format(*fitting))] if min(fitting) >= utils.MIN_SIDE_PX else []
     if precision == 'float32' and optimizer == 'adam' and (halved := of(width * height, 'bfloat16')) <= free:
         ways.append(('--precision', f'bfloat16 takes {halved / 1e9:.1f} GB'))
     raise UserError(f'{width}×{height} needs {needs / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free'

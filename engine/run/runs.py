@@ -79,9 +79,9 @@ class Run:
     begin = 0
 
     def __init__(self, name, identity, defaults=None, folder='.'):
-        self.name = names.checked(name)
+        self.name = names.validate(name)
         # as it comes back: tuples are lists
-        self.identity, self.defaults = (json.loads(json.dumps(settings)) for settings in (identity, defaults or {}))
+        self.fingerprint, self.defaults = (json.loads(json.dumps(settings)) for settings in (identity, defaults or {}))
         self.outputs, self.checkpoints, self.graphs = (Path(folder, room, name) for room in WRITTEN)
         self.history, self.converged = [], False
 
@@ -92,7 +92,7 @@ class Run:
     def begun(self):
         """Whether there is a checkpoint of this very run."""
         saved = self._saved_identity()
-        return saved is not None and not differences(self.identity, saved, self.defaults)
+        return saved is not None and not differences(self.fingerprint, saved, self.defaults)
 
     @contextlib.contextmanager
     def claimed(self, restart=False):
@@ -153,12 +153,12 @@ class Run:
     def check_identity(self):
         """Raise `UserError` if the checkpoints on disk are of a run with other settings."""
         saved = self._saved_identity()
-        if saved is not None and (differ := differences(self.identity, saved, self.defaults)):
+        if saved is not None and (differ := differences(self.fingerprint, saved, self.defaults)):
             raise UserError(f'{self.checkpoints} is a run with other settings: {", ".join(differ)}', RESTART, BOTH)
 
     def _write_identity(self):
-        with files.whole_file(self.checkpoints / 'run.json') as part:
-            part.write_text(json.dumps(self.identity, indent=1) + '\n')
+        with files.atomic_write(self.checkpoints / 'run.json') as part:
+            part.write_text(json.dumps(self.fingerprint, indent=1) + '\n')
 
     def _steps_saved(self):
         """The iterations that have a checkpoint, newest first."""
@@ -221,7 +221,7 @@ class Run:
 
         The history goes first, so that it never lacks a row. Raises `UserError` when the disk is full.
         """
-        with files.whole_file(self.checkpoints / 'losses.csv') as part, open(part, 'w', newline='') as file:
+        with files.atomic_write(self.checkpoints / 'losses.csv') as part, open(part, 'w', newline='') as file:
             csv.writer(file).writerows([('iteration', *losses), *((i, *(f'{loss:.9g}' for loss in row.values()))
                                                                   for i, row in enumerate([*self.history, losses]))])
         try:
@@ -235,7 +235,7 @@ class Run:
     def mark_converged(self, step):
         """Note that the optimizer found nothing better than the checkpoint of iteration `step`."""
         self.converged = True
-        with files.whole_file(self.checkpoints / 'converged') as part:
+        with files.atomic_write(self.checkpoints / 'converged') as part:
             part.write_text(f'{self.begin + step}\n')
 
     def _converged_at(self):
@@ -259,7 +259,7 @@ class Run:
         """Return `losses`, those of `step`. Raises `UserError` if one is NaN or infinite, saying which."""
         for name, loss in losses.items():
             if not np.isfinite(loss):
-                adam = self.identity.get('optimizer') == 'adam'
+                adam = self.fingerprint.get('optimizer') == 'adam'
                 raise UserError(f'{name} is {loss} at iteration {self.begin + step}; checkpoints of this run hold what '
                                 'came before',
                                 *[('--learning-rate', 'X, a lower one, may help'), ANOTHER] * adam)
@@ -267,7 +267,7 @@ class Run:
 
     def show(self, jpeg):
         """Make the encoded picture the newest one; who looks meanwhile sees it whole, or the one before."""
-        with files.whole_file(self.outputs / LATEST) as part:
+        with files.atomic_write(self.outputs / LATEST) as part:
             part.write_bytes(jpeg)
 
     def log(self, writer, step, summary, jpeg):
@@ -275,12 +275,12 @@ class Run:
         step += self.begin
         writer.add_summary(summary, step)
         writer.add_summary(events.picture(jpeg), step)
-        with files.whole_file(self.outputs / f'{step:05d}.jpg') as part:
+        with files.atomic_write(self.outputs / f'{step:05d}.jpg') as part:
             part.write_bytes(jpeg)
 
     def event_writer(self, graph, step):
         """A writer of the summaries after `step`, with the graph and the settings."""
-        return events.Writer(self.graphs, graph, self.identity, self.begin + step)
+        return events.Writer(self.graphs, graph, self.fingerprint, self.begin + step)
 
 
 def _own(folder, pattern):

@@ -15,7 +15,7 @@ REQUIREMENTS = 'requirements-beam.txt'
 @errors.command_line
 def main(argv=None):
     """Stylize photos as the flags say; return the exit status."""
-    command = cli.loaded('fast.beam.command', REQUIREMENTS)
+    command = cli.load_module('fast.beam.command', REQUIREMENTS)
     parser = cli.Parser(prog='python -m fast.beam', description=__doc__.split('\n')[0],
                             epilog='Other flags are Beam\'s: --runner, --direct_num_workers, ...')
     command.add_flags(parser)

@@ -89,7 +89,7 @@ def _reaching(path):
     except UserError:
         raise
     except Exception as error:
-        raise UserError(errors.reason(error) if getattr(error, 'filename', None) else f'{path}: {error}') from error
+        raise UserError(errors.describe(error) if getattr(error, 'filename', None) else f'{path}: {error}') from error
 
 
 def _counts(result):

@@ -81,7 +81,7 @@ class Stylize(beam.DoFn):
                 yield self._failed(source, error)
 
     def _failed(self, path, error):
-        reason = errors.reason(error)
+        reason = errors.describe(error)
         if not reason:
             raise error
         self.counts[FAILED].inc()

@@ -34,7 +34,7 @@ def root(pattern):
 def photos(files, pattern, out):
     """The paths of a glob's photos, those below `out` left out; of a folder those that utils knows by their suffix."""
     for found in files.match([pattern])[0].metadata_list:
-        known = not pattern.endswith('/**') or found.path.lower().endswith(utils.SUFFIXES)
+        known = not pattern.endswith('/**') or found.path.lower().endswith(utils.IMAGE_SUFFIXES)
         if known and not found.path.startswith(out + '/'):
             yield found.path
 

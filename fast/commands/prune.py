@@ -22,7 +22,7 @@ def add_flags(parser):
     parser.add_argument('file', type=Path, metavar='FILE', help='what is written, for --vgg')
     parser.add_argument('--images', type=Path, nargs='+', required=True, metavar='DIR',
                         help='folders of photos and paintings to fit the filters to')
-    parser.add_argument('--share', type=cli.number(0.05, 1), default=SHARE, metavar='X',
+    parser.add_argument('--share', type=cli.float_in_range(0.05, 1), default=SHARE, metavar='X',
                         help='of each layer\'s channels that stay, 0.05 to 1 (default: %(default)s)')
     flags.add_weights(parser)
     flags.add_threads(parser)

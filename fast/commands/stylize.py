@@ -39,19 +39,19 @@ def add_renderer_flags(parser):
     """Give `parser` the flags that `renderer_of` takes, --style apart."""
     parser.add_argument('--model', metavar='NAME', help='of models/, or the path of a model\'s folder (default: '
                         f'{ANY} for paintings, {MANY} for styles by name)')
-    parser.add_argument('--style-scale', type=cli.number(*SCALES), metavar='X', help='of paintings: less '
+    parser.add_argument('--style-scale', type=cli.float_in_range(*SCALES), metavar='X', help='of paintings: less '
                         'than 1 for finer strokes, more for bolder ones (default: 1)')
     parser.add_argument('--mask', type=Path, metavar='IMAGE', help='of the photo\'s shape: the first style goes '
                         'where it is white; where black the second, or the photo stays; grays mix')
-    parser.add_argument('--strength', type=cli.number(0, 1), default=1., metavar='X',
+    parser.add_argument('--strength', type=cli.float_in_range(0, 1), default=1., metavar='X',
                         help='from 0, the photo, to 1, the picture (default: %(default)g)')
     parser.add_argument('--keep-colors', action='store_true',
                         help='take the picture\'s light and shade, the photo\'s colors')
-    parser.add_argument('--tile', type=cli.whole_number(1, tiled.LARGEST), metavar='W',
+    parser.add_argument('--tile', type=cli.int_in_range(1, tiled.LARGEST), metavar='W',
                         help='photos of more pixels than this either way go through in parts; larger ones are a '
                         f'little faster and take more memory (default: {multi_style.Model.tile}, of paintings '
                         f'{arbitrary.AnyModel.tile})')
-    parser.add_argument('--threads', type=cli.whole_number(0, 1024), default=0, metavar='N',
+    parser.add_argument('--threads', type=cli.int_in_range(0, 1024), default=0, metavar='N',
                         help='threads to compute with, 0 to 1024; 0 is one a core (default: %(default)s)')
 
 
@@ -112,7 +112,7 @@ def _regions(args):
     if args.mask is None:
         return [args.style]
     names, weights = zip(*style_spec.weighted(args.style))
-    images.check_styles(len(names))
+    images.check_mask_styles(len(names))
     if len(set(weights)) > 1:
         raise UserError(f'--style {args.style}: weights do nothing with --mask')
     return names

@@ -30,9 +30,9 @@ def add_flags(parser):
                         'its styles stay if they are given, new ones come after them')
     parser.add_argument('--add', metavar='NAME', help='add the styles to a trained model: its own stay as they are, '
                         'and all that is trained is a scale and a shift a channel')
-    parser.add_argument('--base', type=cli.whole_number(4, 64), metavar='N',
+    parser.add_argument('--base', type=cli.int_in_range(4, 64), metavar='N',
                         help=f'channels of the first convolution, 4 to 64 (default: {BASE})')
-    parser.add_argument('--content-weights', type=cli.number(0, 1e6), nargs='+', metavar='X',
+    parser.add_argument('--content-weights', type=cli.float_in_range(0, 1e6), nargs='+', metavar='X',
                         help='for each of --style a factor on --content-weight, above 1 for one that would leave too '
                         'little of the photo (default: 1 each)')
     parser.add_argument('--cluster', type=Path, metavar='FILE', help='the machines to train on, as JSON: '
@@ -48,13 +48,13 @@ def add_network_flags(parser, name, offered):
     parser.add_argument('--images', type=Path, nargs='+', required=True, metavar='DIR',
                         help='folders of photos to train on')
     parser.add_argument('--name', help=f'of the model, and of the run\'s folders (default: {name})')
-    parser.add_argument('--held-out', type=Path, nargs='+', default=paths.HELD_OUT, metavar='IMAGE',
+    parser.add_argument('--held-out', type=Path, nargs='+', default=paths.HELD_OUT_PHOTOS, metavar='IMAGE',
                         help='photos to show on the way, left out of the training (default: chelsea.png, coffee.png)')
-    parser.add_argument('--side', type=cli.whole_number(32, 1024), default=SIDE, metavar='W',
+    parser.add_argument('--side', type=cli.int_in_range(32, 1024), default=SIDE, metavar='W',
                         help='of the crops, in pixels, 32 to 1024 (default: %(default)s)')
-    parser.add_argument('--batch', type=cli.whole_number(1, 64), default=BATCH, metavar='N',
+    parser.add_argument('--batch', type=cli.int_in_range(1, 64), default=BATCH, metavar='N',
                         help='crops a step, 1 to 64 (default: %(default)s)')
-    parser.add_argument('--steadiness', type=cli.number(0, 1e6), default=STEADINESS, metavar='X',
+    parser.add_argument('--steadiness', type=cli.float_in_range(0, 1e6), default=STEADINESS, metavar='X',
                         help='weight of the loss of a picture that moves with its photo (default: %(default)g)')
     flags.add_training(parser)
     parser.add_argument('--verbose', action='store_true', help='print step, loss and time in place of a bar')
@@ -90,13 +90,17 @@ def trained(machine, args, styles):
           f'{session.described(machine.precision)}\nweights {machine.weights.path}: {machine.weights.description}')
     machine.build()
     iterations, start_time = machine.recipe.iterations, time.time()
-    with progress.Lines(machine.recipe, iterations) if args.verbose else progress.Bar(iterations) as shown:
+    with (
+        progress.ProgressLines(machine.recipe, iterations)
+        if args.verbose
+        else progress.ProgressBar(iterations) as shown
+    ):
         outcome = machine.train(iterations, shown, args.restart)
     if skipped := sorted(path for collection in machine.collections for path in collection.skipped):
         more = ' …' if len(skipped) > LISTED else ''
         print(f'{len(skipped)} files are too small, or no images that can be read, and were skipped: '
               f'{", ".join(map(str, skipped[:LISTED]))}{more}')
-    if not progress.ended(outcome, machine.run.name, args.restart):
+    if not progress.report_ending(outcome, machine.run.name, args.restart):
         return 130
     print(f'{machine.model_folder}: {outcome.step} iterations, {time.time() - start_time:.1f} s')
     return 0

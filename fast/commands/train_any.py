@@ -16,7 +16,7 @@ from fast.networks import export
 from fast.training.arbitrary import LEAST_CONTRAST, NAME, SAMPLE_SIDE, AnyStyleTransfer, fixed_parameters
 from fast.training.multi_style import SHIFT
 
-OFFERED = {recipes.ANY.name: recipes.ANY}
+OFFERED = {recipes.ARBITRARY.name: recipes.ARBITRARY}
 
 
 def add_flags(parser):

@@ -100,7 +100,7 @@ class Photos:
         shorter = min(H, W)
         width = int(np.exp(rng.uniform(np.log(min(shorter, self._least_pixels())), np.log(shorter))))
         y, x = (rng.integers(length - width + 1) for length in (H, W))
-        return utils.fit(np.float32(photo[y:y + width, x:x + width]), self.side, self.side)
+        return utils.resize_and_crop(np.float32(photo[y:y + width, x:x + width]), self.side, self.side)
 
     def _gradient(self, rng):
         """From one color to another in a random direction, with a little noise, uint8."""
@@ -128,4 +128,4 @@ class Photos:
             return None
         H, W = (min(length, LONGEST * min(photo.shape[:2])) for length in photo.shape[:2])
         scale = min(1, self.kept_side / min(H, W))
-        return utils.to_uint8(utils.fit(photo, round(W * scale), round(H * scale)))
+        return utils.to_uint8(utils.resize_and_crop(photo, round(W * scale), round(H * scale)))

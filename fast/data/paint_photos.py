@@ -708,7 +708,7 @@ def part_of(rng, photo, shape):
     part = photo[top:top + height, left:left + width]
     if part.std(axis=(0, 1)).max() <= FLAT:
         return None
-    part = utils.fit(part, shape[1], shape[0])
+    part = utils.resize_and_crop(part, shape[1], shape[0])
     return part[:, ::-1] if rng.random() < .5 else part
 
 
@@ -769,9 +769,9 @@ def _flags(argv):
     parser.add_argument('photos', type=Path, metavar='PHOTOS', help='a folder; all images below it are used')
     parser.add_argument('out', type=Path, metavar='OUT', help='a folder for the pictures, <seed>-<number>.jpg; those '
                         'that are there already are left')
-    parser.add_argument('--count', type=cli.whole_number(1, MOST), default=2000, metavar='N',
+    parser.add_argument('--count', type=cli.int_in_range(1, MOST), default=2000, metavar='N',
                         help=f'pictures, 1 to {MOST} (default: %(default)s)')
-    parser.add_argument('--seed', type=cli.whole_number(0, 2**31 - 1), default=0, metavar='N',
+    parser.add_argument('--seed', type=cli.int_in_range(0, 2**31 - 1), default=0, metavar='N',
                         help='of everything random, 0 to 2147483647 (default: %(default)s)')
     return parser.parse_args(argv)
 
@@ -780,15 +780,15 @@ def _flags(argv):
 def main(argv=None):
     """Write `--count` pictures; the same number, seed, photos and libraries give the same one."""
     args = _flags(argv)
-    photos = utils.images_below(args.photos, args.out)
+    photos = utils.find_images(args.photos, args.out)
     random_part(np.random.default_rng(args.seed), photos, (SIDE, SIDE))  # if none is of use, before any picture
     args.out.mkdir(parents=True, exist_ok=True)
     for number in tqdm(range(args.count), unit='picture'):
         path = args.out / f'{args.seed}-{number:05}.jpg'
         if not path.exists():
             picture = 255 * painting(np.random.default_rng((args.seed, number)), photos, SIDE)
-            with files.whole_file(path) as part:
-                part.write_bytes(utils.encoded(utils.to_uint8(picture), '.jpg', quality=QUALITY))
+            with files.atomic_write(path) as part:
+                part.write_bytes(utils.encode_image(utils.to_uint8(picture), '.jpg', quality=QUALITY))
 
 
 if __name__ == '__main__':

@@ -39,7 +39,7 @@ class Style:
 def _small(image, scale):
     """Of a large painting no more than is looked at for any photo."""
     factor = int(image[..., 0].size ** 0.5 / (tiled.WHOLE * scale))
-    return utils.block_means(image, min(factor, *image.shape[:2])) if factor > 1 else image
+    return utils.box_downsample(image, min(factor, *image.shape[:2])) if factor > 1 else image
 
 
 class AnyModel(tiled.Tiled):

@@ -18,7 +18,7 @@ from fast.inference import multi_style, tiled, video
 WRITTEN = ('.gif', '.jpeg', '.jpg', '.png')  # a picture of another kind is written as PNG
 PIPE = Path('-')  # standard input or output
 # how a name may end that is made of one with a suffix
-FAMILY = re.compile(f'(-({"|".join(suffix[1:] for suffix in utils.SUFFIXES + video.SUFFIXES)}))+$', re.IGNORECASE)
+FAMILY = re.compile(f'(-({"|".join(suffix[1:] for suffix in utils.IMAGE_SUFFIXES + video.SUFFIXES)}))+$', re.IGNORECASE)
 
 
 def destinations(sources, out, name):
@@ -28,7 +28,7 @@ def destinations(sources, out, name):
     one of the photos, and where there is nothing to do.
     """
     found = [pair for source in sources for pair in _below(source, out)]
-    if out == PIPE or out.suffix.lower() in utils.SUFFIXES + video.SUFFIXES:
+    if out == PIPE or out.suffix.lower() in utils.IMAGE_SUFFIXES + video.SUFFIXES:
         if len(found) != 1:
             raise UserError(f'--out {out}: takes one picture, and there are {len(found)} photos; name a folder')
         targets = {out: found[0][0]}
@@ -77,7 +77,7 @@ def _below(source, out):
     if out.resolve() == source.resolve():
         raise UserError(f'--out {out}: is the folder of the photos; name another, so that pictures are not taken for '
                         'photos the next time')
-    return [(path, path.relative_to(source)) for path in utils.images_below(source, out)]
+    return [(path, path.relative_to(source)) for path in utils.find_images(source, out)]
 
 
 @contextlib.contextmanager
@@ -141,7 +141,7 @@ class Renderer:
         picture = self.model(photo, self.style, self.tile)
         if self.mask is not None:
             H, W = photo.shape[:2]
-            images.check_shape('--mask', self.mask.shape[::-1], 'the photo', (W, H))
+            images.check_mask_shape('--mask', self.mask.shape[::-1], 'the photo', (W, H))
             other = photo if self.other is None else self.model(photo, self.other, self.tile)
             picture = multi_style.mixed(other, picture, tiled.resized(self.mask[..., None], H, W), False)
         return multi_style.mixed(photo, picture, self.strength, self.keep_colors)

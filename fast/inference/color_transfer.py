@@ -6,10 +6,10 @@ would have a mixture of them.
 
 import numpy as np
 
-from common.images import LUMINANCE
+from common.images import LUMINANCE_WEIGHTS
 
 # colors, channels of -1 to 1, @ LIGHT: luminance, and two of hue
-LIGHT = np.stack([3 ** 0.5 * LUMINANCE, *(np.array(axis) / np.linalg.norm(axis)
+LIGHT = np.stack([3 ** 0.5 * LUMINANCE_WEIGHTS, *(np.array(axis) / np.linalg.norm(axis)
                                          for axis in ([1, 0, -1], [1, -2, 1]))], axis=1)
 TURNS = 13
 # sets of axes, as columns: those of LIGHT, then turns of them by chance, the same for ever

@@ -3,7 +3,7 @@
 import numpy as np
 
 from common.errors import UserError
-from common.images import LUMINANCE
+from common.images import LUMINANCE_WEIGHTS
 from fast.inference import models, style_spec, tiled
 
 SHEET_SIDE = 512  # longer side of a photo on a sheet of all styles
@@ -42,7 +42,7 @@ def mixed(photo, picture, strength, keep_colors):
     """
     change = picture - photo
     if keep_colors:
-        change[:] = (change @ LUMINANCE)[..., None]
+        change[:] = (change @ LUMINANCE_WEIGHTS)[..., None]
     change *= strength
     change += photo  # in place: of a large photo every copy counts
     return change

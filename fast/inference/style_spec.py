@@ -46,4 +46,4 @@ def _part(text):
 
 
 def _is_painting(name):
-    return os.path.isfile(name) or os.path.basename(name) != name or name.lower().endswith(utils.SUFFIXES)
+    return os.path.isfile(name) or os.path.basename(name) != name or name.lower().endswith(utils.IMAGE_SUFFIXES)

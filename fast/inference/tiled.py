@@ -9,7 +9,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 import utils
 from common.errors import UserError
-from common.process import no_stderr
+from common.process import suppress_stderr
 from fast.inference import models
 from fast.inference.models import LEAST
 
@@ -110,7 +110,7 @@ class Tiled:
 
     def _computed(self, run, **inputs):
         """What a signature of the file gives: name -> array."""
-        with self._lock, no_stderr():  # the first call writes a line on a delegate
+        with self._lock, suppress_stderr():  # the first call writes a line on a delegate
             return run(**inputs)
 
 
@@ -127,7 +127,7 @@ def scaled(photo, factor):
 def resized(photo, height, width):
     """A photo [H, W, C] as [height, width, C]: reduced by means of whole pixels, the rest linearly."""
     factor = min(photo.shape[0] // height, photo.shape[1] // width)
-    photo = utils.block_means(photo, factor) if factor > 1 else photo
+    photo = utils.box_downsample(photo, factor) if factor > 1 else photo
     for axis, new in enumerate((height, width)):
         length = photo.shape[axis]
         if new == length:

@@ -98,7 +98,7 @@ def stylize(source, target, renderer):
         written = _write_parts(parts, _photos(clip, source), rate, renderer, bar)
     if not written:
         raise UserError(f'{source}: has no pictures')
-    with files.whole_file(target) as part:
+    with files.atomic_write(target) as part:
         _join([_part(parts, i) for i in range(-(-written // PART))], rate, source, part)
     shutil.rmtree(parts)
     return f'{written} frames'
@@ -155,7 +155,7 @@ def _claim(parts, source, renderer):
         if json.loads((parts / 'about.json').read_text()) == now:
             return
     shutil.rmtree(parts, ignore_errors=True)
-    with files.whole_file(parts / 'about.json') as file:
+    with files.atomic_write(parts / 'about.json') as file:
         file.write_text(json.dumps(now))
 
 
@@ -192,7 +192,7 @@ def _write_parts(parts, photos, rate, renderer, bar):
 def _encoder(path, rate, height, width):
     """Yield a function that takes the pictures of a part, uint8 [height, width, 3], one after the other."""
     import av
-    with files.whole_file(path) as part, _opened(part, 'w') as file:
+    with files.atomic_write(path) as part, _opened(part, 'w') as file:
         stream = file.add_stream(CODEC, rate)
         stream.height, stream.width = height, width
         stream.pix_fmt, stream.options = PIXELS, QUALITY

@@ -106,9 +106,9 @@ def write_model(folder, about, whole, lite):
     finally:
         shutil.rmtree(temporary)
     for name, content in contents.items():
-        with files.whole_file(folder / name) as part:
+        with files.atomic_write(folder / name) as part:
             part.write_bytes(content)
-    with files.whole_file(folder / models.ABOUT) as part:
+    with files.atomic_write(folder / models.ABOUT) as part:
         hashes = {name: files.file_hash(folder / name) for name in contents}
         part.write_text(json.dumps(about | {'files': hashes}, indent=1) + '\n')
 
@@ -179,8 +179,8 @@ def check_free(folder, run, steps):
         about = json.loads(path.read_text())
     if not isinstance(about, dict):
         raise UserError(f'{path}: damaged', ('--restart', 'replaces the model'), ('--name', 'NEW keeps it'))
-    saved = {key: about[key] for key in run.identity if key in about}
-    if differ := runs.differences(run.identity, saved, run.defaults):
+    saved = {key: about[key] for key in run.fingerprint if key in about}
+    if differ := runs.differences(run.fingerprint, saved, run.defaults):
         raise UserError(f'{folder} is a model with other settings: {", ".join(differ)}',
                         ('--restart', 'replaces it'), runs.BOTH)
     if about.get('steps', 0) > steps:

@@ -54,7 +54,7 @@ class AnyStyleTransfer(NetworkTraining):
     Raises `UserError` for a statistic whose distance is no share of the style's own.
     """
 
-    def __init__(self, photos, styles, batch, held_out, held_out_styles, *, transform, fixed, recipe=recipes.ANY,
+    def __init__(self, photos, styles, batch, held_out, held_out_styles, *, transform, fixed, recipe=recipes.ARBITRARY,
                  seed=0, **of_all):
         if not isinstance(statistics.STATISTICS.get(recipe.style_statistic), statistics.Shares):
             raise UserError(f'--style-statistic {recipe.style_statistic}: here losses count as shares of each style\'s '
@@ -69,7 +69,7 @@ class AnyStyleTransfer(NetworkTraining):
     def _run(self, name, seed, folder):
         """The run that the settings make."""
         identity = self._identity() | dict(paintings=self.collections[1].hash, transform=self.transform)
-        return runs.Run(name or NAME, identity, recipes.defaults(), folder)
+        return runs.Run(name or NAME, identity, recipes.legacy_defaults(), folder)
 
     def _create_styles(self, batches, first, count):
         """Of the crops of a tower the styles: crops of paintings, some with other colors."""

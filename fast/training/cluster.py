@@ -172,7 +172,7 @@ def _leave():
     """End the process at once: a server cannot be stopped, and its threads would call into a Python that has ended."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(errors.status)
+    os._exit(errors.exit_status)
 
 
 def _filter(task):

@@ -77,7 +77,7 @@ class NetworkTraining(style_transfer.StyleTransfer):
 
     def _identity(self):
         """What decides the result of any network's training."""
-        return dict(vgg=files.file_hash(self.weights.path), side=self.side, seed=self.seed, **self.recipe.identity(),
+        return dict(vgg=files.file_hash(self.weights.path), side=self.side, seed=self.seed, **self.recipe.fingerprint(),
                     images=self.collections[0].hash, batch=self.batch, steadiness=self.steadiness,
                     start=self.start and self.start.hash, content_share=CONTENT_SHARE)
 
@@ -270,7 +270,7 @@ class NetworkTraining(style_transfer.StyleTransfer):
         """Write what `StyleTransfer` does, and the model."""
         super().hand_in(sess)
         losses = {name: float(loss) for name, loss in self._look(sess)[0].items()}
-        about = self.run.identity | dict(vgg_file=self.weights.path.name, steps=int(sess.run(self.gstep)),
+        about = self.run.fingerprint | dict(vgg_file=self.weights.path.name, steps=int(sess.run(self.gstep)),
                                          held_out=losses)
         self._export(sess.run(self.network.parameters, self.shown), about)
 
@@ -311,8 +311,8 @@ class FastStyleTransfer(NetworkTraining):
         """The run that the settings make."""
         identity = self._identity() | dict(styles=self.styles, add=self.add, base=self.network.base,
                                            content_weights=self.content_weights)
-        defaults = recipes.defaults() | {'content_share': 'batch', 'content_weights': None}
-        return runs.Run(name or names.of_files(*(path.stem for path in self.style_paths)), identity, defaults, folder)
+        defaults = recipes.legacy_defaults() | {'content_share': 'batch', 'content_weights': None}
+        return runs.Run(name or names.from_files(*(path.stem for path in self.style_paths)), identity, defaults, folder)
 
     def _create_styles(self, batches, first, count):
         """Of the crops of a tower the styles, by random."""

@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from common.images import LUMINANCE
+from common.images import LUMINANCE_WEIGHTS
 from common.tf1 import tf
 from engine.losses import statistics
 from fast.networks.arbitrary import parted
@@ -67,7 +67,7 @@ def contrast(images, side):
 
     Returns [B, H / (4 side) - 1, W / (4 side) - 1, 1]
     """
-    luminance = tf.nn.avg_pool2d(tf.tensordot(images, LUMINANCE[:, None], 1), side, side, 'VALID')
+    luminance = tf.nn.avg_pool2d(tf.tensordot(images, LUMINANCE_WEIGHTS[:, None], 1), side, side, 'VALID')
     _, details = parted(luminance, 4)
     return tf.sqrt(tf.nn.avg_pool2d(tf.square(details), 8, 4, 'VALID') + 1)  # a root has no slope at 0
 

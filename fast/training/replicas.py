@@ -21,7 +21,7 @@ POLL = 1 / 50  # share of a step's time between two looks
 SHORTEST, LONGEST = 2e-3, 0.1  # seconds between them
 DEAF = 30_000  # milliseconds after which a host that says nothing is given up
 # what the death of another process raises
-LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CanceledError, tf.errors.NotFoundError,
+LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.NotFoundError,
         tf.errors.FailedPreconditionError, tf.errors.DeadlineExceededError)
 
 
@@ -37,16 +37,16 @@ class Exchange:
 
     def __init__(self, task, run, gradient, losses):
         """gradient, losses: of this replica's part, a tensor [P], and name -> tensor."""
-        self.task, self.known = task, run.identity | {'replicas': len(task.replicas)}
+        self.task, self.known = task, run.fingerprint | {'replicas': len(task.replicas)}
         self.defaults = run.defaults
         with tf.variable_scope('exchange'), tf.device(task.device(task.hosts[0])):
-            self.wanted, self.identity = _variable('wanted', [2], tf.int64), _variable('identity', [], tf.string)
+            self.wanted, self.fingerprint = _variable('wanted', [2], tf.int64), _variable('identity', [], tf.string)
             slots = [[_variable(f'{name}_{i}', shape, dtype) for i in range(len(task.replicas))] for name, shape, dtype
                      in (('gradient', gradient.shape, tf.float32), ('losses', [len(losses)], tf.float32),
                          ('arrived', [2], tf.int64))]
             self.begin = tf.variables_initializer(tf.get_collection(SLOTS))
             self.text = tf.placeholder(tf.string, [])
-            self.tell = self.identity.assign(self.text, read_value=False)
+            self.tell = self.fingerprint.assign(self.text, read_value=False)
             self.now = tf.placeholder(tf.int64, [2])
             self.want = self.wanted.assign(self.now, read_value=False)
             self.all_arrived = tf.stack(slots[2])
@@ -68,14 +68,14 @@ class Exchange:
         """
         self.task.wait(self.task.addresses, cluster.PATIENCE)
         sess, ending = self.task.session(graph, config), 'failed'
-        process.StopSignal.newest = None
+        process.StopSignal.latest = None
         try:
             sess.run(self.begin)
             sess.run(self.tell, {self.text: json.dumps(self.known)})
             self.number = 1 + secrets.randbelow(2**62)
             with graph.as_default():  # as in a session's own `with`: a `Saver` looks at it
                 yield sess
-            ending = 'stopped' if process.stopping() else 'finished'
+            ending = 'stopped' if process.is_stopping() else 'finished'
         except KeyboardInterrupt:
             ending = 'stopped'
             raise
@@ -108,7 +108,7 @@ class Exchange:
         sess.run(self.want, {self.now: wanted})
         waiting = self._compute(sess, wanted)
         while missing := self._missing(sess, wanted):
-            if waiting.told and process.stopping():
+            if waiting.told and process.is_stopping():
                 return False
             waiting(', '.join(map(self.task.at, missing)))
         return True
@@ -149,7 +149,7 @@ class Exchange:
                 waiting(f'the chief, {self.task.at(self.task.replicas[0])}')
                 continue
             if number != session:
-                self._check(json.loads(sess.run(self.identity)))
+                self._check(json.loads(sess.run(self.fingerprint)))
                 session, following = number, None
             if step < 0:
                 sess.run(self.acknowledge, {self.now: wanted})

@@ -200,7 +200,7 @@ def test_without_the_kernels_help_python_itself_writes_nothing_outside(outside):
             if 'tf.' not in code and 'ctypes' not in code and name not in ('mkfifo', 'dir_fd', 'a name in')]
     script = ('import os, sys\n'
               f'sys.path.insert(0, {str(paths.ROOT)!r})\n'
-              'from assignment import sandbox\n'
+              'from assignment.grader import sandbox\n'
               f'os.chdir({str(folder)!r}); sandbox.forbid_writing_outside(os.getcwd()); open("fine", "w").close()\n'
               f'for code in {ways!r}:\n'
               '    try: exec(code)\n'
@@ -219,7 +219,7 @@ def test_without_the_kernels_help_root_lends_a_user_of_its_own(tmp_path):
         path.chmod(0o711)
     script = ('import os, sys\n'
               f'sys.path.insert(0, {str(paths.ROOT)!r})\n'
-              'from assignment import sandbox\n'
+              'from assignment.grader import sandbox\n'
               f'sandbox.become_nobody({str(tmp_path / "own")!r}, ["/usr/lib"])\n'
               'assert os.getresuid() == 3 * (os.getuid(),) != (0, 0, 0) and not os.getgroups()\n'
               f'open({str(tmp_path / "own" / "x")!r}, "w").close()\n'

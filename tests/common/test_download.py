@@ -109,7 +109,7 @@ def test_a_dropped_connection_goes_on_by_range(server, tmp_path):
 
 @pytest.mark.parametrize('name', ['resets', 'stalls'])
 def test_a_connection_that_breaks_otherwise_goes_on_too(server, tmp_path, monkeypatch, name):
-    monkeypatch.setattr(download, 'TIMEOUT', 0.5)
+    monkeypatch.setattr(download, 'TIMEOUT_SECONDS', 0.5)
     get(server, name, tmp_path / 'file')
     assert (tmp_path / 'file').read_bytes() == CONTENT
     assert server.asked == [(f'/{name}', None), (f'/{name}', f'bytes={len(CONTENT) // 3}-')]
@@ -133,7 +133,7 @@ def test_a_server_that_neither_resumes_nor_holds_out_is_given_up(server, tmp_pat
     with pytest.raises(UserError, match='100000 of 300000 bytes have come .the connection was closed.; '
                                         'the same command'):
         get(server, 'no-range-drops', tmp_path / 'file')
-    assert len(server.asked) == 1 + download.TRIES and not (tmp_path / 'file').exists()
+    assert len(server.asked) == 1 + download.MAX_TRIES and not (tmp_path / 'file').exists()
     get(server, 'whole', tmp_path / 'file')
     assert server.asked[-1] == ('/whole', 'bytes=100000-') and (tmp_path / 'file').read_bytes() == CONTENT
 
@@ -198,7 +198,7 @@ def house(server, tmp_path, monkeypatch, tiny_vgg):
     content = tiny_vgg.read_bytes()
     monkeypatch.setattr(sys.modules[__name__], 'CONTENT', content)
     monkeypatch.setattr(paths, 'ROOT', tmp_path)
-    monkeypatch.setattr(load_vgg, 'SEARCHED', (tmp_path / 'weights' / load_vgg.VGG_FILENAME,))
+    monkeypatch.setattr(load_vgg, 'WEIGHTS_SEARCH_PATHS', (tmp_path / 'weights' / load_vgg.VGG_FILENAME,))
     monkeypatch.setattr(load_vgg, 'EXPECTED_BYTES', len(content))
     monkeypatch.setattr(load_vgg, 'EXPECTED_SHA256', hashlib.sha256(content).hexdigest())
     return tmp_path

@@ -19,7 +19,7 @@ def pair():
 
 def test_histogram_gives_each_style_mean_and_covariance_of_the_photo(pair):
     photo, style = pair
-    seen, (first, second) = images.prepared(photo, [style, style[:, ::2] / 2], 'histogram')
+    seen, (first, second) = images.prepare_colors(photo, [style, style[:, ::2] / 2], 'histogram')
     assert seen is photo
     for image in first, second:
         np.testing.assert_allclose(image.mean(axis=(0, 1, 2)), photo.mean(axis=(0, 1, 2)), rtol=1e-4)
@@ -32,7 +32,7 @@ def test_histogram_gives_each_style_mean_and_covariance_of_the_photo(pair):
 
 def test_luminance_makes_all_gray_and_gives_the_style_the_photos_mean_and_deviation(pair):
     photo, style = pair
-    seen, (image,) = images.prepared(photo, [style], 'luminance')
+    seen, (image,) = images.prepare_colors(photo, [style], 'luminance')
     for channel in range(3):
         np.testing.assert_allclose(seen[..., channel], skimage.color.rgb2gray(photo), rtol=1e-4)
         assert image[..., channel].mean() == pytest.approx(seen.mean(), rel=1e-4)
@@ -45,12 +45,12 @@ def test_images_of_one_color_stay_finite(pair, keep_colors):
     photo, _ = pair
     flat = np.full_like(photo, 77)
     for content, style in (photo, flat), (flat, photo), (flat, flat):
-        _, (image,) = images.prepared(content, [style], keep_colors)
+        _, (image,) = images.prepare_colors(content, [style], keep_colors)
         np.testing.assert_allclose(image.mean(axis=(0, 1, 2)).mean(), content.mean(axis=(0, 1, 2)) @ (
-            images.LUMINANCE if keep_colors == 'luminance' else np.full(3, 1 / 3)), rtol=1e-3)
+            images.LUMINANCE_WEIGHTS if keep_colors == 'luminance' else np.full(3, 1 / 3)), rtol=1e-3)
 
 
 def test_none_changes_nothing(pair):
     photo, style = pair
-    seen, (image,) = images.prepared(photo, [style], 'none')
+    seen, (image,) = images.prepare_colors(photo, [style], 'none')
     assert seen is photo and image is style

@@ -35,7 +35,7 @@ def test_a_process_that_ignores_it_goes_on_ignoring(workdir):
     program = ('import signal\n'
                'signal.signal(signal.SIGINT, signal.SIG_IGN)\n'
                'from common import process\n'
-               'process.while_loading(); process.once_loaded()\n'
+               'process.while_loading(); process.after_loading()\n'
                'print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)')
     done = subprocess.run([sys.executable, '-c', program], cwd=paths.ROOT, capture_output=True, text=True)
     assert done.stdout == 'True\n'

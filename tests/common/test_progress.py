@@ -45,8 +45,8 @@ def test_the_bar_counts_work_and_not_iterations(monkeypatch):
         def close(self):
             made['closed'] = True
     monkeypatch.setattr(progress, 'tqdm', Recorded)
-    with progress.Bar(5, lambda step: 1 if step <= 3 else 4) as bar:
+    with progress.ProgressBar(5, lambda step: 1 if step <= 3 else 4) as bar:
         for step in (3, 4, 5):
-            bar(progress.Iterate(step, {'total_loss': 12.3456}, None))
+            bar(progress.Iteration(step, {'total_loss': 12.3456}, None))
     assert (made['total'], made['initial'], made['n'], made['closed']) == (11, 2, 11, True)
     assert made['text'] == 'iteration 5/5, loss 12.35'

@@ -31,7 +31,7 @@ def test_the_mean_of_the_iterates_is_weighted_by_powers_of_the_decay():
 
 
 def test_what_is_shown_handed_in_and_resumed_is_the_mean(images, tiny_vgg, workdir):
-    recipe = dataclasses.replace(recipes.CS20, averaging=0.6, learning_rate=20., cadence=((np.inf, 1),))
+    recipe = dataclasses.replace(recipes.CS20, averaging=0.6, learning_rate=20., log_schedule=((np.inf, 1),))
     pictures = []
     for name, stops in (('straight', [30]), ('resumed', [20, 30])):
         for n_iters in stops:

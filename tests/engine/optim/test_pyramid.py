@@ -97,7 +97,7 @@ def test_fewer_steps_and_layers_at_larger_sizes():
     assert [scale.recipe.content_weight for scale in made] == [0.05, 0.05, 0.025, 0.025]
     assert made[1].recipe.content_layers == ('conv1_2',) and made[1].recipe.content_layer_weights == (3,)
     deep = dataclasses.replace(recipe, content_layers=('conv5_2',), content_layer_weights=(1.,))
-    assert deep.at(800).content_layers == ('conv5_2',)  # a kind keeps its layers where it would have none
+    assert deep.for_size(800).content_layers == ('conv5_2',)  # a kind keeps its layers where it would have none
 
 
 def test_enlarging_is_cubic_centered_and_clipped():
@@ -120,7 +120,7 @@ def test_a_start_and_styles_and_a_mask_are_fitted_to_every_size(images, tiny_vgg
         runs = []
         for (width, height), recipe, initial in (
                 ((WIDTH, HEIGHT), RECIPE, start),
-                ((24, 16), recipes.CS20, utils.fit(start[0], 24, 16)[None])):
+                ((24, 16), recipes.CS20, utils.resize_and_crop(start[0], 24, 16)[None])):
             machine = StyleTransfer(images[0], list(images), width, height, recipe=recipe, vgg=tiny_vgg,
                                     precision='float32', initial_img=initial, name=f'{width}', **control)
             machine.train_scales(restart=True, callback=lambda iterate: iterate.step == 1 and os.kill(

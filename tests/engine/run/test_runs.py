@@ -172,7 +172,7 @@ def test_never_the_wrong_state(begun, transfer, change, says):
 
 def test_images_and_weights_belong_to_the_identity(images, tiny_vgg, workdir):
     def identity(content, vgg):
-        return StyleTransfer(content, images[1], 48, 32, vgg=vgg).run.identity
+        return StyleTransfer(content, images[1], 48, 32, vgg=vgg).run.fingerprint
     (workdir / 'other.png').write_bytes(images[1].read_bytes())
     weights = load_vgg.read_weights(tiny_vgg)
     load_vgg.write_weights('other.mat', weights._replace(mean_pixels=weights.mean_pixels + 1))
@@ -187,7 +187,7 @@ def test_precision_is_what_the_processor_is_fast_at(images, tiny_vgg, workdir, m
     def precision(wanted='auto', optimizer='adam', name='r'):
         recipe = dataclasses.replace(recipes.CS20, optimizer=optimizer)
         machine = StyleTransfer(*images, 48, 32, recipe=recipe, vgg=tiny_vgg, precision=wanted, name=name)
-        assert machine.run.identity['precision'] == machine.precision
+        assert machine.run.fingerprint['precision'] == machine.precision
         return machine.precision
     monkeypatch.setattr(session, 'bfloat16_hardware', lambda: 'amx_bf16')
     assert (precision(), precision(optimizer='lbfgs'), precision('float32')) == ('bfloat16', 'float32', 'float32')

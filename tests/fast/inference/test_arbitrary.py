@@ -144,7 +144,7 @@ def test_the_picture_does_not_depend_on_the_tile(model, photo, style):
 
 def test_a_large_photo_has_the_statistics_of_it_reduced(model, photo, style):
     large = photo.repeat(4, axis=0).repeat(4, axis=1)[:256]
-    small = utils.block_means(large, 2)
+    small = utils.box_downsample(large, 2)
     _, statistics = model._pass(small, style)
     expected, _ = model._pass(large[:, :600], style, statistics)
     np.testing.assert_allclose(model(large, style, 1024)[:, :300], expected[:, :300], atol=0.05)

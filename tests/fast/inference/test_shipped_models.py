@@ -49,7 +49,7 @@ def paint(limits):
 @pytest.fixture(scope='module')
 def pictures(paint):
     """Chelsea, 225×150, in every style: the photo, and name -> picture."""
-    photo = tiled.reduced(utils.read_image(paths.HELD_OUT[0]), 225)
+    photo = tiled.reduced(utils.read_image(paths.HELD_OUT_PHOTOS[0]), 225)
     return photo, {name: np.float32(utils.to_uint8(paint(photo, name))) for name in STYLES}
 
 
@@ -102,13 +102,13 @@ def test_the_photo_is_still_in_each_picture(pictures):
 
 
 def test_no_grid(paint, limits, hardest):
-    photo = tiled.reduced(utils.read_image(paths.HELD_OUT[0]), 320)
+    photo = tiled.reduced(utils.read_image(paths.HELD_OUT_PHOTOS[0]), 320)
     found = {name: checkerboard.lattice(paint(photo, name)) for name in hardest}
     assert max(found.values()) <= limits[2], found
 
 
 def test_pictures_move_along_with_their_photos_and_skies_stay_smooth(paint, limits, hardest, monkeypatch):
-    photo = tiled.reduced(utils.read_image(paths.HELD_OUT[0]), 320)
+    photo = tiled.reduced(utils.read_image(paths.HELD_OUT_PHOTOS[0]), 320)
     for name in hardest:
         with monkeypatch.context() as patched:
             patched.setattr(arbitrary, 'SMALL', 0)  # of a photo painted larger 4 pixels are 6 of the network's

@@ -29,7 +29,7 @@ from tests import reference
 from tests.factories import block_photos
 
 SIDE, STEPS = 32, 10
-QUIET = dataclasses.replace(recipes.ANY, style_weight=0.1, learning_rate=1e-3, cadence=((math.inf, 100),),
+QUIET = dataclasses.replace(recipes.ARBITRARY, style_weight=0.1, learning_rate=1e-3, log_schedule=((math.inf, 100),),
                             # weights of which style losses count by their squares
                             style_layers=('conv1_1', 'conv2_1', 'conv3_1'), style_layer_weights=(0.25,) * 3)
 PAINTINGS = [paths.ROOT / 'styles' / f'{name}.jpg' for name in ('starry_night', 'great_wave')]

@@ -42,15 +42,22 @@ network.RESIDUAL_BLOCKS = 1
 cluster.TOLD, replicas.FAREWELL, replicas.SHORTEST = 1, 2, 0.02
 multi_style.FastStyleTransfer.checkpoint_every = 5
 train.OFFERED = {'fast': dataclasses.replace(
-    recipes.FAST, style_weight=0.1, cadence=((math.inf, 100),), content_layers=('conv1_2',), style_layers=('conv1_1',),
+    recipes.FAST, style_weight=0.1, log_schedule=((math.inf, 100),), content_layers=('conv1_2',),
+    style_layers=('conv1_1',),
     style_layer_weights=(1.,))}
 gather = replicas.Exchange.gather
 replicas.Exchange.gather = lambda *given: (time.sleep(0.05), gather(*given))[1]
 import fast_style_transfer
 sys.exit(fast_style_transfer.main(sys.argv[1:]))
 '''
-RECIPE = dataclasses.replace(recipes.FAST, style_weight=0.1, cadence=((math.inf, 100),), content_layers=('conv1_2',),
-                             style_layers=('conv1_1',), style_layer_weights=(1.,))
+RECIPE = dataclasses.replace(
+    recipes.FAST,
+    style_weight=0.1,
+    log_schedule=((math.inf, 100),),
+    content_layers=('conv1_2',),
+    style_layers=('conv1_1',),
+    style_layer_weights=(1.0,),
+)
 SIDE, BATCH, STEPS = 32, 4, 20
 
 
