@@ -46,9 +46,9 @@ def train(catalogue, content, style, recipe, args, command):
     command: a function that gives the flags of style_transfer.py for a `StyleTransfer`
     """
     width, height = utils.output_size(content, catalogue.size)
-    sizes = pyramid.of(recipe, width, height)
+    sizes = pyramid.levels(recipe, width, height)
     n_iters = sizes[-1].end
-    if catalogue.finished(content, style, n_iters):
+    if catalogue.is_finished(content, style, n_iters):
         return False
     print(f'{content} in the style of {style}, {width}×{height}')
     start_time = time.time()
@@ -58,14 +58,14 @@ def train(catalogue, content, style, recipe, args, command):
     machine.command = command(machine)
     machine.check_memory()
     # what lies under its name and is another run is of images that have changed since
-    restart = args.restart or not machine.run.begun()
-    with progress.ProgressBar(n_iters, pyramid.work(sizes)) as bar:
-        outcome = machine.train_scales(bar, restart)
+    restart = args.restart or not machine.run.exists()
+    with progress.ProgressBar(n_iters, pyramid.iteration_cost(sizes)) as bar:
+        outcome = machine.train_pyramid(bar, restart)
     seconds = time.time() - start_time
     if not progress.report_ending(outcome, machine.run.name, args.restart):
-        catalogue.begun(machine.run.name, outcome, seconds)
+        catalogue.note_progress(machine.run.name, outcome, seconds)
         return True
-    catalogue.done(machine, outcome, seconds, sizes)
+    catalogue.add_picture(machine, outcome, seconds, sizes)
     print(f'{machine.run.outputs / "final.png"}: {outcome.step} iterations, {seconds:.1f} s')
     return False
 
@@ -78,9 +78,9 @@ def _flags(argv):
     parser.add_argument('--size', type=cli.int_in_range(*utils.SIDE_RANGE_PX), default=SIZE, metavar='N',
                         help='the longer side of each picture, in pixels, '
                         f'{utils.SIDE_RANGE_PX[0]} to {utils.SIDE_RANGE_PX[1]} (default: %(default)s)')
-    flags.add_training(parser)
-    flags.add_strength(parser)
-    flags.add_recipe(parser, OFFERED)
+    flags.add_training_flags(parser)
+    flags.add_strength_flag(parser)
+    flags.add_recipe_flags(parser, OFFERED)
     parser.add_argument('--name', default='catalogue', help='of the folder in outputs, and what the names of the runs '
                         'begin with (default: %(default)s)')
     return parser, parser.parse_args(argv)
@@ -91,7 +91,11 @@ def _command(parser, args, machine):
     given = {name: value for name, value in vars(args).items() if name not in ('size', 'recipe')}
     longer = 'width' if machine.img_width >= machine.img_height else 'height'  # the other follows the photo's shape
     given |= {'content': machine.content_path, 'style': machine.style_paths, longer: args.size}
-    return ['--recipe', args.recipe, *flags.command(parser, argparse.Namespace(**given), machine.precision)]
+    return [
+        '--recipe',
+        args.recipe,
+        *flags.reproduction_command(parser, argparse.Namespace(**given), machine.precision),
+    ]
 
 
 @errors.command_line
@@ -101,11 +105,11 @@ def main(argv=None):
     recipe = flags.recipe(args, OFFERED)
     weights = load_vgg.read_weights(load_vgg.find_weights(args.vgg))
     settings = {**recipe.fingerprint(), 'seed': flags.seed(args, recipe), 'vgg': files.file_hash(weights.path)}
-    catalogue = catalogue_page.Catalogue(args.name, images(args.content), images(args.style), args.size, settings,
+    catalogue = catalogue_page.Catalog(args.name, images(args.content), images(args.style), args.size, settings,
                                      recipes.legacy_defaults())
     print(f'{len(catalogue.contents)} × {len(catalogue.styles)} pictures, {recipe.name}; the page, which grows, is '
-          f'{catalogue.page}\nweights {weights.path}: {weights.description}')
-    with catalogue.claimed(args.restart):
+          f'{catalogue.page_path}\nweights {weights.path}: {weights.description}')
+    with catalogue.acquire(args.restart):
         for content, style in catalogue.pairs:
             try:
                 if train(catalogue, content, style, recipe, args, lambda machine: _command(parser, args, machine)):
@@ -114,12 +118,12 @@ def main(argv=None):
                 reason = errors.describe(error)
                 if isinstance(error, OSError) or not reason:  # a full disk is one for all pairs
                     raise
-                catalogue.failed(content, style, reason)
+                catalogue.add_failure(content, style, reason)
                 print(f'{content} in the style of {style}: {reason}', file=sys.stderr)
             gc.collect()  # a graph refers to itself, and would stay beside the next one
         catalogue.write()
         failures = catalogue.failures()
-    print(f'{catalogue.page}: {len(catalogue.pairs) - len(failures)} pictures, {len(failures)} failed')
+    print(f'{catalogue.page_path}: {len(catalogue.pairs) - len(failures)} pictures, {len(failures)} failed')
     return 1 if failures else 0
 
 

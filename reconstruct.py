@@ -62,7 +62,7 @@ def _layers(text):
 
 def _flags(argv):
     parser = cli.Parser(description=__doc__.split('\n')[0])
-    flags.add_pictures(parser, SIZE)
+    flags.add_image_flags(parser, SIZE)
     for kind, layers, what in (('content', CONTENT_LAYERS, 'one a picture'),
                                ('style', recipes.GATYS.style_layers, 'one more a picture')):
         parser.add_argument(f'--{kind}-layers', type=_layers, default=layers, metavar='LAYER,...',
@@ -101,7 +101,7 @@ def main(argv=None):
             print(f'{label}: {machine.run.outputs / "final.png"}')
             rows[-1].append((label, iio.imread(machine.run.outputs / 'final.png')))
     figure = Path('outputs', 'reconstruction', f'{args.content.stem}-{args.style.stem}.png')
-    figures.grid(figure, rows)
+    figures.labeled_grid(figure, rows)
     print(figure)
 
 

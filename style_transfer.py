@@ -28,7 +28,7 @@ from common import cli, errors, files, images, names, process, progress
 from common.tf1 import tf
 from engine.cli import flags
 from engine.losses import guidance, statistics
-from engine.losses.features import features_of, held
+from engine.losses.features import extract_features, lazy_constant
 from engine.optim import averaging, lbfgs, pyramid
 from engine.results import output
 from engine.run import memory, runs, session
@@ -51,17 +51,17 @@ class StyleTransfer:
 
     As attributes shares are the style weights, adding up to 1; photo is [1, H, W, 3] of 0-255, content_img the same and
     style_img the first of style_imgs as the network sees them (`colors.prepared`), mask [H, W] of 0 to 1. They may be
-    None where nothing needs them. shown_img is what people are shown.
+    None where nothing needs them. displayed_img is what people are shown.
     It owns its graph; a session lives only inside `losses` and `train`. Raises `UserError` for what the user can mend.
     """
 
     checkpoint_every = 20  # iterations
     recipe = recipes.CS20
-    targets = style_targets = mask = shown_img = None
-    output = None  # `output.Output`, a file that the picture is written to beside the run's own
+    targets = style_targets = mask = displayed_img = None
+    output = None  # `output.OutputFile`, a file that the picture is written to beside the run's own
     command = ()  # the flags that make this picture again, but for its iterations
-    shown = {}  # what a pass that shows and logs is fed
-    ended = False  # by an optimizer that finds nothing better
+    display_feed = {}  # what a pass that shows and logs is fed
+    has_converged = False  # by an optimizer that finds nothing better
 
     def __init__(self, content_img, style_img, img_width, img_height, *, style_weights=None, mask=None,
                  recipe=recipes.CS20, vgg=None, seed=0, precision='auto', threads=0, name=None, targets=None,
@@ -82,7 +82,7 @@ class StyleTransfer:
 
     def _read_images(self):
         """Read and fit the images. Raises `UserError` for styles, weights and a mask that do not go together."""
-        self.shares = guidance.checked(self.style_paths, self.style_weights, self.mask_path)
+        self.normalized_style_weights = guidance.blend_weights(self.style_paths, self.style_weights, self.mask_path)
         size, recipe = (self.img_width, self.img_height), self.recipe
         self.photo = self.content_path and utils.get_resized_image(self.content_path, *size)
         self.mask = self.mask_path and guidance.read_mask(self.mask_path, self.content_path, *size)
@@ -102,19 +102,19 @@ class StyleTransfer:
         if self.mask_path:
             identity['mask'] = files.file_hash(self.mask_path)
         if len(hashes) > 1:
-            identity['style_weights'] = self.shares
+            identity['style_weights'] = self.normalized_style_weights
         styles = '+'.join(path.stem for path in self.style_paths)
         name = name or names.from_files(self.content_path.stem, styles, self.recipe.name)
         return runs.Run(name, identity, recipes.legacy_defaults(), folder)
 
     def check_memory(self):
         """Raise `UserError`, before anything is built, where the picture does not fit into the free memory."""
-        sizes = [scale.recipe for scale in pyramid.of(self.recipe, self.img_width, self.img_height)]
+        sizes = [scale.recipe for scale in pyramid.levels(self.recipe, self.img_width, self.img_height)]
         # of all sizes: what the network of a smaller one took is not given back to the system
         layers = [layer for recipe in sizes for layer in recipe.content_layers + recipe.style_layers]
         filters = [W.nbytes for W, _ in self.weights.convolutions.values()]
         before_relu = any(layer.endswith(load_vgg.BEFORE_RELU) for layer in layers)
-        memory.check(self.img_width, self.img_height, sum(filters[:load_vgg.deepest_index(layers) + 1]),
+        memory.check_size(self.img_width, self.img_height, sum(filters[:load_vgg.deepest_index(layers) + 1]),
                      self.recipe.optimizer, self.precision, before_relu)
 
     def create_input(self):
@@ -129,10 +129,10 @@ class StyleTransfer:
             self.new_img = tf.placeholder(tf.float32, self.input_img.shape, name='new_img')
             self.assign_img = self.input_img.assign(self.new_img)
             self.gstep = tf.train.get_or_create_global_step()
-        self.shown_img = self.input_img
+        self.displayed_img = self.input_img
         self.centered_content, self.centered_style = (image - self.weights.mean_pixels
                                                     for image in (self.content_img, self.style_img))
-        self.centered_start = self._start()
+        self.centered_start = self._starting_image()
 
     def load_vgg(self):
         """Step 1, inference: stack VGG-19 on the input."""
@@ -143,7 +143,7 @@ class StyleTransfer:
             self.style_targets = self._style_targets()
         self.weights.convolutions.clear()  # they are constants of the graph now; here they are 80 MB
 
-    def _start(self):
+    def _starting_image(self):
         """Where training starts, [1, H, W, 3], centered."""
         init, amplitude = self.recipe.init, self.recipe.noise_amplitude
         if self.initial_img is not None:
@@ -169,7 +169,7 @@ class StyleTransfer:
         weights = self.recipe.content_layer_weights
         if self.recipe.content_coefficient != recipes.RELATIVE_TO_CONTENT:
             return weights
-        return [w / (np.square(p).sum() / len(p) + statistics.TINY) for w, p in zip(weights, P)]
+        return [w / (np.square(p).sum() / len(p) + statistics.MIN_DIVISOR) for w, p in zip(weights, P)]
 
     def _gram_matrix(self, F, N, M):
         """G = FᵀF, [1, N, N], of features F [1, H, W, N] with M = H·W: G_ij = Σ_k F_ki F_kj (equation 3).
@@ -190,7 +190,7 @@ class StyleTransfer:
         a: features of the style image [1, H, W, N], an array; g: those of the generated image, a tensor; of a batch of
         them it is the mean. One of `style_statistics.TARGETS` in place of a has a loss of its own.
         """
-        if isinstance(a, statistics.TARGETS):
+        if isinstance(a, statistics.TARGET_TYPES):
             return a.loss(g)
         # step 2: one number, a tensor, from the Gram matrices of both
         _, H, W, N = a.shape
@@ -222,12 +222,12 @@ class StyleTransfer:
     def _targets(self):
         """The features P of the content image and A of the style image, one array a layer; for A also a target."""
         if self.style_targets:
-            with self._session() as sess:
+            with self.open_session() as sess:
                 sess.run(self.assign_img, {self.new_img: self.centered_content})
                 return sess.run(self.vgg.features(self.recipe.content_layers)), self.style_targets
         # both lists of both images, of which half is needed: a session plans anew, a second or two, for other fetches
         features = [self.vgg.features(layers) for layers in (self.recipe.content_layers, self.recipe.style_layers)]
-        with self._session() as sess:
+        with self.open_session() as sess:
             sess.run(self.assign_img, {self.new_img: self.centered_content})
             P, _ = sess.run(features)
             sess.run(self.assign_img, {self.new_img: self.centered_style})
@@ -240,14 +240,14 @@ class StyleTransfer:
         if (recipe.style_statistic == 'gram' and recipe.style_fit == 'crop' and len(self.style_imgs) == 1
                 and self.mask is None):
             return None
-        values = zip(*(features_of(self.weights, style, recipe.style_layers, recipe.pooling, recipe.padding,
-                                   self.config, statistic.of) for style in self.style_imgs))
+        values = zip(*(extract_features(self.weights, style, recipe.style_layers, recipe.pooling, recipe.padding,
+                                   self.config, statistic.compute) for style in self.style_imgs))
         if self.mask is None:
-            return [statistics.Target(statistic, statistic.blended(styles, self.shares))
+            return [statistics.StyleTarget(statistic, statistic.blend(styles, self.normalized_style_weights))
                     for styles in values]
-        guides = zip(*(guidance.guides(mask, recipe.style_layers, recipe.pooling, self.config)
+        guides = zip(*(guidance.guidance_masks(mask, recipe.style_layers, recipe.pooling, self.config)
                        for mask in (self.mask, 1 - self.mask)))
-        return [statistics.Regions(statistic, *pair) for pair in zip(values, guides)]
+        return [statistics.GuidedStyleTarget(statistic, *pair) for pair in zip(values, guides)]
 
     def losses(self):
         """Step 2, loss: α · content + β · style, against the features of the two fixed images."""
@@ -255,9 +255,9 @@ class StyleTransfer:
         with tf.variable_scope('losses'):
             P, A = self.targets or self._targets()
             if recipe.style_statistic != 'gram':  # what is taught takes the features as they are
-                A = statistics.targets(self.statistic(), A)
+                A = statistics.make_targets(self.statistic(), A)
             weights, F = self._content_weights(P), self.vgg.features(recipe.content_layers)
-            P = [held(p, f) if isinstance(p, np.ndarray) else p for p, f in zip(P, F)]
+            P = [lazy_constant(p, f) if isinstance(p, np.ndarray) else p for p, f in zip(P, F)]
             self.content_loss = sum(w * self._content_loss(p, f) for w, p, f in zip(weights, P, F))
             self.style_loss = self._style_loss(A)
             self.tv_loss = self._total_variation_loss() if recipe.tv_weight else 0.
@@ -280,10 +280,11 @@ class StyleTransfer:
                 self.opt = optimizer.minimize(self.total_loss, global_step=self.gstep)
                 # step 3 done
                 if recipe.pixels == '0-255':
-                    self.opt = averaging.kept_in_range(self.opt, self.input_img, self.vgg.mean_pixels)
+                    self.opt = averaging.clip_to_gamut(self.opt, self.input_img, self.vgg.mean_pixels)
                 if recipe.averaging:
-                    self.opt, self.shown_img = averaging.averaged(self.opt, self.input_img, self.gstep,
-                                                                  recipe.averaging)
+                    self.opt, self.displayed_img = averaging.exponential_moving_average(
+                        self.opt, self.input_img, self.gstep, recipe.averaging
+                    )
             else:
                 self.gradient, = tf.gradients(self.total_loss, self.input_img)
 
@@ -302,8 +303,8 @@ class StyleTransfer:
 
     def _image(self):
         """What people are shown, [H, W, 3], 0-255."""
-        # step 4: self.shown_img as it was before its mean was subtracted
-        return (self.shown_img + self.vgg.mean_pixels)[0]
+        # step 4: self.displayed_img as it was before its mean was subtracted
+        return (self.displayed_img + self.vgg.mean_pixels)[0]
 
     def build(self):
         """Assemble the graph: steps 1 to 4."""
@@ -312,38 +313,38 @@ class StyleTransfer:
             self.load_vgg()
             self.losses()
             self.optimize()
-            self.shown_img = self._with_photo(self.shown_img)
+            self.displayed_img = self._composite(self.displayed_img)
             self.create_summary()
             # step 5: self.init, which gives every variable its first value, and self.saver, which keeps two checkpoints
             self.init = tf.global_variables_initializer()
             self.saver = tf.train.Saver(max_to_keep=2)
         self.graph.finalize()
 
-    def _with_photo(self, image):
+    def _composite(self, image):
         """An image, centered, with the colors of the photo, or the photo where the mask is black, as it is wanted."""
         luminance = self.recipe.keep_colors == 'luminance'
         mask = self.mask if len(self.style_paths) == 1 else None
         if not luminance and mask is None:
             return image
-        return guidance.with_photo(image, self.photo - self.weights.mean_pixels, luminance, mask)
+        return guidance.composite_with_photo(image, self.photo - self.weights.mean_pixels, luminance, mask)
 
-    def _session(self):
+    def open_session(self):
         return tf.Session(graph=self.graph, config=self.config)
 
-    def train(self, n_iters, callback=None, restart=False, hands_in=True):
+    def train(self, n_iters, callback=None, restart=False, write_results=True):
         """Step 5, training: up to iteration `n_iters` in all, from the newest checkpoint of this run if it has one.
 
         callback: called with an `Iterate` after each iteration; restart: begin again
-        hands_in: whether the final pictures are written
+        write_results: whether the final pictures are written
         Returns an `Outcome`: 'stopped' after Ctrl-C, with a checkpoint; 'converged' where the optimizer finds nothing
         better.
         Raises `UserError` for a loss that is not finite, and for a run that has other settings or is in use.
         """
-        with self.run.claimed(restart) as run, self._session() as sess:
+        with self.run.acquire(restart) as run, self.open_session() as sess:
             # step 5: where the newest checkpoint is, or 0; without one the variables need their first values
             initial_step = step = run.restore(self.saver, sess)
             if not initial_step:
-                self._initialize(sess)
+                self.initialize(sess)
             # step 5 done
             ending = 'converged' if run.converged else 'finished' if initial_step >= n_iters else None
             if not ending:
@@ -351,37 +352,37 @@ class StyleTransfer:
                 writer = run.event_writer(self.graph, initial_step)
                 # step 5 done
                 with (writer, process.StopSignal() as stop,
-                      contextlib.closing(self._moves(sess, initial_step)) as moves):
+                      contextlib.closing(self.optimizer_steps(sess, initial_step)) as moves):
                     # a pass that moves the image also gives the losses it had before the move
                     for step, losses in zip(range(initial_step + 1, n_iters + 1), moves):
-                        run.history.append(run.finite(losses, step - 1))
-                        last = 'converged' if self.ended else 'finished' if step == n_iters else None
+                        run.history.append(run.check_finite(losses, step - 1))
+                        last = 'converged' if self.has_converged else 'finished' if step == n_iters else None
                         ending = 'stopped' if stop.requested else last
                         logs = last or self.recipe.should_log(step)
                         saves = ending or step % self.checkpoint_every == 0
                         if logs or saves:  # a pass of its own, so that what is kept has been checked
-                            losses, summary, _, jpeg = self._look(sess)
-                            run.finite(losses, step)
-                            run.show(jpeg)
+                            losses, summary, _, jpeg = self.evaluate(sess)
+                            run.check_finite(losses, step)
+                            run.write_latest(jpeg)
                         if logs:
-                            run.log(writer, step, summary, jpeg)
+                            run.write_step(writer, step, summary, jpeg)
                         if saves:
                             writer.flush()
                             # step 5: write a checkpoint
                             run.save(self.saver, sess, step, losses)
                         if callback:
-                            callback(progress.Iteration(run.begin + step, losses, lambda: self._look(sess)[2]))
+                            callback(progress.Iteration(run.offset + step, losses, lambda: self.evaluate(sess)[2]))
                         if ending:
                             break
-                if self.ended:
+                if self.has_converged:
                     run.mark_converged(step)
-            if hands_in and ending != 'stopped':
-                self.hand_in(sess)
-        return progress.Outcome(run.begin + step, ending, run.begin + initial_step)
+            if write_results and ending != 'stopped':
+                self.write_results(sess)
+        return progress.Outcome(run.offset + step, ending, run.offset + initial_step)
 
-    def train_scales(self, callback=None, restart=False):
+    def train_pyramid(self, callback=None, restart=False):
         """Train coarse to fine, as the recipe says, up to this size; as `train`, but it builds the graphs itself."""
-        sizes = pyramid.of(self.recipe, self.img_width, self.img_height)
+        sizes = pyramid.levels(self.recipe, self.img_width, self.img_height)
 
         def make(scale):
             if scale is sizes[-1]:
@@ -393,24 +394,24 @@ class StyleTransfer:
                 self.content_path, self.style_paths, scale.width, scale.height, style_weights=self.style_weights,
                 mask=self.mask_path, recipe=scale.recipe, vgg=self.weights.path, seed=self.seed,
                 precision=self.precision, threads=self.threads, initial_img=start, run=self.run)
-        return pyramid.train(make, sizes, self.run, callback, restart)
+        return pyramid.train_levels(make, sizes, self.run, callback, restart)
 
-    def _look(self, sess):
+    def evaluate(self, sess):
         """The losses, their summary, the picture and the same as JPEG, as the image is now.
 
         One list of fetches for the loop and for what is handed in: for another the session would plan anew, and hold
         VGG again.
         """
-        # step 5: fetch self.loss_terms, self.summary_op, self.picture and self.jpeg, fed with self.shown
-        return sess.run([self.loss_terms, self.summary_op, self.picture, self.jpeg], self.shown)
+        # step 5: fetch self.loss_terms, self.summary_op, self.picture and self.jpeg, fed with self.display_feed
+        return sess.run([self.loss_terms, self.summary_op, self.picture, self.jpeg], self.display_feed)
 
-    def _initialize(self, sess):
+    def initialize(self, sess):
         """Give the variables their first values."""
         # step 5: then the image is the starting image, self.centered_start
         sess.run(self.init)
         sess.run(self.assign_img, {self.new_img: self.centered_start})
 
-    def _moves(self, sess, step):
+    def optimizer_steps(self, sess, step):
         """Let the optimizer move the image from `step` on, for ever or until it finds nothing better.
 
         Yields the losses before each move.
@@ -421,36 +422,36 @@ class StyleTransfer:
                 losses, _ = sess.run([self.loss_terms, self.opt])
                 # step 5 done
                 yield losses
-        self.ended = False
+        self.has_converged = False
         lower, upper = -self.vgg.mean_pixels, 255 - self.vgg.mean_pixels
         with lbfgs.Search(sess.run(self.input_img), lower, upper) as search:
-            while not self.ended:
+            while not self.has_converged:
                 sess.run(self.assign_img, {self.new_img: search.point})
                 losses, gradient = sess.run([self.loss_terms, self.gradient])
                 search.tell(losses['total_loss'], gradient)
                 sess.run(self.assign_img, {self.new_img: search.best})  # a line search may overshoot
-                self.ended = search.ended
+                self.has_converged = search.has_converged
                 yield losses
 
-    def hand_in(self, sess):
+    def write_results(self, sess):
         """Write what the handout asks for: the final picture, the loss curves; and a sheet and an animation."""
         from engine.results import figures  # Matplotlib takes a while to load, which is not to be spent before training
-        losses, _, picture, _ = self._look(sess)
+        losses, _, picture, _ = self.evaluate(sess)
         folder, rows = self.run.outputs, [list(row.values()) for row in [*self.run.history, losses]]
-        output.Output(folder / 'final.png').write(picture, self.about())
+        output.OutputFile(folder / 'final.png').write(picture, self.reproduction_info())
         if self.output:
-            self.output.write(sess.run(self.image), self.about())
+            self.output.write(sess.run(self.image), self.reproduction_info())
         figures.loss_curves(folder / 'losses.png', losses, rows)
-        figures.sheet(folder / 'sheet.png', [*self._originals(), picture])
-        numbered = [path for path in self.run.pictures() if int(path.stem) < len(self.run.history)]
-        figures.progress(folder / 'progress.gif', numbered, picture)
+        figures.sheet(folder / 'sheet.png', [*self._sheet_images(), picture])
+        numbered = [path for path in self.run.numbered_pictures() if int(path.stem) < len(self.run.history)]
+        figures.progress_gif(folder / 'progress.gif', numbered, picture)
 
-    def about(self):
+    def reproduction_info(self):
         """How the picture is made again: the flags of a command, and the settings that it had."""
-        iterations = ['--iterations', str(len(self.run.history) - self.run.begin)] if self.command else []
+        iterations = ['--iterations', str(len(self.run.history) - self.run.offset)] if self.command else []
         return {'command': [*self.command, *iterations], 'settings': self.run.fingerprint}
 
-    def _originals(self):
+    def _sheet_images(self):
         """What the sheet shows beside the picture: [H, W, 3] of 0-255 each, of its height."""
         return [
             self.photo[0],
@@ -494,28 +495,28 @@ def stylize(content, style, *, recipe='modern', size=None, callback=None, streng
         machine = StyleTransfer(content, styles, width, height, mask=mask, recipe=recipe, name=name,
                                 folder='.' if name else folder, **settings)
         machine.check_memory()
-        if machine.train_scales(callback).ending == 'stopped':
+        if machine.train_pyramid(callback).ending == 'stopped':
             raise KeyboardInterrupt
         return utils.to_uint8(utils.read_image(machine.run.outputs / 'final.png'))
 
 
 def _flags(argv):
     parser = cli.Parser(description=__doc__.split('\n')[0])
-    flags.add_pictures(parser, recipes.CS20.size, recipes.RECIPES.values(), '+')
-    flags.add_strength(parser)
-    flags.add_control(parser)
-    flags.add_recipe(parser, without=['init'])
-    flags.add_output(parser)
+    flags.add_image_flags(parser, recipes.CS20.size, recipes.RECIPES.values(), '+')
+    flags.add_strength_flag(parser)
+    flags.add_control_flags(parser)
+    flags.add_recipe_flags(parser, without=['init'])
+    flags.add_output_flags(parser)
     parser.add_argument('--name', help='of the run\'s folders in outputs, checkpoints and graphs '
                         '(default: content-style-recipe)')
     parser.add_argument('--verbose', action='store_true', help='print step, loss and time in place of a bar')
     args = parser.parse_args(argv)
     if args.like:
-        args = parser.parse_args([*output.settings(args.like)['command'], *argv])
+        args = parser.parse_args([*output.read_settings(args.like)['command'], *argv])
     return parser, args
 
 
-def _one_pass(*images):
+def _fast_pass(*images):
     """What the network of any style makes, see `fast.inference.arbitrary`, which is loaded when it is asked for."""
     return cli.load_module('fast.inference.arbitrary', 'requirements.txt').picture(*images)
 
@@ -526,27 +527,29 @@ def main(argv=None):
     parser, args = _flags(sys.argv[1:] if argv is None else argv)
     recipe = flags.recipe(args)
     (width, height), whence = flags.size(args, recipe.size)
-    sizes = pyramid.of(recipe, width, height)
+    sizes = pyramid.levels(recipe, width, height)
     n_iters = sizes[-1].end
     machine = StyleTransfer(args.content, args.style, width, height, style_weights=args.style_weights, mask=args.mask,
                             recipe=recipe, vgg=args.vgg, seed=flags.seed(args, recipe),
                             precision=flags.precision(args, recipe), threads=args.threads, name=args.name,
-                            initial_img=flags.initial_img(args, width, height, _one_pass))
+                            initial_img=flags.initial_img(args, width, height, _fast_pass))
     machine.output = flags.output_file(args, width, height)
-    machine.command = flags.command(parser, args, machine.precision)
+    machine.command = flags.reproduction_command(parser, args, machine.precision)
     machine.check_memory()
     styles = ' and '.join(map(str, args.style))
     print(f'{args.content} in the style of {styles}, {width}×{height}{whence}, '
-          f'{session.described(machine.precision)}; the newest picture is {machine.run.outputs / runs.LATEST}\n'
+          f'{session.describe(machine.precision)}; the newest picture is {machine.run.outputs / runs.LATEST_PICTURE}\n'
           f'weights {machine.weights.path}: {machine.weights.description}')
-    if unlike := flags.unlike(args, machine.run):
+    if unlike := flags.settings_diff(args, machine.run):
         print(f'not as {args.like}: {", ".join(unlike)}')
     start_time = time.time()
     shown = (
-        progress.ProgressLines(recipe, n_iters) if args.verbose else progress.ProgressBar(n_iters, pyramid.work(sizes))
+        progress.ProgressLines(recipe, n_iters)
+        if args.verbose
+        else progress.ProgressBar(n_iters, pyramid.iteration_cost(sizes))
     )
     with shown:
-        outcome = machine.train_scales(shown, args.restart)
+        outcome = machine.train_pyramid(shown, args.restart)
     if not progress.report_ending(outcome, machine.run.name, args.restart):
         return 130
     print(f'{args.output or machine.run.outputs / "final.png"}: {outcome.step} iterations, '

@@ -193,11 +193,11 @@ def first_losses(settings, recipe, folder, steps):
     machine.check_memory()
     machine.build()
     losses = {}
-    with machine._session() as sess:
-        machine._initialize(sess)
-        for step, _ in zip(range(1, steps[-1] + 1), machine._moves(sess, 0)):
+    with machine.open_session() as sess:
+        machine.initialize(sess)
+        for step, _ in zip(range(1, steps[-1] + 1), machine.optimizer_steps(sess, 0)):
             if step in steps:
-                losses[step] = machine._look(sess)[0]
+                losses[step] = machine.evaluate(sess)[0]
     return losses
 
 

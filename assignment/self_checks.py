@@ -135,7 +135,7 @@ def create_summary():
         shown = tf.constant([[[[0., -10., 0.4], [-130., 200., 100.]]]])
         terms = {'content_loss': tf.constant(1.), 'style_loss': tf.constant(2.), 'total_loss': tf.constant(3.)}
         machine = bare(vgg=types.SimpleNamespace(mean_pixels=np.float32([120, 110, 100]).reshape(1, 1, 1, 3)),
-                       input_img=shown, shown_img=shown, loss_terms=terms, **terms)
+                       input_img=shown, displayed_img=shown, loss_terms=terms, **terms)
         machine.create_summary()
         picture, summary = value([machine.picture, machine.summary_op])
     assert picture.dtype == np.uint8
@@ -151,8 +151,8 @@ def build():
         for n_iters in lengths:
             machine = StyleTransfer(paths.CONTENT, paths.STYLE, 48, 36, vgg=VGG_FILE, name=name)
             machine.build()
-            with machine._session() as sess:
-                machine._initialize(sess)
+            with machine.open_session() as sess:
+                machine.initialize(sess)
                 np.testing.assert_allclose(sess.run(machine.input_img), machine.centered_start)
             with contextlib.redirect_stdout(io.StringIO()):
                 outcome = machine.train(n_iters, restart=n_iters == lengths[0])

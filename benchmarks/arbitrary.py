@@ -49,11 +49,11 @@ class Losses:
             vgg = load_vgg.VGG(self.image - weights.mean_pixels, weights, recipe.pooling, recipe.padding)
             vgg.load(recipe.content_layers + recipe.style_layers)
             self.features = vgg.features(recipe.content_layers)
-            self.statistics = [statistic.of(F) for F in vgg.features(recipe.style_layers)]
+            self.statistics = [statistic.compute(F) for F in vgg.features(recipe.style_layers)]
             self.targets = [tf.nest.map_structure(lambda value: tf.placeholder(value.dtype, value.shape), values)
                             for values in (self.features, self.statistics)]
             P, A = self.targets
-            self.content = sum(w * statistics.share(f, p)
+            self.content = sum(w * statistics.mean_relative_error(f, p)
                                for w, f, p in zip(recipe.content_layer_weights, self.features, P))
             self.style = sum(w * statistic.distance(g, a)
                              for w, g, a in zip(recipe.style_layer_weights, self.statistics, A))

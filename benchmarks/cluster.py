@@ -52,9 +52,9 @@ def loopback():
 
 def timed(made, steps):
     """[crops a second, bytes a step on loopback] of some steps, after a few that do not count."""
-    with made._session() as sess:
-        made._initialize(sess)
-        moves = made._moves(sess, 0)
+    with made.open_session() as sess:
+        made.initialize(sess)
+        moves = made.optimizer_steps(sess, 0)
         for _ in range(3):
             next(moves)
         times, bytes_before = [time.perf_counter()], loopback()

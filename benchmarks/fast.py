@@ -78,9 +78,9 @@ def training():
     machine = FastStyleTransfer(photos, 4, paths.HELD_OUT_PHOTOS, [paths.STYLE], 32, steadiness=10., vgg=paths.WEIGHTS,
                                 name='r')
     machine.build()
-    with machine._session() as sess:
-        machine._initialize(sess)
-        times = [time.perf_counter() for _ in zip(range(STEPS), machine._moves(sess, 0))]
+    with machine.open_session() as sess:
+        machine.initialize(sess)
+        times = [time.perf_counter() for _ in zip(range(STEPS), machine.optimizer_steps(sess, 0))]
     print('\n' + json.dumps(machine.batch / statistics.median(np.diff(times)[STEPS // 2:])))
 
 

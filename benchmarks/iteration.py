@@ -45,7 +45,7 @@ class Times:
 class Timed(style_transfer.StyleTransfer):
     """Hands nothing in."""
 
-    def hand_in(self, sess):
+    def write_results(self, sess):
         pass
 
 

@@ -47,7 +47,7 @@ def train(size, recipe, precision, last=0, limit=np.inf, start=0., **given):
     curve = Curve(last, limit - start)
     machine = Timed(paths.CONTENT, paths.STYLE, *size, recipe=recipe, precision=precision, name='r', **given)
     try:
-        machine.train_scales(curve, restart=True)
+        machine.train_pyramid(curve, restart=True)
     except TimeoutError:
         pass
     seconds, losses = np.transpose(curve.noted)
@@ -57,26 +57,26 @@ def train(size, recipe, precision, last=0, limit=np.inf, start=0., **given):
 def curves(size, precisions):
     """name -> (seconds, losses), the reference first."""
     recipe = dataclasses.replace(recipes.MODERN, log_schedule=NEVER, averaging=0.)  # the iterates' own losses
-    made = pyramid.of(recipe, *size)
+    made = pyramid.levels(recipe, *size)
     alone = dataclasses.replace(made[-1].recipe, scales=1, deepest=(), iterations=recipes.MAX_ITERATIONS)
     by_lbfgs = dataclasses.replace(alone, optimizer='lbfgs', pixels='free')
     found = {}
     for precision in precisions:
         name = REFERENCE + (f', {precision}' if precision != precisions[0] else '')
-        found[name] = train(size, recipe, precision, made[-1].begin)
+        found[name] = train(size, recipe, precision, made[-1].offset)
     limit = TIMES * found[REFERENCE][0][-1]
     found['one size, Adam'] = train(size, alone, precisions[0], limit=limit)
     # the same smaller sizes, then the other optimizer
-    coarse = dataclasses.replace(recipe, iterations=made[-2].end - made[-2].begin, deepest=())
+    coarse = dataclasses.replace(recipe, iterations=made[-2].end - made[-2].offset, deepest=())
     began = time.perf_counter()
     smaller = Timed(paths.CONTENT, paths.STYLE, *made[-2][:2], recipe=coarse, precision=precisions[0], name='r')
-    smaller.train_scales(restart=True)
-    picture = smaller.run.tensor(made[-2].end, 'input/in_img') + smaller.weights.mean_pixels
+    smaller.train_pyramid(restart=True)
+    picture = smaller.run.load_variable(made[-2].end, 'input/in_img') + smaller.weights.mean_pixels
     start = time.perf_counter() - began
     for precision in precisions:
         more = f', {precision}'
         found['coarse to fine, L-BFGS' + more] = train(size, by_lbfgs, precision, limit=limit, start=start,
-                                                       initial_img=pyramid.enlarged(picture, *size))
+                                                       initial_img=pyramid.upsample(picture, *size))
         found['one size, L-BFGS' + more] = train(size, by_lbfgs, precision, limit=limit)
     return found
 

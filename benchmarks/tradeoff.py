@@ -32,7 +32,7 @@ def losses(folder, content, style, beta, picture=None):
     machine = StyleTransfer(content, style, SIDE, SIDE, recipe=recipe, initial_img=picture, name='r',
                             vgg=paths.WEIGHTS, precision='float32', folder=folder)
     machine.build()
-    machine.train(1 if picture is not None else ITERATIONS, restart=True, hands_in=False)
+    machine.train(1 if picture is not None else ITERATIONS, restart=True, write_results=False)
     row = machine.run.history[0] if picture is not None else machine.run.history[-1]
     return float(row['content_loss']), float(row['style_loss'])
 

@@ -84,7 +84,7 @@ def test_gram_matrices_of_saturated_noise_are_within_float32(workdir):
         gradient, = tf.gradients(machine.total_loss, machine.input_img)
         F = machine.vgg.conv3_1
         G = machine._gram_matrix(F, 256, 60 * 45)
-        with machine._session() as sess:
+        with machine.open_session() as sess:
             sess.run(machine.assign_img, {machine.new_img: machine.centered_content})
             losses, gradient, F, G = sess.run([list(machine.loss_terms.values()), gradient, F, G])
     assert np.isfinite(losses).all() and np.isfinite(gradient).all() and np.abs(gradient).max() > 0

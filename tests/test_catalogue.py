@@ -198,15 +198,15 @@ def test_other_settings_are_another_catalogue(again, flags, no_training, capsys)
 
 def test_restart_makes_all_anew_and_goes_on_without_it(again, flags, monkeypatch):
     smaller = [*flags, '--content', 'photos/tall.png', '--size', '32']
-    train_scales = style_transfer.StyleTransfer.train_scales
+    train_pyramid = style_transfer.StyleTransfer.train_pyramid
     calls = []
 
     def once(self, callback, restart):
         calls.append(restart)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return train_scales(self, callback, restart)
-    monkeypatch.setattr(style_transfer.StyleTransfer, 'train_scales', once)
+        return train_pyramid(self, callback, restart)
+    monkeypatch.setattr(style_transfer.StyleTransfer, 'train_pyramid', once)
     assert catalogue.main([*smaller, '--restart']) == 130
     assert catalogue.main(smaller) == 0
     assert calls == [True, True, True]  # what the second pair has on disk is of the old size
@@ -243,7 +243,7 @@ def test_a_damaged_record_is_said(again, flags, no_training, capsys, text):
 
 
 def test_two_at_a_time_are_refused(again, flags, no_training, capsys):
-    with runs.locked(Path('checkpoints/catalogue')):
+    with runs.exclusive_lock(Path('checkpoints/catalogue')):
         assert catalogue.main(flags) == 2
     assert 'another process is at work' in capsys.readouterr().err
 
@@ -252,7 +252,7 @@ def test_a_full_disk_ends_it_in_one_line(again, flags, monkeypatch, capsys):
     def full(*args, **settings):
         raise OSError(28, os.strerror(28))
     shutil.rmtree('outputs/catalogue-tall-in-plain')
-    monkeypatch.setattr('engine.results.catalogue_page.Catalogue.finished', lambda *pair: False)
+    monkeypatch.setattr('engine.results.catalogue_page.Catalog.is_finished', lambda *pair: False)
     monkeypatch.setattr('utils.iio.imwrite', full)
     assert catalogue.main(flags) == 2
     error = capsys.readouterr().err

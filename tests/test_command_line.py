@@ -220,7 +220,7 @@ def test_a_picture_says_how_to_make_it_again(call, images, workdir, capsys):
     assert picture.shape == (43, 64, 3) and picture.dtype == np.uint16
     assert (utils.to_uint8(picture / 257) == iio.imread('outputs/r/final.png')).all()
     assert Path('outputs/r/latest.jpg').read_bytes() == max(Path('outputs/r').glob('0*.jpg')).read_bytes()
-    assert output.settings('r.tiff') == output.settings('outputs/r/final.png')
+    assert output.read_settings('r.tiff') == output.read_settings('outputs/r/final.png')
     assert style_transfer.main(['--like', 'r.tiff', '--name', 'again', '--output', 'again.png']) == 0
     assert 'not as' not in capsys.readouterr().out
     assert (iio.imread('again.png') == iio.imread('outputs/r/final.png')).all()

@@ -105,10 +105,12 @@ def share(f, p):
 def test_the_losses_of_a_batch_are_the_means_of_its_photos_losses(machine, tiny_vgg):
     """Content as a share by its style's factor, covariance and mean of the style, smoothness, the second view."""
     weights = load_vgg.read_weights(tiny_vgg)
-    with machine._session() as sess:
-        machine._initialize(sess)
+    with machine.open_session() as sess:
+        machine.initialize(sess)
         losses, pictures, views, shift, one_hot = sess.run(
-            [machine.loss_terms, machine.input_img, machine.views, machine.shift, machine.style_weights], machine.shown)
+            [machine.loss_terms, machine.input_img, machine.views, machine.shift, machine.style_weights],
+            machine.display_feed,
+        )
     assert (one_hot == np.eye(2)).all() and min(shift) < SHIFT < max(shift)
     styles = [reference.vgg(utils.get_style_image(path, 512, 512, False)[0] - weights.mean_pixels, weights,
                             padding='symmetric') for path in machine.style_paths]
@@ -140,8 +142,8 @@ def test_the_second_view_is_the_photo_shifted_with_noise(build, monkeypatch):
     monkeypatch.setattr(multi_style_training.TransformNet, '__call__', lambda self, photos, weights: (
         photos + 0 * self._parameter('conv/weights', [1], tf.zeros_initializer()), None))
     machine = build()
-    with machine._session() as sess:
-        machine._initialize(sess)
+    with machine.open_session() as sess:
+        machine.initialize(sess)
         sess.run(machine.begin, {machine.first: 0})
         shifts, noise = [], []
         for _ in range(30):
@@ -154,9 +156,9 @@ def test_the_second_view_is_the_photo_shifted_with_noise(build, monkeypatch):
 
 def test_without_steadiness_there_is_one_view_and_no_loss_of_two(build, one_block, workdir):
     machine = build(steadiness=0.)
-    with machine._session() as sess:
-        machine._initialize(sess)
-        losses = sess.run(machine.loss_terms, machine.shown)
+    with machine.open_session() as sess:
+        machine.initialize(sess)
+        losses = sess.run(machine.loss_terms, machine.display_feed)
     assert len(machine.views) == 1
     assert losses.keys() == {'content_loss', 'style_loss', 'tv_loss', 'total_loss'}
     assert losses['total_loss'] == pytest.approx(losses['content_loss'] + QUIET.style_weight * losses['style_loss']
@@ -167,8 +169,8 @@ def test_a_gradient_that_is_too_long_is_cut_to_its_length(build, one_block, work
     """Adam's first mean is a tenth of the first gradient."""
     monkeypatch.setattr(multi_style_training, 'LONGEST_GRADIENT', 1e-3)
     machine = build()
-    with machine._session() as sess:
-        machine._initialize(sess)
+    with machine.open_session() as sess:
+        machine.initialize(sess)
         sess.run(machine.begin, {machine.first: 0})
         sess.run(machine.opt)
         with machine.graph.as_default():
@@ -184,8 +186,8 @@ def test_only_the_network_is_trained_and_no_op_is_added(machine):
 
 
 def test_a_batch_has_each_style_once_and_all_come_in_turn(machine):
-    with machine._session() as sess:
-        machine._initialize(sess)
+    with machine.open_session() as sess:
+        machine.initialize(sess)
         sess.run(machine.begin, {machine.first: 0})
         for _ in range(5):
             weights, _ = sess.run([machine.style_weights, machine.opt])
@@ -194,8 +196,8 @@ def test_a_batch_has_each_style_once_and_all_come_in_turn(machine):
 
 def test_the_rate_falls_as_the_square_root_of_the_steps(machine):
     rate, = [op.outputs[0] for op in machine.graph.get_operations() if op.name == 'optimizer/mul']
-    with machine._session() as sess:
-        machine._initialize(sess)
+    with machine.open_session() as sess:
+        machine.initialize(sess)
         sess.run(machine.begin, {machine.first: 0})
         rates = []
         for _ in range(6):
@@ -205,15 +207,15 @@ def test_the_rate_falls_as_the_square_root_of_the_steps(machine):
 
 
 def test_what_is_shown_is_the_moving_average_of_what_is_trained(machine):
-    with machine._session() as sess:
-        machine._initialize(sess)
+    with machine.open_session() as sess:
+        machine.initialize(sess)
         averages = trained = sess.run(machine.network.parameters)
-        for step, _ in zip(range(1, 31), machine._moves(sess, 0)):
+        for step, _ in zip(range(1, 31), machine.optimizer_steps(sess, 0)):
             decay = min(0.998, step / (9 + step))
             before, trained = trained, sess.run(machine.network.parameters)
             averages = {name: decay * averages[name] + (1 - decay) * trained[name] for name in trained}
             assert any((before[name] != trained[name]).any() for name in trained)
-        shown = sess.run(machine.network.parameters, machine.shown)
+        shown = sess.run(machine.network.parameters, machine.display_feed)
     for name, average in averages.items():
         np.testing.assert_allclose(shown[name], average, rtol=1e-3, atol=1e-5)
         assert np.abs(shown[name] - trained[name]).max() > 1e-4
@@ -244,7 +246,7 @@ def test_100_steps_lower_the_loss_by_a_third_and_hand_in_a_model(build, one_bloc
 def test_a_resumed_training_is_the_same_to_the_bit(build, one_block, workdir):
     assert build('straight').train(14).step == 14
     machine = build()
-    assert machine.train(5, hands_in=False).step == 5  # not at the end of an epoch of photos
+    assert machine.train(5, write_results=False).step == 5  # not at the end of an epoch of photos
     assert machine.train(14).step == 14
     for path in ('outputs/{}/final.png', 'models/{}/saved_model.pb', 'models/{}/model.tflite',
                  'checkpoints/{}/losses.csv'):
@@ -270,8 +272,8 @@ def test_a_style_is_added_and_what_was_there_stays_to_the_bit(build, one_block, 
 def test_another_training_starts_from_a_model_with_its_styles_where_they_were(build, one_block, images):
     start = export.Trained(random_parameters(2), {'content': 'a hash', 'style': 'another'}, 'a third')
     machine = build('next', styles=images[::-1], start=start)
-    with machine._session() as sess:
-        machine._initialize(sess)
+    with machine.open_session() as sess:
+        machine.initialize(sess)
         first = sess.run(machine.network.parameters)
         with machine.graph.as_default():
             assert len(tf.trainable_variables()) == len(first)

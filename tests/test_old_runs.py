@@ -43,7 +43,7 @@ def test_a_setting_that_came_later_has_its_default(old):
 
     def claim(colors):
         path.write_text(saved)
-        with runs.Run('r', json.loads(saved) | {'colors': colors}, {'colors': 'the style'}).claimed():
+        with runs.Run('r', json.loads(saved) | {'colors': colors}, {'colors': 'the style'}).acquire():
             pass
     claim('the style')
     with pytest.raises(UserError, match=r'other settings: colors \(now the content, was the style\); --restart'):

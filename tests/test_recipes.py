@@ -40,7 +40,7 @@ def test_the_other_recipes_have_their_sources_numbers():
     (['--content-weight', '0', '--style-weight', '0'], 'both 0')])
 def test_flags_that_would_do_nothing_are_refused(argv, why):
     parser = argparse.ArgumentParser()
-    flags.add_recipe(parser)
+    flags.add_recipe_flags(parser)
     with pytest.raises(UserError, match=why):
         flags.recipe(parser.parse_args(argv))
 
@@ -61,15 +61,15 @@ def test_a_recipe_cannot_be_changed_and_checks_its_values():
 
 def test_flags_change_only_what_they_name():
     parser = argparse.ArgumentParser()
-    flags.add_recipe(parser)
+    flags.add_recipe_flags(parser)
     changed = flags.recipe(parser.parse_args(['--style-weight', '7', '--style-layer-weights', '1,2,3,4,5']))
     assert changed == dataclasses.replace(recipes.CS20, style_weight=7., style_layer_weights=(1., 2., 3., 4., 5.))
 
 
 def test_strength_sets_the_style_weight():
     parser = argparse.ArgumentParser()
-    flags.add_strength(parser)
-    flags.add_recipe(parser)
+    flags.add_strength_flag(parser)
+    flags.add_recipe_flags(parser)
     for strength, factor in (('0', 0.2), ('0.5', 1), ('0.75', 5 ** 0.5), ('1', 5)):
         recipe = flags.recipe(parser.parse_args(['--recipe', 'modern', '--strength', strength]))
         assert recipe.style_weight == pytest.approx(recipes.MODERN.style_weight * factor)

@@ -18,8 +18,8 @@ from common import files, paths, vgg_layers
 from common.errors import UserError
 from common.tf1 import tf
 from engine.losses import statistics
-from engine.losses.features import features_of
-from engine.losses.statistics import Gram, GramMatrix, Target
+from engine.losses.features import extract_features
+from engine.losses.statistics import Gram, GramMatrix, StyleTarget
 from engine.run import runs
 from style_transfer import StyleTransfer, stylize
 from tests import reference
@@ -281,12 +281,12 @@ def test_targets_that_are_given_are_those_of_the_loss(images, tiny_vgg, workdir)
     weights = load_vgg.read_weights(tiny_vgg)
     recipe, rng = recipes.CS20, np.random.default_rng(6)
     gram = Gram(StyleTransfer(*images, WIDTH, HEIGHT, vgg=tiny_vgg)._gram_matrix, recipe.style_factor)
-    P = features_of(weights, utils.get_resized_image(images[1], WIDTH, HEIGHT), recipe.content_layers)
+    P = extract_features(weights, utils.get_resized_image(images[1], WIDTH, HEIGHT), recipe.content_layers)
     others = [rng.uniform(0, 255, (1, *size, 3)).astype(np.float32) for size in ((24, 40), (32, 32))]
-    values = [[gram.of(a) for a in features_of(weights, other, recipe.style_layers)] for other in others]
+    values = [[gram.compute(a) for a in extract_features(weights, other, recipe.style_layers)] for other in others]
     blend = [GramMatrix(one.matrix / one.positions * 0.25 + two.matrix / two.positions * 0.75, 1)
              for one, two in zip(*values)]
-    machine = built(images, tiny_vgg, targets=(P, [Target(gram, value) for value in blend]),
+    machine = built(images, tiny_vgg, targets=(P, [StyleTarget(gram, value) for value in blend]),
                     run=runs.Run('r', {}), initial_img=utils.get_resized_image(images[0], WIDTH, HEIGHT))
     machine.train(1)
     F = reference.vgg(utils.get_resized_image(images[0], WIDTH, HEIGHT)[0] - weights.mean_pixels, weights)

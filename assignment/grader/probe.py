@@ -194,7 +194,7 @@ def _trainable(machine, given):
         machine.new_img = tf.placeholder(tf.float32, start.shape)
         machine.assign_img = machine.input_img.assign(machine.new_img)
         machine.gstep = tf.train.get_or_create_global_step()
-    machine.shown_img, machine.centered_start = machine.input_img, start
+    machine.displayed_img, machine.centered_start = machine.input_img, start
     machine.style_loss = tf.reduce_sum(tf.square(machine.input_img - target))
     machine.content_loss = tf.reduce_sum(tf.square(machine.input_img + target + 100))
     machine.total_loss = machine.style_loss + 0 * machine.content_loss
@@ -223,7 +223,7 @@ def create_summary(given):
     from common.tf1 import tf
     losses = {name: tf.constant(float(loss)) for name, loss in zip(LOSSES, given['losses'])}
     image = tf.constant(given['centered'])
-    machine = bare(vgg=Features({}, given['mean_pixels'].reshape(1, 1, 1, 3)), input_img=image, shown_img=image,
+    machine = bare(vgg=Features({}, given['mean_pixels'].reshape(1, 1, 1, 3)), input_img=image, displayed_img=image,
                    loss_terms=losses, **losses)
     machine.create_summary()
     with tf.Session() as sess:
@@ -274,12 +274,12 @@ def _training(given, name, n_iters):
         savers.append(tf.train.Saver())
     machine.optimize, machine.create_summary = optimize, create_summary
 
-    def hand_in(sess):
+    def write_results(sess):
         images.append(sess.run(machine.input_img))
         saved.extend(sorted(int(path.stem.rpartition('-')[2]) for path in run.checkpoints.glob('*-*.index')))
         if not saved:  # what is restored does not depend on what is saved
             run.save(savers[0], sess, n_iters, run.history[-1])
-    machine.hand_in = hand_in
+    machine.write_results = write_results
     machine.build()
     machine.train(n_iters)
     losses = [float(row['total_loss']) for row in run.history]

@@ -14,12 +14,12 @@ from engine.results import output
 from engine.run import runs, session
 
 # flags that do not decide what a command's picture is; its iterations are those that it had
-ONE_PASS = 'any'  # what --init calls the picture of the network of any style
-NOT_OF_THE_PICTURE = 'like', 'name', 'output', 'quality', 'depth', 'alpha', 'restart', 'verbose', 'iterations'
+FAST_INIT = 'any'  # what --init calls the picture of the network of any style
+NOT_REPRODUCED = 'like', 'name', 'output', 'quality', 'depth', 'alpha', 'restart', 'verbose', 'iterations'
 
 
-def add_pictures(parser, default, others=(), styles=None):
-    """Give `parser` the flags of whatever trains pictures: the two images, their size, and `add_training`.
+def add_image_flags(parser, default, others=(), styles=None):
+    """Give `parser` the flags of whatever trains pictures: the two images, their size, and `add_training_flags`.
 
     default: (width, height) if neither is given, as `size` has it; others: recipes, of which some may have other ones
     styles: '+' for one style or more, as a list
@@ -36,28 +36,28 @@ def add_pictures(parser, default, others=(), styles=None):
                         help=f'of the picture, in pixels, {utils.SIDE_RANGE_PX[0]} to {utils.SIDE_RANGE_PX[1]}; '
                         f'where one of the two is given the other follows the content (default: {usual})')
     parser.add_argument('--height', type=side, metavar='H', help='likewise')
-    add_training(parser)
+    add_training_flags(parser)
 
 
-def add_training(parser):
+def add_training_flags(parser):
     """Give `parser` the flags of whatever trains: weights, seed, precision, threads, restart."""
-    add_weights(parser)
+    add_weights_flag(parser)
     parser.add_argument('--seed', type=int_in_range(0, 2**31 - 1), metavar='N',
                         help='of everything random, 0 to 2147483647 (default: 0)')
     parser.add_argument('--precision', choices=('auto', *session.PRECISIONS), default='auto',
                         help='auto: what the run was begun in; for a new one bfloat16 if the processor has it in '
                         'hardware and the optimizer is Adam, else float32 (default: %(default)s)')
-    add_threads(parser)
+    add_threads_flag(parser)
     parser.add_argument('--restart', action='store_true', help='begin the run again instead of resuming it')
 
 
-def add_weights(parser):
+def add_weights_flag(parser):
     """Give `parser` the weights that `load_vgg.find_weights` takes."""
     parser.add_argument('--vgg', type=Path, metavar='FILE', help='VGG-19 weights in MatConvNet\'s layout (default: '
                         f'{load_vgg.VGG_FILENAME} if it is there, else the bundled weights/vgg19.mat)')
 
 
-def add_threads(parser):
+def add_threads_flag(parser):
     """Give `parser` the threads that `sessions.session_config` takes."""
     parser.add_argument('--threads', type=int_in_range(0, 1024), default=0, metavar='N',
                         help='threads to compute with, 0 to 1024; 0 is one a core (default: %(default)s)')
@@ -89,7 +89,7 @@ def precision(args, recipe):
     return session.fastest_precision(recipe.optimizer) if args.restart and args.precision == 'auto' else args.precision
 
 
-def add_strength(parser):
+def add_strength_flag(parser):
     """Give `parser` --strength, the one knob for people."""
     parser.add_argument(
         '--strength',
@@ -101,35 +101,35 @@ def add_strength(parser):
     )
 
 
-def add_control(parser):
+def add_control_flags(parser):
     """Give `parser` what says where the styles go and what the picture begins with."""
     parser.add_argument('--style-weights', type=float_in_range(0, 1e6), nargs='+', metavar='X',
                         help='of several styles, one each (default: equal ones)')
     parser.add_argument('--mask', type=Path, metavar='IMAGE', help='of the content\'s shape: the first style goes '
                         'where it is white; where black the second, or the photo stays; grays mix')
     field = recipes.Recipe.__dataclass_fields__['init']
-    parser.add_argument('--init', type=_init, metavar='NAME|IMAGE', help=f'{field.metadata["help"]}: '
-                        f'{", ".join(field.metadata["choices"])}; or {ONE_PASS}, what the network of any style makes '
+    parser.add_argument('--init', type=_parse_init, metavar='NAME|IMAGE', help=f'{field.metadata["help"]}: '
+                        f'{", ".join(field.metadata["choices"])}; or {FAST_INIT}, what the network of any style makes '
                         'of them in one pass; or an image (default: the recipe\'s)')
 
 
-def _init(text):
+def _parse_init(text):
     choices = recipes.Recipe.__dataclass_fields__['init'].metadata['choices']
-    return text if text in (*choices, ONE_PASS) else Path(text)
+    return text if text in (*choices, FAST_INIT) else Path(text)
 
 
-def initial_img(args, width, height, one_pass):
+def initial_img(args, width, height, fast_pass):
     """The image that --init names, [1, height, width, 3] of 0-255, or None.
 
-    one_pass: photo, styles as arrays [H, W, 3], weights -> the picture of ONE_PASS
+    one_pass: photo, styles as arrays [H, W, 3], weights -> the picture of FAST_INIT
     """
-    if args.init == ONE_PASS:
+    if args.init == FAST_INIT:
         photo = utils.get_resized_image(args.content, width, height)[0]
-        return one_pass(photo, list(map(utils.read_image, args.style)), args.style_weights)[None]
+        return fast_pass(photo, list(map(utils.read_image, args.style)), args.style_weights)[None]
     return utils.get_resized_image(args.init, width, height) if isinstance(args.init, Path) else None
 
 
-def add_output(parser):
+def add_output_flags(parser):
     """Give `parser` the file that the picture is also written to, and a picture to be like."""
     parser.add_argument('--output', type=Path, metavar='FILE', help='where the picture goes beside outputs/<run>: '
                         f'{", ".join(output.FORMATS)}; it keeps the photo\'s ICC profile')
@@ -142,29 +142,35 @@ def add_output(parser):
                         help='run with the settings that made a picture; flags beside it change them')
 
 
-def command(parser, args, precision):
+def reproduction_command(parser, args, precision):
     """The flags that make the same picture again, but for its iterations: those given, and what was computed in."""
     given = {name: value for name, value in vars(args).items()
-             if name not in NOT_OF_THE_PICTURE and value != parser.get_default(name)} | {'precision': precision}
+             if name not in NOT_REPRODUCED and value != parser.get_default(name)} | {'precision': precision}
     flags = []
     for name, value in given.items():
-        flags += ['--' + name.replace('_', '-'), *(map(_exact, value) if isinstance(value, list) else [_exact(value)])]
+        flags += [
+            '--' + name.replace('_', '-'),
+            *(map(_format_exact, value) if isinstance(value, list) else [_format_exact(value)]),
+        ]
     return flags
 
 
-def _exact(value):
+def _format_exact(value):
     return ','.join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def unlike(args, run):
+def settings_diff(args, run):
     """In what a run differs from the one that made the picture --like names, as lists of text."""
     if not args.like:
         return []
-    return runs.differences(run.fingerprint, output.settings(args.like)['settings'], run.defaults)
+    return runs.settings_diff(run.fingerprint, output.read_settings(args.like)['settings'], run.defaults)
 
 
 def output_file(args, width, height):
-    """The `output.Output` of the size that --output names, or None. Raises `UserError` for flags that do nothing."""
+    """The `output.OutputFile` of the size that --output names, or None.
+
+    Raises `UserError` for flags that do nothing.
+    """
     if not args.output:
         if given := [flag for flag in ('quality', 'depth', 'alpha') if getattr(args, flag)]:
             raise UserError(f'--{given[0]} does nothing without --output')
@@ -177,38 +183,41 @@ def output_file(args, width, height):
         alpha = utils.resize_and_crop(alpha[..., None], width, height)[..., 0]
     elif args.alpha:
         raise UserError(f'--alpha: {args.content} has no transparency')
-    return output.Output(args.output, args.quality, args.depth or 8, alpha, utils.color_profile(args.content))
+    return output.OutputFile(args.output, args.quality, args.depth or 8, alpha, utils.color_profile(args.content))
 
 
-def add_recipe(parser, offered=recipes.RECIPES, without=()):
+def add_recipe_flags(parser, choices=recipes.RECIPES, without=()):
     """Give `parser` one flag a setting of `Recipe`, and --recipe where there is a choice.
 
     offered: name -> recipe, the default first; without: names of settings that do nothing there
     """
-    parser.set_defaults(recipe=next(iter(offered)))
-    if len(offered) > 1:
-        parser.add_argument('--recipe', choices=offered,
+    parser.set_defaults(recipe=next(iter(choices)))
+    if len(choices) > 1:
+        parser.add_argument('--recipe', choices=choices,
                             help='the published system whose settings are the defaults (default: %(default)s)')
     for field in dataclasses.fields(recipes.Recipe):
         if field.metadata and field.name not in without:
-            defaults = ', '.join(_text(getattr(recipe, field.name)) + (f' in {name}' if len(offered) > 1 else '')
-                                 for name, recipe in offered.items() if not recipe.inactive_because(field.name))
+            defaults = ', '.join(
+                _format_short(getattr(recipe, field.name)) + (f' in {name}' if len(choices) > 1 else '')
+                for name, recipe in choices.items()
+                if not recipe.inactive_because(field.name)
+            )
             parser.add_argument(
                 recipes.flag_name(field),
-                type=_parser(field),
+                type=_value_parser(field),
                 metavar=_metavar(field),
                 help=f'{field.metadata["help"]}; {recipes.describe_allowed(field)} (default: {defaults})',
             )
 
 
-def recipe(args, offered=recipes.RECIPES):
+def recipe(args, choices=recipes.RECIPES):
     """The recipe that --recipe names, with what the other flags change in it."""
     changed = {field.name: getattr(args, field.name) for field in dataclasses.fields(recipes.Recipe)
                if field.metadata and getattr(args, field.name, None) is not None}
     init = changed.get('init')
-    if isinstance(init, Path) or init == ONE_PASS:  # nothing of the recipe's own start is left
+    if isinstance(init, Path) or init == FAST_INIT:  # nothing of the recipe's own start is left
         changed['init'] = 'content'
-    recipe = dataclasses.replace(offered[args.recipe], **changed)
+    recipe = dataclasses.replace(choices[args.recipe], **changed)
     if getattr(args, 'strength', None) is not None:
         if 'style_weight' in changed:
             raise UserError('--strength and --style-weight: one of the two, both set β')
@@ -221,7 +230,7 @@ def recipe(args, offered=recipes.RECIPES):
     return recipe
 
 
-def _parser(field):
+def _value_parser(field):
     """A type for argparse: reads one value, or a comma-separated tuple of them, and checks each."""
     listed = isinstance(field.default, tuple)
     kind = type(field.default[0] if listed else field.default)
@@ -237,8 +246,8 @@ def _parser(field):
     return parse
 
 
-def _text(value):
-    return (','.join(map(_text, value)) if isinstance(value, tuple)
+def _format_short(value):
+    return (','.join(map(_format_short, value)) if isinstance(value, tuple)
             else f'{value:g}' if isinstance(value, float) else str(value))
 
 

@@ -11,10 +11,10 @@ from common import images
 from common.errors import UserError
 from common.images import LUMINANCE_WEIGHTS
 from common.tf1 import tf
-from engine.losses.features import held
+from engine.losses.features import lazy_constant
 
 
-def checked(styles, weights, mask):
+def blend_weights(styles, weights, mask):
     """The weights of some styles, adding up to 1; None for equal ones. Raises `UserError` for what does nothing."""
     if mask:
         images.check_mask_styles(len(styles))
@@ -39,7 +39,7 @@ def read_mask(path, content_path, width, height):
     return utils.get_resized_image(path, width, height)[0].mean(axis=-1) / 255
 
 
-def guides(mask, layers, pooling, config=None):
+def guidance_masks(mask, layers, pooling, config=None):
     """A mask [H, W] reduced to the size of each of `layers` of VGG-19, by its poolings: arrays [1, H', W', 1].
 
     pooling: 'avg' or 'max'; config: of the session, see `sessions.session_config`
@@ -55,14 +55,14 @@ def guides(mask, layers, pooling, config=None):
     return [reduced[block - 1] for block in blocks]
 
 
-def with_photo(image, photo, luminance, mask=None):
+def composite_with_photo(image, photo, keep_colors, mask=None):
     """A tensor [1, H, W, 3] with something of the photo, an array; both centered alike.
 
     luminance: the photo's colors come back, every channel of the image differs from the photo by the same
     mask: [H, W], where it is black the photo is
     """
-    photo = held(photo, image)
+    photo = lazy_constant(photo, image)
     change = image - photo
-    if luminance:
+    if keep_colors:
         change = tf.repeat(tf.reduce_sum(change * LUMINANCE_WEIGHTS, axis=-1, keepdims=True), 3, axis=-1)
     return photo + (change if mask is None else np.float32(mask[..., None]) * change)

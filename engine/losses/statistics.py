@@ -1,6 +1,7 @@
 """What of a layer's features is its style, and how far two are apart.
 
-A statistic has `of(F)`, of features [B, H, W, N], and `distance(G, A)` between two of what `of` gives; for arrays and
+A statistic has `of(F)`, of features [B, H, W, N], and `distance(G, A)` between two of what `compute` gives; for arrays
+and
 tensors. `of(F, guide)` is that of a region: a guide [1, H, W, 1], an array, is how much each position of a tensor F
 counts (Gatys et al. 2017). The handout's, Gram matrices of one size, is `StyleTransfer._single_style_loss`; those here
 know sizes that differ.
@@ -13,8 +14,8 @@ import numpy as np
 
 from common.tf1 import tf
 
-TINY = 1e-12  # where a style has nothing of its own
-FLOOR = 1e-12  # share of all eigenvalues together under which one counts for nothing
+MIN_DIVISOR = 1e-12  # where a style has nothing of its own
+MIN_EIGENVALUE_SHARE = 1e-12  # share of all eigenvalues together under which one counts for nothing
 
 
 class GramMatrix(NamedTuple):
@@ -30,14 +31,14 @@ class Gram:
         """gram_matrix: F, N, M -> [B, N, N]; factor: N, M -> the coefficient, M the number of positions."""
         self.gram_matrix, self.factor = gram_matrix, factor
 
-    def of(self, F, guide=None):
+    def compute(self, F, guide=None):
         """The `GramMatrix` of features [B, H, W, N] of one known size."""
         _, H, W, N = map(lambda length: length and int(length), F.shape)
         if guide is None:
             return GramMatrix(self.gram_matrix(F, N, H * W), H * W)
         return GramMatrix(self.gram_matrix(F * np.sqrt(guide), N, H * W), float(guide.sum()))
 
-    def blended(self, values, weights):
+    def blend(self, values, weights):
         """The `GramMatrix` of several styles, by weights that add up to 1."""
         positions = values[0].positions
         return GramMatrix(sum(weight * (positions / value.positions) * value.matrix
@@ -90,24 +91,24 @@ def _second_moments(F):
     return (tf.reduce_mean(F, axis=1), tf.matmul(F, F, transpose_a=True) / M), gradient
 
 
-class Blended:
+class BlendableStatistic:
     """A statistic of arrays that mean the same for styles of any size."""
 
     @staticmethod
-    def blended(values, weights):
-        """What `of` gives for several styles, by weights that add up to 1."""
+    def blend(values, weights):
+        """What `compute` gives for several styles, by weights that add up to 1."""
         return tf.nest.map_structure(lambda *parts: sum(map(operator.mul, weights, parts)), *values)
 
 
-class Shares(Blended):
+class RelativeStatistic(BlendableStatistic):
     """Values of which each is compared as a share of the style's own: Σ (g − a)² / Σ a², added up over them.
 
     A common factor on the features does not change it, nor does the size of the map.
     """
 
-    def __init__(self, of):
+    def __init__(self, compute):
         """of: features [B, H, W, N], and a guide or None -> a tuple of what is compared."""
-        self.of = of
+        self.compute = compute
 
     def distance(self, G, A):
         """The mean over the batch of `distances`."""
@@ -116,20 +117,20 @@ class Shares(Blended):
     @staticmethod
     def distances(G, A):
         """The distance [B] of each entry of G, tensors, from A, arrays of one style or tensors, one each."""
-        return sum(shares(g, a) for g, a in zip(G, A))
+        return sum(relative_errors(g, a) for g, a in zip(G, A))
 
 
-def share(g, a, weights=1.):
-    """The mean of `shares` by weights [B]."""
-    return tf.reduce_mean(weights * shares(g, a))
+def mean_relative_error(g, a, weights=1.):
+    """The mean of `relative_errors` by weights [B]."""
+    return tf.reduce_mean(weights * relative_errors(g, a))
 
 
-def shares(g, a):
+def relative_errors(g, a):
     """Σ (g − a)² / Σ a² of each entry of a batch, [B]; g a tensor, a too or an array."""
     axes = tuple(range(1, len(a.shape)))
     squares = tf.reduce_sum(tf.square(g - a), axis=axes)
     own = np.square(a).sum(axis=axes) if isinstance(a, np.ndarray) else tf.reduce_sum(tf.square(a), axis=axes)
-    return squares / tf.maximum(own, TINY)
+    return squares / tf.maximum(own, MIN_DIVISOR)
 
 
 def gram_matrix(F, guide=None):
@@ -137,7 +138,7 @@ def gram_matrix(F, guide=None):
     return second_moments(F, guide)[1],
 
 
-class Wasserstein(Blended):
+class Wasserstein(BlendableStatistic):
     """The squared distance of two normal distributions, as much as it takes to move one onto the other.
 
     ‖μ − μ_s‖² + tr(C + C_s − 2 (C_s^½ C C_s^½)^½), as a share of ‖μ_s‖² + tr C_s, the mean square of the style's
@@ -145,21 +146,21 @@ class Wasserstein(Blended):
     In float64, which no graph rewriter rounds: small eigenvalues would be lost.
     """
 
-    def of(self, F, guide=None):
+    def compute(self, F, guide=None):
         """The `Moments` of features [B, H, W, N], an array or a tensor."""
         return moments(np.float64(F) if isinstance(F, np.ndarray) else tf.cast(F, tf.float64),
                        None if guide is None else np.float64(guide))
 
     def distance(self, G, A):
         """The mean over the batch of the distance of `Moments` G, tensors, from A, arrays."""
-        root, own = _root(A.covariance[0]), np.trace(A.covariance[0])
+        root, own = _matrix_root(A.covariance[0]), np.trace(A.covariance[0])
         means = tf.reduce_sum(tf.square(G.mean - A.mean), axis=1)
         cross = trace_of_root(tf.matmul(tf.matmul(root[None], G.covariance), root[None]))
         squares = tf.reduce_mean(means + tf.linalg.trace(G.covariance) + own - 2 * cross)
-        return tf.cast(squares / max(np.square(A.mean).sum() + own, TINY), tf.float32)
+        return tf.cast(squares / max(np.square(A.mean).sum() + own, MIN_DIVISOR), tf.float32)
 
 
-def _root(C):
+def _matrix_root(C):
     """The root of a covariance matrix [N, N], an array."""
     values, vectors = np.linalg.eigh(C)
     return vectors * np.sqrt(values.clip(0)) @ vectors.T
@@ -169,43 +170,47 @@ def trace_of_root(S):
     """tr S^½ of symmetric matrices [B, N, N] without negative eigenvalues, a tensor, from their eigenvalues.
 
     For 512 channels in a sixth of the time of twenty steps of Newton and Schulz's iteration. Eigenvalues of less than
-    FLOOR of all together are left out: their roots have gradients without bounds.
+    MIN_EIGENVALUE_SHARE of all together are left out: their roots have gradients without bounds.
     """
     values = tf.linalg.eigvalsh((S + tf.linalg.matrix_transpose(S)) / 2)  # its gradient is symmetric then, too
-    counts = values > FLOOR * tf.reduce_sum(tf.abs(values), axis=1, keepdims=True)
+    counts = values > MIN_EIGENVALUE_SHARE * tf.reduce_sum(tf.abs(values), axis=1, keepdims=True)
     return tf.reduce_sum(tf.sqrt(tf.where_v2(counts, values, 0.)), axis=1)
 
 
 # What a recipe can name beside the handout's Gram matrices. Covariance and mean are in the line of Novak and Nikulin
 # (2016), who shift Gram matrices, and of AdaIN (Huang and Belongie 2017), which has means and variances.
-STATISTICS = {'gram_share': Shares(gram_matrix), 'covariance': Shares(moments), 'wasserstein': Wasserstein()}
+STATISTICS = {
+    'gram_share': RelativeStatistic(gram_matrix),
+    'covariance': RelativeStatistic(moments),
+    'wasserstein': Wasserstein(),
+}
 
 
-class Target(NamedTuple):
+class StyleTarget(NamedTuple):
     """A style to be reached at one layer: a statistic and its value, of one image or a blend."""
     statistic: object
     value: object
 
     def loss(self, F):
         """The distance of features F to it."""
-        return self.statistic.distance(self.statistic.of(F), self.value)
+        return self.statistic.distance(self.statistic.compute(F), self.value)
 
 
-class Regions(NamedTuple):
+class GuidedStyleTarget(NamedTuple):
     """Styles to be reached at one layer, each in its own region: values of a statistic, and the guide of each."""
     statistic: object
     values: list
-    guides: list
+    masks: list
 
     def loss(self, F):
         """The distances of features F [1, H, W, N] to them, each by its region's share of the positions."""
-        return sum(guide.mean() * self.statistic.distance(self.statistic.of(F, guide), value)
-                   for value, guide in zip(self.values, self.guides) if guide.any())
+        return sum(guide.mean() * self.statistic.distance(self.statistic.compute(F, guide), value)
+                   for value, guide in zip(self.values, self.masks) if guide.any())
 
 
-TARGETS = Target, Regions
+TARGET_TYPES = StyleTarget, GuidedStyleTarget
 
 
-def targets(statistic, A):
-    """A `Target` a layer of what are features, arrays; those that are targets already stay."""
-    return [a if isinstance(a, TARGETS) else Target(statistic, statistic.of(a)) for a in A]
+def make_targets(statistic, A):
+    """A `StyleTarget` a layer of what are features, arrays; those that are targets already stay."""
+    return [a if isinstance(a, TARGET_TYPES) else StyleTarget(statistic, statistic.compute(a)) for a in A]

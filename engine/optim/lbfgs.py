@@ -6,8 +6,8 @@ import threading
 import numpy as np
 import scipy
 
-PAIRS = 10  # of steps and gradient changes that it remembers
-NO_LIMIT = 2**31 - 1
+MEMORY_PAIRS = 10  # of steps and gradient changes that it remembers
+UNLIMITED = 2**31 - 1
 FIRST_STEP = 1.  # the mean of what its first step adds to a number of the point, in the units of these
 
 
@@ -33,7 +33,7 @@ class Search:
         bounds = [np.broadcast_to(bound, start.shape).ravel() for bound in (lower, upper)]
         self.best = self.point = np.clip(start, lower, upper).astype(np.float32)
         self.value = np.inf
-        self.ended = False
+        self.has_converged = False
         # SciPy calls a function and returns at the end only: in a thread of its own it waits for each answer
         self._points, self._answers = queue.SimpleQueue(), queue.SimpleQueue()
         self._thread = threading.Thread(target=self._minimize, args=(scipy.optimize.Bounds(*bounds),), daemon=True)
@@ -58,19 +58,19 @@ class Search:
         point = self._points.get()
         if isinstance(point, Exception):
             raise point
-        self.ended = point is None
-        if not self.ended:
+        self.has_converged = point is None
+        if not self.has_converged:
             self.point = point.reshape(self.shape).astype(np.float32)
 
     def _minimize(self, bounds):
-        options = dict(maxcor=PAIRS, ftol=0, gtol=0, maxfun=NO_LIMIT, maxiter=NO_LIMIT)
+        options = dict(maxcor=MEMORY_PAIRS, ftol=0, gtol=0, maxfun=UNLIMITED, maxiter=UNLIMITED)
         try:
             for _ in range(2):  # a line search that stalls is often helped by an empty memory
-                self._unit = None
+                self._loss_scale = None
                 scipy.optimize.minimize(self._function, np.float64(self.best.ravel()), jac=True, method='L-BFGS-B',
                                         bounds=bounds, options=options)
             self._points.put(None)
-        except _Left:
+        except _SearchAbandoned:
             pass
         except Exception as error:  # too little memory, say; the caller must not wait for ever
             self._points.put(error)
@@ -79,12 +79,12 @@ class Search:
         self._points.put(x.copy())
         answer = self._answers.get()
         if answer is None:
-            raise _Left
+            raise _SearchAbandoned
         value, gradient = answer
-        if self._unit is None:
-            self._unit = np.abs(gradient).mean() / FIRST_STEP or 1.
-        return value / self._unit, gradient / self._unit
+        if self._loss_scale is None:
+            self._loss_scale = np.abs(gradient).mean() / FIRST_STEP or 1.
+        return value / self._loss_scale, gradient / self._loss_scale
 
 
-class _Left(Exception):
+class _SearchAbandoned(Exception):
     """The caller has left the search."""

@@ -17,24 +17,26 @@ import utils
 from common.errors import UserError
 from engine.optim import averaging
 
-SMALLEST = 128  # pixels of the longer side at the smallest size, at least: from 96 on faces are lost
+MIN_COARSE_SIDE_PX = 128  # pixels of the longer side at the smallest size, at least: from 96 on faces are lost
 
 
-class Scale(NamedTuple):
-    """A size of the picture, the iterations after `begin` up to `end` that it is trained for, and by which recipe."""
+class Level(NamedTuple):
+    """A size of the picture, the iterations after `offset` up to `end` that it is trained for, and by which recipe."""
     width: int
     height: int
-    begin: int
+    offset: int
     end: int
     recipe: recipes.Recipe
 
 
-def of(recipe, width, height):
-    """The `Scale` of each size, smallest first: each of half the next one's sides, the last is width × height.
+def levels(recipe, width, height):
+    """The `Level` of each size, smallest first: each of half the next one's sides, the last is width × height.
 
     Raises `UserError` where that makes a side of less than `utils.MIN_SIDE_PX` pixels.
     """
-    by_itself = min(math.log2(max(width, height) / SMALLEST), math.log2(min(width, height) / utils.MIN_SIDE_PX))
+    by_itself = min(
+        math.log2(max(width, height) / MIN_COARSE_SIDE_PX), math.log2(min(width, height) / utils.MIN_SIDE_PX)
+    )
     count = recipe.scales or 1 + max(0, int(by_itself))
     if count == 1 and not recipe.scales:  # the smallest of those that come by themselves
         recipe = dataclasses.replace(recipe, iterations=max(recipe.iterations, recipe.coarse_iterations))
@@ -43,7 +45,7 @@ def of(recipe, width, height):
         coarse = max(1, round(recipe.coarse_iterations * recipe.coarse_ratio ** len(scales)))
         end = begin + (coarse if halvings else recipe.iterations)
         size = [round(side / 2 ** halvings) for side in (width, height)]
-        scales.append(Scale(*size, begin, end, recipe.for_size(max(size)) if scales else recipe))
+        scales.append(Level(*size, begin, end, recipe.for_size(max(size)) if scales else recipe))
         begin = end
     if count > 1 and min(scales[0][:2]) < utils.MIN_SIDE_PX:
         raise UserError(f'--scales {count} of {width}×{height} begin at {scales[0].width}×{scales[0].height}: '
@@ -51,34 +53,34 @@ def of(recipe, width, height):
     return scales
 
 
-def work(scales):
+def iteration_cost(pyramid):
     """What an iteration takes, as `progress.ProgressBar` has it: a function of its number, the pixels of its size."""
-    return lambda step: next(scale.width * scale.height for scale in scales if step <= scale.end)
+    return lambda step: next(scale.width * scale.height for scale in pyramid if step <= scale.end)
 
 
-def enlarged(image, width, height):
+def upsample(image, width, height):
     """[1, H, W, 3] of 0-255 enlarged to [1, height, width, 3] by cubic interpolation, clipped to what pixels are."""
     large = skimage.transform.resize(image[0], (height, width), order=3, mode='edge', preserve_range=True, clip=False)
     return np.float32(large.clip(0, 255))[None]
 
 
-def train(make, scales, run, callback=None, restart=False):
+def train_levels(make_machine, pyramid, run, callback=None, restart=False):
     """Train through the sizes from where the newest checkpoint of `run` is; return the last `progress.Outcome`.
 
     make: a Scale -> its `StyleTransfer`, not built, with `run` as its own
     """
-    step = begun = 0 if restart else run.newest()
-    for scale in scales:
-        if step >= scale.end and scale is not scales[-1]:
+    step = begun = 0 if restart else run.latest_step()
+    for scale in pyramid:
+        if step >= scale.end and scale is not pyramid[-1]:
             continue
-        machine = make(scale)
-        run.begin = scale.begin
-        if scale.begin and step == scale.begin:  # else a checkpoint of this size is what it goes on from
-            picture = run.tensor(step, averaging.shown_variable(scale.recipe)) + machine.weights.mean_pixels
-            machine.initial_img = enlarged(picture, scale.width, scale.height)
+        machine = make_machine(scale)
+        run.offset = scale.offset
+        if scale.offset and step == scale.offset:  # else a checkpoint of this size is what it goes on from
+            picture = run.load_variable(step, averaging.displayed_variable(scale.recipe)) + machine.weights.mean_pixels
+            machine.initial_img = upsample(picture, scale.width, scale.height)
         machine.build()
-        last = scale is scales[-1]
-        outcome = machine.train(scale.end - scale.begin, callback, restart and not scale.begin, hands_in=last)
+        last = scale is pyramid[-1]
+        outcome = machine.train(scale.end - scale.offset, callback, restart and not scale.offset, write_results=last)
         step = outcome.step
         if last or outcome.ending == 'stopped':
             return outcome._replace(start_step=begun)

@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 import utils
 from common import files
 
-GIF_FRAMES = 60
-GIF_SIDE = 200  # pixels; a GIF of noisy pictures at full size is larger than all of them together
+MAX_GIF_FRAMES = 60
+GIF_SIDE_PX = 200  # pixels; a GIF of noisy pictures at full size is larger than all of them together
 
 
 def loss_curves(path, columns, history):
@@ -33,7 +33,7 @@ def sheet(path, images, gap=8):
     utils.save_image(path, np.pad(np.concatenate(row, axis=1), ((gap, gap), (gap, gap), (0, 0)), constant_values=255))
 
 
-def grid(path, rows):
+def labeled_grid(path, rows):
     """Put rows of (label, image [H, W, 3] of 0-255) below each other, each label above its image."""
     columns = max(map(len, rows))
     height, width = rows[0][0][1].shape[:2]
@@ -50,15 +50,15 @@ def grid(path, rows):
         figure.savefig(part, dpi=110)
 
 
-def progress(path, pictures, final):
+def progress_gif(path, pictures, final):
     """Animate picture files, in that order and in small, and `final`, uint8 [H, W, 3], which stays for a while.
 
-    Of more than GIF_FRAMES some are left out, evenly, the first never.
+    Of more than MAX_GIF_FRAMES some are left out, evenly, the first never.
     """
     height, width = final.shape[:2]
-    scale = min(1, GIF_SIDE / max(height, width))
+    scale = min(1, GIF_SIDE_PX / max(height, width))
     small = max(1, round(scale * width)), max(1, round(scale * height))
-    count = min(len(pictures), GIF_FRAMES - 1)
+    count = min(len(pictures), MAX_GIF_FRAMES - 1)
     shown = [pictures[i] for i in np.linspace(0, len(pictures) - 1, count).round().astype(int)]
     frames = [
         utils.to_uint8(utils.resize_and_crop(image, *small))

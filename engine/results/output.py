@@ -1,6 +1,6 @@
 """Pictures as files for people: PNG, JPEG, TIFF or WebP, and in each of them how it was made, to be made again.
 
-The settings lie in the file as XMP, which programs for photos read, as JSON in its dc:description.
+The settings lie in the file as XMP_TEMPLATE, which programs for photos read, as JSON in its dc:description.
 """
 
 import json
@@ -20,20 +20,20 @@ from common import files
 from common.errors import UserError
 from common.tf1 import tf
 
-DEEP = '.png', '.tif', '.tiff'  # formats that hold 16 bits a channel
-LOSSY = '.jpg', '.jpeg', '.webp'
-OPAQUE = '.jpg', '.jpeg'  # formats without transparency
-FORMATS = tuple(dict.fromkeys(DEEP + LOSSY))
-XMP = ('<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
+FORMATS_16_BIT = '.png', '.tif', '.tiff'  # formats that hold 16 bits a channel
+LOSSY_FORMATS = '.jpg', '.jpeg', '.webp'
+OPAQUE_FORMATS = '.jpg', '.jpeg'  # formats without transparency
+FORMATS = tuple(dict.fromkeys(FORMATS_16_BIT + LOSSY_FORMATS))
+XMP_TEMPLATE = ('<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
        'xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:description><rdf:Alt><rdf:li xml:lang="x-default">{}</rdf:li>'
        '</rdf:Alt></dc:description></rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>')
-PACKET = re.compile(rb'<x:xmpmeta.*?</x:xmpmeta>', re.DOTALL)
-ITEM = '{http://www.w3.org/1999/02/22-rdf-syntax-ns#}li'
-XMP_OF_TIFF = 700  # its tag
+XMP_PACKET = re.compile(rb'<x:xmpmeta.*?</x:xmpmeta>', re.DOTALL)
+XMP_ITEM_TAG = '{http://www.w3.org/1999/02/22-rdf-syntax-ns#}li'
+TIFF_XMP_TAG = 700  # its tag
 
 
-class Output:
+class OutputFile:
     """A file that a picture is to be written to.
 
     path: ends in one of FORMATS; quality: 1 to 100; depth: bits a channel, 8 or 16
@@ -42,15 +42,15 @@ class Output:
     """
 
     def __init__(self, path, quality=None, depth=8, alpha=None, profile=None):
-        self.path, self.kind = Path(path), Path(path).suffix.lower()
-        if self.kind not in FORMATS:
+        self.path, self.suffix = Path(path), Path(path).suffix.lower()
+        if self.suffix not in FORMATS:
             raise UserError(f'--output {path}: must end in {", ".join(FORMATS)}')
-        if depth == 16 and self.kind not in DEEP:
-            raise UserError(f'--depth 16: {self.kind} has 8 bits; {", ".join(DEEP)} have 16')
-        if quality and self.kind not in LOSSY:
-            raise UserError(f'--quality does nothing with {self.kind}, which loses nothing')
-        if alpha is not None and self.kind in OPAQUE:
-            raise UserError(f'--alpha: {self.kind} has no transparency; .png, .tiff and .webp do')
+        if depth == 16 and self.suffix not in FORMATS_16_BIT:
+            raise UserError(f'--depth 16: {self.suffix} has 8 bits; {", ".join(FORMATS_16_BIT)} have 16')
+        if quality and self.suffix not in LOSSY_FORMATS:
+            raise UserError(f'--quality does nothing with {self.suffix}, which loses nothing')
+        if alpha is not None and self.suffix in OPAQUE_FORMATS:
+            raise UserError(f'--alpha: {self.suffix} has no transparency; .png, .tiff and .webp do')
         if self.path.is_dir():
             raise UserError(f'--output {path}: is a folder')
         above = next(folder for folder in self.path.absolute().parents if folder.exists())
@@ -59,26 +59,26 @@ class Output:
         self.quality, self.depth, self.alpha, self.profile = quality or utils.JPEG_QUALITY, depth, alpha, profile
 
     def write(self, picture, about):
-        """Write a picture [H, W, 3] of 0-255; about: what `settings` is to give back."""
+        """Write a picture [H, W, 3] of 0-255; about: what `read_settings` is to give back."""
         if self.alpha is not None:
             picture = np.concatenate([picture, 255 * self.alpha[..., None]], axis=-1)
         pixels = (utils.to_uint8(picture) if self.depth == 8
                   else np.rint(np.float64(picture) * 257).clip(0, 65535).astype(np.uint16))
-        xmp = XMP.format(escape(json.dumps(about))).encode()
+        xmp = XMP_TEMPLATE.format(escape(json.dumps(about))).encode()
         with files.atomic_write(self.path) as part:
-            if self.kind == '.png':
-                part.write_bytes(_png(pixels, xmp, self.profile))
-            elif self.kind in LOSSY:
+            if self.suffix == '.png':
+                part.write_bytes(_encode_png(pixels, xmp, self.profile))
+            elif self.suffix in LOSSY_FORMATS:
                 profile = {'icc_profile': self.profile} if self.profile else {}
-                part.write_bytes(utils.encode_image(pixels, self.kind, quality=self.quality, xmp=xmp, **profile))
+                part.write_bytes(utils.encode_image(pixels, self.suffix, quality=self.quality, xmp=xmp, **profile))
             else:
-                iio.imwrite(part, pixels, plugin='tifffile', extension=self.kind, photometric='rgb', metadata=None,
+                iio.imwrite(part, pixels, plugin='tifffile', extension=self.suffix, photometric='rgb', metadata=None,
                             compression='zlib', predictor=True, iccprofile=self.profile,
                             extrasamples=['unassalpha'] if self.alpha is not None else None,
-                            extratags=[(XMP_OF_TIFF, 'B', len(xmp), xmp, True)])
+                            extratags=[(TIFF_XMP_TAG, 'B', len(xmp), xmp, True)])
 
 
-def _png(pixels, xmp, profile):
+def _encode_png(pixels, xmp, profile):
     """The bytes of a PNG of uint8 or uint16 [H, W, 3 or 4], with its metadata after the header's chunk."""
     with tf.Graph().as_default(), tf.Session() as sess:
         values = tf.placeholder(pixels.dtype)
@@ -92,14 +92,14 @@ def _png(pixels, xmp, profile):
     return encoded[:header] + more + encoded[header:]
 
 
-def settings(path):
-    """What `Output.write` was told about the picture at `path`. Raises `UserError` for any other file."""
+def read_settings(path):
+    """What `OutputFile.write` was told about the picture at `path`. Raises `UserError` for any other file."""
     try:
-        packet = PACKET.search(Path(path).read_bytes())
+        packet = XMP_PACKET.search(Path(path).read_bytes())
     except OSError as error:
         raise UserError(f'{path}: {error.strerror}') from error
     try:
-        about = json.loads(next(ElementTree.fromstring(packet[0]).iter(ITEM)).text)
+        about = json.loads(next(ElementTree.fromstring(packet[0]).iter(XMP_ITEM_TAG)).text)
         return {'settings': dict(about['settings']), 'command': [str(part) for part in about['command']]}
     except (TypeError, ValueError, KeyError, StopIteration, ElementTree.ParseError) as error:
         raise UserError(f'{path}: does not say which command made it') from error

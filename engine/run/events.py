@@ -10,10 +10,10 @@ import time
 from common.errors import UserError
 from common.tf1 import tf, tf2
 
-NAME = r'events\.out\.tfevents\.\d+\..+'  # of an event file
+EVENT_FILE_PATTERN = r'events\.out\.tfevents\.\d+\..+'  # of an event file
 
 
-class Writer:
+class EventWriter:
     """Writes an event file, as `tf.summary.FileWriter` does, but by the calling thread: what fails is known at once.
 
     Raises `UserError` where the file cannot be made or written.
@@ -24,20 +24,20 @@ class Writer:
         self.folder = folder
         path = folder / (f'events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}.'
                          f'{time.monotonic_ns()}')
-        with self._reported():
+        with self._user_errors():
             self._records = tf.io.TFRecordWriter(str(path))
         self._add(file_version='brain.Event:2')
         # makes TensorBoard drop the summaries after `step` that it has seen
         self._add(session_log=tf.SessionLog(status=tf.SessionLog.START), step=step + 1)
-        self._add(graph_def=without_weights(graph).SerializeToString())
-        self.add_summary(_table(settings), step)
+        self._add(graph_def=strip_weights(graph).SerializeToString())
+        self.add_summary(_settings_summary(settings), step)
         self.flush()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exception):
-        with self._reported():
+        with self._user_errors():
             self._records.close()
 
     def add_summary(self, summary, step):
@@ -46,15 +46,15 @@ class Writer:
 
     def flush(self):
         """Have on disk what was added."""
-        with self._reported():
+        with self._user_errors():
             self._records.flush()
 
     def _add(self, **what):
-        with self._reported():
+        with self._user_errors():
             self._records.write(tf.Event(wall_time=time.time(), **what).SerializeToString())
 
     @contextlib.contextmanager
-    def _reported(self):
+    def _user_errors(self):
         """Within it TensorFlow's errors with the file become a `UserError`."""
         try:
             yield
@@ -63,28 +63,28 @@ class Writer:
             raise UserError(f'{self.folder}: the event file cannot be written: {reason}') from error
 
 
-def picture(jpeg):
+def image_summary(jpeg):
     """The summary of an encoded picture."""
     image = tf.Summary.Image(colorspace=3, encoded_image_string=jpeg)
     return tf.Summary(value=[tf.Summary.Value(tag='picture', image=image)])
 
 
-def _table(settings):
+def _settings_summary(settings):
     """The settings as TensorBoard shows them under Text."""
     rows = ['| setting | value |', '| --- | --- |',
-            *(f'| {name} | {short(value)} |' for name, value in settings.items())]
+            *(f'| {name} | {abbreviate(value)} |' for name, value in settings.items())]
     about = tf.SummaryMetadata(plugin_data=tf.SummaryMetadata.PluginData(plugin_name='text'))
     text = tf2.make_tensor_proto(['\n'.join(rows).encode()])
     return tf.Summary(value=[tf.Summary.Value(tag='settings', metadata=about, tensor=text)])
 
 
-def short(value):
+def abbreviate(value):
     """A setting as text, a hash by its first digits."""
     text = json.dumps(value, ensure_ascii=False).strip('"')
     return text[:8] if re.fullmatch('[0-9a-f]{64}', text) else text
 
 
-def without_weights(graph):
+def strip_weights(graph):
     """The GraphDef of `graph`, the values of its large constants left out: their shapes are all TensorBoard shows."""
     graph_def = graph.as_graph_def()
     for node in graph_def.node:

@@ -15,38 +15,47 @@ from common.errors import UserError
 from common.tf1 import tf
 from engine.run import events, session
 
-RESTART = '--restart', 'begins again'
-ANOTHER = '--name', 'NEW starts another run'
-BOTH = '--name', 'NEW keeps both'
-NUMBERED = r'\d{5,}\.jpg'  # pictures of iterations
-CHECKPOINT = r'model-(\d+)\.index'  # the part of one that is written last
-LATEST = 'latest.jpg'
-UNFINISHED = r'model-\d+_temp'  # of a save that was killed
+RESTART_HINT = '--restart', 'begins again'
+ANOTHER_NAME_HINT = '--name', 'NEW starts another run'
+KEEP_BOTH_HINT = '--name', 'NEW keeps both'
+NUMBERED_PICTURE = r'\d{5,}\.jpg'  # pictures of iterations
+CHECKPOINT_INDEX = r'model-(\d+)\.index'  # the part of one that is written last
+LATEST_PICTURE = 'latest.jpg'
+UNFINISHED_CHECKPOINT = r'model-\d+_temp'  # of a save that was killed
 # what a checkpoint that cannot be read raises
-DAMAGED = tf.errors.OpError, ValueError, LookupError, TypeError, OSError, RuntimeError
+READ_ERRORS = tf.errors.OpError, ValueError, LookupError, TypeError, OSError, RuntimeError
 # Whatever a run writes, by its room. Nothing else in its folders is its own.
-WRITTEN = {
-    'outputs': '|'.join((NUMBERED, r'final\.png', r'losses\.png', r'sheet\.png', r'progress\.gif',
-                         r'latest\.jpg')),
-    'checkpoints': '|'.join((r'model-\d+\.(index|meta|data-\d{5}-of-\d{5})(\.tempstate\d+)?', UNFINISHED, 'checkpoint',
-                             r'losses\.csv', r'run\.json', 'converged')),
-    'graphs': events.NAME,
+OWN_FILES = {
+    'outputs': '|'.join(
+        (NUMBERED_PICTURE, r'final\.png', r'losses\.png', r'sheet\.png', r'progress\.gif', r'latest\.jpg')
+    ),
+    'checkpoints': '|'.join(
+        (
+            r'model-\d+\.(index|meta|data-\d{5}-of-\d{5})(\.tempstate\d+)?',
+            UNFINISHED_CHECKPOINT,
+            'checkpoint',
+            r'losses\.csv',
+            r'run\.json',
+            'converged',
+        )
+    ),
+    'graphs': events.EVENT_FILE_PATTERN,
 }
 
 
-def differences(now, before, defaults):
+def settings_diff(now, before, defaults):
     """The settings in which two identities differ, as text; one that is absent has its default.
 
     now, before: name -> value; defaults: of settings that did not exist when older runs were made
     """
     def of(identity, key):
         return identity.get(key, defaults.get(key))
-    return [f'{key} (now {events.short(of(now, key))}, was {events.short(of(before, key))})'
+    return [f'{key} (now {events.abbreviate(of(now, key))}, was {events.abbreviate(of(before, key))})'
             for key in now | before if of(now, key) != of(before, key)]
 
 
 @contextlib.contextmanager
-def locked(folder):
+def exclusive_lock(folder):
     """Hold a folder alone. Raises `UserError` where another process holds it, or nothing can be written there."""
     # SQLite's file lock works alike on every system, and a killed process leaves none behind
     path = folder / 'lock'
@@ -76,49 +85,51 @@ class Run:
     below, they are counted from it
     """
 
-    begin = 0
+    offset = 0
 
-    def __init__(self, name, identity, defaults=None, folder='.'):
+    def __init__(self, name, fingerprint, defaults=None, folder='.'):
         self.name = names.validate(name)
         # as it comes back: tuples are lists
-        self.fingerprint, self.defaults = (json.loads(json.dumps(settings)) for settings in (identity, defaults or {}))
-        self.outputs, self.checkpoints, self.graphs = (Path(folder, room, name) for room in WRITTEN)
+        self.fingerprint, self.defaults = (
+            json.loads(json.dumps(settings)) for settings in (fingerprint, defaults or {})
+        )
+        self.outputs, self.checkpoints, self.graphs = (Path(folder, room, name) for room in OWN_FILES)
         self.history, self.converged = [], False
 
-    def pictures(self):
+    def numbered_pictures(self):
         """The paths of the numbered pictures written so far, in order."""
-        return sorted(_own(self.outputs, NUMBERED), key=lambda path: int(path.stem))
+        return sorted(_own_files(self.outputs, NUMBERED_PICTURE), key=lambda path: int(path.stem))
 
-    def begun(self):
+    def exists(self):
         """Whether there is a checkpoint of this very run."""
-        saved = self._saved_identity()
-        return saved is not None and not differences(self.fingerprint, saved, self.defaults)
+        saved = self._saved_fingerprint()
+        return saved is not None and not settings_diff(self.fingerprint, saved, self.defaults)
 
     @contextlib.contextmanager
-    def claimed(self, restart=False):
+    def acquire(self, restart=False):
         """Hold the run alone, as the same run as before; with `restart`, as a new one.
 
         Raises `UserError` when another process holds it or what is on disk has another identity.
         """
         for folder in (self.outputs, self.checkpoints, self.graphs):
             folder.mkdir(parents=True, exist_ok=True)
-        with locked(self.checkpoints):
+        with exclusive_lock(self.checkpoints):
             if restart:
                 self._clear()
-            self.check_identity()
-            self._write_identity()
+            self.check_fingerprint()
+            self._write_fingerprint()
             yield self
 
     def _clear(self):
         """Remove what a run writes, and nothing that somebody else put there."""
-        for folder, pattern in zip((self.outputs, self.checkpoints, self.graphs), WRITTEN.values()):
-            for path in _own(folder, pattern):
+        for folder, pattern in zip((self.outputs, self.checkpoints, self.graphs), OWN_FILES.values()):
+            for path in _own_files(folder, pattern):
                 path.unlink()
         self._remove_unfinished()
 
     def _remove_unfinished(self):
         for leftover in self.checkpoints.iterdir():
-            if re.fullmatch(UNFINISHED, leftover.name) and leftover.is_dir():
+            if re.fullmatch(UNFINISHED_CHECKPOINT, leftover.name) and leftover.is_dir():
                 shutil.rmtree(leftover)
 
     def precision(self, wanted, optimizer):
@@ -126,7 +137,7 @@ class Run:
 
         Raises `UserError` where that is bfloat16 and this processor, or the environment, lacks it.
         """
-        begun = (self._saved_identity() or {}).get('precision') if wanted == 'auto' else wanted
+        begun = (self._saved_fingerprint() or {}).get('precision') if wanted == 'auto' else wanted
         if begun == 'bfloat16':
             session.check_bfloat16()
         if wanted == 'auto' and begun == 'bfloat16' and not session.bfloat16_hardware():
@@ -136,27 +147,29 @@ class Run:
                             ('--restart', 'begins again in float32'))
         return begun or session.fastest_precision(optimizer)
 
-    def _saved_identity(self):
+    def _saved_fingerprint(self):
         """The identity of the checkpoints on disk, or None. Raises `UserError` if it is damaged or missing."""
         path = self.checkpoints / 'run.json'
         if not self._steps_saved():
             return None
         if not path.exists():
             raise UserError(f'{path}: missing, so that nobody knows which settings the checkpoints beside it have',
-                            RESTART, ANOTHER)
+                            RESTART_HINT, ANOTHER_NAME_HINT)
         with contextlib.suppress(ValueError):
             saved = json.loads(path.read_text())
             if isinstance(saved, dict):
                 return saved
-        raise UserError(f'{path}: damaged', RESTART, ANOTHER)
+        raise UserError(f'{path}: damaged', RESTART_HINT, ANOTHER_NAME_HINT)
 
-    def check_identity(self):
+    def check_fingerprint(self):
         """Raise `UserError` if the checkpoints on disk are of a run with other settings."""
-        saved = self._saved_identity()
-        if saved is not None and (differ := differences(self.fingerprint, saved, self.defaults)):
-            raise UserError(f'{self.checkpoints} is a run with other settings: {", ".join(differ)}', RESTART, BOTH)
+        saved = self._saved_fingerprint()
+        if saved is not None and (differ := settings_diff(self.fingerprint, saved, self.defaults)):
+            raise UserError(
+                f'{self.checkpoints} is a run with other settings: {", ".join(differ)}', RESTART_HINT, KEEP_BOTH_HINT
+            )
 
-    def _write_identity(self):
+    def _write_fingerprint(self):
         with files.atomic_write(self.checkpoints / 'run.json') as part:
             part.write_text(json.dumps(self.fingerprint, indent=1) + '\n')
 
@@ -164,7 +177,9 @@ class Run:
         """The iterations that have a checkpoint, newest first."""
         if not self.checkpoints.is_dir():
             return []
-        steps = (int(re.fullmatch(CHECKPOINT, path.name)[1]) for path in _own(self.checkpoints, CHECKPOINT))
+        steps = (
+            int(re.fullmatch(CHECKPOINT_INDEX, path.name)[1]) for path in _own_files(self.checkpoints, CHECKPOINT_INDEX)
+        )
         return sorted(steps, reverse=True)
 
     def restore(self, saver, sess):
@@ -175,9 +190,9 @@ class Run:
         """
         self._remove_unfinished()
         step = self._restored(saver, sess)
-        self.converged = bool(step) and self._converged_at() == self.begin + step
-        for picture in self.pictures():
-            if int(picture.stem) > self.begin + step:
+        self.converged = bool(step) and self._converged_at() == self.offset + step
+        for picture in self.numbered_pictures():
+            if int(picture.stem) > self.offset + step:
                 picture.unlink()
         return step
 
@@ -187,37 +202,37 @@ class Run:
             step = int(saved[0].rpartition('-')[2])
             try:
                 self.history = self._read_history(step)
-                if step > self.begin:  # at it the picture is of another size, from which this one starts
+                if step > self.offset:  # at it the picture is of another size, from which this one starts
                     saver.restore(sess, saved[0])
-            except DAMAGED as error:
+            except READ_ERRORS as error:
                 print(f'{saved.pop(0)}: damaged, going back to the one before ({type(error).__name__})')
                 continue
             saver.recover_last_checkpoints(saved[::-1])
-            if step > self.begin or not self.begin:
+            if step > self.offset or not self.offset:
                 print(f'{self.name}: resuming at iteration {step}')
-            return step - self.begin
+            return step - self.offset
         self.history = []
         return 0
 
-    def newest(self):
+    def latest_step(self):
         """The iteration of the newest checkpoint of which all can be read, counted from the first; 0 without one."""
         for step in self._steps_saved():
-            with contextlib.suppress(*DAMAGED):
+            with contextlib.suppress(*READ_ERRORS):
                 self._read_history(step)
                 for name in self._reader(step).get_variable_to_shape_map():
-                    self.tensor(step, name)
+                    self.load_variable(step, name)
                 return step
         return 0
 
     def _reader(self, step):
         return tf.train.load_checkpoint(str(self.checkpoints / f'model-{step}'))
 
-    def tensor(self, step, name):
+    def load_variable(self, step, name):
         """What the checkpoint of iteration `step`, counted from the first, has under a variable's name, an array."""
         return self._reader(step).get_tensor(name)
 
     def save(self, saver, sess, step, losses):
-        """Write the checkpoint of iteration `step`, whose losses are `losses`, name -> value.
+        """Write the checkpoint of iteration `step`, whose losses are `load_losses`, name -> value.
 
         The history goes first, so that it never lacks a row. Raises `UserError` when the disk is full.
         """
@@ -225,10 +240,10 @@ class Run:
             csv.writer(file).writerows([('iteration', *losses), *((i, *(f'{loss:.9g}' for loss in row.values()))
                                                                   for i, row in enumerate([*self.history, losses]))])
         try:
-            saver.save(sess, str(self.checkpoints / 'model'), global_step=self.begin + step, write_meta_graph=False)
+            saver.save(sess, str(self.checkpoints / 'model'), global_step=self.offset + step, write_meta_graph=False)
         except tf.errors.OpError as error:  # a page about graph nodes, with the reason in its last line
             reason = error.message.partition('[[')[0].strip().splitlines()[-1].rpartition('; ')[2]
-            raise UserError(f'{self.checkpoints}: the checkpoint of iteration {self.begin + step} could not be '
+            raise UserError(f'{self.checkpoints}: the checkpoint of iteration {self.offset + step} could not be '
                             f'written: {reason}; '
                             'earlier ones are kept, and are where the run goes on') from error
 
@@ -236,13 +251,13 @@ class Run:
         """Note that the optimizer found nothing better than the checkpoint of iteration `step`."""
         self.converged = True
         with files.atomic_write(self.checkpoints / 'converged') as part:
-            part.write_text(f'{self.begin + step}\n')
+            part.write_text(f'{self.offset + step}\n')
 
     def _converged_at(self):
         with contextlib.suppress(OSError, ValueError):
             return int((self.checkpoints / 'converged').read_text())
 
-    def losses(self):
+    def load_losses(self):
         """The losses of the iterations so far, from 0 on, as the newest checkpoint has them: name -> list."""
         rows = self._read_history(len(self.history) + 1)
         return {name: [float(row[name]) for row in rows] for name in rows[0]}
@@ -255,34 +270,36 @@ class Run:
             raise ValueError('losses.csv lacks a row')
         return [{name: np.float32(loss) for name, loss in row.items()} for row in rows]
 
-    def finite(self, losses, step):
-        """Return `losses`, those of `step`. Raises `UserError` if one is NaN or infinite, saying which."""
+    def check_finite(self, losses, step):
+        """Return `load_losses`, those of `step`. Raises `UserError` if one is NaN or infinite, saying which."""
         for name, loss in losses.items():
             if not np.isfinite(loss):
                 adam = self.fingerprint.get('optimizer') == 'adam'
-                raise UserError(f'{name} is {loss} at iteration {self.begin + step}; checkpoints of this run hold what '
-                                'came before',
-                                *[('--learning-rate', 'X, a lower one, may help'), ANOTHER] * adam)
+                raise UserError(
+                    f'{name} is {loss} at iteration {self.offset + step}; checkpoints of this run hold what '
+                    'came before',
+                    *[('--learning-rate', 'X, a lower one, may help'), ANOTHER_NAME_HINT] * adam,
+                )
         return losses
 
-    def show(self, jpeg):
+    def write_latest(self, jpeg):
         """Make the encoded picture the newest one; who looks meanwhile sees it whole, or the one before."""
-        with files.atomic_write(self.outputs / LATEST) as part:
+        with files.atomic_write(self.outputs / LATEST_PICTURE) as part:
             part.write_bytes(jpeg)
 
-    def log(self, writer, step, summary, jpeg):
+    def write_step(self, writer, step, summary, jpeg):
         """Write the summary and the encoded picture of iteration `step` to TensorBoard, the picture also as a file."""
-        step += self.begin
+        step += self.offset
         writer.add_summary(summary, step)
-        writer.add_summary(events.picture(jpeg), step)
+        writer.add_summary(events.image_summary(jpeg), step)
         with files.atomic_write(self.outputs / f'{step:05d}.jpg') as part:
             part.write_bytes(jpeg)
 
     def event_writer(self, graph, step):
         """A writer of the summaries after `step`, with the graph and the settings."""
-        return events.Writer(self.graphs, graph, self.fingerprint, self.begin + step)
+        return events.EventWriter(self.graphs, graph, self.fingerprint, self.offset + step)
 
 
-def _own(folder, pattern):
+def _own_files(folder, pattern):
     """The files in a folder whose whole name the pattern, a regular expression, matches."""
     return [path for path in folder.iterdir() if re.fullmatch(pattern, path.name) and path.is_file()]

@@ -26,7 +26,7 @@ def session_config(precision, threads=0):
     return config
 
 
-def _features():
+def _cpu_features():
     """The names of what the processor can; none where the system does not say."""
     try:
         return re.search('^flags.*:(.*)', Path('/proc/cpuinfo').read_text(), re.MULTILINE)[1].split()
@@ -46,7 +46,7 @@ def _onednn_is_off():
 
 def has_avx512():
     """Return whether float32 is computed with AVX-512; its kernels need less memory than those for AVX2."""
-    return 'avx512f' in _features() and not _onednn_is_off() and _onednn_limit() not in ISA_WITHOUT_BFLOAT16
+    return 'avx512f' in _cpu_features() and not _onednn_is_off() and _onednn_limit() not in ISA_WITHOUT_BFLOAT16
 
 
 def check_bfloat16():
@@ -71,7 +71,7 @@ def bfloat16_hardware():
     if _onednn_is_off() or _onednn_limit() in ISA_WITHOUT_BFLOAT16 + ISA_WITH_EMULATION_ONLY:
         return None
     usable = ('avx512_bf16',) if _onednn_limit() in ISA_WITHOUT_AMX else ('amx_bf16', 'avx512_bf16')
-    features = _features()
+    features = _cpu_features()
     return next((name for name in usable if name in features), None)
 
 
@@ -83,10 +83,10 @@ def fastest_precision(optimizer):
     times as long as float32 (Emerald Rapids).
     """
     gpu = tf2.config.list_physical_devices('GPU')
-    slow = bfloat16_hardware() == 'avx512_bf16' and 'avx512_fp16' in _features()
+    slow = bfloat16_hardware() == 'avx512_bf16' and 'avx512_fp16' in _cpu_features()
     return 'bfloat16' if optimizer == 'adam' and bfloat16_hardware() and not slow and not gpu else 'float32'
 
 
-def described(precision):
+def describe(precision):
     """A precision in words, with what computes it."""
     return f'bfloat16 by {bfloat16_hardware() or "emulation"}' if precision == 'bfloat16' else precision

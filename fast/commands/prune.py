@@ -24,8 +24,8 @@ def add_flags(parser):
                         help='folders of photos and paintings to fit the filters to')
     parser.add_argument('--share', type=cli.float_in_range(0.05, 1), default=SHARE, metavar='X',
                         help='of each layer\'s channels that stay, 0.05 to 1 (default: %(default)s)')
-    flags.add_weights(parser)
-    flags.add_threads(parser)
+    flags.add_weights_flag(parser)
+    flags.add_threads_flag(parser)
 
 
 def run(args):

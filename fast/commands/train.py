@@ -56,9 +56,9 @@ def add_network_flags(parser, name, offered):
                         help='crops a step, 1 to 64 (default: %(default)s)')
     parser.add_argument('--steadiness', type=cli.float_in_range(0, 1e6), default=STEADINESS, metavar='X',
                         help='weight of the loss of a picture that moves with its photo (default: %(default)g)')
-    flags.add_training(parser)
+    flags.add_training_flags(parser)
     parser.add_argument('--verbose', action='store_true', help='print step, loss and time in place of a bar')
-    flags.add_recipe(parser, offered, OF_PIXELS)
+    flags.add_recipe_flags(parser, offered, OF_PIXELS)
 
 
 def run(args):
@@ -83,11 +83,11 @@ def run(args):
 def trained(machine, args, styles):
     """Train a `NetworkTraining` and export its network; return the exit status. styles: what it is to do, in words."""
     if not args.restart:
-        machine.run.check_identity()  # before the graph is built, which takes seconds
-    if not (args.restart or machine.run.begun()):
+        machine.run.check_fingerprint()  # before the graph is built, which takes seconds
+    if not (args.restart or machine.run.exists()):
         export.check_free(machine.model_folder, machine.run, machine.recipe.iterations)
     print(f'{styles}; {len(machine.collections[0].paths)} files to train on, '
-          f'{session.described(machine.precision)}\nweights {machine.weights.path}: {machine.weights.description}')
+          f'{session.describe(machine.precision)}\nweights {machine.weights.path}: {machine.weights.description}')
     machine.build()
     iterations, start_time = machine.recipe.iterations, time.time()
     with (

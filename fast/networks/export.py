@@ -180,9 +180,9 @@ def check_free(folder, run, steps):
     if not isinstance(about, dict):
         raise UserError(f'{path}: damaged', ('--restart', 'replaces the model'), ('--name', 'NEW keeps it'))
     saved = {key: about[key] for key in run.fingerprint if key in about}
-    if differ := runs.differences(run.fingerprint, saved, run.defaults):
+    if differ := runs.settings_diff(run.fingerprint, saved, run.defaults):
         raise UserError(f'{folder} is a model with other settings: {", ".join(differ)}',
-                        ('--restart', 'replaces it'), runs.BOTH)
+                        ('--restart', 'replaces it'), runs.KEEP_BOTH_HINT)
     if about.get('steps', 0) > steps:
         raise UserError(f'{folder} is a model of {about["steps"]} steps, more than {steps}',
-                        ('--iterations', 'with more goes on'), ('--restart', 'replaces it'), runs.BOTH)
+                        ('--iterations', 'with more goes on'), ('--restart', 'replaces it'), runs.KEEP_BOTH_HINT)

@@ -10,7 +10,7 @@ import scipy
 
 from common.tf1 import tf
 from common.vgg_layers import BEFORE_RELU
-from engine.losses.features import features_of
+from engine.losses.features import extract_features
 
 SAMPLES = 30_000  # positions of a layer that its filters are fitted to
 RIDGE = 1e-4  # of the mean square of the inputs
@@ -29,8 +29,8 @@ def narrowed(weights, widths, images, seed=0, config=None):
             maps = maps.reshape(len(maps), maps.shape[1] // 2, 2, maps.shape[2] // 2, 2, -1).mean((2, 4))
         B, H, W, _ = maps.shape
         places = rng.choice(B * H * W, min(SAMPLES, B * H * W), replace=False)
-        true, = features_of(weights, images, [name + BEFORE_RELU], padding='mirror', config=config,
-                            of=lambda Z: tf.gather(tf.reshape(Z, [-1, Z.shape[-1]]), places))
+        true, = extract_features(weights, images, [name + BEFORE_RELU], padding='mirror', config=config,
+                            transform=lambda Z: tf.gather(tf.reshape(Z, [-1, Z.shape[-1]]), places))
         kept = np.sort(scipy.linalg.qr(true.clip(0), mode='r', pivoting=True)[1][:width])
         convolutions[name] = _fitted(_patches(maps, places), true[:, kept])
         maps = _layer(maps, *convolutions[name])
@@ -43,8 +43,8 @@ def normalized(narrow, images, config=None):
     Each channel's root mean square over the images [B, H, W, 3], 0-255, is 1.
     """
     names = list(narrow.convolutions)
-    squares = features_of(narrow, images, names, padding='mirror', config=config,
-                          of=lambda F: tf.reduce_mean(tf.square(F), axis=[0, 1, 2]))
+    squares = extract_features(narrow, images, names, padding='mirror', config=config,
+                          transform=lambda F: tf.reduce_mean(tf.square(F), axis=[0, 1, 2]))
     parameters, below = {}, np.full(3, 127.5)
     for name, mean_square in zip(names, squares):
         (W, b), size = narrow.convolutions[name], np.sqrt(mean_square) + 1e-6

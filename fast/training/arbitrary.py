@@ -56,7 +56,7 @@ class AnyStyleTransfer(NetworkTraining):
 
     def __init__(self, photos, styles, batch, held_out, held_out_styles, *, transform, fixed, recipe=recipes.ARBITRARY,
                  seed=0, **of_all):
-        if not isinstance(statistics.STATISTICS.get(recipe.style_statistic), statistics.Shares):
+        if not isinstance(statistics.STATISTICS.get(recipe.style_statistic), statistics.RelativeStatistic):
             raise UserError(f'--style-statistic {recipe.style_statistic}: here losses count as shares of each style\'s '
                             'own; gram_share or covariance')
         self.transform, self.fixed = transform, fixed
@@ -111,8 +111,8 @@ class AnyStyleTransfer(NetworkTraining):
                 mapped[name][i::n] = moment_matching.mapped(x[i::n], *mappings[name])
         return [*mapped.values(), np.stack(descriptions)]
 
-    def _initialize(self, sess):
-        super()._initialize(sess)
+    def initialize(self, sess):
+        super().initialize(sess)
         if not self.start:
             for name, value in self.fixed().items():
                 self.network.parameters[name].load(value, sess)
@@ -123,11 +123,11 @@ class AnyStyleTransfer(NetworkTraining):
     def _styles_of_crops(self):
         """A `Target` a layer: of each crop the style that it is to have."""
         vgg, statistic = self._vgg_of('styles', self.styles, self.recipe.style_layers), self.statistic()
-        return [statistics.Target(statistic, statistic.of(F)) for F in vgg.features(self.recipe.style_layers)]
+        return [statistics.StyleTarget(statistic, statistic.compute(F)) for F in vgg.features(self.recipe.style_layers)]
 
     def _style_loss(self, A):
         """The mean over the batch of what `counted` makes of each crop's weighted sum over the style layers."""
-        distances = [target.statistic.distances(target.statistic.of(F), target.value)
+        distances = [target.statistic.distances(target.statistic.compute(F), target.value)
                      for target, F in zip(A, self.vgg.features(self.recipe.style_layers))]
         return tf.reduce_mean(counted(sum(map(operator.mul, self.recipe.style_layer_weights, distances))))
 

@@ -16,7 +16,7 @@ from common import files, names
 from common.errors import UserError
 from common.tf1 import tf, tf2
 from engine.losses import statistics
-from engine.losses.features import features_of
+from engine.losses.features import extract_features
 from engine.run import runs
 from fast.networks import export
 from fast.networks.multi_style import TransformNet
@@ -104,7 +104,7 @@ class NetworkTraining(style_transfer.StyleTransfer):
             with tf.device(tower.device):
                 tower._create_views([tf.split(batch, len(names))[i] for batch in batches],
                                     self.part * count + i * count // len(names))
-        self.shown = self._shown()
+        self.display_feed = self._shown()
 
     def _create_views(self, batches, first):
         """Of each photo the network has two views, the second shifted by some pixels and with noise, or one alone.
@@ -198,7 +198,7 @@ class NetworkTraining(style_transfer.StyleTransfer):
 
     def _content_loss(self, P, F):
         """Of each crop Σ (F − P)² / Σ P² by `_content_factors`; the mean, as that of the means of a batch's parts."""
-        return statistics.share(F, P, self._content_factors())
+        return statistics.mean_relative_error(F, P, self._content_factors())
 
     def _content_factors(self):
         return 1.
@@ -245,17 +245,17 @@ class NetworkTraining(style_transfer.StyleTransfer):
             parts = tf.split(self.exchange.gradient, [variable.shape.num_elements() for variable in variables])
             return [(tf.reshape(part, variable.shape), variable) for part, variable in zip(parts, variables)]
 
-    def _initialize(self, sess):
+    def initialize(self, sess):
         sess.run(self.init)
 
-    def _session(self):
-        return self.exchange.session(self.graph, self.config) if self.task else super()._session()
+    def open_session(self):
+        return self.exchange.session(self.graph, self.config) if self.task else super().open_session()
 
-    def _moves(self, sess, step):
+    def optimizer_steps(self, sess, step):
         sess.run(self.begin, {self.first: step})
         while True:
             if self.task and not self.exchange.gather(sess, step):
-                self.run.save(self.saver, sess, step, self._look(sess)[0])
+                self.run.save(self.saver, sess, step, self.evaluate(sess)[0])
                 print(f'stopped at iteration {step}; the same command goes on from there')
                 raise KeyboardInterrupt
             losses, _ = sess.run([self.means, self.opt])
@@ -266,13 +266,13 @@ class NetworkTraining(style_transfer.StyleTransfer):
         """Compute this task's part of what the chief wants until it ends; return how it did, see `Exchange.follow`."""
         return self.exchange.follow(self.graph, self.config, self.begin, self.first)
 
-    def hand_in(self, sess):
+    def write_results(self, sess):
         """Write what `StyleTransfer` does, and the model."""
-        super().hand_in(sess)
-        losses = {name: float(loss) for name, loss in self._look(sess)[0].items()}
+        super().write_results(sess)
+        losses = {name: float(loss) for name, loss in self.evaluate(sess)[0].items()}
         about = self.run.fingerprint | dict(vgg_file=self.weights.path.name, steps=int(sess.run(self.gstep)),
                                          held_out=losses)
-        self._export(sess.run(self.network.parameters, self.shown), about)
+        self._export(sess.run(self.network.parameters, self.display_feed), about)
 
     def _image(self):
         """The photos side by side, what the network makes of them in each style below: [2H, n·W, 3], 0-255."""
@@ -280,7 +280,7 @@ class NetworkTraining(style_transfer.StyleTransfer):
                 for images in (self.photos, self.input_img + self.vgg.mean_pixels)]
         return tf.concat(rows, axis=0)
 
-    def _originals(self):
+    def _sheet_images(self):
         height = 2 * self.side
         return [utils.get_resized_image(path, height, height)[0] for path in self.style_paths]
 
@@ -358,9 +358,9 @@ class FastStyleTransfer(NetworkTraining):
     def _style_values(self):
         """Of each style a list with the statistic's value a layer."""
         recipe = self.recipe
-        return [features_of(self.weights, utils.get_style_image(path, STYLE_SIDE, STYLE_SIDE, False,
+        return [extract_features(self.weights, utils.get_style_image(path, STYLE_SIDE, STYLE_SIDE, False,
                                                                 recipe.style_scale),
-                            recipe.style_layers, recipe.pooling, recipe.padding, self.config, self.statistic().of)
+                            recipe.style_layers, recipe.pooling, recipe.padding, self.config, self.statistic().compute)
                 for path in self.style_paths]
 
     def _styles_of_crops(self):
@@ -371,7 +371,7 @@ class FastStyleTransfer(NetworkTraining):
         def of_crops(*arrays):
             stacked = np.concatenate(arrays)
             return tf.tensordot(weights, stacked, 1)
-        return [statistics.Target(statistic, tf.nest.map_structure(of_crops, *layer))
+        return [statistics.StyleTarget(statistic, tf.nest.map_structure(of_crops, *layer))
                 for layer in zip(*self.style_values)]
 
     def _content_factors(self):

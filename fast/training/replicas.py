@@ -159,7 +159,7 @@ class Exchange:
             waiting, following = self._compute(sess, wanted), step + 1
 
     def _check(self, of_chief):
-        if differ := runs.differences(self.known, of_chief, self.defaults):
+        if differ := runs.settings_diff(self.known, of_chief, self.defaults):
             raise UserError(f'{self.task.name} has other settings than the chief: {", ".join(differ)}')
 
 

@@ -53,10 +53,11 @@ def test_it_is_a_notebook_in_the_handouts_order(tmp_path, edition):
     assert len(steps) == 5 and steps == sorted(steps) and all(step in handout for step in steps)
     named = [name for name in ids if name in {method.strip('_') for method in (
         'conv2d_relu', 'avgpool', 'maxpool', '_content_loss', '_gram_matrix', '_single_style_loss', '_style_loss',
-        'losses', 'optimize', 'create_summary', '_image', 'build', 'train', '_look', '_initialize', '_moves')}]
+        'losses', 'optimize', 'create_summary', '_image', 'build', 'train', 'evaluate', 'initialize',
+        'optimizer_steps')}]
     assert named == ['conv2d_relu', 'avgpool', 'maxpool', 'content_loss', 'gram_matrix', 'single_style_loss',
-                     'style_loss', 'losses', 'optimize', 'create_summary', 'image', 'build', 'train', 'look',
-                     'initialize', 'moves']
+                     'style_loss', 'losses', 'optimize', 'create_summary', 'image', 'build', 'train', 'evaluate',
+                     'initialize', 'optimizer_steps']
     assert sum(name.startswith('check-') for name in ids) == 11
     for cell in made['cells']:
         if cell['cell_type'] == 'code':
@@ -160,7 +161,7 @@ WRONG = [
     ('image', ' + self.vgg.mean_pixels', ''),
     ('initialize', 'self.new_img: self.centered_start', 'self.new_img: 0 * self.centered_start'),
     ('train', 'run.save(self.saver, sess, step, losses)', 'pass'),
-    ('moves', '[self.loss_terms, self.opt]', '[self.loss_terms, self.gstep]'),
+    ('optimizer_steps', '[self.loss_terms, self.opt]', '[self.loss_terms, self.gstep]'),
 ]
 
 
@@ -182,7 +183,7 @@ def test_what_is_filled_in_comes_into_the_two_files(tmp_path, capsys):
         if cell['cell_type'] == 'code':
             cell['source'] = solved[cell['id']].splitlines(keepends=True)  # as Jupyter keeps them
     made['cells'].append({'cell_type': 'code', 'metadata': {}, 'source': ['%matplotlib inline\n', '1 +']})
-    look = next(cell for cell in made['cells'] if cell.get('id') == 'look')
+    look = next(cell for cell in made['cells'] if cell.get('id') == 'evaluate')
     look['source'] = ['LOOKS = 4\n', '\n', *look['source']]
     (tmp_path / notebook.NAME).write_text(json.dumps(made), encoding='utf-8-sig')
     assert notebook.main([str(tmp_path / notebook.NAME)]) == 0

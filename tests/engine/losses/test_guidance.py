@@ -8,7 +8,7 @@ import recipes
 from common.errors import UserError
 from common.tf1 import tf
 from engine.losses import guidance
-from engine.losses.statistics import STATISTICS, Gram, Regions
+from engine.losses.statistics import STATISTICS, Gram, GuidedStyleTarget
 from style_transfer import StyleTransfer
 from tests import reference
 
@@ -19,7 +19,7 @@ def test_a_mask_is_pooled_as_the_maps_are(pooling, kind):
     expected = [mask[..., None]]
     for _ in range(4):
         expected.append(reference.pool(expected[-1], kind))
-    guides = guidance.guides(mask, ('conv1_2', 'conv4_2_pre', 'conv5_1', 'conv2_1'), pooling)
+    guides = guidance.guidance_masks(mask, ('conv1_2', 'conv4_2_pre', 'conv5_1', 'conv2_1'), pooling)
     for guide, block in zip(guides, (0, 3, 4, 1), strict=True):
         np.testing.assert_allclose(guide[0], expected[block], rtol=1e-5)
 
@@ -45,11 +45,11 @@ def test_a_region_has_the_statistics_of_its_positions(images, tiny_vgg, workdir,
         G, A = (reference.gram(x) / x[..., 0].size for x in (g, a))
         return ((G - A) ** 2).sum() / (4 * len(G) ** 2)
     expected = sum(guide.mean() * distance(repeated(F, guide), a[0]) for guide, a in zip(guides, (one, two)))
-    regions = Regions(statistic, [statistic.of(a) for a in (one, two)], guides)
+    regions = GuidedStyleTarget(statistic, [statistic.compute(a) for a in (one, two)], guides)
     with tf.Graph().as_default(), tf.Session() as sess:
         assert sess.run(regions.loss(tf.constant(F))) == pytest.approx(expected, rel=2e-4)
         # a region of no size at all has no loss, and no division by zero
-        empty = Regions(statistic, regions.values, [guides[0], 0 * guides[1]])
+        empty = GuidedStyleTarget(statistic, regions.values, [guides[0], 0 * guides[1]])
         assert sess.run(empty.loss(tf.constant(F))) == pytest.approx(
             guides[0].mean() * distance(repeated(F, guides[0]), one[0]), rel=2e-4)
 
@@ -60,7 +60,7 @@ def test_styles_are_blended_as_statistics(images, tiny_vgg, workdir, name):
     one, two = (rng.uniform(0, 3, (1, H, W, 4)).astype(np.float32) for H, W in ((6, 7), (5, 9)))
     machine = StyleTransfer(*images, 16, 16, vgg=tiny_vgg)
     statistic = STATISTICS.get(name) or Gram(machine._gram_matrix, recipes.CS20.style_factor)
-    blend = statistic.blended([statistic.of(one), statistic.of(two)], [0.75, 0.25])
+    blend = statistic.blend([statistic.compute(one), statistic.compute(two)], [0.75, 0.25])
     flat = [np.float64(x).reshape(-1, 4) for x in (one, two)]
     products = 0.75 * flat[0].T @ flat[0] / 42 + 0.25 * flat[1].T @ flat[1] / 45
     if name == 'gram':
@@ -80,7 +80,7 @@ def test_what_stays_of_the_photo():
     luminance = ((image - photo) * [0.2125, 0.7154, 0.0721]).sum(axis=-1, keepdims=True)
     with tf.Graph().as_default(), tf.Session() as sess:
         def run(*how):
-            return sess.run(guidance.with_photo(tf.constant(image), photo, *how))
+            return sess.run(guidance.composite_with_photo(tf.constant(image), photo, *how))
         np.testing.assert_allclose(run(True), photo + luminance, atol=1e-3)
         np.testing.assert_allclose(run(True, mask), photo + mask[..., None] * luminance, atol=1e-3)
         np.testing.assert_allclose(run(False, mask), mask[..., None] * image + (1 - mask[..., None]) * photo, atol=1e-3)
@@ -104,9 +104,12 @@ def test_a_mask_of_another_size_is_fitted_and_one_of_another_shape_refused(image
     (3, None, 'mask.png', 'one style or two, and there are 3')])
 def test_weights_and_masks_that_do_not_go_with_the_styles(count, weights, mask, says):
     with pytest.raises(UserError, match=says):
-        guidance.checked(['a'] * count, weights, mask)
+        guidance.blend_weights(['a'] * count, weights, mask)
 
 
 def test_weights_add_up_to_1():
-    assert guidance.checked('ab', [3, 1], None) == [0.75, 0.25] and guidance.checked('ab', None, None) == [0.5, 0.5]
-    assert guidance.checked([], None, None) == []  # of what has no style
+    assert guidance.blend_weights('ab', [3, 1], None) == [0.75, 0.25] and guidance.blend_weights('ab', None, None) == [
+        0.5,
+        0.5,
+    ]
+    assert guidance.blend_weights([], None, None) == []  # of what has no style

@@ -5,7 +5,7 @@ import pytest
 
 import recipes
 from common.tf1 import tf
-from engine.losses.statistics import STATISTICS, Gram, Target
+from engine.losses.statistics import STATISTICS, Gram, StyleTarget
 from style_transfer import StyleTransfer
 from tests import reference
 from tests.assertions import assert_close
@@ -29,22 +29,26 @@ def of_tensors(function, *arrays):
 def test_of_one_size_the_distance_is_the_handouts(gram):
     a, g = features(4, 6, 5), features(4, 6, 5, seed=1)
     expected = reference.cs20_style_loss(g[0], a[0])
-    assert gram.distance(gram.of(g), gram.of(a)) == pytest.approx(expected, rel=1e-5)
-    assert of_tensors(lambda g, a: gram.distance(gram.of(g), gram.of(a)), g, a) == pytest.approx(expected, rel=1e-5)
-    target = Target(gram, gram.of(a))
+    assert gram.distance(gram.compute(g), gram.compute(a)) == pytest.approx(expected, rel=1e-5)
+    assert of_tensors(lambda g, a: gram.distance(gram.compute(g), gram.compute(a)), g, a) == pytest.approx(
+        expected, rel=1e-5
+    )
+    target = StyleTarget(gram, gram.compute(a))
     assert of_tensors(target.loss, g) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_style_twice_as_large_is_the_same_style(gram):
     a, g = features(4, 6, 5), features(4, 6, 5, seed=1)
     twice = np.concatenate([a, a], axis=1)  # every feature twice as often
-    assert gram.distance(gram.of(g), gram.of(twice)) == pytest.approx(reference.cs20_style_loss(g[0], a[0]), rel=1e-5)
+    assert gram.distance(gram.compute(g), gram.compute(twice)) == pytest.approx(
+        reference.cs20_style_loss(g[0], a[0]), rel=1e-5
+    )
 
 
 def test_of_a_batch_it_is_the_mean(gram):
     a, g = features(4, 6, 5), np.concatenate([features(4, 6, 5, seed=i) for i in (1, 2, 3)])
     expected = np.mean([reference.cs20_style_loss(one, a[0]) for one in g])
-    assert gram.distance(gram.of(g), gram.of(a)) == pytest.approx(expected, rel=1e-5)
+    assert gram.distance(gram.compute(g), gram.compute(a)) == pytest.approx(expected, rel=1e-5)
 
 
 # ------------------------------------------------------------------------------------------------------ of the moments
@@ -59,7 +63,7 @@ def loss_and_gradient(name, g, a):
     statistic = STATISTICS[name]
     with tf.Graph().as_default(), tf.Session() as sess:
         F = tf.constant(g)
-        loss = Target(statistic, statistic.of(a)).loss(F)
+        loss = StyleTarget(statistic, statistic.compute(a)).loss(F)
         return sess.run([loss, tf.gradients(loss, F)[0]])
 
 

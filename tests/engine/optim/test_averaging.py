@@ -21,7 +21,7 @@ def test_the_mean_of_the_iterates_is_weighted_by_powers_of_the_decay():
         to = tf.placeholder(tf.float32, [2, 3])
         with tf.control_dependencies([image.assign(to)]):
             move = step.assign_add(1).op
-        move, average = averaging.averaged(move, image, step, decay)
+        move, average = averaging.exponential_moving_average(move, image, step, decay)
         sess.run(tf.global_variables_initializer())
         for t in range(1, 7):
             sess.run(move, {to: path[t - 1]})
@@ -39,10 +39,10 @@ def test_what_is_shown_handed_in_and_resumed_is_the_mean(images, tiny_vgg, workd
             machine.build()
             machine.train(n_iters)
         checkpoint = tf.train.load_checkpoint(f'checkpoints/{name}/model-30')
-        mean = checkpoint.get_tensor(averaging.shown_variable(recipe)) + machine.weights.mean_pixels
+        mean = checkpoint.get_tensor(averaging.displayed_variable(recipe)) + machine.weights.mean_pixels
         pictures.append(np.float32(utils.read_image(f'outputs/{name}/final.png')))
         assert (utils.to_uint8(mean[0]) == pictures[-1]).all()
-        assert np.abs(checkpoint.get_tensor(averaging.IMAGE) + machine.weights.mean_pixels - mean).max() > 1
+        assert np.abs(checkpoint.get_tensor(averaging.IMAGE_NAME) + machine.weights.mean_pixels - mean).max() > 1
     assert (pictures[0] == pictures[1]).all()
 
 
@@ -53,6 +53,6 @@ def test_pixels_stay_in_their_range_where_they_are_kept(images, tiny_vgg, workdi
     machine.build()
     machine.train(20)
     mean = load_vgg.read_weights(tiny_vgg).mean_pixels
-    image = tf.train.load_checkpoint('checkpoints/r/model-20').get_tensor(averaging.IMAGE) + mean
+    image = tf.train.load_checkpoint('checkpoints/r/model-20').get_tensor(averaging.IMAGE_NAME) + mean
     inside = (-1e-3 <= image) & (image <= 255 + 1e-3)
     assert inside.all() == (pixels == '0-255') and (np.abs(image - image.clip(1, 254)) > 0.5).any()

@@ -29,7 +29,7 @@ def test_the_points_are_scipys():
     points = []
     with lbfgs.Search(start, -2, 1.5) as search:
         for _ in expected:
-            assert not search.ended
+            assert not search.has_converged
             points.append(search.point.ravel())
             search.tell(*rosenbrock(search.point))
     np.testing.assert_array_equal(points, expected)
@@ -43,7 +43,7 @@ def test_a_common_factor_changes_no_point(factor):
     def points(factor):
         with lbfgs.Search(np.float32([[-1.2, 1.], [0.5, 1.5]]), -2, 1.5) as search:
             for _ in range(40):
-                assert not search.ended
+                assert not search.has_converged
                 yield search.point
                 value, gradient = rosenbrock(search.point)
                 search.tell(factor * value, factor * gradient)
@@ -52,7 +52,7 @@ def test_a_common_factor_changes_no_point(factor):
 
 def test_a_start_without_a_slope_ends():
     with lbfgs.Search(np.zeros(3, np.float32), -1, 1) as search:
-        while not search.ended:
+        while not search.has_converged:
             search.tell(0., np.zeros(3))
     assert search.value == 0 and (search.best == 0).all()
 
@@ -60,7 +60,7 @@ def test_a_start_without_a_slope_ends():
 def test_points_stay_between_the_bounds():
     with lbfgs.Search(np.float32([5, -5]), np.float32([-1, -2]), 3) as search:
         for _ in range(20):
-            if search.ended:
+            if search.has_converged:
                 break
             assert (search.point >= [-1, -2]).all() and (search.point <= 3).all()
             offset = search.point - [10, -10]
@@ -71,7 +71,7 @@ def test_points_stay_between_the_bounds():
 def test_a_search_that_stalls_begins_again_once_and_then_ends():
     told = []
     with lbfgs.Search(np.ones(3, np.float32), -10, 10) as search:
-        while not search.ended:
+        while not search.has_converged:
             told.append(search.point.copy())
             search.tell(1., np.ones(3))  # a slope that no step confirms
             assert len(told) < 1000

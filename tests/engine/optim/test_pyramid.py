@@ -46,7 +46,7 @@ def trained(images, tiny_vgg):
             if iterate.step == until:
                 raise Killed
         try:
-            return machine.train_scales(callback, restart), told
+            return machine.train_pyramid(callback, restart), told
         except Killed:
             return None, told
     return run
@@ -73,22 +73,22 @@ def left(name='r', folder=''):
 
 
 def test_each_size_is_half_of_the_next():
-    assert pyramid.of(RECIPE, 1024, 683) == [(256, 171, 0, 15, RECIPE), (512, 342, 15, 30, RECIPE),
+    assert pyramid.levels(RECIPE, 1024, 683) == [(256, 171, 0, 15, RECIPE), (512, 342, 15, 30, RECIPE),
                                             (1024, 683, 30, 40, RECIPE)]
-    assert pyramid.of(recipes.CS20, 333, 250) == [(333, 250, 0, 300, recipes.CS20)]
+    assert pyramid.levels(recipes.CS20, 333, 250) == [(333, 250, 0, 300, recipes.CS20)]
     by_itself = dataclasses.replace(RECIPE, scales=0)
     sizes = (1024, 768), (768, 1024), (512, 512), (333, 250), (64, 64), (3840, 2160), (1024, 40), (1024, 16)
-    assert [len(pyramid.of(by_itself, *size)) for size in sizes] == [4, 4, 3, 2, 1, 5, 2, 1]
-    assert [pyramid.of(by_itself, 64, side)[0].end for side in (64, 48)] == [15, 15]  # as the smallest size has
+    assert [len(pyramid.levels(by_itself, *size)) for size in sizes] == [4, 4, 3, 2, 1, 5, 2, 1]
+    assert [pyramid.levels(by_itself, 64, side)[0].end for side in (64, 48)] == [15, 15]  # as the smallest size has
     with pytest.raises(UserError, match='--scales 3 of 100×50 begin at 25×12: each side must be of at least 16'):
-        pyramid.of(RECIPE, 100, 50)
+        pyramid.levels(RECIPE, 100, 50)
 
 
 def test_fewer_steps_and_layers_at_larger_sizes():
     recipe = dataclasses.replace(RECIPE, scales=4, coarse_iterations=40, coarse_ratio=0.5, iterations=7, deepest=(
         (100, 'conv4_1', 1.), (400, 'conv2_2', 0.5)), content_layers=('conv4_2', 'conv1_2'),
         content_layer_weights=(2., 3.))
-    made = pyramid.of(recipe, 800, 600)
+    made = pyramid.levels(recipe, 800, 600)
     assert [scale[:4] for scale in made] == [(100, 75, 0, 40), (200, 150, 40, 60), (400, 300, 60, 70),
                                              (800, 600, 70, 77)]
     layers = recipe.style_layers
@@ -102,7 +102,7 @@ def test_fewer_steps_and_layers_at_larger_sizes():
 
 def test_enlarging_is_cubic_centered_and_clipped():
     image = np.random.default_rng(0).choice([-30, 90, 290], (1, 12, 9, 3)).astype(np.float32)
-    large = pyramid.enlarged(image, 18, 24)
+    large = pyramid.upsample(image, 18, 24)
     y, x = ((np.arange(n) + 0.5) / 2 - 0.5 for n in (24, 18))
     inside = np.s_[6:-6, 6:-6]  # how splines begin beyond the border is a choice
     at = np.meshgrid(y, x, indexing='ij')
@@ -123,7 +123,7 @@ def test_a_start_and_styles_and_a_mask_are_fitted_to_every_size(images, tiny_vgg
                 ((24, 16), recipes.CS20, utils.resize_and_crop(start[0], 24, 16)[None])):
             machine = StyleTransfer(images[0], list(images), width, height, recipe=recipe, vgg=tiny_vgg,
                                     precision='float32', initial_img=initial, name=f'{width}', **control)
-            machine.train_scales(restart=True, callback=lambda iterate: iterate.step == 1 and os.kill(
+            machine.train_pyramid(restart=True, callback=lambda iterate: iterate.step == 1 and os.kill(
                 os.getpid(), signal.SIGINT))
             runs.append(machine.run.history[0])
         assert runs[0] == runs[1] and len(runs[0]) == 3
@@ -162,14 +162,14 @@ def test_a_size_begins_at_the_smaller_ones_picture_enlarged(train, whole, images
     weights = load_vgg.read_weights(tiny_vgg)
     small = tf.train.load_checkpoint('checkpoints/r/model-15').get_tensor('input/in_img') + weights.mean_pixels
     content, style = (utils.get_resized_image(path, 48, 33)[0] - weights.mean_pixels for path in images)
-    expected = reference.cs20(pyramid.enlarged(small, 48, 33)[0] - weights.mean_pixels, content, style, weights)
+    expected = reference.cs20(pyramid.upsample(small, 48, 33)[0] - weights.mean_pixels, content, style, weights)
     row = np.loadtxt(whole[0] / 'checkpoints/r/losses.csv', delimiter=',', skiprows=1)[15]
     np.testing.assert_allclose(row, [15, *expected], rtol=1e-3)
 
 
 def test_a_size_begins_at_the_mean_of_the_smaller_ones_iterates(train, monkeypatch):
-    begun, enlarged = [], pyramid.enlarged
-    monkeypatch.setattr(pyramid, 'enlarged', lambda *given: begun.append(given) or enlarged(*given))
+    begun, enlarged = [], pyramid.upsample
+    monkeypatch.setattr(pyramid, 'upsample', lambda *given: begun.append(given) or enlarged(*given))
     train(until=16, recipe=FULL)
     checkpoint, (given,) = tf.train.load_checkpoint('checkpoints/r/model-15'), begun
     mean, last = (checkpoint.get_tensor(name) for name in ('optimizer/average', 'input/in_img'))

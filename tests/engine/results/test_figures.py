@@ -91,14 +91,14 @@ def durations(path):
 
 
 def before_and_last(paths):
-    """What `figures.progress` takes: the paths but the last, and that picture."""
+    """What `figures.progress_gif` takes: the paths but the last, and that picture."""
     return paths[:-1], iio.imread(paths[-1])
 
 
 @pytest.mark.parametrize('height, width, size', [(250, 400, (125, 200)), (400, 100, (200, 50)), (32, 48, (32, 48)),
                                                  (16, 4096, (1, 200))])
 def test_the_animation_has_every_picture_in_order_and_in_small(tmp_path, height, width, size):
-    figures.progress(tmp_path / 'progress.gif', *before_and_last(pictures(tmp_path, 6, height, width)))
+    figures.progress_gif(tmp_path / 'progress.gif', *before_and_last(pictures(tmp_path, 6, height, width)))
     frames = iio.imread(tmp_path / 'progress.gif')
     assert frames.shape == (6, *size, 3)
     for number, frame in enumerate(frames):
@@ -114,7 +114,7 @@ def test_the_animation_of_a_long_run_leaves_pictures_out_evenly(tmp_path, count)
     for number in range(count):
         paths.append(tmp_path / f'{number:05d}.png')
         iio.imwrite(paths[-1], np.full((6, 8, 3), number // 2, np.uint8))
-    figures.progress(tmp_path / 'progress.gif', paths, np.full((6, 8, 3), 255, np.uint8))
+    figures.progress_gif(tmp_path / 'progress.gif', paths, np.full((6, 8, 3), 255, np.uint8))
     grays = iio.imread(tmp_path / 'progress.gif')[:, 0, 0, 0].astype(int)  # those that are alike are joined
     assert sum(durations(tmp_path / 'progress.gif')) == 200 * 59 + 3000
     assert (grays[0], grays[-2], grays[-1]) == (0, (count - 1) // 2, 255)
@@ -122,14 +122,14 @@ def test_the_animation_of_a_long_run_leaves_pictures_out_evenly(tmp_path, count)
 
 
 def test_the_animation_of_one_picture(tmp_path):
-    figures.progress(tmp_path / 'progress.gif', *before_and_last(pictures(tmp_path, 1, 50, 60)))
+    figures.progress_gif(tmp_path / 'progress.gif', *before_and_last(pictures(tmp_path, 1, 50, 60)))
     assert iio.imread(tmp_path / 'progress.gif').shape == (1, 50, 60, 3)
 
 
 def test_pictures_that_are_alike_keep_their_time(tmp_path):
     """The writer joins frames that are the same."""
     first, second = pictures(tmp_path, 2, 50, 60)
-    figures.progress(tmp_path / 'progress.gif', *before_and_last([first, first, first, second]))
+    figures.progress_gif(tmp_path / 'progress.gif', *before_and_last([first, first, first, second]))
     assert durations(tmp_path / 'progress.gif') == [600, 3000]
 
 
@@ -139,14 +139,14 @@ def test_the_animation_of_noise_stays_small(tmp_path):
     paths = [tmp_path / f'{number}.png' for number in range(21)]
     for path in paths:
         iio.imwrite(path, rng.integers(0, 256, (250, 333, 3), dtype=np.uint8))
-    figures.progress(tmp_path / 'progress.gif', *before_and_last(paths))
+    figures.progress_gif(tmp_path / 'progress.gif', *before_and_last(paths))
     assert (tmp_path / 'progress.gif').stat().st_size < 1.5e6
 
 
 @pytest.mark.parametrize('draw', [
     lambda path, picture: figures.loss_curves(path, COLUMNS, HISTORY),
     lambda path, picture: figures.sheet(path, [np.zeros((4, 4, 3))]),
-    lambda path, picture: figures.progress(path, [picture], iio.imread(picture))],
+    lambda path, picture: figures.progress_gif(path, [picture], iio.imread(picture))],
     ids=['loss_curves', 'sheet', 'progress'])
 def test_figures_are_written_whole_or_not_at_all(tmp_path, monkeypatch, draw):
     picture, path = tmp_path / 'picture.png', tmp_path / 'figure.gif'
@@ -170,7 +170,7 @@ def test_figures_are_written_whole_or_not_at_all(tmp_path, monkeypatch, draw):
 def test_grid_has_every_image_in_its_place(tmp_path):
     colors = np.random.default_rng(0).integers(0, 256, (2, 3, 3))
     rows = [[('label', np.broadcast_to(color, (30, 40, 3))) for color in row] for row in colors]
-    figures.grid(tmp_path / 'grid.png', [rows[0], rows[1][:2]])
+    figures.labeled_grid(tmp_path / 'grid.png', [rows[0], rows[1][:2]])
     picture = iio.imread(tmp_path / 'grid.png')[..., :3]
     height, width = picture.shape[:2]
     for i, j in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1)):

@@ -26,8 +26,8 @@ def picture():
                                          ('a.jpg', 8)])
 def test_pixels_settings_and_profile_come_back(tmp_path, picture, name, depth):
     path = tmp_path / name
-    output.Output(path, depth=depth, profile=PROFILE).write(picture, ABOUT)
-    assert output.settings(path) == ABOUT and utils.color_profile(path) == PROFILE
+    output.OutputFile(path, depth=depth, profile=PROFILE).write(picture, ABOUT)
+    assert output.read_settings(path) == ABOUT and utils.color_profile(path) == PROFILE
     white = 2 ** depth - 1
     expected = np.rint(picture.astype(np.float64) * white / 255).clip(0, white)
     if path.suffix.startswith('.tif'):
@@ -51,9 +51,9 @@ def test_pixels_settings_and_profile_come_back(tmp_path, picture, name, depth):
 @pytest.mark.parametrize('name', ['a.png', 'a.tiff', 'a.webp'])
 def test_transparency_comes_back(tmp_path, picture, name):
     alpha = np.random.default_rng(1).uniform(0, 1, (12, 17)).astype(np.float32)
-    output.Output(tmp_path / name, alpha=alpha).write(picture, ABOUT)
+    output.OutputFile(tmp_path / name, alpha=alpha).write(picture, ABOUT)
     np.testing.assert_allclose(utils.read_alpha(tmp_path / name), alpha, atol=1 / 255)
-    assert output.settings(tmp_path / name) == ABOUT
+    assert output.read_settings(tmp_path / name) == ABOUT
 
 
 @pytest.mark.parametrize('name', ['a.png', 'a.tiff', 'a.webp', 'a.jpg'])
@@ -62,7 +62,7 @@ def test_a_file_that_cannot_be_whole_is_an_error_and_not_there(tmp_path, name):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1500, hard))
     try:
-        for write in (lambda: output.Output(tmp_path / name).write(noise, ABOUT),
+        for write in (lambda: output.OutputFile(tmp_path / name).write(noise, ABOUT),
                       lambda: utils.save_image(tmp_path / name, noise),
                       lambda: utils.save_animation(tmp_path / 'a.gif', [utils.to_uint8(noise)] * 2, {})):
             with pytest.raises(OSError):
@@ -74,7 +74,7 @@ def test_a_file_that_cannot_be_whole_is_an_error_and_not_there(tmp_path, name):
 
 def test_quality(tmp_path, picture):
     for quality in 20, 95:
-        output.Output(tmp_path / f'{quality}.jpg', quality=quality).write(picture, ABOUT)
+        output.OutputFile(tmp_path / f'{quality}.jpg', quality=quality).write(picture, ABOUT)
     errors = [np.abs(utils.read_image(tmp_path / f'{quality}.jpg') - picture).mean() for quality in (20, 95)]
     assert errors[1] < errors[0] / 2
 
@@ -85,16 +85,16 @@ def test_quality(tmp_path, picture):
     ('a.jpeg', {'alpha': np.ones((2, 2))}, '.jpeg has no transparency')])
 def test_what_a_format_does_not_have(tmp_path, name, how, says):
     with pytest.raises(UserError, match=says):
-        output.Output(tmp_path / name, **how)
+        output.OutputFile(tmp_path / name, **how)
     (tmp_path / 'folder.png').mkdir()
     with pytest.raises(UserError, match='is a folder'):
-        output.Output(tmp_path / 'folder.png')
+        output.OutputFile(tmp_path / 'folder.png')
 
 
 def test_a_picture_of_others_says_so(tmp_path, images):
     for path in images[0], tmp_path, tmp_path / 'none.png':
         with pytest.raises(UserError, match=path.name):
-            output.settings(path)
+            output.read_settings(path)
     (tmp_path / 'odd.png').write_bytes(b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a></x:xmpmeta>')
     with pytest.raises(UserError, match='does not say which command made it'):
-        output.settings(tmp_path / 'odd.png')
+        output.read_settings(tmp_path / 'odd.png')

@@ -31,21 +31,21 @@ def free(monkeypatch):
 
 def test_what_fits_is_let_be(free):
     free(20 << 30)
-    assert memory.check(1024, 1024, 52e6, 'adam', 'float32') is None
+    assert memory.check_size(1024, 1024, 52e6, 'adam', 'float32') is None
 
 
 def test_a_size_that_would_fit_is_named_and_does_fit(free):
     free(650e6 + 18 * 52e6 + 2500 * 300_000)  # so many pixels of 3:2 are 670×447
     with pytest.raises(UserError, match=r'^3000×2000 needs [\d.]+ GB of memory, and [\d.]+ GB are free; '
                                         r'--width 670 --height 447 would fit$'):
-        memory.check(3000, 2000, 52e6, 'adam', 'float32')
-    memory.check(670, 447, 52e6, 'adam', 'float32')
+        memory.check_size(3000, 2000, 52e6, 'adam', 'float32')
+    memory.check_size(670, 447, 52e6, 'adam', 'float32')
 
 
 def test_too_little_for_any_picture(free):
     free(1 << 20)
     with pytest.raises(UserError, match='and 0.0 GB are free, too little for any picture$'):
-        memory.check(333, 250, 2e6, 'lbfgs', 'float32')
+        memory.check_size(333, 250, 2e6, 'lbfgs', 'float32')
 
 
 @pytest.mark.parametrize('program', [style_transfer, reconstruct])
@@ -61,10 +61,10 @@ def test_the_commands_say_it_before_anything_starts(program, free, images, tiny_
 def test_bfloat16_is_offered_where_it_fits(free):
     free(10 << 30)
     with pytest.raises(UserError, match=r'would fit, --precision bfloat16 takes \d\.\d GB'):
-        memory.check(2560, 1600, 2.2e6, 'adam', 'float32')
+        memory.check_size(2560, 1600, 2.2e6, 'adam', 'float32')
     for width, height, *network in ((3840, 2160, 'adam', 'bfloat16'), (2560, 1600, 'lbfgs', 'float32')):
         with pytest.raises(UserError, match='would fit$'):  # the one has it already, the other cannot have it
-            memory.check(width, height, 2.2e6, *network)
+            memory.check_size(width, height, 2.2e6, *network)
 
 
 @pytest.mark.parametrize('limit, used, inactive', [
@@ -100,12 +100,12 @@ def test_what_is_needed_is_near_what_was_measured():
                                 ((2048, 1536), (shallow, 'adam', 'float32'), 6.82e9),
                                 ((1333, 1000), (shallow, 'lbfgs', 'float32', True), 5.663e9),
                                 ((1333, 1000), (deep, 'lbfgs', 'float32'), 5.594e9)):
-        assert 0.97 < memory.needed(size[0] * size[1], *network) / peak < 1.26
+        assert 0.97 < memory.estimate_bytes(size[0] * size[1], *network) / peak < 1.26
 
 
 def test_the_largest_network_of_all_sizes_counts(images, tiny_vgg, workdir, monkeypatch):
     given = []
-    monkeypatch.setattr(memory, 'check', lambda *args: given.append(args))
+    monkeypatch.setattr(memory, 'check_size', lambda *args: given.append(args))
     machine = style_transfer.StyleTransfer(*images, 1600, 1200, recipe=recipes.MODERN, vgg=tiny_vgg)
     machine.check_memory()
     weights = load_vgg.read_weights(tiny_vgg).convolutions
@@ -118,4 +118,4 @@ def test_what_is_needed_covers_processors_without_avx512_and_the_smaller_sizes_b
     for has, peaks in ((True, (3.85e9,)), (False, (3.88e9, 5.0e9))):  # Emerald Rapids; limited to AVX2; an AMD
         avx512(has)
         for peak in peaks:
-            assert 0.97 < memory.needed(1024 ** 2, 51.8e6, 'adam', 'float32') / peak < 1.3
+            assert 0.97 < memory.estimate_bytes(1024 ** 2, 51.8e6, 'adam', 'float32') / peak < 1.3

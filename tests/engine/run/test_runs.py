@@ -63,7 +63,7 @@ def trained(train, tmp_path_factory):
 def begun(trained, workdir):
     """A function that copies such a run into the current directory."""
     def copy(n_iters, name='r'):
-        for room in runs.WRITTEN:
+        for room in runs.OWN_FILES:
             shutil.copytree(trained(n_iters) / room / 'r', Path(room, name))
     return copy
 
@@ -191,12 +191,12 @@ def test_precision_is_what_the_processor_is_fast_at(images, tiny_vgg, workdir, m
         return machine.precision
     monkeypatch.setattr(session, 'bfloat16_hardware', lambda: 'amx_bf16')
     assert (precision(), precision(optimizer='lbfgs'), precision('float32')) == ('bfloat16', 'float32', 'float32')
-    assert session.described('bfloat16') == 'bfloat16 by amx_bf16' and session.described('float32') == 'float32'
+    assert session.describe('bfloat16') == 'bfloat16 by amx_bf16' and session.describe('float32') == 'float32'
     monkeypatch.setattr(session, 'bfloat16_hardware', lambda: None)
     assert (precision(), precision(optimizer='lbfgs'), precision('bfloat16')) == ('float32', 'float32', 'bfloat16')
     monkeypatch.setattr(session, 'bfloat16_hardware', lambda: 'avx512_bf16')
     for features, fast in ((['avx512_bf16'], 'bfloat16'), (['avx512_bf16', 'avx512_fp16'], 'float32')):
-        monkeypatch.setattr(session, '_features', lambda: features)
+        monkeypatch.setattr(session, '_cpu_features', lambda: features)
         assert precision() == fast
     monkeypatch.setattr(session, 'bfloat16_hardware', lambda: 'amx_bf16')
     assert precision() == 'bfloat16'
@@ -209,7 +209,7 @@ def test_a_resume_keeps_its_precision_or_says_why_it_cannot(images, tiny_vgg, wo
     flags = ['--content', str(images[0]), '--style', str(images[1]), '--width', '48', '--vgg', str(tiny_vgg),
              '--name', 'r']
     monkeypatch.setattr(session, 'bfloat16_hardware', lambda: None)
-    monkeypatch.setattr(session, '_features', lambda: [])
+    monkeypatch.setattr(session, '_cpu_features', lambda: [])
     assert main([*flags, '--iterations', '3']) == 0
     monkeypatch.setattr(session, 'bfloat16_hardware', lambda: 'avx512_bf16')
     assert main([*flags, '--iterations', '5']) == 0
@@ -274,11 +274,11 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_good_checkpoint(begun, im
     before = {path: path.read_bytes() for path in Path('checkpoints/r').glob('model-*')}
     machine = StyleTransfer(*images, 48, 32, vgg=tiny_vgg, name='r')
     machine.build()
-    good = machine.run.finite
+    good = machine.run.check_finite
 
     def broken(losses, step):
         return good(losses | {'style_loss': np.float32('nan')} if step >= 33 else losses, step)
-    machine.run.finite = broken
+    machine.run.check_finite = broken
     with pytest.raises(UserError, match='style_loss is nan at iteration 33'):
         machine.train(N)
     assert {path: path.read_bytes() for path in Path('checkpoints/r').glob('model-*')} == before
@@ -476,7 +476,7 @@ def test_killed_or_stopped_at_any_time_ends_as_if_never_interrupted(server, imag
 
 
 def test_a_second_process_on_the_same_run_is_refused(server, images, tiny_vgg, workdir):
-    with runs.Run('r', {}).claimed():
+    with runs.Run('r', {}).acquire():
         assert server.start(flags(images, tiny_vgg), err='err.txt').wait() == 2
     error = Path('err.txt').read_text()
     assert error.startswith('error: ') and 'another process' in error and error.count('\n') == 1

@@ -7,7 +7,7 @@ import load_vgg
 import utils
 from benchmarks import checkerboard
 from common import files, paths
-from engine.losses.features import features_of
+from engine.losses.features import extract_features
 from engine.losses.statistics import moments
 from fast.inference import arbitrary, models, multi_style, tiled
 
@@ -77,7 +77,7 @@ def test_each_picture_has_the_moments_of_its_own_style(pictures, limits):
 
     def moments_of(images):
         """For each image those of each layer."""
-        maps = features_of(weights, np.stack(images), LAYERS, padding='mirror')
+        maps = extract_features(weights, np.stack(images), LAYERS, padding='mirror')
         return [[moments(layer[i:i + 1]) for layer in maps] for i in range(len(images))]
     before, *after = moments_of([photo, *by_style.values()])
     styles = moments_of([utils.get_resized_image(paths.ROOT / f'styles/{name}.jpg', 256, 256)[0] for name in STYLES])
@@ -91,8 +91,8 @@ def test_the_photo_is_still_in_each_picture(pictures):
     photo, by_style = pictures
     weights = load_vgg.read_weights(paths.WEIGHTS)
     images = np.stack([photo, *by_style.values()])
-    P, *F = features_of(weights, images, ['conv3_1'], padding='mirror')[0]
-    other = features_of(weights, photo[None, ::-1], ['conv3_1'], padding='mirror')[0][0]
+    P, *F = extract_features(weights, images, ['conv3_1'], padding='mirror')[0]
+    other = extract_features(weights, photo[None, ::-1], ['conv3_1'], padding='mirror')[0][0]
 
     def alike(a, b):
         a, b = (x - x.mean(axis=(0, 1)) for x in (a, b))

@@ -116,12 +116,12 @@ def recolored(photo, style, parameters):
 
 def test_losses_are_those_of_each_crop_with_the_style_of_its_own(whole, tiny_vgg):
     machine, vgg = whole[0], load_vgg.read_weights(tiny_vgg)
-    with machine._session() as sess:
-        machine._initialize(sess)
+    with machine.open_session() as sess:
+        machine.initialize(sess)
         losses, pictures, parameters = sess.run([machine.loss_terms, machine.input_img, machine.network.parameters],
-                                                machine.shown)
-    photos = machine.shown[machine.crops][:, SHIFT:-SHIFT, SHIFT:-SHIFT]
-    styles = machine.shown[machine.styles]
+                                                machine.display_feed)
+    photos = machine.display_feed[machine.crops][:, SHIFT:-SHIFT, SHIFT:-SHIFT]
+    styles = machine.display_feed[machine.styles]
     assert len(photos) == len(styles) == 2 and (photos[0] == photos[1]).all() and (styles[0] != styles[1]).any()
     contents = [recolored(photo, style, parameters) for photo, style in zip(photos, styles)]
     assert np.abs(contents[0] - contents[1]).mean() > 5
@@ -208,9 +208,9 @@ def test_it_learns_all_but_what_is_fixed_and_what_it_hands_in_paints(whole, imag
         trained = {v.op.name.partition('/')[2] for v in tf.trainable_variables()}
     fixed = {name for name in machine.network.parameters if name.startswith(('conv', 'code'))}
     assert len(fixed) == 20 and trained == machine.network.parameters.keys() - fixed
-    with machine._session() as sess:
-        machine._initialize(sess)
-        before = sess.run(machine.loss_terms, machine.shown)['total_loss']
+    with machine.open_session() as sess:
+        machine.initialize(sess)
+        before = sess.run(machine.loss_terms, machine.display_feed)['total_loss']
     model = export.read_arbitrary(folder / machine.model_folder)
     for name in fixed:
         np.testing.assert_array_equal(model.parameters[name], kept[name])
@@ -226,18 +226,18 @@ def test_it_learns_all_but_what_is_fixed_and_what_it_hands_in_paints(whole, imag
 def test_a_run_goes_on_as_if_it_had_not_stopped(whole, kept, workdir, monkeypatch):
     """Killed before its first checkpoint, then stopped after one step; at last begun again."""
     machine, folder = whole  # in a new current directory it has no run yet
-    with machine.run.claimed():  # what a kill leaves on disk then
+    with machine.run.acquire():  # what a kill leaves on disk then
         pass
-    machine.train(1, hands_in=False)
+    machine.train(1, write_results=False)
     with monkeypatch.context() as patch:
         patch.setattr(machine, 'fixed', None)  # what it would give is in the checkpoint
-        assert machine.train(STEPS, hands_in=False) == (STEPS, 'finished', 1)
+        assert machine.train(STEPS, write_results=False) == (STEPS, 'finished', 1)
     for name, value in export.read_arbitrary(folder / machine.model_folder).parameters.items():
         variable = f'network/{name}' if name in kept else f'network/{name}/average'
-        np.testing.assert_array_equal(value, machine.run.tensor(STEPS, variable), err_msg=name)
-    machine.train(1, restart=True, hands_in=False)
+        np.testing.assert_array_equal(value, machine.run.load_variable(STEPS, variable), err_msg=name)
+    machine.train(1, restart=True, write_results=False)
     for name, value in kept.items():
-        np.testing.assert_array_equal(machine.run.tensor(1, f'network/{name}'), value, err_msg=name)
+        np.testing.assert_array_equal(machine.run.load_variable(1, f'network/{name}'), value, err_msg=name)
 
 
 def test_a_training_begins_with_another_model(whole, make):

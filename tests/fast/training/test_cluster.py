@@ -87,7 +87,7 @@ def alone(make, tmp_path_factory):
     """The losses of its first 8 steps, and at last of what is shown."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp('alone'))
-        make('alone').train(8, hands_in=False)
+        make('alone').train(8, write_results=False)
         return losses('alone')
 
 
@@ -169,7 +169,7 @@ def test_killed_workers_and_a_killed_chief_change_nothing(processes, alone):
     two.start('worker:1')
     assert two.running['worker:0'].wait(90) == 0
     assert losses('r').shape == (STEPS + 1, 6) and (losses('r') == losses('undisturbed')).all()
-    first, second = (runs.Run(name, {}).tensor(STEPS, 'network/conv1/weights/average')
+    first, second = (runs.Run(name, {}).load_variable(STEPS, 'network/conv1/weights/average')
                      for name in ('r', 'undisturbed'))
     assert (first == second).all()
     # later Adam has made more of the rounding: 1 % after 30 steps
@@ -197,7 +197,7 @@ def test_a_parameter_server_a_refused_worker_and_ctrl_c(processes, workdir):
     three.wait(lambda: three.said('chief:0').count('waiting for worker:0') > waited)
     assert three.kill('chief:0', signal.SIGINT) == 130
     step = int(three.said('chief:0').partition('stopped at iteration ')[2].partition(';')[0])
-    assert step >= 5 and runs.Run('r', {}).newest() == step and len(losses('r')) == step + 1
+    assert step >= 5 and runs.Run('r', {}).latest_step() == step and len(losses('r')) == step + 1
     assert three.running['ps:0'].wait(30) == 130 and 'ps:0: the chief has stopped' in three.said('ps:0')
     assert not list(Path('elsewhere').iterdir())
 
@@ -206,11 +206,11 @@ def test_two_devices_have_the_losses_of_one(make, alone, workdir, monkeypatch):
     monkeypatch.setattr(multi_style_training, 'devices', lambda crops: ['', '/cpu:1'])
     two = make('two')
     assert {op.device for op in two.graph.get_operations() if op.type == 'Conv2DBackpropInput'} == {'', '/device:CPU:1'}
-    two.train(8, hands_in=False)
+    two.train(8, write_results=False)
     np.testing.assert_allclose(losses('two'), alone, rtol=1e-4)
-    with two._session() as sess:
-        two._initialize(sess)
-        two._look(sess)  # of one tower, without a batch: there is no iterator yet
+    with two.open_session() as sess:
+        two.initialize(sess)
+        two.evaluate(sess)  # of one tower, without a batch: there is no iterator yet
 
 
 def test_parts_of_a_batch_make_up_the_batch(photos):
