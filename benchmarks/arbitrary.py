@@ -80,9 +80,9 @@ def as_much_content(losses, photo, picture, features, most):
     """The largest strength, to STEP, at which a picture's content loss is no more than `most`; and the blend."""
     @functools.cache
     def beyond(strength):  # roots: the loss is about a square of the strength
-        return losses(multi_style.mixed(photo, picture, strength, False), features) ** 0.5 - most ** 0.5
+        return losses(multi_style.blend(photo, picture, strength, False), features) ** 0.5 - most ** 0.5
     strength = 1. if beyond(1.) <= 0 else max(0., scipy.optimize.brentq(beyond, 0., 1., xtol=STEP / 2) - STEP)
-    return strength, np.float32(utils.to_uint8(multi_style.mixed(photo, picture, strength, False)))
+    return strength, np.float32(utils.to_uint8(multi_style.blend(photo, picture, strength, False)))
 
 
 def row(losses, name, photos, kept, theirs, ours):

@@ -28,7 +28,7 @@ GAP = 12  # on a sheet
 
 def photo(name, side=SIDE):
     """One of PHOTOS, its longer side reduced to `side`: [H, W, 3] of 0-255, rounded as a file of it would be."""
-    return np.float32(utils.to_uint8(tiled.reduced(utils.read_image(paths.ROOT / 'content' / name), side)))
+    return np.float32(utils.to_uint8(tiled.limit_side(utils.read_image(paths.ROOT / 'content' / name), side)))
 
 
 def painting(name):
@@ -43,8 +43,8 @@ def picture_path(folder, style, name):
 
 def ours():
     """Our network of any painting: photo [H, W, 3] of 0-255, name of a painting -> picture."""
-    from fast.inference.arbitrary import AnyModel, Style
-    model = AnyModel(models.find('any'))
+    from fast.inference.arbitrary import ArbitraryStyleModel, Style
+    model = ArbitraryStyleModel(models.find('any'))
     style = functools.cache(lambda name: Style([utils.read_image(painting(name))]))
     return lambda pixels, name: model(pixels, style(name))
 
@@ -58,7 +58,7 @@ def any_painting():
 
 def trained():
     """Likewise, of our trained network: each of its styles."""
-    model = multi_style.Model(models.find('many'))
+    model = multi_style.MultiStyleModel(models.find('many'))
     for name, weights in zip(model.styles, np.eye(len(model.styles))):
         yield name, lambda photo, weights=weights: model(np.float32(photo), weights)
 
@@ -91,7 +91,7 @@ def theirs():
 
 def sheet(rows, side):
     """Rows of images [H, W, 3] of 0-255, each reduced to `side`, beside and below each other on white: uint8."""
-    strips = [_strip([tiled.reduced(np.float32(image), side) for image in row], side) for row in rows]
+    strips = [_strip([tiled.limit_side(np.float32(image), side) for image in row], side) for row in rows]
     width = max(strip.shape[1] for strip in strips)
     return np.concatenate([_on_white(strip, len(strip), width) for strip in strips])
 

@@ -51,7 +51,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         names = sorted(path for path in (paths.ROOT / 'content').iterdir() if path.suffix in utils.IMAGE_SUFFIXES)
         for i, path in enumerate(names * COPIES):
-            photo = tiled.reduced(utils.read_image(path), SIDE)
+            photo = tiled.limit_side(utils.read_image(path), SIDE)
             for part in ['all', 'few'] if i < FEW else ['all']:
                 utils.save_image(Path(folder, part, f'{i}.jpg'), photo)
         measured = {(name, part): [] for name in COMMANDS for part in ('few', 'all')}

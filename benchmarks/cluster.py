@@ -27,7 +27,7 @@ from benchmarks import iteration
 from common import paths
 from common.tf1 import tf
 from engine.run import session
-from fast.data.crops import Photos
+from fast.data.crops import CropDataset
 from fast.training import cluster, multi_style
 
 BATCH, BASE = 4, 32
@@ -38,9 +38,20 @@ PHOTO = 640, 480  # pixels of the photos that are decoded, as in COCO
 
 def machine(side, threads, task=None):
     """A `FastStyleTransfer` as `train` makes it by default, but for its side."""
-    photos = Photos([paths.ROOT / 'content'], side + 2 * multi_style.SHIFT, 0)
-    made = multi_style.FastStyleTransfer(photos, BATCH, paths.HELD_OUT_PHOTOS, [paths.STYLE], BASE, steadiness=20.,
-                                      vgg=paths.WEIGHTS, precision='float32', threads=threads, name='r', task=task)
+    photos = CropDataset([paths.ROOT / 'content'], side + 2 * multi_style.SHIFT_PX, 0)
+    made = multi_style.MultiStyleTraining(
+        photos,
+        BATCH,
+        paths.HELD_OUT_PHOTOS,
+        [paths.STYLE],
+        BASE,
+        consistency_weight=20.0,
+        vgg=paths.WEIGHTS,
+        precision='float32',
+        threads=threads,
+        name='r',
+        task=task,
+    )
     made.build()
     return made
 
@@ -71,8 +82,8 @@ def case(side, steps, threads, path, name):
     if task:
         task.start(session.session_config('float32', int(threads)))
     made = machine(int(side), int(threads), task)
-    if task and not task.leads:
-        made.follow()
+    if task and not task.is_chief:
+        made.worker_loop()
     else:
         print('\n' + json.dumps(timed(made, int(steps))), flush=True)
     os._exit(0)  # a server has no end
@@ -99,13 +110,13 @@ def decoding(folder):
     rng = np.random.default_rng(0)
     for i in range(40):
         utils.save_image(Path(folder, f'{i}.jpg'), utils.get_resized_image(paths.CONTENT, *PHOTO) + rng.normal(0, 9))
-    photos = Photos([folder], 272, 0)
+    photos = CropDataset([folder], 272, 0)
     start = time.process_time()
     for path in photos.paths[1:]:  # the first is read when the object is made
-        photos._photo(path)
+        photos.load_photo(path)
     read = time.process_time()
     for index in range(100):
-        photos.crop(index)
+        photos[index]
     return 39 / (read - start), 100 / (time.process_time() - read)
 
 

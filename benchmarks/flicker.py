@@ -57,8 +57,8 @@ def main():
         cells = []
         for frames, measure in zip(clips, (change, warp_error)):
             pictures = [stylize(frame) for frame in frames]
-            for share in (0, video.SHARE):
-                steady = video.Steady(share)
+            for share in (0, video.MAX_BLEND_SHARE):
+                steady = video.TemporalSmoothing(share)
                 cells.append(measure([steady(frame, picture) for frame, picture in zip(frames, pictures)]))
         print(f'| {name} | {" | ".join(f"{cell:.2f}" for cell in cells)} |', flush=True)
 

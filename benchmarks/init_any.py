@@ -39,8 +39,8 @@ def pair(losses, name, of):
         return way, picture, recipes.MODERN.content_weight * content + recipes.MODERN.style_weight * style, seconds
     size = photo.shape[1::-1]
     yield measured('modern', lambda: style_transfer.stylize(photo, path, size=size))
-    start = arbitrary.picture(photo, [utils.read_image(path)])
-    yield measured('the pass', lambda: arbitrary.picture(photo, [utils.read_image(path)]))
+    start = arbitrary.stylize(photo, [utils.read_image(path)])
+    yield measured('the pass', lambda: arbitrary.stylize(photo, [utils.read_image(path)]))
     for sizes, coarse, iterations in SCHEDULES:
         yield measured(f'{sizes} sizes, {coarse} and {iterations}', lambda: style_transfer.stylize(
             photo, path, size=size, start=start, scales=sizes, coarse_iterations=coarse, iterations=iterations))

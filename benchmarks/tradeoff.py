@@ -17,7 +17,7 @@ import recipes
 import utils
 from common import paths
 from fast.inference import models, multi_style
-from fast.training.multi_style import STYLE_SIDE
+from fast.training.multi_style import STYLE_SIDE_PX
 from style_transfer import StyleTransfer
 
 SIDE, ITERATIONS = 256, 150
@@ -27,7 +27,7 @@ STYLES = 'starry_night', 'great_wave', 'woodcut'
 
 def losses(folder, content, style, beta, picture=None):
     """(content loss, style loss) of a picture [H, W, 3] of 0-255, or of the optimizer's at β."""
-    recipe = dataclasses.replace(recipes.FAST, style_weight=beta, style_scale=STYLE_SIDE / SIDE, learning_rate=5.,
+    recipe = dataclasses.replace(recipes.FAST, style_weight=beta, style_scale=STYLE_SIDE_PX / SIDE, learning_rate=5.,
                                  pixels='0-255', iterations=ITERATIONS)
     machine = StyleTransfer(content, style, SIDE, SIDE, recipe=recipe, initial_img=picture, name='r',
                             vgg=paths.WEIGHTS, precision='float32', folder=folder)
@@ -40,7 +40,7 @@ def losses(folder, content, style, beta, picture=None):
 def main():
     """Print a table."""
     argparse.ArgumentParser(description=__doc__.split('\n')[0]).parse_args()
-    model = multi_style.Model(models.find('many'))
+    model = multi_style.MultiStyleModel(models.find('many'))
     print('| photo | style | the network: content, style | the optimizer: content, style at β '
           f'{", ".join(map(str, BETAS))} | content, network over optimizer |\n|---|---|---|---|---|')
     ratios = []
@@ -49,7 +49,7 @@ def main():
             photo = utils.get_resized_image(content, SIDE, SIDE)
             for name in STYLES:
                 style = paths.STYLE.with_name(f'{name}.jpg')
-                picture = model(photo[0], multi_style.style_weights(name, model.styles))[None]
+                picture = model(photo[0], multi_style.parse_style_weights(name, model.styles))[None]
                 ours = losses(folder, content, style, 1., picture)
                 theirs = sorted((losses(folder, content, style, beta) for beta in BETAS), key=lambda pair: pair[1])
                 contents, styles = np.log(np.transpose(theirs))

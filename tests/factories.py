@@ -12,7 +12,7 @@ from common.errors import UserError
 from common.tf1 import tf
 from engine.run import session
 from fast.networks import arbitrary
-from fast.networks.arbitrary import AnyNet
+from fast.networks.arbitrary import ArbitraryStyleNet
 from fast.networks.multi_style import TransformNet
 
 WIDTHS = {1: 4, 2: 5, 3: 6, 4: 7, 5: 8}  # channels of the tiny VGG's five blocks, all different
@@ -55,7 +55,7 @@ def random_parameters(styles=3, base=4, seed=0):
 def few_blocks():
     """Within this context an `AnyNet` has one residual block at each resolution: it is built in half the time."""
     with pytest.MonkeyPatch.context() as patch:
-        for blocks in ('DEEP', 'MIDDLE', 'SHALLOW'):
+        for blocks in ('BLOCKS_AT_CONV4', 'BLOCKS_AT_CONV3', 'BLOCKS_AT_CONV2'):
             patch.setattr(arbitrary, blocks, 1)
         yield
 
@@ -71,7 +71,7 @@ def random_any(seed=0, entries=3):
               'code/components': rng.normal(0, D ** -0.5, (D, entries)).astype(np.float32)}
 
     def build():
-        network = AnyNet(seed, fixed)
+        network = ArbitraryStyleNet(seed, fixed)
         network.decode(network.encode(tf.zeros([1, 16, 16, 3])), tf.zeros([1, D]))
         return network
     parameters = _away_from_first_values(build, seed) | fixed

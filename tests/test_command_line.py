@@ -19,7 +19,7 @@ import utils
 from common import paths
 from engine.results import output
 from fast.inference import models
-from fast.inference.arbitrary import AnyModel, Style
+from fast.inference.arbitrary import ArbitraryStyleModel, Style
 from tests.factories import needs_bfloat16
 
 PROGRAM = paths.ROOT / 'style_transfer.py'
@@ -231,11 +231,11 @@ def test_a_picture_says_how_to_make_it_again(call, images, workdir, capsys):
 
 
 def test_a_picture_can_begin_with_that_of_the_network_of_any_style(call, images, any_folder, workdir, monkeypatch):
-    monkeypatch.setattr(models, 'find', {models.ANY: any_folder}.get)
+    monkeypatch.setattr(models, 'find', {models.ARBITRARY: any_folder}.get)
     flags = ['--style', images[1], images[0], '--style-weights', 3, 1, '--init', 'any', '--recipe', 'modern', '--width',
              48, '--scales', 1, '--iterations', 1]
     assert call(*flags, '--name', 'r')[0] == 0
-    begun = AnyModel(any_folder)(utils.get_resized_image(images[0], 48, 32)[0],
+    begun = ArbitraryStyleModel(any_folder)(utils.get_resized_image(images[0], 48, 32)[0],
                                  Style(list(map(utils.read_image, (images[1], images[0]))), [3, 1]))
     identity = json.loads(Path('checkpoints/r/run.json').read_text())
     assert identity['initial_img'] == hashlib.sha256(begun[None].tobytes()).hexdigest()

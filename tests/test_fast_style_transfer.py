@@ -20,13 +20,13 @@ import utils
 from common import cli, files, paths, process
 from common.tf1 import tf
 from fast.commands import stylize as stylize_command
-from fast.data.crops import Photos
+from fast.data.crops import CropDataset
 from fast.inference import arbitrary as arbitrary_inference
 from fast.inference import multi_style as multi_style_inference
 from fast.networks import export
 from fast.networks import multi_style as multi_style_network
 from fast.training import multi_style as multi_style_training
-from fast.training.multi_style import SHIFT, FastStyleTransfer
+from fast.training.multi_style import SHIFT_PX, MultiStyleTraining
 from fast_style_transfer import main
 from tests import reference
 from tests.factories import block_photos, random_parameters
@@ -67,8 +67,8 @@ def one_block(model, monkeypatch):
 def build(folder, images, tiny_vgg):
     """A function that builds a small `FastStyleTransfer` of two styles, the run 'r'."""
     def built(name='r', seed=0, recipe=SHALLOW, styles=images, **more):
-        photos = Photos([folder], SIDE + 2 * SHIFT, seed)
-        machine = FastStyleTransfer(photos, 3, images, styles, 4, recipe=recipe, vgg=tiny_vgg, seed=seed,
+        photos = CropDataset([folder], SIDE + 2 * SHIFT_PX, seed)
+        machine = MultiStyleTraining(photos, 3, images, styles, 4, recipe=recipe, vgg=tiny_vgg, seed=seed,
                                     precision='float32', name=name, **{'steadiness': 2., **more})
         machine.build()
         return machine
@@ -80,7 +80,7 @@ def machine(build):
     """One of one residual block whose rate falls soon, not trained."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(multi_style_network, 'RESIDUAL_BLOCKS', 1)
-        patch.setattr(multi_style_training, 'FULL_RATE', 2)
+        patch.setattr(multi_style_training, 'FULL_RATE_STEPS', 2)
         return build(recipe=QUIET, content_weights=[0.5, 3.])
 
 
@@ -93,7 +93,7 @@ def photo(path, height=40, width=56, seed=0):
 
 def expected(model, pixels):
     """The picture that the model makes of a photo in style a."""
-    return utils.to_uint8(multi_style_inference.Model(Path(model))(np.float32(pixels), [1, 0, 0]))
+    return utils.to_uint8(multi_style_inference.MultiStyleModel(Path(model))(np.float32(pixels), [1, 0, 0]))
 
 
 # ------------------------------------------------------------------------------------------------------------- training
@@ -111,14 +111,14 @@ def test_the_losses_of_a_batch_are_the_means_of_its_photos_losses(machine, tiny_
             [machine.loss_terms, machine.input_img, machine.views, machine.shift, machine.style_weights],
             machine.display_feed,
         )
-    assert (one_hot == np.eye(2)).all() and min(shift) < SHIFT < max(shift)
+    assert (one_hot == np.eye(2)).all() and min(shift) < SHIFT_PX < max(shift)
     styles = [reference.vgg(utils.get_style_image(path, 512, 512, False)[0] - weights.mean_pixels, weights,
                             padding='symmetric') for path in machine.style_paths]
 
     def moments(F):
         F = F.reshape(-1, F.shape[-1])
         return F.mean(axis=0), np.cov(F.T, bias=True)
-    photos = machine.held_out[:, SHIFT:-SHIFT, SHIFT:-SHIFT] - weights.mean_pixels
+    photos = machine.held_out[:, SHIFT_PX:-SHIFT_PX, SHIFT_PX:-SHIFT_PX] - weights.mean_pixels
     features = [[reference.vgg(image, weights, padding='symmetric') for image in images]
                 for images in (photos, pictures)]
     content = np.mean([factor * share(F['conv3_1'], P['conv3_1']) for factor, P, F in zip([0.5, 3], *features)])
@@ -126,10 +126,10 @@ def test_the_losses_of_a_batch_are_the_means_of_its_photos_losses(machine, tiny_
                          for g, a in zip(moments(F[layer]), moments(A[layer]))) for F, A in zip(features[1], styles)])
     x = np.float64(pictures)
     variation = (np.diff(x, axis=1) ** 2).mean() + (np.diff(x, axis=2) ** 2).mean()
-    low = np.maximum(SHIFT, shift) + 8
-    side = SIDE - SHIFT - 16
+    low = np.maximum(SHIFT_PX, shift) + 8
+    side = SIDE - SHIFT_PX - 16
     seen = [view[:, low[0] - y:low[0] - y + side, low[1] - x:low[1] - x + side]
-            for view, (y, x) in zip(views, ((SHIFT, SHIFT), shift))]
+            for view, (y, x) in zip(views, ((SHIFT_PX, SHIFT_PX), shift))]
     moved = ((np.float64(seen[0]) - seen[1]) ** 2).mean() / 127.5 ** 2
     total = content + QUIET.style_weight * style + QUIET.tv_weight * variation + 2 * moved
     assert losses.keys() == {'content_loss', 'style_loss', 'tv_loss', 'shift_loss', 'total_loss'} and moved > 0
@@ -144,14 +144,14 @@ def test_the_second_view_is_the_photo_shifted_with_noise(build, monkeypatch):
     machine = build()
     with machine.open_session() as sess:
         machine.initialize(sess)
-        sess.run(machine.begin, {machine.first: 0})
+        sess.run(machine.start_input, {machine.first: 0})
         shifts, noise = [], []
         for _ in range(30):
-            moved, shift, loss, _ = sess.run([machine.views[1], machine.shift, machine.shift_loss, machine.opt])
+            moved, shift, loss, _ = sess.run([machine.views[1], machine.shift, machine.consistency_loss, machine.opt])
             shifts.append(tuple(shift))
             noise.append(loss)
-    assert np.sqrt(np.mean(noise)) * 127.5 == pytest.approx(multi_style_training.NOISE, rel=0.05)
-    assert len(set(shifts)) > 20 and np.min(shifts) == 0 and np.max(shifts) == 2 * SHIFT
+    assert np.sqrt(np.mean(noise)) * 127.5 == pytest.approx(multi_style_training.NOISE_DEVIATION, rel=0.05)
+    assert len(set(shifts)) > 20 and np.min(shifts) == 0 and np.max(shifts) == 2 * SHIFT_PX
 
 
 def test_without_steadiness_there_is_one_view_and_no_loss_of_two(build, one_block, workdir):
@@ -167,11 +167,11 @@ def test_without_steadiness_there_is_one_view_and_no_loss_of_two(build, one_bloc
 
 def test_a_gradient_that_is_too_long_is_cut_to_its_length(build, one_block, workdir, monkeypatch):
     """Adam's first mean is a tenth of the first gradient."""
-    monkeypatch.setattr(multi_style_training, 'LONGEST_GRADIENT', 1e-3)
+    monkeypatch.setattr(multi_style_training, 'MAX_GRADIENT_NORM', 1e-3)
     machine = build()
     with machine.open_session() as sess:
         machine.initialize(sess)
-        sess.run(machine.begin, {machine.first: 0})
+        sess.run(machine.start_input, {machine.first: 0})
         sess.run(machine.opt)
         with machine.graph.as_default():
             moments = sess.run([v for v in tf.global_variables() if v.op.name.endswith('/Adam')])
@@ -188,7 +188,7 @@ def test_only_the_network_is_trained_and_no_op_is_added(machine):
 def test_a_batch_has_each_style_once_and_all_come_in_turn(machine):
     with machine.open_session() as sess:
         machine.initialize(sess)
-        sess.run(machine.begin, {machine.first: 0})
+        sess.run(machine.start_input, {machine.first: 0})
         for _ in range(5):
             weights, _ = sess.run([machine.style_weights, machine.opt])
             assert sorted(weights.argmax(axis=1)[:2]) == [0, 1] and (np.sort(weights) == [0, 1]).all()
@@ -198,7 +198,7 @@ def test_the_rate_falls_as_the_square_root_of_the_steps(machine):
     rate, = [op.outputs[0] for op in machine.graph.get_operations() if op.name == 'optimizer/mul']
     with machine.open_session() as sess:
         machine.initialize(sess)
-        sess.run(machine.begin, {machine.first: 0})
+        sess.run(machine.start_input, {machine.first: 0})
         rates = []
         for _ in range(6):
             rates.append(sess.run(rate))
@@ -229,7 +229,7 @@ def test_100_steps_lower_the_loss_by_a_third_and_hand_in_a_model(build, one_bloc
     assert np.median(total[-20:]) < np.median(total[:5]) * 2 / 3
     strip = iio.imread('outputs/r/final.png')
     assert strip.shape == (2 * SIDE, 2 * SIDE, 3)
-    photos = machine.held_out[:, SHIFT:-SHIFT, SHIFT:-SHIFT]
+    photos = machine.held_out[:, SHIFT_PX:-SHIFT_PX, SHIFT_PX:-SHIFT_PX]
     assert np.abs(strip[:SIDE].astype(float) - np.hstack(photos)).max() <= 1  # above, the photos themselves
     about = json.loads(Path('models/r/model.json').read_text())
     assert about['steps'] == 100
@@ -238,7 +238,7 @@ def test_100_steps_lower_the_loss_by_a_third_and_hand_in_a_model(build, one_bloc
     averages = {name: checkpoint.get_tensor(f'network/{name}/average') for name in machine.network.parameters}
     trained = export.read_multi_style(Path('models/r'))
     assert all((trained.parameters[name] == value).all() for name, value in averages.items())
-    model = multi_style_inference.Model(Path('models/r'))
+    model = multi_style_inference.MultiStyleModel(Path('models/r'))
     pictures = [model(image, weights) for image, weights in zip(photos, np.eye(2))]
     assert np.abs(np.hstack(utils.to_uint8(np.array(pictures))) - 1. * strip[SIDE:]).max() <= 1
 
@@ -254,7 +254,7 @@ def test_a_resumed_training_is_the_same_to_the_bit(build, one_block, workdir):
 
 
 def test_a_style_is_added_and_what_was_there_stays_to_the_bit(build, one_block, images, workdir):
-    start = export.Trained(random_parameters(1), {'content': 'a hash'}, 'another')
+    start = export.TrainedNetwork(random_parameters(1), {'content': 'a hash'}, 'another')
     machine = build('more', styles=images[1:], start=start, add=True)
     with machine.graph.as_default():
         assert all(v.op.name.endswith(('gamma', 'beta')) for v in tf.trainable_variables())
@@ -270,7 +270,7 @@ def test_a_style_is_added_and_what_was_there_stays_to_the_bit(build, one_block, 
 
 
 def test_another_training_starts_from_a_model_with_its_styles_where_they_were(build, one_block, images):
-    start = export.Trained(random_parameters(2), {'content': 'a hash', 'style': 'another'}, 'a third')
+    start = export.TrainedNetwork(random_parameters(2), {'content': 'a hash', 'style': 'another'}, 'a third')
     machine = build('next', styles=images[::-1], start=start)
     with machine.open_session() as sess:
         machine.initialize(sess)
@@ -365,7 +365,7 @@ def test_a_photo_keeps_its_size_and_its_kind(model, workdir):
 def test_styles_mixtures_and_the_sheet_of_all(model, workdir, capsys):
     pixels = photo(workdir / 'p.png', 24, 32)
     assert stylize('p.png', '--model', model, '--style', 'b:0.25,c:0.75') == 0
-    network = multi_style_inference.Model(Path(model))
+    network = multi_style_inference.MultiStyleModel(Path(model))
     mixture = utils.to_uint8(network(np.float32(pixels), [0, 0.25, 0.75]))
     assert (iio.imread('outputs/p-b0.25+c0.75.png') == mixture).all()
     capsys.readouterr()
@@ -565,7 +565,7 @@ def any_workdir(any_folder, workdir):
 
 def painted(pixels, paintings, weights=None, scale=1.):
     """The picture, float32, that models/any makes of a photo by arrays."""
-    return arbitrary_inference.AnyModel(Path('models/any'))(
+    return arbitrary_inference.ArbitraryStyleModel(Path('models/any'))(
         np.float32(pixels), arbitrary_inference.Style(list(map(np.float32, paintings)), weights, scale))
 
 
@@ -622,7 +622,7 @@ def test_a_mask_says_where_styles_go(any_workdir, model, of_any):
     pixels, a, b = (photo(any_workdir / name, seed=i) for i, name in enumerate(('p.png', 'a.png', 'b.png')))
     mask = np.uint8([255] * 10 + [51] * 8 + [0] * 10)[None].repeat(20, axis=0)
     iio.imwrite('mask.png', mask)
-    network = multi_style_inference.Model(Path(model))
+    network = multi_style_inference.MultiStyleModel(Path(model))
     first, second = ([painted(pixels, [x]) for x in (a, b)] if of_any else
                      [network(np.float32(pixels), weights) for weights in np.eye(3)[:2]])
     names, flags = (('a.png', 'b.png'), ()) if of_any else (('a', 'b'), ('--model', model))
@@ -676,7 +676,7 @@ def test_settings_name_what_paintings_and_masks_show(any_workdir):
     def settings(*arguments):
         parser = cli.Parser()
         stylize_command.add_flags(parser)
-        return stylize_command.renderer_of(parser.parse_args(['p.png', *arguments])).settings()
+        return stylize_command.renderer_from_flags(parser.parse_args(['p.png', *arguments])).settings()
     one = settings('--style', 'a.png')
     assert one == settings('--style', 'again.bmp', '--tile', '700') == json.loads(json.dumps(one))
     others = [settings('--style', 'b.png'), settings('--style', 'a.png,b.png'), settings('--style', 'a.png:2,b.png:1'),

@@ -18,7 +18,7 @@ from fast.commands import stylize
 from fast.inference import style_spec
 
 # whose job server knows flags that Beam's own parser does not
-WITH_JOB_SERVER = 'FlinkRunner', 'PortableRunner', 'SparkRunner'
+JOB_SERVER_RUNNERS = 'FlinkRunner', 'PortableRunner', 'SparkRunner'
 
 
 def add_flags(parser):
@@ -27,26 +27,26 @@ def add_flags(parser):
                         help='photos, in any file system that Beam reads: \'photos/*.jpg\', \'gs://bucket/**.jpg\' (* '
                         'within a folder, ** also below), or folders')
     parser.add_argument('--output', required=True, metavar='FOLDER', help='a folder in any file system that it writes')
-    parser.add_argument('--style', required=True, **stylize.STYLE)
+    parser.add_argument('--style', required=True, **stylize.STYLE_FLAG)
     stylize.add_renderer_flags(parser)
     parser.set_defaults(threads=1)  # Beam has a worker process a core
 
 
 def run(args, beam_flags):
     """Stylize as the flags say; return the exit status, 1 if some photos could not be."""
-    job = _job(beam_flags)
+    job = _empty_pipeline(beam_flags)
     globs, out = [remote.glob(text) for text in args.input], remote.absolute(args.output).rstrip('/')
-    settings = stylize.renderer_of(args).settings()
+    settings = stylize.renderer_from_flags(args).settings()
     for glob in globs:
-        if remote.root(glob) == out + '/':
+        if remote.fixed_prefix(glob) == out + '/':
             raise UserError(f'--output {args.output}: is the folder of the photos; name another, so that pictures are '
                             'not taken for photos the next time')
-        with _reaching(glob):
+        with _file_system_errors(glob):
             if not FileSystems.match([glob], [1])[0].metadata_list:
                 raise UserError(f'--input {glob}: no such files')
-    failed = pipeline.failures(out, args)
-    with _reaching(out):
-        remote.claim(FileSystems, out, style_spec.in_names(args.style), settings)
+    failed = pipeline.failure_list(out, args)
+    with _file_system_errors(out):
+        remote.acquire(FileSystems, out, style_spec.slug(args.style), settings)
         if FileSystems.exists(failed):  # of a run before
             FileSystems.delete([failed])
     pipeline.build(job, globs, out, args)
@@ -63,14 +63,14 @@ def run(args, beam_flags):
     return 0
 
 
-def _job(flags):
+def _empty_pipeline(flags):
     """An empty pipeline. Raises `UserError` for a runner that is none or lacks a flag, and for flags that nobody knows.
     """
     options = PipelineOptions(flags)
     name = options.view_as(StandardOptions).runner or 'DirectRunner'
     try:
         runner = create_runner(name)  # which may bring options of its own
-        if type(runner).__name__ not in WITH_JOB_SERVER:
+        if type(runner).__name__ not in JOB_SERVER_RUNNERS:
             known, given = PipelineOptions([]).get_all_options(), options.get_all_options(retain_unknown_options=True)
             if unknown := ', '.join(f'--{flag}' for flag in given.keys() - known.keys()):
                 raise UserError(f'{unknown}: neither a flag of this command nor one of Beam; --help lists those of '
@@ -82,7 +82,7 @@ def _job(flags):
 
 
 @contextlib.contextmanager
-def _reaching(path):
+def _file_system_errors(path):
     """What keeps a file system from being reached becomes a `UserError`: each raises its own kinds."""
     try:
         yield

@@ -20,22 +20,22 @@ OUTCOMES = MADE, THERE, FAILED = 'made', 'already there', 'failed'  # of a photo
 def build(pipeline, globs, out, args):
     """Apply to `pipeline` what stylizes the photos of `globs` into the folder `out`.
 
-    args: the flags of `stylize.renderer_of`
+    args: the flags of `stylize.renderer_from_flags`
     """
     _ = (pipeline
          | 'globs' >> beam.Create(globs)  # which spreads them
-         | 'photos' >> beam.FlatMap(lambda glob: (remote.family(glob, path)
+         | 'photos' >> beam.FlatMap(lambda glob: (remote.keyed_photo(glob, path)
                                                   for path in remote.photos(FileSystems, glob, out)))
          | 'spread photos' >> beam.GroupByKey()
          | 'stylize' >> beam.ParDo(Stylize(args, out))
          | 'all failures' >> beam.GroupBy(lambda line: None)
-         | 'list failures' >> beam.Map(lambda group: remote.write(FileSystems, failures(out, args),
+         | 'list failures' >> beam.Map(lambda group: remote.write(FileSystems, failure_list(out, args),
                                                                   '\n'.join([*group[1], '']).encode())))
 
 
-def failures(out, args):
+def failure_list(out, args):
     """The path of the list of photos that could not be stylized: path, tab, reason."""
-    return f'{out}/{style_spec.in_names(args.style)}-failed.txt'
+    return f'{out}/{style_spec.slug(args.style)}-failed.txt'
 
 
 class Stylize(beam.DoFn):
@@ -46,10 +46,10 @@ class Stylize(beam.DoFn):
     """
 
     def __init__(self, args, out):
-        folder = stylize.folder_of(args)
-        self.threads, self.how = args.threads, stylize.how(args, folder)
-        self.out, self.name = out, style_spec.in_names(args.style)
-        self.model = {file: (folder / file).read_bytes() for file in (models.ABOUT, models.LITE)}
+        folder = stylize.model_folder(args)
+        self.threads, self.settings = args.threads, stylize.renderer_settings(args, folder)
+        self.out, self.name = out, style_spec.slug(args.style)
+        self.model = {file: (folder / file).read_bytes() for file in (models.MODEL_JSON, models.LITERT_FILE)}
         self.shared = Shared()
         self.counts = {outcome: Metrics.counter('stylize', outcome) for outcome in OUTCOMES}
 
@@ -61,13 +61,13 @@ class Stylize(beam.DoFn):
         with tempfile.TemporaryDirectory() as folder:
             for file, content in self.model.items():
                 Path(folder, file).write_bytes(content)
-            return stylize.renderer(Path(folder), self.threads, self.how)
+            return stylize.make_renderer(Path(folder), self.threads, self.settings)
 
     def process(self, group):
         """Yield lines: path, tab, reason."""
         pairs = list(group[1])
         try:
-            targets = remote.targets(pairs, self.out, self.name)
+            targets = remote.plan_outputs(pairs, self.out, self.name)
         except errors.UserError as error:
             yield from (self._failed(path, error) for path, _ in pairs)
             return

@@ -26,7 +26,7 @@ def absolute(path):
     return path if '://' in path else os.path.abspath(path)
 
 
-def root(pattern):
+def fixed_prefix(pattern):
     """The folder above the first wildcard of a glob: places of photos are below it."""
     return re.match(r'[^*?[]*', pattern)[0].rpartition('/')[0] + '/'
 
@@ -39,16 +39,16 @@ def photos(files, pattern, out):
             yield found.path
 
 
-def family(pattern, path):
+def keyed_photo(pattern, path):
     """Key, (path, place): photos of one key are named together, see `applying.family`."""
-    place = path[len(root(pattern)):]
-    return str(batch.family(PurePosixPath(place))), (path, place)
+    place = path[len(fixed_prefix(pattern)):]
+    return str(batch.collision_key(PurePosixPath(place))), (path, place)
 
 
-def targets(pairs, out, name):
+def plan_outputs(pairs, out, name):
     """Target -> path of photos, of all pairs (path, place) of one key. Raises `UserError` as `applying.named`."""
     found = [(path, PurePosixPath(place)) for path, place in sorted(set(pairs), key=lambda pair: pair[1])]
-    return {f'{out}/{place}': path for place, path in batch.named(found, PurePosixPath(), name).items()}
+    return {f'{out}/{place}': path for place, path in batch.name_outputs(found, PurePosixPath(), name).items()}
 
 
 def stylize(renderer, files, source, target):
@@ -60,7 +60,7 @@ def stylize(renderer, files, source, target):
         return False
     with files.open(source) as file:
         photo = file.read()
-    write(files, target, renderer.content(photo, *(PurePosixPath(path).suffix for path in (source, target))))
+    write(files, target, renderer.stylize_bytes(photo, *(PurePosixPath(path).suffix for path in (source, target))))
     return True
 
 
@@ -77,7 +77,7 @@ def write(files, path, content):
         raise
 
 
-def claim(files, out, name, settings):
+def acquire(files, out, name, settings):
     """Note in the folder `out` what its pictures in the style `name` are made with.
 
     Raises `UserError` where there are some made with other settings.

@@ -9,12 +9,12 @@ from common import cli, vgg_layers
 from common.errors import UserError
 from engine.cli import flags
 from engine.run import session
-from fast.data.crops import Photos
+from fast.data.crops import CropDataset
 from fast.networks import pruning
 
-SHARE = 0.5
-LAST = 'conv5_1'  # no recipe's loss looks deeper
-CROPS, SIDE = 160, 128  # that the filters are fitted to, and their pixels
+KEPT_SHARE = 0.5
+LAST_LAYER = 'conv5_1'  # no recipe's loss looks deeper
+CROP_COUNT, CROP_SIDE_PX = 160, 128  # that the filters are fitted to, and their pixels
 
 
 def add_flags(parser):
@@ -22,7 +22,7 @@ def add_flags(parser):
     parser.add_argument('file', type=Path, metavar='FILE', help='what is written, for --vgg')
     parser.add_argument('--images', type=Path, nargs='+', required=True, metavar='DIR',
                         help='folders of photos and paintings to fit the filters to')
-    parser.add_argument('--share', type=cli.float_in_range(0.05, 1), default=SHARE, metavar='X',
+    parser.add_argument('--share', type=cli.float_in_range(0.05, 1), default=KEPT_SHARE, metavar='X',
                         help='of each layer\'s channels that stay, 0.05 to 1 (default: %(default)s)')
     flags.add_weights_flag(parser)
     flags.add_threads_flag(parser)
@@ -33,10 +33,10 @@ def run(args):
     if args.file.exists():
         raise UserError(f'{args.file} is there already; remove it or name another')
     weights = load_vgg.read_weights(load_vgg.find_weights(args.vgg))
-    photos = Photos(args.images, SIDE, seed=0, gradients=False)
-    kept = vgg_layers.CONVOLUTIONS[:vgg_layers.CONVOLUTIONS.index(LAST) + 1]
+    photos = CropDataset(args.images, CROP_SIDE_PX, seed=0, gradients=False)
+    kept = vgg_layers.CONVOLUTIONS[:vgg_layers.CONVOLUTIONS.index(LAST_LAYER) + 1]
     widths = {name: max(1, round(args.share * len(b))) for name, (_, b) in weights.convolutions.items() if name in kept}
-    narrow = pruning.narrowed(weights, widths, np.float32([photos.crop(i) for i in range(CROPS)]),
+    narrow = pruning.prune(weights, widths, np.float32([photos[i] for i in range(CROP_COUNT)]),
                                 config=session.session_config('float32', args.threads))
     load_vgg.write_weights(args.file, narrow._replace(
         description=f'{args.share:g} of the channels of {weights.path.name}, by least squares'))

@@ -8,15 +8,21 @@ import recipes
 from common import paths
 from engine.cli import flags
 from engine.run import session
-from fast.commands.train import add_network_flags, trained
-from fast.data.crops import Photos
+from fast.commands.train import add_network_flags, train_and_export
+from fast.data.crops import CropDataset
 from fast.inference import models
 from fast.inference.moment_matching import OPTIMAL_TRANSPORT, TRANSFORMS
 from fast.networks import export
-from fast.training.arbitrary import LEAST_CONTRAST, NAME, SAMPLE_SIDE, AnyStyleTransfer, fixed_parameters
-from fast.training.multi_style import SHIFT
+from fast.training.arbitrary import (
+    DEFAULT_NAME,
+    FIT_SIDE_PX,
+    MIN_STYLE_DEVIATION,
+    ArbitraryStyleTraining,
+    fixed_parameters,
+)
+from fast.training.multi_style import SHIFT_PX
 
-OFFERED = {recipes.ARBITRARY.name: recipes.ARBITRARY}
+RECIPE_CHOICES = {recipes.ARBITRARY.name: recipes.ARBITRARY}
 
 
 def add_flags(parser):
@@ -29,22 +35,22 @@ def add_flags(parser):
     parser.add_argument('--start', metavar='NAME', help='begin with a trained model of any style')
     parser.add_argument('--transform', choices=TRANSFORMS, default=OPTIMAL_TRANSPORT,
                         help='how a photo\'s features are given a style\'s statistics (default: %(default)s)')
-    add_network_flags(parser, NAME, OFFERED)
+    add_network_flags(parser, DEFAULT_NAME, RECIPE_CHOICES)
 
 
 def run(args):
     """Train a network for any style as the flags say, and export it; return the exit status."""
-    recipe, seed = flags.recipe(args, OFFERED), flags.seed(args)
-    photos = functools.partial(Photos, args.images, seed=seed, excluded=args.held_out)
+    recipe, seed = flags.recipe(args, RECIPE_CHOICES), flags.seed(args)
+    photos = functools.partial(CropDataset, args.images, seed=seed, excluded=args.held_out)
     # other numbers than the photos', so that a crop does not always meet the same style
-    styles = functools.partial(Photos, args.styles, seed=seed + 1, excluded=args.held_out_styles, gradients=False,
-                               least=LEAST_CONTRAST)
+    styles = functools.partial(CropDataset, args.styles, seed=seed + 1, excluded=args.held_out_styles, gradients=False,
+                               least=MIN_STYLE_DEVIATION)
     precision = flags.precision(args, recipe)
-    machine = AnyStyleTransfer(
-        photos(args.side + 2 * SHIFT), styles(args.side), args.batch, args.held_out, args.held_out_styles,
+    machine = ArbitraryStyleTraining(
+        photos(args.side + 2 * SHIFT_PX), styles(args.side), args.batch, args.held_out, args.held_out_styles,
         transform=args.transform, steadiness=args.steadiness, recipe=recipe, vgg=args.vgg, seed=seed,
         start=export.read_arbitrary(models.find(args.start)) if args.start else None, precision=precision,
         threads=args.threads, name=args.name,
-        fixed=lambda: fixed_parameters(load_vgg.read_weights(load_vgg.find_weights(args.vgg)), photos(SAMPLE_SIDE),
-                                       styles(SAMPLE_SIDE), session.session_config('float32', args.threads)))
-    return trained(machine, args, f'any style, of {len(machine.collections[1].paths)} files')
+        fixed=lambda: fixed_parameters(load_vgg.read_weights(load_vgg.find_weights(args.vgg)), photos(FIT_SIDE_PX),
+                                       styles(FIT_SIDE_PX), session.session_config('float32', args.threads)))
+    return train_and_export(machine, args, f'any style, of {len(machine.collections[1].paths)} files')

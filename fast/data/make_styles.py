@@ -13,7 +13,7 @@ from skimage.transform import downscale_local_mean
 from common import paths
 
 HEIGHT, WIDTH = 600, 800
-FINE = 2  # lead and cut lines are drawn this much larger, then averaged down: smooth edges
+SUPERSAMPLING = 2  # lead and cut lines are drawn this much larger, then averaged down: smooth edges
 
 
 def grid(scale):
@@ -87,7 +87,7 @@ def lead_depth(parts, half_width):
 
 
 def stained_glass(rng):
-    y, x = grid(FINE)
+    y, x = grid(SUPERSAMPLING)
     radius, ray = np.hypot(x - .86, y - .40), ((np.arctan2(y - .40, x - .86) / (2 * np.pi) + .5) * 32).astype(int)
     region, pane = leaded_panes(rng, y, x, radius, ray)
     _, first = np.unique(pane, return_index=True)  # one pixel speaks for its pane
@@ -103,7 +103,7 @@ def stained_glass(rng):
     grain = noise(rng, y.shape, (3, 40)) + noise(rng, y.shape, 25) + .4 * noise(rng, y.shape, 2)
     window = blend(color('151518'), tint[pane] * (glow * (1 + .07 * grain))[..., None], depth / 2 + .5).clip(0, 1)
     halo = ndimage.gaussian_filter(window, (18, 18, 0))  # bright panes shine over their lead
-    return downscale_local_mean(1 - (1 - window) * (1 - .22 * halo), (FINE, FINE, 1))
+    return downscale_local_mean(1 - (1 - window) * (1 - .22 * halo), (SUPERSAMPLING, SUPERSAMPLING, 1))
 
 
 # Woodcut: black, one red, paper. Each tone is a line that swells, and the lines of a thing run along its own form.
@@ -135,7 +135,7 @@ def ranges(rng, y, x):
 
 
 def woodcut(rng):
-    y, x = grid(FINE)
+    y, x = grid(SUPERSAMPLING)
     radius = np.hypot(x - .95, y - .28)
     sky = np.where(radius < .17, 0, .65 * radius + .2 * noise(rng, y.shape, (26, 150)))
     ink = cut_lines(rng, 36 * radius + .4 * noise(rng, y.shape, 60), sky)
@@ -144,7 +144,7 @@ def woodcut(rng):
     fibres = 1 + .012 * noise(rng, y.shape, (1, 5)) + .012 * noise(rng, y.shape, 60)
     paper = blend(color('f4e7ca'), color('db3d21'), .92 * np.clip((.15 - radius) * HEIGHT, 0, 1)) * fibres[..., None]
     printed = np.clip(ndimage.gaussian_filter(ink * 2.2, 1.6) - .6, 0, 1) * (.95 + .03 * noise(rng, y.shape, 3))
-    return downscale_local_mean(blend(paper, color('16131a'), printed), (FINE, FINE, 1))
+    return downscale_local_mean(blend(paper, color('16131a'), printed), (SUPERSAMPLING, SUPERSAMPLING, 1))
 
 
 # Palette knife: an avenue in autumn, from broad strokes to narrow, each with the knife's ridges, lit from the top left.

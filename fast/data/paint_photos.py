@@ -22,13 +22,13 @@ from fast.data import make_styles
 from fast.data.make_styles import blend, ramp
 from fast.inference import moment_matching
 
-SIDE = 400  # shorter one
-ASPECTS = 3 / 4, 4 / 3  # width : height
-QUALITY = 90  # of a JPEG
-MOST = 99_999  # pictures
-FLAT = .02  # deviation up to which a part of a photo shows nothing
-LUMA = np.float32([.299, .587, .114])
-SHADES = .6, 1.3  # of a stroke's length and width, in those of its layer
+SIDE_PX = 400  # shorter one
+ASPECT_RANGE = 3 / 4, 4 / 3  # width : height
+JPEG_QUALITY = 90  # of a JPEG
+MAX_PICTURES = 99_999  # pictures
+MIN_DEVIATION = .02  # deviation up to which a part of a photo shows nothing
+LUMA_WEIGHTS = np.float32([.299, .587, .114])
+STROKE_SIZE_RANGE = .6, 1.3  # of a stroke's length and width, in those of its layer
 
 
 # ---------------------------------------------------------------------------------------------------------- ingredients
@@ -43,7 +43,7 @@ def grid(shape):
     return np.mgrid[:shape[0], :shape[1]].astype(np.float32)
 
 
-def turned(y, x, turn):
+def rotate(y, x, turn):
     """(along, across): what y and x are in a frame turned by `turn`."""
     return x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
 
@@ -64,7 +64,7 @@ def blur(image, sigma):
 
 def luminance(colors):
     """[...] of [..., 3]."""
-    return colors @ LUMA
+    return colors @ LUMA_WEIGHTS
 
 
 def rank(values):
@@ -73,29 +73,29 @@ def rank(values):
     return np.float32(np.interp(values, np.quantile(values.ravel()[::7], steps), steps))
 
 
-def contrasted(colors, amount):
+def adjust_contrast(colors, amount):
     """Colors `amount` times as far from their mean."""
     mean = colors.reshape(-1, 3).mean(axis=0)
     return np.clip(mean + (colors - mean) * amount, 0, 1)
 
 
-def saturated(colors, amount):
+def adjust_saturation(colors, amount):
     """Colors `amount` times as far from the gray of their luminance."""
     gray = luminance(colors)[..., None]
     return np.clip(gray + (colors - gray) * amount, 0, 1)
 
 
-def picked(image, points):
+def sample_colors(image, points):
     """The pixels [n, …] of [H, W, …] nearest to points [n, 2] (y, x), those at the rim for what lies outside."""
     y, x = np.rint(points).astype(int).T
     return image[y.clip(0, image.shape[0] - 1), x.clip(0, image.shape[1] - 1)]
 
 
-def displaced(rng, image, amount, grain):
+def displace(rng, image, amount, grain):
     """The image with its pixels moved by smooth noise of `amount` pixels."""
     shape = image.shape[:2]
     points = np.stack([axis + amount * noise(rng, shape, grain) for axis in grid(shape)], axis=-1)
-    return picked(image, points.reshape(-1, 2)).reshape(image.shape)
+    return sample_colors(image, points.reshape(-1, 2)).reshape(image.shape)
 
 
 # ------------------------------------------------------------------------------------------------------------- colors
@@ -131,11 +131,11 @@ def pale(rng):
     return np.float32(rng.uniform(.82, 1) - rng.uniform(0, .2) * np.array([0, .35, 1]))
 
 
-def boosted(rng, image):
+def boost_colors(rng, image):
     """An image of more contrast and color, tinted; now and then of other hues."""
     light, share = luminance(image), rng.uniform(.1, .8)
     image = image * ((1 - share) + share * (rank(light) + .02) / (light + .02))[..., None]
-    image = saturated(image, rng.uniform(.7, 2.1))
+    image = adjust_saturation(image, rng.uniform(.7, 2.1))
     if rng.random() < .2:
         hsv = rgb2hsv(image)
         hsv[..., 0] = (hsv[..., 0] + rng.random()) % 1
@@ -143,9 +143,9 @@ def boosted(rng, image):
     return np.float32(np.clip(image * (1 + rng.normal(0, .12, 3)) + rng.normal(0, .04, 3), 0, 1))
 
 
-def transported(image, colors):
+def transport_colors(image, colors):
     """An image with its colors moved to the mean and covariance of `colors`."""
-    A, b = moment_matching.affine(moment_matching.moments(image), moment_matching.moments(colors))
+    A, b = moment_matching.affine_map(moment_matching.moments(image), moment_matching.moments(colors))
     return np.clip(image @ A + b, 0, 1)
 
 
@@ -156,18 +156,20 @@ def nearest(image, colors, softness):
     return weight / weight.sum(axis=-1, keepdims=True) @ colors
 
 
-def recolored(rng, image, other):
+def recolor(rng, image, other):
     """An image half of the time in its own colors, else in those of a palette: a random one or the image `other`'s.
 
     These are laid along its luminance, or its colors are moved to them, and to the nearest of them.
     """
     if rng.random() < .5:
-        return boosted(rng, image)
-    colors = random_palette(rng) if rng.random() < .6 else main_colors(rng, boosted(rng, other), rng.integers(4, 9))
+        return boost_colors(rng, image)
+    colors = (
+        random_palette(rng) if rng.random() < 0.6 else main_colors(rng, boost_colors(rng, other), rng.integers(4, 9))
+    )
     if rng.random() < .35:
         share = rank(blur(luminance(image), .7))
         return ramp(share, rng.permutation(colors) if rng.random() < .25 else colors)
-    moved = transported(boosted(rng, image), colors)
+    moved = transport_colors(boost_colors(rng, image), colors)
     return moved if rng.random() < .5 else nearest(moved, colors, rng.uniform(.04, .25))
 
 
@@ -207,14 +209,15 @@ def directions(rng, image):
 # ------------------------------------------------------------------------------------------------------------- strokes
 
 def paths(angle, centers, reach, curved):
-    """Points [n, T, 2] (y, x), one pixel apart, `reach` either way from `centers` [n, 2]; directions [n, T] there.
+    """Points [n, T, 2] (y, x), one pixel apart, `receptive_radius` either way from `centers` [n, 2]; directions [n, T]
+    there.
 
     Straight, or following `angle` [H, W].
     """
     def ahead(point, turn):
         return point + np.stack([np.sin(turn), np.cos(turn)], axis=-1)
 
-    start = np.float32(picked(angle, centers))
+    start = np.float32(sample_colors(angle, centers))
     if not curved:
         turns = np.repeat(start[:, None], 2 * reach + 1, axis=1)
         steps = np.arange(-reach, reach + 1, dtype=np.float32)[:, None]
@@ -224,7 +227,7 @@ def paths(angle, centers, reach, curved):
         half = [(centers, turn)]
         for _ in range(reach):
             point = ahead(*half[-1])
-            new = picked(angle, point)
+            new = sample_colors(angle, point)
             half.append((point, np.float32(new + np.pi * (np.cos(new - half[-1][1]) < 0))))
         halves.append(half)
     back = [(point, turn + np.float32(np.pi)) for point, turn in halves[0][:0:-1]]
@@ -238,16 +241,18 @@ def topmost(rng, angle, centers, length, width, curved, ends):
     many pixels inside its outline. As in `lay`.
     """
     H, W = angle.shape
-    reach = int(np.ceil(length * SHADES[1] / 2))
+    reach = int(np.ceil(length * STROKE_SIZE_RANGE[1] / 2))
     points, turn = paths(angle, centers, reach, curved)
     sine, cosine = np.sin(turn)[..., None], np.cos(turn)[..., None]
-    aside = np.arange(-width * SHADES[1] / 2 - 1, width * SHADES[1] / 2 + 1.01, .9, dtype=np.float32)
+    aside = np.arange(
+        -width * STROKE_SIZE_RANGE[1] / 2 - 1, width * STROKE_SIZE_RANGE[1] / 2 + 1.01, 0.9, dtype=np.float32
+    )
     exact = points[:, :, None] + aside[:, None] * np.stack([cosine, -sine], axis=-1)
     pixel = np.rint(exact).astype(np.int32)
     y, x = np.moveaxis(pixel, -1, 0)
-    along, across = turned(*np.moveaxis(np.float32(pixel - exact), -1, 0), np.arctan2(sine, cosine))
+    along, across = rotate(*np.moveaxis(np.float32(pixel - exact), -1, 0), np.arctan2(sine, cosine))
     along, across = along + np.arange(-reach, reach + 1, dtype=np.float32)[:, None], across + aside
-    half_length, half_width = (np.float32(size / 2 * rng.uniform(*SHADES, (len(centers), 1, 1)))
+    half_length, half_width = (np.float32(size / 2 * rng.uniform(*STROKE_SIZE_RANGE, (len(centers), 1, 1)))
                                for size in (length, width))
     share = along / half_length
     edge = np.minimum(half_width * np.sqrt((1 - np.abs(share) ** ends).clip(0)) - np.abs(across),
@@ -265,7 +270,8 @@ def lay(rng, canvas, relief, angle, centers, paint, length, width, *, curved=Fal
         paper=None, batches=8):
     """Lay strokes on `canvas` [H, W, 3] and their thickness on `relief` [H, W], in place, later ones over earlier.
 
-    angle: [H, W], their directions; centers: [n, 2] (y, x); paint: [n, 3]; length, width: of a stroke, varied by SHADES
+    angle: [H, W], their directions; centers: [n, 2] (y, x); paint: [n, 3]; length, width: of a stroke, varied by
+    STROKE_SIZE_RANGE
     curved: whether they follow `angle` all along; ends: 1 pointed, 2 an ellipse, the more the nearer to a rectangle
     dry: how much of the paint is gone at the end; bristle: how much lighter or darker its ridges are
     paper: [H, W], the share (0-1) of the paint that stays; batches: within one no stroke shines through another
@@ -294,24 +300,24 @@ def places(rng, weight, count):
     return np.float32(np.stack(np.divmod(chosen, weight.shape[1]), axis=-1))
 
 
-def mixed(rng, paint, value, hue):
+def vary_paint(rng, paint, value, hue):
     """Colors varied: each lighter or darker by `value`, each channel by `hue`; and purer."""
-    paint = saturated(paint, rng.uniform(1, 1.5, (len(paint), 1)))
+    paint = adjust_saturation(paint, rng.uniform(1, 1.5, (len(paint), 1)))
     paint = paint * (1 + value * rng.standard_normal((len(paint), 1))) + hue * rng.standard_normal(paint.shape)
     return np.float32(np.clip(paint, 0, 1))
 
 
-def lit(rng, canvas, relief, strength):
+def light_relief(rng, canvas, relief, strength):
     """The canvas in a light that comes from one side over its relief [H, W]."""
-    slope, _ = turned(*np.gradient(blur(relief, .6)), rng.uniform(0, 2 * np.pi))
+    slope, _ = rotate(*np.gradient(blur(relief, .6)), rng.uniform(0, 2 * np.pi))
     light = np.clip(-strength * slope, -.3, .4)[..., None]
     return canvas * (1 + .8 * light) + .25 * light.clip(0)
 
 
-def painted(rng, scene, angle, widths, ratio, cover, value, hue, light=0., **marks):
+def paint_layers(rng, scene, angle, widths, ratio, cover, value, hue, light=0., **marks):
     """The scene in layers of strokes, one of each of `widths`, on a dark or pale ground or one of its own colors.
 
-    ratio: of length to width; cover: strokes over a pixel, in a layer; value, hue: as `mixed` has them; light: how
+    ratio: of length to width; cover: strokes over a pixel, in a layer; value, hue: as `vary_paint` has them; light: how
     strongly the relief is lit; marks: as `lay` has them
     """
     canvas = np.full_like(scene, [dark(rng), pale(rng), rng.choice(scene.reshape(-1, 3))][rng.integers(3)])
@@ -321,9 +327,9 @@ def painted(rng, scene, angle, widths, ratio, cover, value, hue, light=0., **mar
         length = width * ratio
         weight = edges if level and rng.random() < .7 else np.ones_like(relief)
         centers = places(rng, weight, int(cover * relief.size / (length * width)) + 1)
-        paint = mixed(rng, picked(blur(scene, width / 4), centers), value, hue)
+        paint = vary_paint(rng, sample_colors(blur(scene, width / 4), centers), value, hue)
         lay(rng, canvas, relief, angle, centers, paint, length, width, **marks)
-    return lit(rng, canvas, relief, light)
+    return light_relief(rng, canvas, relief, light)
 
 
 # ----------------------------------------------------------------------------------------------------- shapes and lines
@@ -344,13 +350,13 @@ def outlines(rng, parts, width):
     return np.clip(width / 2 * swell + .8 - make_styles.lead_depth(parts, 0), 0, 1)
 
 
-def drawn(scene, least):
+def draw_lines(scene, least):
     """0-1 [H, W]: lines where a scene is darker than what is around (difference of Gaussians)."""
     light = luminance(scene)
     return np.clip(40 * (blur(light, 2.5) - blur(light, 1)) - least, 0, 1)
 
 
-def grained(rng, picture, strength):
+def add_grain(rng, picture, strength):
     """A picture on paper, wood or cloth, whose grain shows."""
     shape = picture.shape[:2]
     fibres = noise(rng, shape, [(1, 1), (1, 5), (5, 1)][rng.integers(3)])
@@ -361,7 +367,7 @@ def hatching(rng, scene, spacing, turn):
     """Phase [H, W] of lines about `spacing` apart: straight or round, bent by noise and by the scene's light."""
     shape = scene.shape[:2]
     y, x = grid(shape)
-    phase = turned(y, x, turn)[1]
+    phase = rotate(y, x, turn)[1]
     if rng.random() < .25:
         phase = np.hypot(y - rng.uniform(-.2, 1.2) * shape[0], x - rng.uniform(-.2, 1.2) * shape[1])
     phase = phase + rng.uniform(0, 1.5) * spacing * noise(rng, shape, 40)
@@ -372,7 +378,7 @@ def cells(rng, shape, size):
     """Numbers [H, W] of cells about `size` wide: squares or bricks in rows, or at random; turned, bent a little."""
     y, x = np.mgrid[-shape[0]:2 * shape[0]:size, -shape[1]:2 * shape[1]:size * rng.choice([1, 1, 1.7])]
     x = x + size / 2 * (np.arange(len(x))[:, None] % 2) * (rng.random() < .5)
-    along, across = turned(y - shape[0] / 2, x - shape[1] / 2, rng.uniform(0, np.pi))
+    along, across = rotate(y - shape[0] / 2, x - shape[1] / 2, rng.uniform(0, np.pi))
     points = np.stack([across.ravel(), along.ravel()], axis=-1) + np.array(shape) / 2
     points += rng.normal(0, size * rng.choice([.04, .15, .4]), points.shape)
     points = points[((points > -size) & (points < np.array(shape) + size)).all(axis=1)]
@@ -448,7 +454,7 @@ def crescent(rng, along, across, size):
 
 def triangle(rng, along, across, size):
     corners = np.arange(3) * 2.1 + rng.uniform(-.5, .5, 3)
-    return np.minimum.reduce([size * .6 - turned(across, along, corner)[0] for corner in corners])
+    return np.minimum.reduce([size * .6 - rotate(across, along, corner)[0] for corner in corners])
 
 
 SHAPES = disc, ring, rings, line, bar, arc, checker, stripes, blob, star, crescent, triangle
@@ -462,9 +468,9 @@ def add_shapes(rng, picture, colors, sizes, kinds, outlined):
         window = tuple(slice(int(max(middle - reach, 0)), int(min(middle + reach, side)))
                        for middle, side in zip(center, (H, W)))
         y, x = (axis.astype(np.float32) - middle for axis, middle in zip(np.mgrid[window], center))
-        along, across = turned(y, x, rng.uniform(0, 2 * np.pi))
+        along, across = rotate(y, x, rng.uniform(0, 2 * np.pi))
         edge = kinds[rng.integers(len(kinds))](rng, along, across, size)
-        shade = np.clip(.5 + turned(y, x, rng.uniform(0, 6))[0] / size, 0, 1) * (rng.random() < .4)
+        shade = np.clip(.5 + rotate(y, x, rng.uniform(0, 6))[0] / size, 0, 1) * (rng.random() < .4)
         color = blend(*colors[rng.integers(len(colors), size=2)], shade)
         picture[window] = blend(picture[window], color, (edge + .5).clip(0, 1) * rng.choice([1, 1, .75]))
         if rng.random() < outlined:
@@ -489,15 +495,27 @@ def oil(rng, scene):
     """Brush strokes, coarse to fine, short or long, straight or bent."""
     angle = directions(rng, scene) + rng.uniform(0, .3) * noise(rng, scene.shape[:2], 4)
     widths = log_uniform(rng, 5, 16) * rng.uniform(.45, .65) ** np.arange(rng.integers(2, 4))
-    return painted(rng, scene, angle, widths, log_uniform(rng, 1.8, 6), rng.uniform(1.5, 2.7), rng.uniform(.04, .2),
-                   rng.uniform(.01, .06), rng.uniform(0, .35), ends=rng.choice([2, 4, 8]), curved=rng.random() < .5,
-                   dry=rng.uniform(0, .4), bristle=rng.uniform(.02, .12))
+    return paint_layers(
+        rng,
+        scene,
+        angle,
+        widths,
+        log_uniform(rng, 1.8, 6),
+        rng.uniform(1.5, 2.7),
+        rng.uniform(0.04, 0.2),
+        rng.uniform(0.01, 0.06),
+        rng.uniform(0, 0.35),
+        ends=rng.choice([2, 4, 8]),
+        curved=rng.random() < 0.5,
+        dry=rng.uniform(0, 0.4),
+        bristle=rng.uniform(0.02, 0.12),
+    )
 
 
 def ribbons(rng, scene):
     """Long bent strokes side by side, each of its own color, as in van Gogh."""
     widths = log_uniform(rng, 3.5, 9) * np.array([1.4, 1, .7])[:rng.integers(2, 4)]
-    return painted(rng, scene, directions(rng, scene), widths, log_uniform(rng, 5, 12), rng.uniform(1, 1.8),
+    return paint_layers(rng, scene, directions(rng, scene), widths, log_uniform(rng, 5, 12), rng.uniform(1, 1.8),
                    rng.uniform(.12, .35), rng.uniform(.02, .1), rng.uniform(.1, .4), ends=rng.choice([2, 4]),
                    curved=True, dry=rng.uniform(0, .3), bristle=rng.uniform(.03, .12))
 
@@ -506,7 +524,7 @@ def dabs(rng, scene):
     """Dots and short dabs whose colors mix in the eye, as in Seurat and Signac."""
     angle = directions(rng, scene) if rng.random() < .6 else rng.uniform(0, np.pi, scene.shape[:2])
     widths = log_uniform(rng, 3, 10) * np.array([1.5, 1, .8])[:rng.integers(2, 4)]
-    return painted(rng, scene, angle, widths, rng.uniform(1, 2), rng.uniform(.9, 1.8), rng.uniform(.08, .25),
+    return paint_layers(rng, scene, angle, widths, rng.uniform(1, 2), rng.uniform(.9, 1.8), rng.uniform(.08, .25),
                    rng.uniform(.04, .18), rng.uniform(0, .35), ends=rng.choice([2, 2, 6]), dry=0, bristle=.04,
                    batches=12)
 
@@ -518,7 +536,7 @@ def knife(rng, scene):
         angle = np.round(angle / (np.pi / 4)) * np.pi / 4 + rng.uniform(0, np.pi)
     angle = angle + rng.uniform(0, .4) * noise(rng, angle.shape, 8)
     widths = log_uniform(rng, 14, 30) * rng.uniform(.5, .65) ** np.arange(rng.integers(2, 4))
-    return painted(rng, scene, angle, widths, rng.uniform(1.2, 3.5), rng.uniform(1.4, 2.4), rng.uniform(.05, .22),
+    return paint_layers(rng, scene, angle, widths, rng.uniform(1.2, 3.5), rng.uniform(1.4, 2.4), rng.uniform(.05, .22),
                    rng.uniform(.01, .06), rng.uniform(.15, .4), ends=12, dry=rng.uniform(.1, .45),
                    bristle=rng.uniform(.04, .14))
 
@@ -530,8 +548,8 @@ def crayon(rng, scene):
     angle = rng.uniform(0, np.pi) + .2 * noise(rng, shape, 40) if rng.random() < .4 else directions(rng, scene)
     if rng.random() < .5:
         parts, colors = regions(rng, scene, rng.integers(4, 9), 2.5)
-        scene = contrasted(colors, 1.4)[parts]
-    return painted(rng, scene, angle, log_uniform(rng, 4, 10) * np.array([1.5, 1, .7]), log_uniform(rng, 3, 8),
+        scene = adjust_contrast(colors, 1.4)[parts]
+    return paint_layers(rng, scene, angle, log_uniform(rng, 4, 10) * np.array([1.5, 1, .7]), log_uniform(rng, 3, 8),
                    rng.uniform(1.2, 2.2), rng.uniform(.06, .18), rng.uniform(.02, .08), dry=.2, bristle=.1, paper=paper,
                    curved=rng.random() < .4)
 
@@ -547,11 +565,23 @@ def pen(rng, scene):
     for ink in inks[:rng.integers(1, 4)]:
         width, length = log_uniform(rng, 1.5, 3.5), log_uniform(rng, 10, 35)
         centers = places(rng, weight, int(rng.uniform(.35, .9) * weight.size / (width * length)) + 1)
-        paint = picked(contrasted(scene, 1.3), centers) if colored else np.tile(ink, (len(centers), 1))
-        lay(rng, canvas, relief, angle, centers, mixed(rng, paint, .15, 0), length, width, curved=rng.random() < .6,
-            ends=2, dry=.1, bristle=.02)
+        paint = sample_colors(adjust_contrast(scene, 1.3), centers) if colored else np.tile(ink, (len(centers), 1))
+        lay(
+            rng,
+            canvas,
+            relief,
+            angle,
+            centers,
+            vary_paint(rng, paint, 0.15, 0),
+            length,
+            width,
+            curved=rng.random() < 0.6,
+            ends=2,
+            dry=0.1,
+            bristle=0.02,
+        )
         angle = angle + rng.choice([0, .5, np.pi / 2])
-    return blend(canvas, inks[0], drawn(-scene if chalk else scene, .7) * (rng.random() < .5))
+    return blend(canvas, inks[0], draw_lines(-scene if chalk else scene, .7) * (rng.random() < .5))
 
 
 def engraving(rng, scene):
@@ -561,7 +591,7 @@ def engraving(rng, scene):
     low, high = np.quantile(tone, (.03, .97))
     tone = (tone - low) / (high - low + 1e-3)
     colors = random_palette(rng) if rng.random() < .5 else main_colors(rng, scene, 5)
-    paper, inks = pale(rng), [dark(rng), *contrasted(colors[:3], 1.3)]
+    paper, inks = pale(rng), [dark(rng), *adjust_contrast(colors[:3], 1.3)]
     if rng.random() < .2:
         paper, tone, inks = inks[0], 1 - tone, [colors[-1] * .5 + .5, *colors[-3:]]
     picture = np.full_like(scene, paper)
@@ -574,14 +604,14 @@ def engraving(rng, scene):
         ragged = .07 * noise(rng, shape, 2) + .08 * noise(rng, shape, 14)
         depth = tone * rng.uniform(.85, 1.2) - .28 * number + ragged - np.abs(phase % 1 - .5) * 2
         picture = blend(picture, inks[number * many], depth * spacing / 2 + .5)
-    return grained(rng, picture, rng.uniform(.01, .05))
+    return add_grain(rng, picture, rng.uniform(.01, .05))
 
 
 def woodblock(rng, scene):
     """Few flat colors, some fading or cut in lines, dark outlines, the grain of paper or wood, as in ukiyo-e."""
     shape = scene.shape[:2]
     parts, colors = regions(rng, scene, rng.integers(4, 10), rng.uniform(1.2, 3.5))
-    colors = contrasted(colors, rng.uniform(1.1, 1.7))
+    colors = adjust_contrast(colors, rng.uniform(1.1, 1.7))
     picture, paper = colors[parts], pale(rng)
     for part in rng.permutation(len(colors))[:rng.integers(0, 4)]:
         share = grid(shape)[0] / shape[0]
@@ -595,16 +625,16 @@ def woodblock(rng, scene):
     if rng.random() < .8:
         lines = outlines(rng, parts, log_uniform(rng, 1, 4.5))
     if rng.random() < .6:
-        lines = np.maximum(lines, drawn(scene, rng.uniform(.6, 1.4)))
-    return grained(rng, blend(picture, dark(rng), lines), rng.uniform(.02, .07))
+        lines = np.maximum(lines, draw_lines(scene, rng.uniform(.6, 1.4)))
+    return add_grain(rng, blend(picture, dark(rng), lines), rng.uniform(.02, .07))
 
 
 def poster(rng, scene):
     """Flat shapes of few colors, some patterned, with thick outlines or a print's dots or neither."""
     shape = scene.shape[:2]
-    bent = displaced(rng, scene, rng.uniform(1, 8), 20)
+    bent = displace(rng, scene, rng.uniform(1, 8), 20)
     parts, colors = regions(rng, bent, rng.integers(3, 7), rng.uniform(3, 7))
-    colors = contrasted(colors, rng.uniform(1.3, 2))
+    colors = adjust_contrast(colors, rng.uniform(1.3, 2))
     picture = colors[parts]
     for part in np.flatnonzero(rng.random(len(colors)) < .5):
         pattern = np.full_like(scene, colors[part])
@@ -616,19 +646,19 @@ def poster(rng, scene):
         picture = blend(picture, dark(rng), outlines(rng, parts, log_uniform(rng, 1.5, 6)))
     if rng.random() < .4:
         size = rng.uniform(4, 8)
-        dots = sum(np.cos(axis * 2 * np.pi / size) for axis in turned(*grid(shape), rng.uniform(0, np.pi))) / 2
+        dots = sum(np.cos(axis * 2 * np.pi / size) for axis in rotate(*grid(shape), rng.uniform(0, np.pi))) / 2
         share = (dots + 1 - 2 * rank(blur(luminance(scene), 2))) * size + .5
         picture = blend(picture, picture * rng.uniform(.3, .7), share)
-    return grained(rng, picture, rng.uniform(.02, .08))
+    return add_grain(rng, picture, rng.uniform(.02, .08))
 
 
 def mosaic(rng, scene):
     """Tiles in mortar."""
     shape, size = scene.shape[:2], log_uniform(rng, 9, 34)
     colors, parts = means(scene, cells(rng, shape, size))
-    picture = mixed(rng, colors, rng.uniform(.05, .25), rng.uniform(.01, .08))[parts]
+    picture = vary_paint(rng, colors, rng.uniform(.05, .25), rng.uniform(.01, .08))[parts]
     depth, width = make_styles.lead_depth(parts, 0) + .4 * noise(rng, shape, 2), rng.uniform(.4, .05 * size + .8)
-    picture = lit(rng, grained(rng, picture, .05), np.minimum(depth, width + 3), rng.uniform(.05, .3))
+    picture = light_relief(rng, add_grain(rng, picture, .05), np.minimum(depth, width + 3), rng.uniform(.05, .3))
     return blend([dark, pale][rng.integers(2)](rng), picture, depth - width + .5)
 
 
@@ -639,17 +669,17 @@ def glass(rng, scene):
     if rng.random() < .7:
         parts = parts + shape[0] * shape[1] * regions(rng, scene, rng.integers(3, 6), rng.uniform(3, 6))[0]
     colors, parts = means(scene, parts)
-    colors = mixed(rng, contrasted(colors, rng.uniform(1.2, 1.8)), rng.uniform(.1, .3), rng.uniform(.02, .12))
+    colors = vary_paint(rng, adjust_contrast(colors, rng.uniform(1.2, 1.8)), rng.uniform(.1, .3), rng.uniform(.02, .12))
     depth = make_styles.lead_depth(parts, log_uniform(rng, .6, 2.2)) + .4 * noise(rng, shape, 12)
     glow = .65 + .45 * np.clip(depth / 9, 0, 1) ** .6
-    return blend(dark(rng), grained(rng, colors[parts] * glow[..., None], .07), depth + .5)
+    return blend(dark(rng), add_grain(rng, colors[parts] * glow[..., None], .07), depth + .5)
 
 
 def watercolor(rng, scene):
     """Washes one over the other, darker at their rims, on paper with a grain."""
     shape, paper = scene.shape[:2], pale(rng)
     picture = np.full_like(scene, paper)
-    scene = displaced(rng, scene, rng.uniform(1, 5), rng.uniform(4, 14))
+    scene = displace(rng, scene, rng.uniform(1, 5), rng.uniform(4, 14))
     scene = scene + rng.uniform(.1, .5) * (1 - scene)
     for coarse, count in ((6, rng.integers(2, 5)), (2.5, rng.integers(3, 7)), (1.2, rng.integers(4, 8))):
         parts, colors = regions(rng, scene, count, coarse)
@@ -666,7 +696,7 @@ def watercolor(rng, scene):
 def abstract(rng, scene):
     """A composition in a random palette or the scene's colors."""
     colors = random_palette(rng) if rng.random() < .75 else main_colors(rng, scene, 7)
-    return grained(rng, composition(rng, scene.shape[:2], colors), rng.uniform(.02, .07))
+    return add_grain(rng, composition(rng, scene.shape[:2], colors), rng.uniform(.02, .07))
 
 
 def cubist(rng, scene):
@@ -676,22 +706,23 @@ def cubist(rng, scene):
     parts, shade, edge = np.zeros(shape, int), np.zeros(shape), np.full(shape, 99.)
     for _ in range(rng.integers(8, 24)):
         middle = rng.random(2) * shape
-        along, side = turned(y - middle[0], x - middle[1], rng.uniform(0, np.pi))
+        along, side = rotate(y - middle[0], x - middle[1], rng.uniform(0, np.pi))
         near = (np.hypot(along, side) < rng.uniform(80, 400)) | (rng.random() < .3)
         parts = np.unique(2 * parts + ((side > 0) & near), return_inverse=True)[1].reshape(shape)
         edge[near] = np.minimum(edge, np.abs(side))[near]
         shade += rng.normal() * np.exp(-np.abs(side) / rng.uniform(8, 30)) * np.sign(side) * near
     shift = rng.normal(0, rng.uniform(0, 40), (parts.max() + 1, 2))[parts]
-    scene = picked(scene, (np.stack([y, x], axis=-1) + shift).reshape(-1, 2)).reshape(scene.shape)
-    tints = mixed(rng, means(scene, parts)[0], rng.uniform(.1, .3), rng.uniform(.02, .1))
+    scene = sample_colors(scene, (np.stack([y, x], axis=-1) + shift).reshape(-1, 2)).reshape(scene.shape)
+    tints = vary_paint(rng, means(scene, parts)[0], rng.uniform(.1, .3), rng.uniform(.02, .1))
     picture = blend(scene, tints[parts], np.full(shape, rng.uniform(.3, 1)))
     picture = picture * (1 + rng.uniform(.1, .35) * shade).clip(0)[..., None]
     picture = np.float32(blend(dark(rng), picture, edge - rng.uniform(-1, 1.5)).clip(0, 1))
     if rng.random() < .6:
-        strokes = painted(rng, picture, contours(picture, 3)[0], [rng.uniform(4, 8)] * 2, rng.uniform(2, 4), 2.2, .08,
-                          .02, .2)
+        strokes = paint_layers(
+            rng, picture, contours(picture, 3)[0], [rng.uniform(4, 8)] * 2, rng.uniform(2, 4), 2.2, 0.08, 0.02, 0.2
+        )
         picture = picture * .35 + strokes * .65
-    return grained(rng, picture, .04)
+    return add_grain(rng, picture, .04)
 
 
 KINDS = {oil: 5, ribbons: 4, dabs: 3, knife: 3, crayon: 2, pen: 2, engraving: 3, woodblock: 4, poster: 2, mosaic: 2,
@@ -706,7 +737,7 @@ def part_of(rng, photo, shape):
     height, width = (max(1, int(side * scale)) for side in shape)
     top, left = (rng.integers(whole - side + 1) for whole, side in zip(photo.shape, (height, width)))
     part = photo[top:top + height, left:left + width]
-    if part.std(axis=(0, 1)).max() <= FLAT:
+    if part.std(axis=(0, 1)).max() <= MIN_DEVIATION:
         return None
     part = utils.resize_and_crop(part, shape[1], shape[0])
     return part[:, ::-1] if rng.random() < .5 else part
@@ -736,19 +767,19 @@ def random_scene(rng, photos, shape):
         clouds = noise(rng, shape, rng.uniform(10, 60)) + .5 * noise(rng, shape, 8)
         return np.float32(ramp(rank(clouds), rng.permutation(random_palette(rng))))
     photo, other = random_part(rng, photos, shape), random_part(rng, photos, [side // 4 for side in shape])
-    scene = contrasted(recolored(rng, photo, other), rng.uniform(1, 1.3))
+    scene = adjust_contrast(recolor(rng, photo, other), rng.uniform(1, 1.3))
     if rng.random() < .1:  # outlined, as in Gauguin
         parts, _ = regions(rng, scene, rng.integers(3, 7), 3)
         scene = blend(scene, dark(rng), outlines(rng, parts, rng.uniform(2, 6)))
     return np.float32(scene)
 
 
-def finished(rng, picture):
+def finish(rng, picture):
     """A picture given a random range within 0-1 and brightness; now and then on canvas whose weave shows."""
     low, high = np.quantile(luminance(picture)[::4, ::4], (.01, .99))
     floor, ceiling = rng.uniform(0, .18), rng.uniform(.72, 1)
     picture = floor + (picture - low) * (ceiling - floor) / max(high - low, .1)
-    picture = saturated(picture, rng.uniform(.9, 1.7)) ** log_uniform(rng, .65, 1.3)
+    picture = adjust_saturation(picture, rng.uniform(.9, 1.7)) ** log_uniform(rng, .65, 1.3)
     if rng.random() < .15:
         y, x = grid(picture.shape) * 2 * np.pi / rng.uniform(3, 5)
         weave = (np.sin(x) * np.sin(y / 2) + np.sin(y) * np.sin(x / 2)) / 2 + .3 * noise(rng, picture.shape[:2], 1)
@@ -758,10 +789,10 @@ def finished(rng, picture):
 
 def painting(rng, photos, side):
     """A picture [H, W, 3] of 0-1, of a random kind and shape, its shorter side `side` pixels."""
-    aspect = log_uniform(rng, *ASPECTS)
+    aspect = log_uniform(rng, *ASPECT_RANGE)
     shape = round(side * max(1, 1 / aspect)), round(side * max(1, aspect))
     kind = rng.choice(list(KINDS), p=np.divide(list(KINDS.values()), sum(KINDS.values())))
-    return finished(rng, kind(rng, random_scene(rng, photos, shape)))
+    return finish(rng, kind(rng, random_scene(rng, photos, shape)))
 
 
 def _flags(argv):
@@ -769,8 +800,8 @@ def _flags(argv):
     parser.add_argument('photos', type=Path, metavar='PHOTOS', help='a folder; all images below it are used')
     parser.add_argument('out', type=Path, metavar='OUT', help='a folder for the pictures, <seed>-<number>.jpg; those '
                         'that are there already are left')
-    parser.add_argument('--count', type=cli.int_in_range(1, MOST), default=2000, metavar='N',
-                        help=f'pictures, 1 to {MOST} (default: %(default)s)')
+    parser.add_argument('--count', type=cli.int_in_range(1, MAX_PICTURES), default=2000, metavar='N',
+                        help=f'pictures, 1 to {MAX_PICTURES} (default: %(default)s)')
     parser.add_argument('--seed', type=cli.int_in_range(0, 2**31 - 1), default=0, metavar='N',
                         help='of everything random, 0 to 2147483647 (default: %(default)s)')
     return parser.parse_args(argv)
@@ -781,14 +812,14 @@ def main(argv=None):
     """Write `--count` pictures; the same number, seed, photos and libraries give the same one."""
     args = _flags(argv)
     photos = utils.find_images(args.photos, args.out)
-    random_part(np.random.default_rng(args.seed), photos, (SIDE, SIDE))  # if none is of use, before any picture
+    random_part(np.random.default_rng(args.seed), photos, (SIDE_PX, SIDE_PX))  # if none is of use, before any picture
     args.out.mkdir(parents=True, exist_ok=True)
     for number in tqdm(range(args.count), unit='picture'):
         path = args.out / f'{args.seed}-{number:05}.jpg'
         if not path.exists():
-            picture = 255 * painting(np.random.default_rng((args.seed, number)), photos, SIDE)
+            picture = 255 * painting(np.random.default_rng((args.seed, number)), photos, SIDE_PX)
             with files.atomic_write(path) as part:
-                part.write_bytes(utils.encode_image(utils.to_uint8(picture), '.jpg', quality=QUALITY))
+                part.write_bytes(utils.encode_image(utils.to_uint8(picture), '.jpg', quality=JPEG_QUALITY))
 
 
 if __name__ == '__main__':

@@ -8,7 +8,7 @@ import utils
 from common.errors import UserError
 
 
-def weighted(text):
+def parse(text):
     """Pairs (name, weight), weights adding up to 1. Raises `UserError` for weights that are none."""
     weights = []
     for _, weight in (parts := _parts(text)):
@@ -21,7 +21,7 @@ def weighted(text):
     return [(name, weight / sum(weights)) for (name, _), weight in zip(parts, weights)]
 
 
-def of_paintings(text):
+def names_paintings(text):
     """Whether the text names paintings, by their paths. Raises `UserError` for some that are and some that are not."""
     names = [name for name, _ in _parts(text)]
     others = [name for name in names if not _is_painting(name)]
@@ -30,7 +30,7 @@ def of_paintings(text):
     return not others
 
 
-def in_names(text):
+def slug(text):
     """A style or mixture as it is in the names of pictures."""
     return '+'.join((Path(name).stem if _is_painting(name) else name) + weight for name, weight in _parts(text))
 

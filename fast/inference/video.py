@@ -16,18 +16,18 @@ import utils
 from common import files
 from common.errors import UserError
 
-SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.webm')
-WRITTEN = SUFFIXES[:-1]  # those that hold the codec; of another kind becomes ANY
-ANY = '.mkv'
-PART = 48  # frames that are written at a time
-CODEC, PIXELS = 'libx264', 'yuv420p'  # what every player takes; it has even sides alone
-QUALITY = {'crf': '18'}  # of 51, 0 the best: no loss that is seen
-SHARE = 0.8  # of the picture before, at most, in a steady one
-AGREES = 12.  # of 255: by how much a photo may differ from the one before, warped, to count as the same
-FLOW_SIDE = 256  # longer side at which the flow is looked for
+CLIP_SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.webm')
+OUTPUT_SUFFIXES = CLIP_SUFFIXES[:-1]  # those that hold the codec; of another kind becomes FALLBACK_SUFFIX
+FALLBACK_SUFFIX = '.mkv'
+PART_FRAMES = 48  # frames that are written at a time
+CODEC, PIXEL_FORMAT = 'libx264', 'yuv420p'  # what every player takes; it has even sides alone
+ENCODER_OPTIONS = {'crf': '18'}  # of 51, 0 the best: no loss that is seen
+MAX_BLEND_SHARE = 0.8  # of the picture before, at most, in a steady one
+AGREEMENT_SCALE = 12.  # of 255: by how much a photo may differ from the one before, warped, to count as the same
+FLOW_SIDE_PX = 256  # longer side at which the flow is looked for
 
 
-class Steady:
+class TemporalSmoothing:
     """Mixes the picture before into a picture, where the photos show the same at the place where it has moved to.
 
     Call it with photo and picture of one frame after the other, float32 [H, W, 3]; share: at most, of the one before.
@@ -40,16 +40,16 @@ class Steady:
         """Return the picture, steadier."""
         if self.share:
             if self.before:
-                warped_photo, warped_picture = warped(photo, *self.before)
+                warped_photo, warped_picture = warp(photo, *self.before)
                 difference = np.abs(photo - warped_photo).mean(axis=2, keepdims=True)
-                share = self.share * np.exp(-(difference / AGREES) ** 2)
+                share = self.share * np.exp(-(difference / AGREEMENT_SCALE) ** 2)
                 mixed = picture + share * (warped_picture - picture)
                 picture = np.where(np.isnan(mixed), picture, mixed)
             self.before = photo, picture
         return picture
 
 
-def warped(photo, before, *others):
+def warp(photo, before, *others):
     """The photo before, and others of its size, moved to where their things are in this photo, [H, W, 3] each.
 
     NaN where nothing of them is.
@@ -62,7 +62,7 @@ def warped(photo, before, *others):
     except ImportError:
         raise UserError('--steady needs the package scikit-image: pip install scikit-image') from None
     H, W = photo.shape[:2]
-    scale = min(1, FLOW_SIDE / max(H, W))
+    scale = min(1, FLOW_SIDE_PX / max(H, W))
     small = [skimage.transform.resize(skimage.color.rgb2gray(image / 255), (round(H * scale), round(W * scale)),
                                       anti_aliasing=True) for image in (photo, before)]
     flow = skimage.registration.optical_flow_ilk(*small, radius=7)
@@ -79,9 +79,9 @@ def stylize(source, target, renderer):
 
     Finished parts of it are kept beside `target` until all are there: after a kill the same call goes on.
     """
-    if target.suffix.lower() not in WRITTEN:
+    if target.suffix.lower() not in OUTPUT_SUFFIXES:
         raise UserError(f'{source}: is a clip, and {target} none that can be written; '
-                        f'those end in {", ".join(WRITTEN)}')
+                        f'those end in {", ".join(OUTPUT_SUFFIXES)}')
     if not source.is_file():
         raise UserError(f'{source}: no such clip')
     parts = target.with_name(f'.parts-{target.name}')
@@ -92,19 +92,19 @@ def stylize(source, target, renderer):
             raise UserError(f'{source}: has no pictures')
         stream = clip.streams.video[0]
         stream.thread_type, rate = 'AUTO', stream.average_rate  # a closed clip has no rate
-        _check_sound(clip, source, target)
-        _claim(parts, source, renderer)
+        _check_audio(clip, source, target)
+        _acquire_parts(parts, source, renderer)
         bar = stack.enter_context(tqdm(total=stream.frames or None, unit='frame', disable=None))
         written = _write_parts(parts, _photos(clip, source), rate, renderer, bar)
     if not written:
         raise UserError(f'{source}: has no pictures')
     with files.atomic_write(target) as part:
-        _join([_part(parts, i) for i in range(-(-written // PART))], rate, source, part)
+        _join([_part_path(parts, i) for i in range(-(-written // PART_FRAMES))], rate, source, part)
     shutil.rmtree(parts)
     return f'{written} frames'
 
 
-def _check_sound(clip, source, target):
+def _check_audio(clip, source, target):
     """Raise `UserError` for a sound that the kind of clip at `target` cannot hold."""
     with tempfile.TemporaryDirectory() as folder, _opened(Path(folder, target.name), 'w') as trial:
         for sound in clip.streams.audio[:1]:
@@ -112,7 +112,7 @@ def _check_sound(clip, source, target):
                 trial.add_stream_from_template(sound)
             except ValueError as error:
                 raise UserError(f'{source}: its sound, {sound.codec_context.name}, does not go into a clip like '
-                                f'{target}; --out clip{ANY} takes any') from error
+                                f'{target}; --out clip{FALLBACK_SUFFIX} takes any') from error
 
 
 def _photos(clip, source):
@@ -148,7 +148,7 @@ def _reading(source):
         raise UserError(f'{source}: cannot be read as a clip ({error})') from error
 
 
-def _claim(parts, source, renderer):
+def _acquire_parts(parts, source, renderer):
     """Make the folder of parts; parts of another clip, or of other settings, go."""
     now = dict(clip=[source.stat().st_size, source.stat().st_mtime_ns], tile=renderer.tile) | renderer.settings()
     with contextlib.suppress(OSError, ValueError):
@@ -159,21 +159,21 @@ def _claim(parts, source, renderer):
         file.write_text(json.dumps(now))
 
 
-def _part(parts, i):
+def _part_path(parts, i):
     return parts / f'{i:06d}.mp4'
 
 
 def _write_parts(parts, photos, rate, renderer, bar):
-    """Stylize the photos, PART of them a file, those that are there left out; return how many there were."""
-    steady, written = Steady(SHARE * renderer.steady), 0
+    """Stylize the photos, PART_FRAMES of them a file, those that are there left out; return how many there were."""
+    steady, written = TemporalSmoothing(MAX_BLEND_SHARE * renderer.temporal_smoothing), 0
 
     def shown(photo):
         picture = utils.to_uint8(steady(np.float32(photo), renderer.picture(np.float32(photo))))
         steady.before = np.float32(photo), np.float32(picture)  # as it is read again after a kill
         return picture
     for first in photos:
-        part = _part(parts, written // PART)
-        numbered = enumerate(itertools.chain([first], itertools.islice(photos, PART - 1)), written + 1)
+        part = _part_path(parts, written // PART_FRAMES)
+        numbered = enumerate(itertools.chain([first], itertools.islice(photos, PART_FRAMES - 1)), written + 1)
         last = part.with_suffix('.png')  # where a steady clip goes on; written after its part
         if last.exists():
             for written, photo in numbered:
@@ -195,12 +195,12 @@ def _encoder(path, rate, height, width):
     with files.atomic_write(path) as part, _opened(part, 'w') as file:
         stream = file.add_stream(CODEC, rate)
         stream.height, stream.width = height, width
-        stream.pix_fmt, stream.options = PIXELS, QUALITY
+        stream.pix_fmt, stream.options = PIXEL_FORMAT, ENCODER_OPTIONS
         places = itertools.count()
 
         def encode(picture):
             """Write one."""
-            frame = av.VideoFrame.from_ndarray(picture, format='rgb24').reformat(format=PIXELS)
+            frame = av.VideoFrame.from_ndarray(picture, format='rgb24').reformat(format=PIXEL_FORMAT)
             frame.pts, frame.time_base = next(places), 1 / rate
             file.mux(stream.encode(frame))
         yield encode
@@ -213,15 +213,15 @@ def _join(parts, rate, source, target):
         clips = [stack.enter_context(_opened(part)) for part in parts]
         original, joined = stack.enter_context(_opened(source)), stack.enter_context(_opened(target, 'w'))
         picture = joined.add_stream_from_template(clips[0].streams.video[0])
-        streams = [_pictures(clips, rate, picture)]
+        streams = [_video_packets(clips, rate, picture)]
         if original.streams.audio:
             sound = original.streams.audio[0]
-            streams.append(_sounds(original, sound, joined.add_stream_from_template(sound)))
+            streams.append(_audio_packets(original, sound, joined.add_stream_from_template(sound)))
         for packet in heapq.merge(*streams, key=lambda packet: packet.dts * packet.time_base):
             joined.mux(packet)
 
 
-def _pictures(clips, rate, stream):
+def _video_packets(clips, rate, stream):
     """The packets of the clips, one after the other."""
     start = 0
     for clip in clips:
@@ -235,7 +235,7 @@ def _pictures(clips, rate, stream):
         start += n
 
 
-def _sounds(original, sound, stream):
+def _audio_packets(original, sound, stream):
     """The packets of the sound."""
     for packet in original.demux(sound):
         if packet.dts is not None:

@@ -14,15 +14,15 @@ from common.errors import UserError
 from common.tf1 import tf, tf2
 from engine.run import runs
 from fast.inference import models
-from fast.networks.arbitrary import MAPS, AnyNet
-from fast.networks.multi_style import TransformNet, extended
+from fast.networks.arbitrary import MAP_NAMES, ArbitraryStyleNet
+from fast.networks.multi_style import TransformNet, pad_to_stride
 
 # names of the parameters
-MULTI_STYLE = r'(conv|residual)\w+/\w+'
-ARBITRARY = r'(code|conv|decoder|fine|residual|up)\w*/(mean|components|weights|biases|bias|gamma|beta|share)'
+MULTI_STYLE_PARAMETER = r'(conv|residual)\w+/\w+'
+ARBITRARY_PARAMETER = r'(code|conv|decoder|fine|residual|up)\w*/(mean|components|weights|biases|bias|gamma|beta|share)'
 
 
-class Trained(NamedTuple):
+class TrainedNetwork(NamedTuple):
     """A trained network to begin another with.
 
     parameters: name -> array; styles: name -> hash of the image; hash: of the SavedModel
@@ -51,7 +51,7 @@ def write_multi_style(folder, parameters, about):
         photos = tf.placeholder(tf.float32, [None, None, None, 3], name='photos')
         style_weights = tf.placeholder(tf.float32, [None, len(about['styles'])], name='style_weights')
         _, H, W, _ = tf.unstack(tf.shape(photos))
-        pictures, _ = network(extended(photos), style_weights)
+        pictures, _ = network(pad_to_stride(photos), style_weights)
         return {'serving_default': ({'photos': photos, 'style_weights': style_weights},
                                     {'pictures': tf.clip_by_value(pictures[:, :H, :W], 0, 255)})}
 
@@ -76,16 +76,16 @@ def write_arbitrary(folder, parameters, about):
     and their `own` statistics.
     """
     def build():
-        network = AnyNet(parameters=parameters)
+        network = ArbitraryStyleNet(parameters=parameters)
         photos = tf.placeholder(tf.float32, [1, None, None, 3])
-        maps = dict(zip(MAPS, network.encode(photos)))
+        maps = dict(zip(MAP_NAMES, network.encode(photos)))
         mapped = {name: tf.placeholder(tf.float32, [1, None, None, x.shape[-1]]) for name, x in maps.items()}
         size = 2 * sum(value.shape[1] for name, value in parameters.items() if name.endswith('gamma'))
         more = {'description': tf.placeholder(tf.float32, [1, len(parameters['code/mean'])]),
                 'statistics': tf.placeholder(tf.float32, [1, size]), 'given': tf.placeholder(tf.float32, [])}
         outputs = dict(zip(('pictures', 'own'), network.decode(mapped.values(), **more)))
         return {'encode': ({'photos': photos}, maps), 'decode': (mapped | more, outputs)}
-    write_model(folder, about | {'styles': models.ANY, 'maps': MAPS}, build, build)
+    write_model(folder, about | {'styles': models.ARBITRARY, 'maps': MAP_NAMES}, build, build)
 
 
 def write_model(folder, about, whole, lite):
@@ -98,22 +98,22 @@ def write_model(folder, about, whole, lite):
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix='.part-', dir=folder.parent))
     try:
-        _export(temporary / 'whole', whole)
-        contents = {models.SAVED_MODEL: (temporary / 'whole' / models.SAVED_MODEL).read_bytes()}
-        keys = _export(temporary / 'lite', lite)
+        _write_saved_model(temporary / 'whole', whole)
+        contents = {models.SAVED_MODEL_FILE: (temporary / 'whole' / models.SAVED_MODEL_FILE).read_bytes()}
+        keys = _write_saved_model(temporary / 'lite', lite)
         with futures.ThreadPoolExecutor(1) as thread:  # which is in no graph: there the converter leaves signatures out
-            contents[models.LITE] = thread.submit(_converted, temporary / 'lite', keys).result()
+            contents[models.LITERT_FILE] = thread.submit(_convert_to_litert, temporary / 'lite', keys).result()
     finally:
         shutil.rmtree(temporary)
     for name, content in contents.items():
         with files.atomic_write(folder / name) as part:
             part.write_bytes(content)
-    with files.atomic_write(folder / models.ABOUT) as part:
+    with files.atomic_write(folder / models.MODEL_JSON) as part:
         hashes = {name: files.file_hash(folder / name) for name in contents}
         part.write_text(json.dumps(about | {'files': hashes}, indent=1) + '\n')
 
 
-def _export(folder, build):
+def _write_saved_model(folder, build):
     """Write a SavedModel; return the names of its signatures."""
     with tf.Graph().as_default(), tf.Session() as sess:
         signatures = build()
@@ -124,7 +124,7 @@ def _export(folder, build):
     return list(signatures)
 
 
-def _converted(folder, keys):
+def _convert_to_litert(folder, keys):
     """The bytes of a LiteRT file, weights in float16, of a SavedModel with the signatures `keys`."""
     converter = tf2.lite.TFLiteConverter.from_saved_model(str(folder), keys)
     converter.optimizations = [tf2.lite.Optimize.DEFAULT]
@@ -133,26 +133,29 @@ def _converted(folder, keys):
 
 
 def read_multi_style(folder):
-    """The `Trained` network in a model's folder. Raises `UserError` for a folder that is no model, or is damaged."""
-    about, parameters = read_model(folder, MULTI_STYLE)
-    if about['styles'] == models.ANY:
+    """The `TrainedNetwork` network in a model's folder.
+
+    Raises `UserError` for a folder that is no model, or is damaged.
+    """
+    about, parameters = read_model(folder, MULTI_STYLE_PARAMETER)
+    if about['styles'] == models.ARBITRARY:
         raise UserError(f'{folder}: takes any painting and has no styles of its own; name a model that has')
     if len(parameters.get('conv1/gamma', ())) != len(about['styles']):
         raise UserError(f'{folder}: not a whole model (another number of styles); train it again, or take another')
-    return Trained(parameters, about['styles'], about['files'][models.SAVED_MODEL])
+    return TrainedNetwork(parameters, about['styles'], about['files'][models.SAVED_MODEL_FILE])
 
 
 def read_arbitrary(folder):
-    """The `Trained` network in a model's folder.
+    """The `TrainedNetwork` network in a model's folder.
 
     Raises `UserError` for a folder that is no such model, or is damaged.
     """
-    about, parameters = read_model(folder, ARBITRARY)
-    if about['styles'] != models.ANY:
+    about, parameters = read_model(folder, ARBITRARY_PARAMETER)
+    if about['styles'] != models.ARBITRARY:
         raise UserError(f'{folder}: has styles of its own and takes no others; name a model that takes any')
-    if list(about['maps']) != list(MAPS) or 'residual2_1_1/weights' not in parameters:
+    if list(about['maps']) != list(MAP_NAMES) or 'residual2_1_1/weights' not in parameters:
         raise UserError(f'{folder}: of an older network; it stylizes as before, but no training begins with it')
-    return Trained(parameters, about['styles'], about['files'][models.SAVED_MODEL])
+    return TrainedNetwork(parameters, about['styles'], about['files'][models.SAVED_MODEL_FILE])
 
 
 def read_model(folder, parameter):
@@ -160,7 +163,7 @@ def read_model(folder, parameter):
 
     Raises `UserError` for a folder that is no model, or is damaged.
     """
-    about = models.about(folder, models.SAVED_MODEL)
+    about = models.read_model_json(folder, models.SAVED_MODEL_FILE)
     try:
         with tf.Graph().as_default() as graph, tf.Session() as sess:
             tf.saved_model.load(sess, [tf.saved_model.SERVING], str(folder))
@@ -170,9 +173,9 @@ def read_model(folder, parameter):
         raise UserError(f'{folder}: not a whole model ({error}); train it again, or take another') from error
 
 
-def check_free(folder, run, steps):
+def check_overwrite(folder, run, steps):
     """Raise `UserError` if the folder holds a model of another `runs.Run` than `run`, or of more than `steps` steps."""
-    path, about = Path(folder, models.ABOUT), None
+    path, about = Path(folder, models.MODEL_JSON), None
     with contextlib.suppress(ValueError):
         if not path.exists():
             return

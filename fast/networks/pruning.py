@@ -12,11 +12,11 @@ from common.tf1 import tf
 from common.vgg_layers import BEFORE_RELU
 from engine.losses.features import extract_features
 
-SAMPLES = 30_000  # positions of a layer that its filters are fitted to
-RIDGE = 1e-4  # of the mean square of the inputs
+FIT_POSITIONS = 30_000  # positions of a layer that its filters are fitted to
+RIDGE_SHARE = 1e-4  # of the mean square of the inputs
 
 
-def narrowed(weights, widths, images, seed=0, config=None):
+def prune(weights, widths, images, seed=0, config=None):
     """A narrow VGG-19: `weights` with some channels of its first convolutions, and nothing below them.
 
     weights: from `load_vgg.read_weights`; widths: name -> channels, of its first convolutions
@@ -28,16 +28,16 @@ def narrowed(weights, widths, images, seed=0, config=None):
         if maps.shape[1] * 2 ** (int(name[4]) - 1) > images.shape[1]:
             maps = maps.reshape(len(maps), maps.shape[1] // 2, 2, maps.shape[2] // 2, 2, -1).mean((2, 4))
         B, H, W, _ = maps.shape
-        places = rng.choice(B * H * W, min(SAMPLES, B * H * W), replace=False)
+        places = rng.choice(B * H * W, min(FIT_POSITIONS, B * H * W), replace=False)
         true, = extract_features(weights, images, [name + BEFORE_RELU], padding='mirror', config=config,
                             transform=lambda Z: tf.gather(tf.reshape(Z, [-1, Z.shape[-1]]), places))
         kept = np.sort(scipy.linalg.qr(true.clip(0), mode='r', pivoting=True)[1][:width])
-        convolutions[name] = _fitted(_patches(maps, places), true[:, kept])
+        convolutions[name] = _least_squares(_patches(maps, places), true[:, kept])
         maps = _layer(maps, *convolutions[name])
     return weights._replace(convolutions=convolutions, description='')
 
 
-def normalized(narrow, images, config=None):
+def normalize(narrow, images, config=None):
     """The same network as 'conv1_1/weights' [3, 3, 3, out], 'conv1_1/biases' [out], …, for (image − 127.5) / 127.5.
 
     Each channel's root mean square over the images [B, H, W, 3], 0-255, is 1.
@@ -63,13 +63,13 @@ def _patches(maps, places):
     return np.concatenate([around[image, y + i, x + j] for i in range(3) for j in range(3)], axis=1)
 
 
-def _fitted(inputs, outputs):
+def _least_squares(inputs, outputs):
     """Filters [3, 3, in, out] and biases [out] that give the outputs [n, out] of the inputs [n, 9·in]."""
     inputs, outputs = np.float64(inputs), np.float64(outputs)
     center, middle = inputs.mean(0), outputs.mean(0)
     inputs = inputs - center
     products = inputs.T @ inputs
-    products.flat[::len(products) + 1] += RIDGE * np.trace(products) / len(products)
+    products.flat[::len(products) + 1] += RIDGE_SHARE * np.trace(products) / len(products)
     W = scipy.linalg.solve(products, inputs.T @ (outputs - middle), assume_a='pos')
     return np.float32(W.reshape(3, 3, -1, outputs.shape[1])), np.float32(middle - center @ W)
 

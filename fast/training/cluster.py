@@ -17,11 +17,11 @@ from common.errors import UserError
 from common.tf1 import tf
 
 JOBS = 'chief', 'worker', 'ps'
-PATIENCE = 45  # seconds in which the others have to answer a process that has not taken part yet
-TOLD = 10  # seconds of waiting after which it is said what for
-PROBE = 2  # seconds in which a server says what it is
-SETTINGS = 4  # HTTP/2's first frame
-ATTACH_FILTER, NETWORK_HEADER = 26, 2**32 - 0x100000  # Linux's SO_ATTACH_FILTER and SKF_NET_OFF
+ANSWER_SECONDS = 45  # seconds in which the others have to answer a process that has not taken part yet
+QUIET_SECONDS = 10  # seconds of waiting after which it is said what for
+PROBE_SECONDS = 2  # seconds in which a server says what it is
+HTTP2_SETTINGS_FRAME = 4  # HTTP/2's first frame
+SO_ATTACH_FILTER, SKF_NET_OFF = 26, 2**32 - 0x100000  # Linux's SO_ATTACH_FILTER and SKF_NET_OFF
 
 
 class Task:
@@ -40,15 +40,15 @@ class Task:
             raise UserError(f'{source}: no task {name} there; it has {", ".join(self.addresses)}')
         tasks = {job: [task for task in self.addresses if task.startswith(f'{job}:')] for job in JOBS}
         self.replicas = tasks['chief'] + tasks['worker']
-        self.hosts = tasks['ps'] or self.replicas[:1]
-        self.number = self.replicas.index(name) if name in self.replicas else None
+        self.ps_tasks = tasks['ps'] or self.replicas[:1]
+        self.replica_index = self.replicas.index(name) if name in self.replicas else None
 
     @property
-    def leads(self):
+    def is_chief(self):
         """Whether it is the chief."""
-        return self.number == 0
+        return self.replica_index == 0
 
-    def at(self, task):
+    def address_text(self, task):
         """A task and its address, in words."""
         return f'{task} at {self.addresses[task]}'
 
@@ -56,10 +56,10 @@ class Task:
         """The name of a task's processor."""
         return '/job:{}/task:{}/device:CPU:0'.format(*task.split(':'))
 
-    def placing(self):
+    def placement(self):
         """What `tf.device` takes: variables are put on their hosts, all else on this task."""
         job, index = self.name.split(':')
-        return tf.train.replica_device_setter(len(self.hosts), f'/job:{self.hosts[0].split(":")[0]}/device:CPU:0',
+        return tf.train.replica_device_setter(len(self.ps_tasks), f'/job:{self.ps_tasks[0].split(":")[0]}/device:CPU:0',
                                               f'/job:{job}/task:{index}')
 
     def session(self, graph, config):
@@ -68,7 +68,7 @@ class Task:
         own.CopyFrom(config)
         # OFF: in bfloat16 its fused convolutions have no kernel in a session of a cluster
         own.graph_options.rewrite_options.remapping = 2
-        own.device_filters.extend(map(_filter, {self.name, *self.hosts}))
+        own.device_filters.extend(map(_filter, {self.name, *self.ps_tasks}))
         return tf.Session(self.server.target, graph, own)
 
     def start(self, config):
@@ -88,30 +88,30 @@ class Task:
                             'give the address in place of the name')
         job, index = self.name.split(':')
         self.server = tf.train.Server(self.spec, job, int(index), config=config)
-        _hear_only(port, address[0])
-        atexit.register(_leave)
+        _listen_only_on(port, address[0])
+        atexit.register(_exit_process)
 
     def wait(self, tasks, seconds=None):
         """Return when all `tasks` but this one answer. Raises `UserError` if that takes longer than `seconds`."""
         waiting, started = Waiting(0.2), time.monotonic()
         for task in tasks:
-            while task != self.name and not answers(self.addresses[task]):
+            while task != self.name and not is_answering(self.addresses[task]):
                 if seconds and time.monotonic() - started > seconds:
-                    raise UserError(f'{self.name}: {self.at(task)} does not answer; '
+                    raise UserError(f'{self.name}: {self.address_text(task)} does not answer; '
                                     'is it started, and is that its address?')
-                waiting(self.at(task))
+                waiting(self.address_text(task))
 
 
 class Waiting:
     """Called between two looks at what is awaited: sleeps, and says once what for."""
 
     def __init__(self, pause):
-        self.pause, self.since, self.told = pause, time.monotonic(), False
+        self.pause, self.since, self.has_told = pause, time.monotonic(), False
 
     def __call__(self, what):
-        if not self.told and time.monotonic() - self.since > TOLD:
+        if not self.has_told and time.monotonic() - self.since > QUIET_SECONDS:
             print(f'waiting for {what}', flush=True)
-            self.told = True
+            self.has_told = True
         time.sleep(self.pause)
 
 
@@ -121,19 +121,21 @@ def read(path, task):
     Raises `UserError` for what is no cluster.
     """
     if not (path or task):
-        config = _parsed(os.environ.get('TF_CONFIG') or '{}', 'TF_CONFIG')
+        config = _parse_json(os.environ.get('TF_CONFIG') or '{}', 'TF_CONFIG')
         if 'cluster' not in config:
             return None
         own = config.get('task')
         if not isinstance(own, dict) or not {'type', 'index'} <= own.keys():
             raise UserError('TF_CONFIG: its task needs a type and an index')
-        return Task(_checked(config['cluster'], 'TF_CONFIG'), f'{own["type"]}:{own["index"]}', 'TF_CONFIG')
+        return Task(_check_jobs(config['cluster'], 'TF_CONFIG'), f'{own["type"]}:{own["index"]}', 'TF_CONFIG')
     if not (path and task):
         raise UserError('--cluster and --task: one needs the other')
-    return Task(_checked(_parsed(Path(path).read_text(encoding='utf-8', errors='replace'), path), path), task, path)
+    return Task(
+        _check_jobs(_parse_json(Path(path).read_text(encoding='utf-8', errors='replace'), path), path), task, path
+    )
 
 
-def _parsed(text, source):
+def _parse_json(text, source):
     try:
         parsed = json.loads(text)
     except ValueError as error:
@@ -143,7 +145,7 @@ def _parsed(text, source):
     return parsed
 
 
-def _checked(jobs, source):
+def _check_jobs(jobs, source):
     """The jobs of a cluster, if they are one. Raises `UserError`."""
     if not isinstance(jobs, dict) or not all(isinstance(listed, list) and listed for listed in jobs.values()):
         raise UserError(f'{source}: must give each job a list of addresses, as in {{"worker": ["10.0.0.1:2222"]}}')
@@ -165,10 +167,10 @@ def in_background(call):
     """Call what lasts until a host that is dead lives again, and wait for it a little while."""
     thread = threading.Thread(target=call, daemon=True)
     thread.start()
-    thread.join(PROBE)
+    thread.join(PROBE_SECONDS)
 
 
-def _leave():
+def _exit_process():
     """End the process at once: a server cannot be stopped, and its threads would call into a Python that has ended."""
     sys.stdout.flush()
     sys.stderr.flush()
@@ -184,15 +186,15 @@ def _split(address):
     return host.strip('[]'), int(port)
 
 
-def answers(address):
+def is_answering(address):
     """Whether a gRPC server is there and alive, which says so in HTTP/2; a session would wait for it for ever."""
-    with contextlib.suppress(OSError), socket.create_connection(_split(address), PROBE) as connection:
-        connection.settimeout(PROBE)
-        return connection.recv(9)[3:4] == bytes([SETTINGS])
+    with contextlib.suppress(OSError), socket.create_connection(_split(address), PROBE_SECONDS) as connection:
+        connection.settimeout(PROBE_SECONDS)
+        return connection.recv(9)[3:4] == bytes([HTTP2_SETTINGS_FRAME])
     return False
 
 
-def _hear_only(port, address):
+def _listen_only_on(port, address):
     """Let the server's socket get nothing but what is sent to `address`: TensorFlow binds to all that a machine has.
 
     By a filter on the socket, which Linux alone has.
@@ -202,9 +204,9 @@ def _hear_only(port, address):
     version, offset, packed = ((6, 24, socket.inet_pton(socket.AF_INET6, address)) if ':' in address
                                else (4, 16, socket.inet_aton(address)))
     # each a code, what it compares with, and whether it goes on to the refusal where that differs
-    program = [(0x30, NETWORK_HEADER, False), (0x74, 4, False), (0x15, version, True)]  # the first byte's upper half
+    program = [(0x30, SKF_NET_OFF, False), (0x74, 4, False), (0x15, version, True)]  # the first byte's upper half
     for i, (word,) in enumerate(struct.iter_unpack('!I', packed)):
-        program += [(0x20, NETWORK_HEADER + offset + 4 * i, False), (0x15, word, True)]
+        program += [(0x20, SKF_NET_OFF + offset + 4 * i, False), (0x15, word, True)]
     program += [(0x06, 2**32 - 1, False), (0x06, 0, False)]  # let it through; refuse it
     code = b''.join(struct.pack('HBBI', code, 0, differs * (len(program) - 2 - i), k)
                     for i, (code, k, differs) in enumerate(program))
@@ -212,5 +214,5 @@ def _hear_only(port, address):
     for number in os.listdir('/proc/self/fd'):
         with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(number))) as found:
             if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) and found.getsockname()[1] == port:
-                found.setsockopt(socket.SOL_SOCKET, ATTACH_FILTER,
+                found.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER,
                                  struct.pack('HP', len(program), ctypes.addressof(held)))

@@ -47,14 +47,14 @@ class Local:
 
     def match(self, patterns):
         return [SimpleNamespace(metadata_list=[
-            SimpleNamespace(path=str(path)) for path in sorted(Path(remote.root(pattern)).rglob('*'))
+            SimpleNamespace(path=str(path)) for path in sorted(Path(remote.fixed_prefix(pattern)).rglob('*'))
             if path.is_file() and ('**' in pattern or PurePosixPath(path).match(pattern))]) for pattern in patterns]
 
 
 @pytest.fixture(scope='module')
 def renderer(model_folder):
     """Of style a, with one thread, as the pipeline has it."""
-    return batch.Renderer(multi_style.Model(model_folder, 1), np.float32([1, 0, 0]))
+    return batch.Renderer(multi_style.MultiStyleModel(model_folder, 1), np.float32([1, 0, 0]))
 
 
 def photo(path, seed=0):
@@ -78,8 +78,8 @@ def files_below(folder):
     ('/a/b/*.jpg', '/a/b/'), ('/a/b-*/c/*.jpg', '/a/'), ('gs://bucket/**.png', 'gs://bucket/'),
     ('s3://bucket/20[12]?/x.png', 's3://bucket/'), ('/a/b.jpg', '/a/'), ('hdfs://h/a/b?.jpg', 'hdfs://h/a/')])
 def test_places_are_below_the_fixed_part_of_a_glob(pattern, root):
-    assert remote.root(pattern) == root
-    assert remote.family(pattern, f'{root}deep/x.jpg')[1] == (f'{root}deep/x.jpg', 'deep/x.jpg')
+    assert remote.fixed_prefix(pattern) == root
+    assert remote.keyed_photo(pattern, f'{root}deep/x.jpg')[1] == (f'{root}deep/x.jpg', 'deep/x.jpg')
 
 
 def test_inputs_are_made_absolute_and_folders_globs(workdir):
@@ -104,28 +104,30 @@ def test_names_are_those_that_stylize_gives_whatever_photos_are_named_together(w
     for name in names:
         Path('in', name).parent.mkdir(parents=True, exist_ok=True)
         Path('in', name).touch()
-    by_stylize = {str(source): str(target) for source, target in batch.destinations([Path('in')], Path('out'), 's')}
+    by_stylize = {str(source): str(target) for source, target in batch.plan_outputs([Path('in')], Path('out'), 's')}
     families = {}
     for name in sorted(names, reverse=True):
-        key, pair = remote.family('in/**', f'in/{name}')
+        key, pair = remote.keyed_photo('in/**', f'in/{name}')
         families.setdefault(key, []).append(pair)
-    targets = [remote.targets(pairs, 'out', 's') for pairs in families.values()]
+    targets = [remote.plan_outputs(pairs, 'out', 's') for pairs in families.values()]
     ours = {source: target for family in targets for target, source in family.items()}
     assert ours == by_stylize and len(families) < len(names) and len(set(ours.values())) == len(ours)
 
 
 def test_photos_with_one_name_are_found_in_one_family():
     """x.tif would be x-tif-s.png beside x.bmp, as x-tif.png is: nothing is quietly taken for there already."""
-    pairs = [remote.family('/in/**', f'/in/{name}') for name in ('x.bmp', 'x.tif', 'x-tif.png')]
+    pairs = [remote.keyed_photo('/in/**', f'/in/{name}') for name in ('x.bmp', 'x.tif', 'x-tif.png')]
     assert len({key for key, _ in pairs}) == 1
     with pytest.raises(UserError, match='/in/x-tif.png and /in/x.tif would both become x-tif-s.png'):
-        remote.targets([pair for _, pair in pairs], '/out', 's')
-    assert len({remote.family('/in/**', f'/in/{name}')[0] for name in ('x.bmp', 'x-tif.bmp', 'x-tif-tif.png')}) == 1
-    (key, first), (other, second) = remote.family('/a/*', '/a/x.jpg'), remote.family('/b/*', '/b/x.jpg')
+        remote.plan_outputs([pair for _, pair in pairs], '/out', 's')
+    assert (
+        len({remote.keyed_photo('/in/**', f'/in/{name}')[0] for name in ('x.bmp', 'x-tif.bmp', 'x-tif-tif.png')}) == 1
+    )
+    (key, first), (other, second) = remote.keyed_photo('/a/*', '/a/x.jpg'), remote.keyed_photo('/b/*', '/b/x.jpg')
     assert key == other
     with pytest.raises(UserError, match='would both become x-s.jpg'):
-        remote.targets([first, second], '/out', 's')
-    assert remote.targets([first, first], '/out', 's') == {'/out/x-s.jpg': '/a/x.jpg'}  # found by two globs
+        remote.plan_outputs([first, second], '/out', 's')
+    assert remote.plan_outputs([first, first], '/out', 's') == {'/out/x-s.jpg': '/a/x.jpg'}  # found by two globs
 
 
 def test_a_photo_is_stylized_once_and_its_picture_appears_whole(renderer, workdir, monkeypatch):
@@ -159,12 +161,12 @@ def test_bad_photos_have_a_reason_without_temporary_paths(renderer, workdir):
 
 
 def test_an_output_has_one_strength_a_style(renderer, model_folder, workdir):
-    remote.claim(Local(), 'out', 'a', renderer.settings())
-    remote.claim(Local(), 'out', 'a', renderer.settings())
-    remote.claim(Local(), 'out', 'b', renderer.settings() | {'style_weights': [0, 1, 0]})
+    remote.acquire(Local(), 'out', 'a', renderer.settings())
+    remote.acquire(Local(), 'out', 'a', renderer.settings())
+    remote.acquire(Local(), 'out', 'b', renderer.settings() | {'style_weights': [0, 1, 0]})
     half = batch.Renderer(renderer.model, renderer.style, strength=0.5)
     with pytest.raises(UserError, match='out/a.json: .* made with another strength; name another --output'):
-        remote.claim(Local(), 'out', 'a', half.settings())
+        remote.acquire(Local(), 'out', 'a', half.settings())
     assert json.loads(Path('out/a.json').read_text())['strength'] == 1
 
 
@@ -225,7 +227,9 @@ def test_paintings_and_masks_travel_with_the_pipeline(any_folder, workdir):
          '--model', any_folder], capture_output=True, text=True, env=os.environ | {'PYTHONPATH': str(paths.ROOT)})
     assert done.returncode == 0, done.stderr
     style = arbitrary.Style([np.float32(painting)])
-    wanted = batch.Renderer(arbitrary.AnyModel(any_folder, 1), style, mask=np.float32(mask).mean(axis=-1) / 255)
+    wanted = batch.Renderer(
+        arbitrary.ArbitraryStyleModel(any_folder, 1), style, mask=np.float32(mask).mean(axis=-1) / 255
+    )
     assert files_below('out') == {'p-a.png', 'a.json'}
     assert (iio.imread('out/p-a.png') == utils.to_uint8(wanted.picture(np.float32(pixels)))).all()
     assert json.loads(Path('out/a.json').read_text()) == wanted.settings()
@@ -236,8 +240,8 @@ import json, sys
 from fast.beam import __main__ as beam
 from fast.inference import multi_style
 made = []
-init = multi_style.Model.__init__
-multi_style.Model.__init__ = lambda self, *args: made.append(self) or init(self, *args)
+init = multi_style.MultiStyleModel.__init__
+multi_style.MultiStyleModel.__init__ = lambda self, *args: made.append(self) or init(self, *args)
 for arguments in json.load(sys.stdin):
     before = len(made)
     status = beam.main(arguments)

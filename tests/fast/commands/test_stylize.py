@@ -21,12 +21,12 @@ PAINTING = paths.ROOT / 'styles' / 'woodcut.jpg'
 
 @pytest.fixture(scope='module')
 def multi_style_model():
-    return multi_style.Model(paths.MODELS / 'many')
+    return multi_style.MultiStyleModel(paths.MODELS / 'many')
 
 
 @pytest.fixture(scope='module')
 def arbitrary_model():
-    return arbitrary.AnyModel(paths.MODELS / models.ANY)
+    return arbitrary.ArbitraryStyleModel(paths.MODELS / models.ARBITRARY)
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_tiles_agree_with_the_whole(multi_style_model):
     style = np.eye(len(multi_style_model.styles), dtype=np.float32)[0]
     whole = multi_style_model(photo, style, 2000)
     assert whole.std() > 5
-    assert_close(multi_style_model(photo, style, multi_style_model.least_tile()), whole, rel=2e-4, scale=255)
+    assert_close(multi_style_model(photo, style, multi_style_model.min_tile()), whole, rel=2e-4, scale=255)
 
 
 @pytest.mark.parametrize('arguments, status, message', [

@@ -8,7 +8,7 @@ from common.errors import UserError
 from common.files import file_hash
 from common.tf1 import tf
 from fast.data import crops as module
-from fast.data.crops import Photos, files
+from fast.data.crops import CropDataset, find_files
 
 SIDE = 16
 
@@ -17,8 +17,8 @@ SIDE = 16
 def no_gradients_or_gains(monkeypatch, request):
     """Crops as they were cut, but where that is what is tested."""
     if 'gradient' not in request.node.name:
-        monkeypatch.setattr(module, 'SMOOTH', 0)
-        monkeypatch.setattr(module, 'GAIN', 0)
+        monkeypatch.setattr(module, 'GRADIENT_SHARE', 0)
+        monkeypatch.setattr(module, 'MAX_GAIN_CHANGE', 0)
 
 
 @pytest.fixture
@@ -40,11 +40,11 @@ def folder(tmp_path):
 
 def reds(photos, indices):
     """The number of the photo that each crop is from."""
-    return [round(float(photos.crop(i)[..., 0].mean()) / 40) for i in indices]
+    return [round(float(photos[i][..., 0].mean()) / 40) for i in indices]
 
 
 def test_contents_are_found_once_and_the_excluded_ones_nowhere(folder):
-    found = files([folder, folder / 'below'], [folder / 'below/3.png', folder / 'below/0.png'])
+    found = find_files([folder, folder / 'below'], [folder / 'below/3.png', folder / 'below/0.png'])
     assert sorted(path.name for path in found.values()) == [
         '1.png', '2.png', '4.png', '5.png', 'cut.jpg', 'empty.png', 'notes.txt']
     assert all(file_hash(path) == digest for digest, path in found.items())
@@ -52,7 +52,7 @@ def test_contents_are_found_once_and_the_excluded_ones_nowhere(folder):
 
 def test_an_epoch_has_every_photo_and_files_that_are_none_or_too_small_are_counted(folder):
     iio.imwrite(folder / 'small.png', np.random.default_rng(0).integers(0, 256, (9, 300, 3), dtype=np.uint8))
-    photos = Photos([folder], SIDE, 0)
+    photos = CropDataset([folder], SIDE, 0)
     n = len(photos.paths)
     assert n == 10
     for epoch in range(3):
@@ -61,16 +61,16 @@ def test_an_epoch_has_every_photo_and_files_that_are_none_or_too_small_are_count
 
 
 def test_a_crop_depends_on_its_number_and_the_seed_alone(folder):
-    one, other = (Photos([folder], SIDE, 3) for _ in range(2))
-    forwards = [one.crop(i) for i in range(20)]
-    backwards = [other.crop(i) for i in reversed(range(20))][::-1]
+    one, other = (CropDataset([folder], SIDE, 3) for _ in range(2))
+    forwards = [one[i] for i in range(20)]
+    backwards = [other[i] for i in reversed(range(20))][::-1]
     assert (np.array(forwards) == backwards).all() and forwards[0].shape == (SIDE, SIDE, 3)
     assert len({crop.tobytes() for crop in forwards}) == 20
-    assert not (Photos([folder], SIDE, 4).crop(0) == forwards[0]).all()
+    assert not (CropDataset([folder], SIDE, 4)[0] == forwards[0]).all()
 
 
 def test_batches_go_on_from_any_number(folder):
-    photos = Photos([folder], SIDE, 0)
+    photos = CropDataset([folder], SIDE, 0)
     with tf.Graph().as_default(), tf.Session() as sess:
         first = tf.placeholder(tf.int64, [])
         iterator = tf.data.make_initializable_iterator(photos.batches(3, first))
@@ -78,15 +78,15 @@ def test_batches_go_on_from_any_number(folder):
         for start in (0, 5):
             sess.run(iterator.initializer, {first: start})
             for number in range(start, start + 4):
-                assert (sess.run(batch) == [photos.crop(3 * number + i) for i in range(3)]).all()
+                assert (sess.run(batch) == [photos[3 * number + i] for i in range(3)]).all()
 
 
 def test_crops_go_from_enlarged_pixels_to_the_whole(folder):
     ramp = np.tile(np.linspace(0, 255, 160)[:, None, None], (1, 300, 3)).astype(np.uint8)
     (folder / 'ramp').mkdir()
     iio.imwrite(folder / 'ramp' / 'ramp.png', ramp)
-    photos = Photos([folder / 'ramp'], SIDE, 0)
-    shares = np.array([np.ptp(photos.crop(i)[:, 0, 0].astype(float)) / 255 for i in range(300)]) * SIDE / (SIDE - 1)
+    photos = CropDataset([folder / 'ramp'], SIDE, 0)
+    shares = np.array([np.ptp(photos[i][:, 0, 0].astype(float)) / 255 for i in range(300)]) * SIDE / (SIDE - 1)
     assert shares.min() == pytest.approx(10 / 160, abs=0.03) and shares.max() == pytest.approx(1, abs=0.05)
     # their logarithms are spread evenly
     np.testing.assert_allclose(np.quantile(np.log(shares), [0.25, 0.5, 0.75]),
@@ -94,20 +94,20 @@ def test_crops_go_from_enlarged_pixels_to_the_whole(folder):
 
 
 def test_gradients_are_smooth_and_channels_gain_or_lose(folder, monkeypatch):
-    monkeypatch.setattr(module, 'SMOOTH', 1)
-    crops = [np.float64(Photos([folder], 64, 0).crop(i)) for i in range(8)]
+    monkeypatch.setattr(module, 'GRADIENT_SHARE', 1)
+    crops = [np.float64(CropDataset([folder], 64, 0)[i]) for i in range(8)]
     plane = np.stack(np.broadcast_arrays(np.arange(64.), np.arange(64.)[:, None], 1.), -1).reshape(-1, 3)
     for crop in crops:
         inside = crop.reshape(-1, 3)
         _, residues, *_ = np.linalg.lstsq(plane, inside, rcond=None)
         assert np.sqrt(residues / len(inside)).max() < 2.5  # nothing but the grain
         assert crop.std() > 5
-    monkeypatch.setattr(module, 'SMOOTH', 0)
+    monkeypatch.setattr(module, 'GRADIENT_SHARE', 0)
     (folder / 'gray').mkdir()
     gray = np.random.default_rng(0).integers(0, 200, (64, 64, 1), dtype=np.uint8).repeat(3, axis=2)
     iio.imwrite(folder / 'gray/gray.png', gray)
-    photos = Photos([folder / 'gray'], 64, 0)
-    ratios = np.array([photos.crop(i)[..., 0].mean() / photos.crop(i)[..., 1].mean() for i in range(40)])
+    photos = CropDataset([folder / 'gray'], 64, 0)
+    ratios = np.array([photos[i][..., 0].mean() / photos[i][..., 1].mean() for i in range(40)])
     assert 0.85 / 1.15 - 0.02 < ratios.min() < 0.9 and 1.1 < ratios.max() < 1.15 / 0.85 + 0.02
 
 
@@ -115,25 +115,27 @@ def test_a_flat_crop_gives_way_to_the_next_photo_and_a_flat_folder_does_not_hang
     flat = folder / 'flat'
     flat.mkdir()
     iio.imwrite(flat / 'orange.png', np.full((64, 64, 3), [255, 128, 0], np.uint8))
-    assert Photos([flat], SIDE, 0).crop(0).std(axis=(0, 1)).max() == 0
+    assert CropDataset([flat], SIDE, 0)[0].std(axis=(0, 1)).max() == 0
     iio.imwrite(flat / 'noise.png', np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
-    photos = Photos([flat], SIDE, 0)
-    assert min(photos.crop(i).std(axis=(0, 1)).min() for i in range(20)) > 5
+    photos = CropDataset([flat], SIDE, 0)
+    assert min(photos[i].std(axis=(0, 1)).min() for i in range(20)) > 5
 
 
 def test_no_photo_takes_more_than_its_share_of_memory(folder):
     iio.imwrite(folder / 'long.png', np.random.default_rng(0).integers(0, 256, (40, 9000, 3), dtype=np.uint8))
     iio.imwrite(folder / 'large.png', np.random.default_rng(0).integers(0, 256, (1500, 2000, 3), dtype=np.uint8))
-    photos = Photos([folder], SIDE, 0)
-    sizes = {path.name: photos._photo(path).shape[:2] for path in photos.paths if photos._photo(path) is not None}
+    photos = CropDataset([folder], SIDE, 0)
+    sizes = {
+        path.name: photos.load_photo(path).shape[:2] for path in photos.paths if photos.load_photo(path) is not None
+    }
     assert sizes['long.png'] == (40, 80) and sizes['large.png'] == (640, 853)
-    assert photos._photo.cache_info().maxsize * 640 * 1280 * 3 <= module.KEPT_BYTES
+    assert photos.load_photo.cache_info().maxsize * 640 * 1280 * 3 <= module.MAX_CACHED_BYTES
 
 
 def test_folders_without_photos_are_refused(folder, tmp_path):
     with pytest.raises(UserError, match='no such folder'):
-        Photos([tmp_path / 'nowhere'], SIDE, 0)
+        CropDataset([tmp_path / 'nowhere'], SIDE, 0)
     (tmp_path / 'none').mkdir()
     (tmp_path / 'none/notes.txt').write_text('no picture')
     with pytest.raises(UserError, match='no image there can be read'):
-        Photos([tmp_path / 'none'], SIDE, 0)
+        CropDataset([tmp_path / 'none'], SIDE, 0)

@@ -35,7 +35,7 @@ def strokes(angle, centers, paint, length=20, width=6, **marks):
 def test_strokes_are_as_long_and_as_wide_as_asked_on_average():
     centers = np.argwhere(np.ones((8, 8))) * (16, 40) + (8, 20)
     canvas, _ = strokes(np.zeros((128, 320)), centers, np.ones((64, 3)), ends=50.)
-    mean = sum(paint_photos.SHADES) / 2
+    mean = sum(paint_photos.STROKE_SIZE_RANGE) / 2
     np.testing.assert_allclose(canvas[..., 0].sum() / 64, 20 * mean * 6 * mean, rtol=.1)
 
 
@@ -113,7 +113,7 @@ def test_each_kind_makes_marks(kind):
     scene = np.float32(np.stack([.2 + .6 * x, .3 + .5 * y, .5 + .3 * np.sin(4 * (x + y))], axis=-1))
     for seed in range(3):
         given = scene.copy()
-        picture = paint_photos.finished(np.random.default_rng(seed), kind(np.random.default_rng(seed), given))
+        picture = paint_photos.finish(np.random.default_rng(seed), kind(np.random.default_rng(seed), given))
         assert np.array_equal(given, scene)
         assert picture.shape == scene.shape and np.isfinite(picture).all() and 0 <= picture.min() <= picture.max() <= 1
         light = picture.mean(axis=-1)
@@ -136,11 +136,11 @@ def test_a_picture_is_of_its_seed_and_of_the_right_size(photos):
 def test_what_shows_nothing_is_passed_over(photos):
     rng = np.random.default_rng(0)
     for _ in range(6):
-        assert paint_photos.random_part(rng, sorted(photos.iterdir()), (12, 16)).std() > paint_photos.FLAT
+        assert paint_photos.random_part(rng, sorted(photos.iterdir()), (12, 16)).std() > paint_photos.MIN_DEVIATION
 
 
 def test_the_command_writes_what_is_missing(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(paint_photos, 'SIDE', SIDE)
+    monkeypatch.setattr(paint_photos, 'SIDE_PX', SIDE)
     out = tmp_path / 'out'
     assert paint_photos.main([str(photos), str(out), '--count', '2', '--seed', '7']) == 0
     assert sorted(path.name for path in out.iterdir()) == ['7-00000.jpg', '7-00001.jpg']

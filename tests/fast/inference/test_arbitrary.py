@@ -12,7 +12,7 @@ import utils
 from common import paths
 from common.errors import UserError
 from fast.inference import arbitrary, color_transfer, moment_matching, multi_style, style_spec, tiled
-from fast.inference.arbitrary import AnyModel, Style
+from fast.inference.arbitrary import ArbitraryStyleModel, Style
 from tests import reference
 from tests.assertions import assert_close
 from tests.factories import few_blocks, random_any
@@ -25,7 +25,7 @@ with few_blocks():
 
 @pytest.fixture(scope='module')
 def model(any_folder):
-    return AnyModel(any_folder)
+    return ArbitraryStyleModel(any_folder)
 
 
 @pytest.fixture(scope='module')
@@ -45,7 +45,7 @@ def noise(height, width, seed=0):
 @pytest.fixture
 def as_it_is(monkeypatch):
     """A small photo is not painted larger."""
-    monkeypatch.setattr(arbitrary, 'SMALL', 0)
+    monkeypatch.setattr(arbitrary, 'MIN_STYLIZED_SIDE_PX', 0)
 
 
 @pytest.mark.parametrize('weights', [(1, 0), (3, 1)])
@@ -61,13 +61,15 @@ def test_pictures_are_those_of_numpy(as_it_is, model, photo, weights):
     for i, F in enumerate(reference.any_encode(image, PARAMETERS)):
         content = moment_matching.moments(F)
         transport = moment_matching.optimal_transport
-        transport = limited if i == DETAILS else color_transfer.by_light(transport) if i == COLORS else transport
+        transport = (
+            limited if i == DETAILS else color_transfer.in_luminance_hue_basis(transport) if i == COLORS else transport
+        )
         A, b = (sum(share * part for share, part in zip(shares, parts)) for parts in zip(
-            *(moment_matching.affine(content, moment_matching.Moments(*of_painting[i]), transport)
+            *(moment_matching.affine_map(content, moment_matching.Moments(*of_painting[i]), transport)
               for of_painting in moments)))
         maps.append(F @ A + b)
-    wanted = [color_transfer.distributions(of_painting[COLORS]) for of_painting in encoded]
-    maps[COLORS] = color_transfer.bent(maps[COLORS], color_transfer.curves(maps[COLORS], wanted, shares))
+    wanted = [color_transfer.cumulative_distributions(of_painting[COLORS]) for of_painting in encoded]
+    maps[COLORS] = color_transfer.apply_curves(maps[COLORS], color_transfer.fit_curves(maps[COLORS], wanted, shares))
     description = sum(share * np.concatenate([part for mean, C in of_painting for part in (
         mean, np.log(np.sqrt(np.diag(C)) + 0.05))]) for share, of_painting in zip(shares, moments))
     expected = reference.any_decode(*maps, description, PARAMETERS).clip(0, 255)
@@ -82,11 +84,11 @@ def test_a_small_photo_is_painted_larger(model, photo, style, monkeypatch, heigh
     image = photo[:height, :width] if height < 100 else photo[:480].repeat(2, axis=1)[:, :width]
     larger = tuple(round(factor * length) for length in (height, width))
     picture = model(image, style)
-    monkeypatch.setattr(arbitrary, 'SMALL', 0)
+    monkeypatch.setattr(arbitrary, 'MIN_STYLIZED_SIDE_PX', 0)
     enlarged = skimage.transform.resize(image, larger, order=3, mode='edge', anti_aliasing=False)
     expected = skimage.transform.resize_local_mean(model(np.float32(enlarged), style), (height, width))
     assert np.abs(picture - expected).mean() < 2
-    painted = model(tiled.resampled(image, *larger, tiled.cubic), style)
+    painted = model(tiled.resample(image, *larger, tiled.cubic_kernel), style)
     reduced = np.dstack([Image.fromarray(channel).resize((width, height), Image.HAMMING)
                          for channel in painted.transpose(2, 0, 1)])
     assert_close(picture, reduced, scale=255, rel=1e-4)
@@ -96,7 +98,7 @@ def test_a_small_photo_is_painted_larger(model, photo, style, monkeypatch, heigh
 def test_a_photo_that_is_not_small_is_painted_as_it_is(model, photo, style, monkeypatch):
     image = np.tile(photo, (2, 2, 1))[:600, :700]
     picture = model(image, style)
-    monkeypatch.setattr(arbitrary, 'SMALL', 0)
+    monkeypatch.setattr(arbitrary, 'MIN_STYLIZED_SIDE_PX', 0)
     np.testing.assert_array_equal(model(image, style), picture)
 
 
@@ -118,7 +120,7 @@ def test_without_tensorflow_and_in_another_process_the_same_bytes(any_folder, mo
                'from fast.commands import stylize\n'
                'from fast.inference import arbitrary, batch\n'
                'photo, painting = map(utils.read_image, sys.argv[2:4])\n'
-               'model, style = arbitrary.AnyModel(Path(sys.argv[1])), arbitrary.Style([painting])\n'
+               'model, style = arbitrary.ArbitraryStyleModel(Path(sys.argv[1])), arbitrary.Style([painting])\n'
                'np.save(sys.argv[4], model(photo[:203, :301], style))\n'
                'heavy = {"tensorflow", "scipy", "skimage", "matplotlib", "av"} & sys.modules.keys()\n'
                'assert not heavy, heavy')
@@ -137,7 +139,7 @@ def test_every_size_comes_back_as_it_went_in(model):
 def test_the_picture_does_not_depend_on_the_tile(model, photo, style):
     """In rows and columns, of a photo that no tile divides; smaller and larger than what statistics are taken of."""
     for image in (np.tile(photo, (2, 2, 1))[:601, :701], np.tile(photo, (1, 3, 1))[:65, :1101]):
-        pictures = [model(image, style, tile) for tile in (2000, model.least_tile())]
+        pictures = [model(image, style, tile) for tile in (2000, model.min_tile())]
         assert pictures[0].std() > 5
         assert max(np.abs(picture - pictures[0]).max() for picture in pictures) < 0.05
 
@@ -145,10 +147,10 @@ def test_the_picture_does_not_depend_on_the_tile(model, photo, style):
 def test_a_large_photo_has_the_statistics_of_it_reduced(model, photo, style):
     large = photo.repeat(4, axis=0).repeat(4, axis=1)[:256]
     small = utils.box_downsample(large, 2)
-    _, statistics = model._pass(small, style)
-    expected, _ = model._pass(large[:, :600], style, statistics)
+    _, statistics = model._stylize(small, style)
+    expected, _ = model._stylize(large[:, :600], style, statistics)
     np.testing.assert_allclose(model(large, style, 1024)[:, :300], expected[:, :300], atol=0.05)
-    of_itself, _ = model._pass(large[:, :600], style)
+    of_itself, _ = model._stylize(large[:, :600], style)
     assert np.abs(of_itself - expected)[:, :300].mean() > 0.5
 
 
@@ -158,7 +160,7 @@ def test_a_large_photo_has_the_statistics_of_it_reduced(model, photo, style):
     ((1, 900), 900, 0.1, (1, 90))])
 def test_a_painting_keeps_its_shape_and_has_as_many_pixels_as_the_photo(shape, pixels, scale, sized):
     ramp = np.broadcast_to(np.linspace(0, 200, shape[1], dtype=np.float32)[None, :, None], (*shape, 3))
-    image, = Style([ramp], scale=scale).sized(pixels)
+    image, = Style([ramp], scale=scale).resize_for(pixels)
     assert image.shape == (*sized, 3)
     if sized[1] > 1 < shape[1]:
         centers = (np.arange(sized[1]) + 0.5) / sized[1] * shape[1] - 0.5
@@ -169,31 +171,33 @@ def test_strokes_follow_the_scale(model, photo, style):
     """A finer painting is another one to the network; each is computed once for photos of a size."""
     finer = Style(style.images, scale=0.5)
     assert np.abs(model(photo[:64, :96], finer) - model(photo[:64, :96], style)).mean() > 0.5
-    before = model._of_style.cache_info()
+    before = model._style_statistics.cache_info()
     model(photo[64:128, :96], finer)
-    after = model._of_style.cache_info()
+    after = model._style_statistics.cache_info()
     assert after.misses == before.misses and after.hits == before.hits + 1
 
 
 def test_a_style_says_what_it_is_made_of(style):
     other = Style([noise(8, 8), noise(8, 8, seed=1)], [1, 3], 0.5)
-    described = AnyModel.described(other)
+    described = ArbitraryStyleModel.style_settings(other)
     assert described['weights'] == [0.25, 0.75] and described['scale'] == 0.5
-    assert len({*described['paintings'], *AnyModel.described(style)['paintings']}) == 3
-    assert AnyModel.described(Style([noise(8, 8)]))['paintings'] == described['paintings'][:1]
+    assert len({*described['paintings'], *ArbitraryStyleModel.style_settings(style)['paintings']}) == 3
+    assert ArbitraryStyleModel.style_settings(Style([noise(8, 8)]))['paintings'] == described['paintings'][:1]
 
 
 def test_models_of_the_other_kind_are_refused(any_folder, model_folder):
-    for kind, folder in ((AnyModel, model_folder), (multi_style.Model, any_folder)):
+    for kind, folder in ((ArbitraryStyleModel, model_folder), (multi_style.MultiStyleModel, any_folder)):
         with pytest.raises(UserError, match='not a whole model'):
             kind(folder)
 
 
 def test_a_photo_is_resized_to_any_size():
     image = noise(12, 30)
-    assert (tiled.resized(image, 12, 30) == image).all()
-    np.testing.assert_allclose(tiled.resized(image, 4, 10), image.reshape(4, 3, 10, 3, 3).mean(axis=(1, 3)), rtol=1e-5)
-    doubled = tiled.resized(image, 24, 60)
+    assert (tiled.resize_linear(image, 12, 30) == image).all()
+    np.testing.assert_allclose(
+        tiled.resize_linear(image, 4, 10), image.reshape(4, 3, 10, 3, 3).mean(axis=(1, 3)), rtol=1e-5
+    )
+    doubled = tiled.resize_linear(image, 24, 60)
     np.testing.assert_allclose(doubled[1:-1, 1:-1], reference.enlarged(image)[1:-1, 1:-1], atol=1e-3)
     np.testing.assert_allclose(doubled[0, 0], image[0, 0], atol=1e-3)
 
@@ -209,7 +213,7 @@ def test_paintings_and_styles_are_told_apart_and_named(workdir):
             ('x,y.png', [('x,y.png', 1)], 'x,y'), ('c:1.png', [('c:1.png', 1)], 'c:1'),
             ('c:1.png:3,./a.b.jpg:1', [('c:1.png', 0.75), ('./a.b.jpg', 0.25)], 'c:13+a.b1'),
             ('plain', [('plain', 1)], 'plain'), ('dir/e.PNG:2', [('dir/e.PNG', 1)], 'e2')):
-        assert style_spec.weighted(text) == pairs and style_spec.in_names(text) == name
-        assert style_spec.of_paintings(text) == (text not in ('starry_night', 'b:0.25,c:0.75'))
+        assert style_spec.parse(text) == pairs and style_spec.slug(text) == name
+        assert style_spec.names_paintings(text) == (text not in ('starry_night', 'b:0.25,c:0.75'))
     with pytest.raises(UserError, match='--style a.b.jpg,starry_night: starry_night is no image; .* do not mix'):
-        style_spec.of_paintings('a.b.jpg,starry_night')
+        style_spec.names_paintings('a.b.jpg,starry_night')

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fast.inference import color_transfer, moment_matching
-from fast.inference.color_transfer import AXES, EDGES, GRAIN, LIGHT
+from fast.inference.color_transfer import AXES, BIN_EDGES, DITHER_DEVIATION, LUMINANCE_HUE_BASIS
 
 PAPER, INK, RED = np.array([0.9, 0.8, 0.7]), np.array([-0.9, -0.9, -0.8]), np.array([0.6, -0.4, -0.6])
 
@@ -22,7 +22,9 @@ def woodcut():
 
 
 def put(colors, style):
-    return color_transfer.bent(colors, color_transfer.curves(colors, [color_transfer.distributions(style)], [1.]))
+    return color_transfer.apply_curves(
+        colors, color_transfer.fit_curves(colors, [color_transfer.cumulative_distributions(style)], [1.0])
+    )
 
 
 def test_axes_are_luminance_and_hues_and_turns_of_these():
@@ -37,10 +39,10 @@ def test_axes_are_luminance_and_hues_and_turns_of_these():
 def test_distributions_are_normal_ones_around_each_color():
     stats = pytest.importorskip('scipy.stats')
     colors = np.stack([PAPER, INK, RED, RED])
-    found = color_transfer.distributions(np.tile(colors[:, None], (1, 2000, 1)))
-    expected = [[np.mean([stats.norm.cdf(EDGES, color @ axis, GRAIN) for color in colors], axis=0)
+    found = color_transfer.cumulative_distributions(np.tile(colors[:, None], (1, 2000, 1)))
+    expected = [[np.mean([stats.norm.cdf(BIN_EDGES, color @ axis, DITHER_DEVIATION) for color in colors], axis=0)
                  for axis in axes.T] for axes in AXES]
-    assert found.shape == np.shape(expected) == (len(AXES), 3, len(EDGES))
+    assert found.shape == np.shape(expected) == (len(AXES), 3, len(BIN_EDGES))
     np.testing.assert_allclose(found, expected, atol=0.02)
 
 
@@ -48,7 +50,7 @@ def test_a_photo_has_the_styles_colors():
     """Where mean and covariance of the style give colors that the woodcut has not: between paper, ink and red."""
     stats = pytest.importorskip('scipy.stats')
     colors, style = photo(), woodcut()
-    A, b = moment_matching.affine(moment_matching.moments(colors), moment_matching.moments(style))
+    A, b = moment_matching.affine_map(moment_matching.moments(colors), moment_matching.moments(style))
     found, by_moments = put(colors, style), colors @ A + b
     assert found.dtype == np.float32 and found.shape == colors.shape
     for axis in stats.uniform_direction.rvs(3, size=5, random_state=2):  # such as no set has
@@ -67,9 +69,9 @@ def test_a_photo_with_the_styles_colors_already_stays_as_it_is():
 
 def test_styles_are_mixed_by_the_means_of_equal_shares():
     """Of two that are one color each, by hand: the color between them."""
-    styles = [color_transfer.distributions(np.broadcast_to(color, (2000, 3))) for color in (PAPER, INK)]
+    styles = [color_transfer.cumulative_distributions(np.broadcast_to(color, (2000, 3))) for color in (PAPER, INK)]
     colors = np.float32(np.broadcast_to(RED, (40, 50, 3)))
-    found = color_transfer.bent(colors, color_transfer.curves(colors, styles, [0.25, 0.75]))
+    found = color_transfer.apply_curves(colors, color_transfer.fit_curves(colors, styles, [0.25, 0.75]))
     np.testing.assert_allclose(found, np.broadcast_to(0.25 * PAPER + 0.75 * INK, found.shape), atol=0.02)
 
 
@@ -85,8 +87,12 @@ def test_noise_of_a_flat_photo_grows_within_bounds():
 def test_a_transform_by_light_is_one_of_other_coordinates(transform):
     """Covariances are the style's; between luminance and hue AdaIN alone leaves correlations as they are."""
     C, S = (np.cov(x.reshape(-1, 3).T, bias=True) for x in (photo(), woodcut()))
-    A = color_transfer.by_light(transform)(C, S)
-    turned = LIGHT.T @ A @ np.linalg.inv(LIGHT.T)
-    np.testing.assert_allclose(turned, transform(LIGHT.T @ C @ LIGHT, LIGHT.T @ S @ LIGHT), atol=1e-9)
+    A = color_transfer.in_luminance_hue_basis(transform)(C, S)
+    turned = LUMINANCE_HUE_BASIS.T @ A @ np.linalg.inv(LUMINANCE_HUE_BASIS.T)
+    np.testing.assert_allclose(
+        turned,
+        transform(LUMINANCE_HUE_BASIS.T @ C @ LUMINANCE_HUE_BASIS, LUMINANCE_HUE_BASIS.T @ S @ LUMINANCE_HUE_BASIS),
+        atol=1e-9,
+    )
     if transform is not moment_matching.adain:
         np.testing.assert_allclose(A @ C @ A.T, S, atol=1e-9)

@@ -18,7 +18,7 @@ def features(seed, positions=(40, 50)):
 def put(transform):
     """Features with the style's statistics by a transform; those of the photo and of the style."""
     F, S = features(0), features(1)
-    A, b = moment_matching.affine(moment_matching.moments(F), moment_matching.moments(S), transform)
+    A, b = moment_matching.affine_map(moment_matching.moments(F), moment_matching.moments(S), transform)
     assert A.dtype == b.dtype == np.float32
     return np.float64(F @ A + b).reshape(-1, N), *(np.float64(x).reshape(-1, N) for x in (F, S))
 
@@ -30,7 +30,7 @@ def covariance(F):
 @pytest.fixture
 def exact(monkeypatch):
     """Without what bounds the maps of features that show nothing."""
-    monkeypatch.setattr(moment_matching, 'SHARE', 0)
+    monkeypatch.setattr(moment_matching, 'REGULARIZATION_SHARE', 0)
 
 
 def test_moments_are_those_of_numpy():
@@ -76,14 +76,14 @@ def test_a_limited_transform_stretches_no_direction_by_more():
     """By hand: deviations 1, 2, 4 to those of 10, 2, 1 are factors of 10, 1 and 1/4; the directions are turned."""
     turn = np.linalg.qr(np.random.default_rng(5).normal(size=(3, 3)))[0]
     C, S = (turn @ np.diag(np.square(deviations)) @ turn.T for deviations in ([1., 2, 4], [10., 2, 1]))
-    A = moment_matching.limited(moment_matching.optimal_transport, 1.5)(C, S)
+    A = moment_matching.limit_stretch(moment_matching.optimal_transport, 1.5)(C, S)
     np.testing.assert_allclose(A, turn @ np.diag([1.5, 1, 0.25]) @ turn.T, atol=1e-9)
 
 
 def test_details_grow_within_limits_and_other_maps_as_they_are_to():
     C, S = np.eye(3), 16 * np.eye(3)
     for name, to_more in (('colors', 4), ('details', 1.5), ('conv3_1', 4)):
-        transform = moment_matching.of_map(name, moment_matching.optimal_transport)
+        transform = moment_matching.transform_for_map(name, moment_matching.optimal_transport)
         np.testing.assert_allclose(transform(C, S), to_more * np.eye(3), atol=1e-9)
         np.testing.assert_allclose(transform(S, C), np.eye(3) / 4, atol=1e-9)
 
@@ -91,11 +91,11 @@ def test_details_grow_within_limits_and_other_maps_as_they_are_to():
 @pytest.mark.parametrize('transform', moment_matching.TRANSFORMS.values(), ids=moment_matching.TRANSFORMS)
 def test_maps_that_show_nothing_stay_bounded(transform):
     flat, S = np.full([4, 4, N], 3, np.float32), moment_matching.moments(features(1))
-    A, b = moment_matching.affine(moment_matching.moments(flat), S, transform)
+    A, b = moment_matching.affine_map(moment_matching.moments(flat), S, transform)
     np.testing.assert_allclose(flat @ A + b, np.broadcast_to(S.mean, flat.shape), atol=1e-4)
     # a hundredth of the mean of both variances is added to the photo's: √(1 / 0.005), and of the style's largest share
     assert np.linalg.norm(A, 2) <= np.sqrt(N / 0.005 + 1)
-    A, b = moment_matching.affine(S, moment_matching.moments(flat), transform)
+    A, b = moment_matching.affine_map(S, moment_matching.moments(flat), transform)
     assert np.isfinite(A).all() and np.abs(features(1) @ A + b - 3).max() < 2
 
 
@@ -103,7 +103,7 @@ def test_a_description_has_means_and_logarithms_of_deviations():
     maps = [features(3), features(4)[..., :2]]
     expected = [part for x in maps for flat in [np.float64(x).reshape(-1, x.shape[-1])]
                 for part in (flat.mean(axis=0), np.log(flat.std(axis=0) + 0.05))]
-    found = moment_matching.description(list(map(moment_matching.moments, maps)))
+    found = moment_matching.style_embedding(list(map(moment_matching.moments, maps)))
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, np.concatenate(expected), rtol=1e-4, atol=1e-5)
 
@@ -112,5 +112,5 @@ def test_a_description_has_means_and_logarithms_of_deviations():
 def test_a_map_that_shows_nothing_is_enlarged_by_so_much_and_no_more(transform):
     """By hand: 0.01 of the mean of both variances, 0 and 4, is 0.02, which √(4 / 0.02) gives variance 4."""
     flat, style = (moment_matching.Moments(np.zeros(1), np.full((1, 1), variance)) for variance in (0., 4.))
-    A, b = moment_matching.affine(flat, style, transform)
+    A, b = moment_matching.affine_map(flat, style, transform)
     assert A[0, 0] == pytest.approx(200 ** 0.5, rel=1e-5) and b[0] == 0

@@ -22,7 +22,7 @@ FIRST = np.float32([1, 0, 0])
 
 @pytest.fixture(scope='module')
 def model(model_folder):
-    return multi_style.Model(model_folder)
+    return multi_style.MultiStyleModel(model_folder)
 
 
 @pytest.fixture(scope='module')
@@ -37,7 +37,7 @@ def test_without_tensorflow_and_in_another_process_the_same_bytes(model_folder, 
                'from fast.commands import stylize\n'
                'from fast.inference import batch, multi_style\n'
                'photo = utils.read_image(sys.argv[2])[:203, :301]\n'
-               'np.save(sys.argv[3], multi_style.Model(Path(sys.argv[1]))(photo, [1, 0, 0]))\n'
+               'np.save(sys.argv[3], multi_style.MultiStyleModel(Path(sys.argv[1]))(photo, [1, 0, 0]))\n'
                'heavy = {"tensorflow", "scipy", "skimage", "matplotlib", "av"} & sys.modules.keys()\n'
                'assert not heavy, heavy')
     subprocess.run([sys.executable, '-c', program, model_folder, PHOTO, tmp_path / 'picture.npy'], cwd=paths.ROOT,
@@ -66,7 +66,7 @@ def test_every_size_comes_back_as_it_went_in(model):
 def test_the_picture_does_not_depend_on_the_tile(model, photo):
     """In rows and columns, of a photo that no tile divides; smaller and larger than what statistics are taken of."""
     for image in (photo[:477, :501], np.tile(photo, (2, 3, 1))[:777, :1101]):
-        pictures = [model(image, FIRST, tile) for tile in (2000, model.least_tile(), 411)]
+        pictures = [model(image, FIRST, tile) for tile in (2000, model.min_tile(), 411)]
         assert pictures[0].std() > 5
         # what a sum in another order makes of instance norms
         assert max(np.abs(picture - pictures[0]).max() for picture in pictures) < 0.05
@@ -74,8 +74,8 @@ def test_the_picture_does_not_depend_on_the_tile(model, photo):
 
 def test_a_large_photo_has_the_statistics_of_it_reduced(model, photo, monkeypatch):
     large = photo.repeat(4, axis=0).repeat(4, axis=1)[:, :1600]
-    passed, alone = [], model._pass
-    monkeypatch.setattr(model, '_pass', lambda image, *rest: passed.append((image, *rest)) or alone(image, *rest))
+    passed, alone = [], model._stylize
+    monkeypatch.setattr(model, '_stylize', lambda image, *rest: passed.append((image, *rest)) or alone(image, *rest))
     model(large, FIRST, 1024)
     (small, style), *parts = passed
     np.testing.assert_allclose(small, large.reshape(1024, 2, 800, 2, 3).mean(axis=(1, 3)), atol=1e-3)
@@ -87,7 +87,7 @@ def test_a_large_photo_has_the_statistics_of_it_reduced(model, photo, monkeypatc
 @pytest.mark.parametrize('size', [(1024, 30), (1025, 700), (1500, 3), (4000, 2100), (1, 5000)])
 def test_photos_are_reduced_to_a_longer_side_that_is_the_same(size):
     ramps = np.stack(np.broadcast_arrays(np.linspace(0, 255, size[0])[:, None], np.linspace(0, 255, size[1]), 7.), -1)
-    small = tiled.reduced(np.float32(ramps), 1024)
+    small = tiled.limit_side(np.float32(ramps), 1024)
     assert max(small.shape[:2]) == 1024
     shorter = 1024 * min(size) / max(size)
     assert min(small.shape[:2]) == pytest.approx(max(1, shorter), abs=1)
@@ -102,8 +102,8 @@ def test_photos_are_reduced_to_a_longer_side_that_is_the_same(size):
     (7, 400, 60, 4), (400, 400, 60, 4), (401, 400, 60, 4), (333, 304, 60, 4), (1000, 420, 60, 4), (1234, 567, 60, 4),
     (1234, 567, 112, 8), (999, 512, 112, 8)])
 def test_spans_cover_everything_once(length, tile, reach, stride):
-    overlap = 2 * reach + tiled.BLEND
-    spans = tiled.spans(length, tile, overlap, stride)
+    overlap = 2 * reach + tiled.BLEND_PX
+    spans = tiled.tile_spans(length, tile, overlap, stride)
     total = np.zeros(length)
     for part, weights in spans:
         assert part.start % stride == 0 and len(weights) == part.stop - part.start < tile + stride
@@ -120,10 +120,10 @@ def test_spans_cover_everything_once(length, tile, reach, stride):
 def test_strength_and_colors():
     rng = np.random.default_rng(0)
     photo, picture = (rng.uniform(60, 190, (5, 6, 3)).astype(np.float32) for _ in range(2))
-    np.testing.assert_allclose(multi_style.mixed(photo, picture, 1, False), picture, atol=1e-4)
-    np.testing.assert_allclose(multi_style.mixed(photo, picture, 0.25, False), 0.75 * photo + 0.25 * picture, atol=1e-4)
-    assert (multi_style.mixed(photo, picture, 0, True) == photo).all()
-    kept = multi_style.mixed(photo, picture, 1, True)
+    np.testing.assert_allclose(multi_style.blend(photo, picture, 1, False), picture, atol=1e-4)
+    np.testing.assert_allclose(multi_style.blend(photo, picture, 0.25, False), 0.75 * photo + 0.25 * picture, atol=1e-4)
+    assert (multi_style.blend(photo, picture, 0, True) == photo).all()
+    kept = multi_style.blend(photo, picture, 1, True)
     np.testing.assert_allclose(skimage.color.rgb2gray(kept), skimage.color.rgb2gray(picture), atol=1e-3)
     difference = kept - photo
     assert np.abs(difference - difference[..., :1]).max() < 1e-3
@@ -133,12 +133,12 @@ def test_styles_are_named_one_or_mixed():
     styles = ['a', 'b', 'c']
     for text, weights in (('b', [0, 1, 0]), ('a:0.6,c:0.4', [0.6, 0, 0.4]), ('a,b', [0.5, 0.5, 0]),
                           ('a:3,b:1', [0.75, 0.25, 0]), ('a,a,b:2', [0.5, 0.5, 0])):
-        np.testing.assert_allclose(multi_style.style_weights(text, styles), weights, rtol=1e-6)
+        np.testing.assert_allclose(multi_style.parse_style_weights(text, styles), weights, rtol=1e-6)
     for text, says in (('d', 'no style of this model; it has a, b, c'), ('a:x', 'x is no number'),
                        ('a:-1', '0 or more'), ('a:0', 'not all 0'), ('a:nan', '0 or more'), ('a:inf', '0 or more'),
                        ('', 'no style')):
         with pytest.raises(UserError, match=says):
-            multi_style.style_weights(text, styles)
+            multi_style.parse_style_weights(text, styles)
 
 
 def test_a_mixture_lies_between_and_its_parameters_are_mixed(model, photo):
@@ -164,7 +164,7 @@ def test_damaged_models_are_refused(model_folder, tmp_path):
         if about_now is not None:
             (folder / 'model.json').write_text(about_now)
         with pytest.raises(UserError, match='damaged.*: not a whole model'):
-            multi_style.Model(folder)
+            multi_style.MultiStyleModel(folder)
 
 
 def test_models_are_found_by_path_and_by_name(model_folder, workdir):

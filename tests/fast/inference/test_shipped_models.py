@@ -18,7 +18,7 @@ LAYERS = 'conv2_1', 'conv3_1'
 # of each model: how far its pictures are from their styles, as shares of how far the photo is; the grid's energy; how
 # much a picture changes with a photo that moves by 8 pixels, of 255; and by 4, as a multiple of that
 # (1.37 in stained_glass, a grid itself); the deviation along a row of a smooth sky's picture, of 255
-LIMITS = {'many': (0.5, 1.3, 3.8, 1.3, 1.5), models.ANY: (0.7, 1.3, 9., 1.4, 3.)}
+LIMITS = {'many': (0.5, 1.3, 3.8, 1.3, 1.5), models.ARBITRARY: (0.7, 1.3, 9., 1.4, 3.)}
 
 
 @pytest.fixture(scope='module', params=LIMITS)
@@ -30,18 +30,18 @@ def limits(request):
 @pytest.fixture(scope='module')
 def hardest(limits):
     """The names of the styles that come nearest to the limits: those whose pictures are made quickly are all tried."""
-    return ['composition_8', 'palette_knife', 'stained_glass', 'woodcut'] if limits[0] == models.ANY else STYLES
+    return ['composition_8', 'palette_knife', 'stained_glass', 'woodcut'] if limits[0] == models.ARBITRARY else STYLES
 
 
 @pytest.fixture(scope='module')
 def paint(limits):
     """A function: photo, name of a style -> picture."""
-    if limits[0] == models.ANY:
-        model = arbitrary.AnyModel(paths.MODELS / models.ANY)
+    if limits[0] == models.ARBITRARY:
+        model = arbitrary.ArbitraryStyleModel(paths.MODELS / models.ARBITRARY)
         paintings = {name: arbitrary.Style([utils.read_image(paths.ROOT / f'styles/{name}.jpg')])
                      for name in STYLES}
     else:
-        model = multi_style.Model(paths.MODELS / 'many')
+        model = multi_style.MultiStyleModel(paths.MODELS / 'many')
         paintings = dict(zip(model.styles, np.eye(len(model.styles))))
     return lambda photo, name: model(photo, paintings[name])
 
@@ -49,20 +49,20 @@ def paint(limits):
 @pytest.fixture(scope='module')
 def pictures(paint):
     """Chelsea, 225×150, in every style: the photo, and name -> picture."""
-    photo = tiled.reduced(utils.read_image(paths.HELD_OUT_PHOTOS[0]), 225)
+    photo = tiled.limit_side(utils.read_image(paths.HELD_OUT_PHOTOS[0]), 225)
     return photo, {name: np.float32(utils.to_uint8(paint(photo, name))) for name in STYLES}
 
 
 def test_two_small_models_ship_of_the_styles_and_of_any():
-    assert sorted(path.parent.name for path in paths.MODELS.glob('*/model.json')) == [models.ANY, 'many']
+    assert sorted(path.parent.name for path in paths.MODELS.glob('*/model.json')) == [models.ARBITRARY, 'many']
     # that of any was trained against a narrow one, see models/README.md
-    assert models.about(paths.MODELS / 'many', models.LITE)['vgg'] == files.file_hash(paths.WEIGHTS)
+    assert models.read_model_json(paths.MODELS / 'many', models.LITERT_FILE)['vgg'] == files.file_hash(paths.WEIGHTS)
     images = {path.stem: files.file_hash(path) for path in (paths.ROOT / 'styles').glob('*.jpg')}
-    for name, styles in (('many', images), (models.ANY, models.ANY)):
-        for file in (models.LITE, models.SAVED_MODEL):
-            about = models.about(paths.MODELS / name, file)
+    for name, styles in (('many', images), (models.ARBITRARY, models.ARBITRARY)):
+        for file in (models.LITERT_FILE, models.SAVED_MODEL_FILE):
+            about = models.read_model_json(paths.MODELS / name, file)
         assert about['styles'] == styles
-        assert (paths.MODELS / name / models.LITE).stat().st_size < 6e6
+        assert (paths.MODELS / name / models.LITERT_FILE).stat().st_size < 6e6
 
 
 def shares(a, b):
@@ -102,16 +102,17 @@ def test_the_photo_is_still_in_each_picture(pictures):
 
 
 def test_no_grid(paint, limits, hardest):
-    photo = tiled.reduced(utils.read_image(paths.HELD_OUT_PHOTOS[0]), 320)
+    photo = tiled.limit_side(utils.read_image(paths.HELD_OUT_PHOTOS[0]), 320)
     found = {name: checkerboard.lattice(paint(photo, name)) for name in hardest}
     assert max(found.values()) <= limits[2], found
 
 
 def test_pictures_move_along_with_their_photos_and_skies_stay_smooth(paint, limits, hardest, monkeypatch):
-    photo = tiled.reduced(utils.read_image(paths.HELD_OUT_PHOTOS[0]), 320)
+    photo = tiled.limit_side(utils.read_image(paths.HELD_OUT_PHOTOS[0]), 320)
     for name in hardest:
         with monkeypatch.context() as patched:
-            patched.setattr(arbitrary, 'SMALL', 0)  # of a photo painted larger 4 pixels are 6 of the network's
+            # of a photo painted larger 4 pixels are 6 of the network's
+            patched.setattr(arbitrary, 'MIN_STYLIZED_SIDE_PX', 0)
             by_4, by_8 = checkerboard.moved(lambda image: paint(image, name), photo, (4, 8))
         assert by_4 <= limits[4] * by_8 and by_8 < limits[3], name
         assert (plain := paint(checkerboard.sky(), name)).std(axis=1).max() < limits[5] and plain.std() > 0

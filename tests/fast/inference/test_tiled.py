@@ -6,14 +6,14 @@ from PIL import Image
 
 from fast.inference import tiled
 
-FILTERS = {tiled.cubic: Image.BICUBIC, tiled.hamming: Image.HAMMING}
+FILTERS = {tiled.cubic_kernel: Image.BICUBIC, tiled.hamming_kernel: Image.HAMMING}
 
 
 @pytest.mark.parametrize('kernel', FILTERS, ids=lambda kernel: kernel.__name__)
 @pytest.mark.parametrize('height, width', [(30, 47), (9, 12), (20, 31), (13, 50), (1, 1)])
 def test_as_pillow_does_it(kernel, height, width):
     image = np.random.default_rng(0).uniform(0, 255, (20, 31, 3)).astype(np.float32)
-    found = tiled.resampled(image, height, width, kernel)
+    found = tiled.resample(image, height, width, kernel)
     expected = [Image.fromarray(np.ascontiguousarray(image[..., i])).resize((width, height), FILTERS[kernel])
                 for i in range(3)]
     assert found.dtype == np.float32 and found.shape == (height, width, 3)

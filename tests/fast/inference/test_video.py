@@ -67,7 +67,7 @@ def test_a_clip_keeps_its_frames_its_rate_and_its_sound(clip, model_folder, caps
     times = [[when for when, _ in sorted(packets(path, 'video'))] for path in (clip, 'outputs/clip-a.mp4')]
     np.testing.assert_allclose(np.float64(times[1]) - float(times[1][0]), np.float64(times[0]) - float(times[0][0]),
                                atol=1e-3)
-    model = multi_style.Model(model_folder)
+    model = multi_style.MultiStyleModel(model_folder)
     for photo, picture in zip(iio.imiter(clip, plugin='pyav'), iio.imiter('outputs/clip-a.mp4', plugin='pyav'),
                               strict=True):
         wanted = utils.to_uint8(model(np.float32(photo), [1, 0, 0]))
@@ -198,7 +198,7 @@ def test_where_nothing_moves_steady_pictures_change_less():
     pictures = [128 + 3 * (photo - scene) for photo in photos]  # a network that makes more of the noise
 
     def change(share):
-        steady = video.Steady(share)
+        steady = video.TemporalSmoothing(share)
         shown = [steady(photo, picture) for photo, picture in zip(photos, pictures)]
         return np.mean([np.abs(after - before).mean() for before, after in zip(shown[4:], shown[5:])])
     assert change(0.8) < change(0) / 3
@@ -207,7 +207,7 @@ def test_where_nothing_moves_steady_pictures_change_less():
 def test_what_comes_into_the_frame_is_its_own_picture():
     scene = utils.read_image(paths.ROOT / 'content/coffee.png')[100:200, 100:300]
     before, photo = scene[:, :-10], scene[:, 10:]
-    steady = video.Steady(0.8)
+    steady = video.TemporalSmoothing(0.8)
     steady(before, np.zeros_like(before))
     shown = steady(photo, np.full_like(photo, 200))
     assert shown[20:-20, -3:].mean() > 150 > 100 > shown[20:-20, 20:-20].mean() and np.isfinite(shown).all()
@@ -217,11 +217,11 @@ def test_what_moves_takes_its_picture_along():
     """By a flow of two pixels a frame: the steady picture is the one before, moved; where that disagrees, the new."""
     scene = utils.read_image(paths.ROOT / 'content/coffee.png')[100:300, 100:400]
     before, photo = scene[:, :-2], scene[:, 2:]
-    warped_photo, warped_picture = video.warped(photo, before, 255 - before)
+    warped_photo, warped_picture = video.warp(photo, before, 255 - before)
     inside = slice(16, -16), slice(16, -16)
     assert np.abs(warped_photo - photo)[inside].mean() < np.abs(before - photo)[inside].mean() / 3
     np.testing.assert_allclose(warped_picture, 255 - warped_photo, atol=0.1)
-    steady = video.Steady(0.8)
+    steady = video.TemporalSmoothing(0.8)
     steady(before, 255 - before)
     shown = steady(photo, np.zeros_like(photo))[inside]
     share = shown.mean() / (255 - photo[inside]).mean()

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from common.tf1 import tf
-from fast.inference.arbitrary import AnyModel
-from fast.networks.arbitrary import AnyNet, coding
+from fast.inference.arbitrary import ArbitraryStyleModel
+from fast.networks.arbitrary import ArbitraryStyleNet, fit_pca
 from tests import reference
 from tests.assertions import assert_close
 from tests.factories import random_any
@@ -22,7 +22,7 @@ def photo(height, width, seed=0):
 def net():
     """Two functions: photos -> maps; maps, description, statistics or None -> pictures, statistics."""
     with tf.Graph().as_default(), tf.Session() as sess:
-        network = AnyNet(parameters=PARAMETERS)
+        network = ArbitraryStyleNet(parameters=PARAMETERS)
         photos = tf.placeholder(tf.float32, [None, None, None, 3])
         maps = network.encode(photos)
         mapped = [tf.placeholder(tf.float32, [None, None, None, x.shape[-1]]) for x in maps]
@@ -86,14 +86,14 @@ def test_a_pixel_is_not_seen_beyond_the_reach(net):
         after, _ = net[1](net[0](changed), style, own)
         seen = np.flatnonzero(np.abs(after - before).max(axis=(0, 1, 3)) > 1e-2)
         for reach in (place - seen.min(), seen.max() - place):
-            assert AnyModel.reach / 2 < reach <= AnyModel.reach
+            assert ArbitraryStyleModel.receptive_radius / 2 < reach <= ArbitraryStyleModel.receptive_radius
 
 
 def test_a_code_has_mean_0_and_deviation_1_over_its_styles_and_loses_least(monkeypatch):
     rng = np.random.default_rng(0)
     descriptions = rng.normal(size=(50, 3)) @ rng.normal(size=(3, 9)) + rng.normal(0, 1e-3, (50, 9))
-    monkeypatch.setattr('fast.networks.arbitrary.CODE', 3)
-    made = coding(descriptions)
+    monkeypatch.setattr('fast.networks.arbitrary.PCA_COMPONENTS', 3)
+    made = fit_pca(descriptions)
     code = (descriptions - made['code/mean']) @ made['code/components']
     np.testing.assert_allclose(code.mean(axis=0), 0, atol=1e-5)
     np.testing.assert_allclose(np.cov(code.T, bias=True), np.eye(3), atol=1e-4)

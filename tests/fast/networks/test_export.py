@@ -36,7 +36,7 @@ def test_any_tensorflow_program_can_load_it_and_litert_gives_the_same(model_fold
     subprocess.run([sys.executable, '-c', program, model_folder, tmp_path / 'inputs.npz', tmp_path / 'pictures.npy'],
                    check=True)
     pictures = np.load(tmp_path / 'pictures.npy')
-    model = multi_style.Model(model_folder)
+    model = multi_style.MultiStyleModel(model_folder)
     for photo, w, picture in zip(photos, weights, pictures, strict=True):
         assert picture.std() > 5 and np.abs(model(photo, w) - picture).max() < 1
 
@@ -62,13 +62,13 @@ def test_a_damaged_savedmodel_is_refused(model_folder, tmp_path):
 
 def test_a_model_is_not_overwritten_by_another_run_or_by_fewer_steps(model_folder, tmp_path):
     settings = {'base': 4}
-    export.check_free(model_folder, runs.Run('r', settings), 7)
-    export.check_free(tmp_path / 'nothing', runs.Run('r', settings), 7)
+    export.check_overwrite(model_folder, runs.Run('r', settings), 7)
+    export.check_overwrite(tmp_path / 'nothing', runs.Run('r', settings), 7)
     with pytest.raises(UserError, match=r'other settings: base \(now 8, was 4\); --restart'):
-        export.check_free(model_folder, runs.Run('r', {'base': 8}), 7)
+        export.check_overwrite(model_folder, runs.Run('r', {'base': 8}), 7)
     with pytest.raises(UserError, match='a model of 7 steps, more than 6; --iterations'):
-        export.check_free(model_folder, runs.Run('r', settings), 6)
+        export.check_overwrite(model_folder, runs.Run('r', settings), 6)
     for damage in ('{', '[]', '7'):
         (tmp_path / 'model.json').write_text(damage)
         with pytest.raises(UserError, match='damaged; --restart'):
-            export.check_free(tmp_path, runs.Run('r', settings), 7)
+            export.check_overwrite(tmp_path, runs.Run('r', settings), 7)

@@ -5,7 +5,7 @@ import pytest
 
 from common.tf1 import tf
 from fast.inference import multi_style
-from fast.networks.multi_style import TransformNet, extended, phases
+from fast.networks.multi_style import TransformNet, pad_to_stride, polyphase_filters
 from tests import reference
 from tests.factories import random_parameters
 
@@ -52,11 +52,11 @@ def test_styles_differ_and_one_may_serve_all_photos(run):
 
 def test_linear_enlargement_by_phases():
     """Taps [2, n, k] of pixels at .25 and .75: two thirds of a step from one, a third from the next."""
-    np.testing.assert_allclose(phases(1)[:, 0], [[0.25, 0.75, 0], [0, 0.75, 0.25]])
+    np.testing.assert_allclose(polyphase_filters(1)[:, 0], [[0.25, 0.75, 0], [0, 0.75, 0.25]])
     line = np.random.default_rng(0).normal(size=9)
     fine = np.interp((np.arange(18) + 0.5) / 2 - 0.5, np.arange(9), line)
     for n in (3, 5):
-        taps = phases(n)
+        taps = polyphase_filters(n)
         for i in range(3, 6):
             around = line[i - taps.shape[2] // 2:i + taps.shape[2] // 2 + 1]
             for phase in range(2):
@@ -68,7 +68,7 @@ def test_linear_enlargement_by_phases():
 def test_photos_are_extended_by_reflection(length):
     image = photo(length, 7)
     with tf.Graph().as_default(), tf.Session() as sess:
-        result = sess.run(extended(tf.constant(image[None])))[0]
+        result = sess.run(pad_to_stride(tf.constant(image[None])))[0]
     after = [max(16, -(-side // 4) * 4) - side for side in (length, 7)]
     assert (result == np.pad(image, [(0, after[0]), (0, after[1]), (0, 0)], mode='reflect')).all()
 
@@ -88,7 +88,7 @@ def test_a_pixel_is_not_seen_beyond_the_reach(run):
     after, _ = run(image, np.eye(3)[:1], fixed)
     changed = np.flatnonzero(np.abs(after - before).max(axis=(0, 1, 3)) > 1e-4)
     for reach in (200 - changed.min(), changed.max() - 200):
-        assert multi_style.Model.reach / 2 < reach <= multi_style.Model.reach
+        assert multi_style.MultiStyleModel.receptive_radius / 2 < reach <= multi_style.MultiStyleModel.receptive_radius
 
 
 def test_a_photo_moved_by_the_stride_gives_a_picture_moved_by_it(run):

@@ -3,8 +3,8 @@
 import numpy as np
 
 import load_vgg
-from fast.commands import prune
-from fast.networks.pruning import narrowed, normalized
+from fast.commands import prune as prune_command
+from fast.networks.pruning import normalize, prune
 from fast_style_transfer import main
 from tests import reference
 from tests.factories import block_photos, he_weights
@@ -33,7 +33,7 @@ def unexplained(inside, wanted):
 
 def test_with_all_channels_the_features_are_the_same():
     image = images(1, 1)[0]
-    maps, true = (features(image, weights) for weights in (narrowed(WEIGHTS, ALL, images(6, 0)), WEIGHTS))
+    maps, true = (features(image, weights) for weights in (prune(WEIGHTS, ALL, images(6, 0)), WEIGHTS))
     for name in ALL:
         np.testing.assert_allclose(np.square(maps[name] - true[name]).mean() / np.square(true[name]).mean(), 0,
                                    atol=0.03)
@@ -41,8 +41,8 @@ def test_with_all_channels_the_features_are_the_same():
 
 def test_normalized_it_takes_half_the_range_and_each_channel_has_a_mean_square_of_1():
     some = images(2, 0)
-    narrow = narrowed(WEIGHTS, ALL, some)
-    parameters = normalized(narrow, some)
+    narrow = prune(WEIGHTS, ALL, some)
+    parameters = normalize(narrow, some)
     expected = [features(image, narrow) for image in some]
     found = []
     for image in some:
@@ -69,7 +69,7 @@ def test_channels_that_others_say_are_left_out():
         before = W if name == 'conv1_1' else W[:, :, past % W.shape[2]] / 2 / loud[:, None]
         convolutions[name] = np.float32(before[..., order % len(b)] * louder), np.float32(b[order % len(b)] * louder)
         past, loud = order, louder
-    narrow = narrowed(WEIGHTS._replace(convolutions=convolutions), ALL, images(6, 0))
+    narrow = prune(WEIGHTS._replace(convolutions=convolutions), ALL, images(6, 0))
     image = images(1, 1)[0]
     maps, true = features(image, narrow), features(image, WEIGHTS)
     assert max(unexplained(maps[name], true[name]) for name in ALL) < 0.04
@@ -78,7 +78,7 @@ def test_channels_that_others_say_are_left_out():
 def test_half_of_the_channels_tell_most_and_more_than_any_half():
     half = {name: (channels + 1) // 2 for name, channels in ALL.items()}
     image = images(1, 1)[0]
-    maps, true = features(image, narrowed(WEIGHTS, half, images(6, 0))), features(image, WEIGHTS)
+    maps, true = features(image, prune(WEIGHTS, half, images(6, 0))), features(image, WEIGHTS)
     for name, channels in half.items():
         assert maps[name].shape[-1] == channels
     first = true['conv1_1']
@@ -88,8 +88,8 @@ def test_half_of_the_channels_tell_most_and_more_than_any_half():
 
 
 def test_the_command_writes_weights_to_train_against(tmp_path, tiny_vgg, monkeypatch, capsys):
-    for name, value in (('CROPS', 4), ('SIDE', 32)):
-        monkeypatch.setattr(prune, name, value)
+    for name, value in (('CROP_COUNT', 4), ('CROP_SIDE_PX', 32)):
+        monkeypatch.setattr(prune_command, name, value)
     photos, path = block_photos(tmp_path, 3), tmp_path / 'narrow.mat'
     command = ['narrow', str(path), '--images', str(photos), '--vgg', str(tiny_vgg)]
     assert main(command) == 0

@@ -14,16 +14,16 @@ import utils
 from common import paths
 from common.errors import UserError
 from common.tf1 import tf
-from fast.data.crops import Photos
+from fast.data.crops import CropDataset
 from fast.inference import color_transfer, moment_matching
-from fast.inference.arbitrary import AnyModel, Style
+from fast.inference.arbitrary import ArbitraryStyleModel, Style
 from fast.networks import arbitrary as arbitrary_network
 from fast.networks import export
-from fast.networks.arbitrary import MAPS
+from fast.networks.arbitrary import MAP_NAMES
 from fast.training import arbitrary as arbitrary_training
 from fast.training import pixel_losses
-from fast.training.arbitrary import AnyStyleTransfer, fixed_parameters
-from fast.training.multi_style import SHIFT
+from fast.training.arbitrary import ArbitraryStyleTraining, fixed_parameters
+from fast.training.multi_style import SHIFT_PX
 from fast_style_transfer import main
 from tests import reference
 from tests.factories import block_photos
@@ -42,10 +42,11 @@ def small(unoptimized_graphs):
               'conv3_4': 5, 'conv4_1': 6}
     with pytest.MonkeyPatch.context() as patch:
         for module in (arbitrary_network, arbitrary_training):
-            patch.setattr(module, 'WIDTHS', widths)
-        for name, value in (('CODE', 4), ('DEEP', 1), ('MIDDLE', 1), ('SHALLOW', 1)):
+            patch.setattr(module, 'CHANNELS', widths)
+        for name, value in (
+                ('PCA_COMPONENTS', 4), ('BLOCKS_AT_CONV4', 1), ('BLOCKS_AT_CONV3', 1), ('BLOCKS_AT_CONV2', 1)):
             patch.setattr(arbitrary_network, name, value)
-        for name, value in (('SAMPLES', 4), ('SAMPLE_SIDE', SIDE), ('DESCRIBED', 16)):
+        for name, value in (('FIT_CROPS', 4), ('FIT_SIDE_PX', SIDE), ('PCA_CROPS', 16)):
             patch.setattr(arbitrary_training, name, value)
         yield
 
@@ -64,16 +65,32 @@ def folders(tmp_path_factory):
 def kept(folders, tiny_vgg, small):
     """The fixed parameters."""
     weights = load_vgg.read_weights(tiny_vgg)
-    return fixed_parameters(weights, *(Photos([folder], SIDE, 0) for folder in folders))
+    return fixed_parameters(weights, *(CropDataset([folder], SIDE, 0) for folder in folders))
 
 
 @pytest.fixture(scope='module')
 def make(folders, images, tiny_vgg, kept):
     """A function that makes a small `AnyStyleTransfer` and builds its graph."""
     def made(name='r', transform='optimal_transport', build=True, **more):
-        photos, styles = Photos([folders[0]], SIDE + 2 * SHIFT, 0), Photos([folders[1]], SIDE, 1, gradients=False)
-        machine = AnyStyleTransfer(photos, styles, 2, images[:1], PAINTINGS, transform=transform, fixed=lambda: kept,
-                                   steadiness=2., recipe=QUIET, vgg=tiny_vgg, precision='float32', name=name, **more)
+        photos, styles = (
+            CropDataset([folders[0]], SIDE + 2 * SHIFT_PX, 0),
+            CropDataset([folders[1]], SIDE, 1, gradients=False),
+        )
+        machine = ArbitraryStyleTraining(
+            photos,
+            styles,
+            2,
+            images[:1],
+            PAINTINGS,
+            transform=transform,
+            fixed=lambda: kept,
+            consistency_weight=2.0,
+            recipe=QUIET,
+            vgg=tiny_vgg,
+            precision='float32',
+            name=name,
+            **more,
+        )
         if build:
             machine.build()
         return machine
@@ -107,10 +124,10 @@ def moments(F):
 
 def recolored(photo, style, parameters):
     """The photo with the style's colors, in means of 4×4 pixels and in what these leave, 0-255."""
-    maps = [{name: np.float32(x) for name, x in zip(MAPS, reference.any_encode(image, parameters))}
+    maps = [{name: np.float32(x) for name, x in zip(MAP_NAMES, reference.any_encode(image, parameters))}
             for image in (photo, style)]
-    mappings = moment_matching.mappings(maps[0], [moment_matching.statistics(maps[1])], [1.])
-    details, colors = (moment_matching.mapped(maps[0][name], *mappings[name]) for name in MAPS[:2])
+    mappings = moment_matching.affine_maps(maps[0], [moment_matching.compute_statistics(maps[1])], [1.])
+    details, colors = (moment_matching.apply(maps[0][name], *mappings[name]) for name in MAP_NAMES[:2])
     return np.clip(127.5 + 127.5 * (details + reference.large(colors)), 0, 255)
 
 
@@ -120,7 +137,7 @@ def test_losses_are_those_of_each_crop_with_the_style_of_its_own(whole, tiny_vgg
         machine.initialize(sess)
         losses, pictures, parameters = sess.run([machine.loss_terms, machine.input_img, machine.network.parameters],
                                                 machine.display_feed)
-    photos = machine.display_feed[machine.crops][:, SHIFT:-SHIFT, SHIFT:-SHIFT]
+    photos = machine.display_feed[machine.crops][:, SHIFT_PX:-SHIFT_PX, SHIFT_PX:-SHIFT_PX]
     styles = machine.display_feed[machine.styles]
     assert len(photos) == len(styles) == 2 and (photos[0] == photos[1]).all() and (styles[0] != styles[1]).any()
     contents = [recolored(photo, style, parameters) for photo, style in zip(photos, styles)]
@@ -152,24 +169,24 @@ def test_each_view_has_its_own_styles_statistics(make, transform):
     rng = np.random.default_rng(0)
     views = [rng.gamma(2., 1., (4, 8, 8, n)).astype(np.float32) for n in (3, 3, 4, 5, 6)]
     styles = [rng.gamma(1., 3., (2, 6, 6, n)).astype(np.float32) for n in (3, 3, 4, 5, 6)]
-    *mapped, descriptions = machine._transformed(*views, *styles)
+    *mapped, descriptions = machine._match_moments(*views, *styles)
     transform_of_maps = moment_matching.TRANSFORMS[transform]
-    for name, x, y, s in zip(MAPS, views, mapped, styles):
+    for name, x, y, s in zip(MAP_NAMES, views, mapped, styles):
         for i in range(2):
             if name == 'colors':
-                A, b = moment_matching.affine(moment_matching.moments(x[i]), moment_matching.moments(s[i]),
-                                         moment_matching.of_map(name, transform_of_maps))
-                curves = color_transfer.curves(x[i] @ A + b, [color_transfer.distributions(s[i])], [1.])
-                expected = color_transfer.bent(x[i::2] @ A + b, curves)
+                A, b = moment_matching.affine_map(moment_matching.moments(x[i]), moment_matching.moments(s[i]),
+                                         moment_matching.transform_for_map(name, transform_of_maps))
+                curves = color_transfer.fit_curves(x[i] @ A + b, [color_transfer.cumulative_distributions(s[i])], [1.])
+                expected = color_transfer.apply_curves(x[i::2] @ A + b, curves)
             else:
-                A, b = moment_matching.affine(moment_matching.moments(x[i]), moment_matching.moments(s[i]),
-                                         moment_matching.of_map(name, transform_of_maps))
+                A, b = moment_matching.affine_map(moment_matching.moments(x[i]), moment_matching.moments(s[i]),
+                                         moment_matching.transform_for_map(name, transform_of_maps))
                 expected = x[i::2] @ A + b
                 mean, covariance = moments(s[i])
                 np.testing.assert_allclose(y[i].reshape(-1, len(mean)).mean(axis=0), mean, rtol=1e-3)
                 got = moments(y[i])[1]
                 wrong = got - covariance if transform != 'adain' else np.diag(got) - np.diag(covariance)
-                assert name in moment_matching.MOST or np.abs(wrong).max() < 0.1 * np.abs(covariance).max()
+                assert name in moment_matching.MAX_STRETCH or np.abs(wrong).max() < 0.1 * np.abs(covariance).max()
             np.testing.assert_allclose(y[i::2], expected, rtol=1e-3, atol=1e-3)
     assert descriptions.shape == (2, 42)
     np.testing.assert_allclose(descriptions[1, :3], moments(styles[0][1])[0], rtol=1e-4)
@@ -179,7 +196,7 @@ def test_style_losses_count_by_what_is_beyond_those_that_are_easily_reached():
     losses = np.float32([0.5, 1.75, 2, 3.5, 3.75, 6])
     with tf.Session() as sess:
         values = tf.constant(losses)
-        huber = arbitrary_training.counted(values)
+        huber = arbitrary_training.hinged_huber(values)
         found, slopes = sess.run([huber, tf.gradients(huber, values)[0]])
     np.testing.assert_allclose(found, list(map(counted, losses)), rtol=1e-6)
     np.testing.assert_allclose(slopes, [0, 0, 0.25, 1.75, 2, 2], rtol=1e-6)
@@ -191,8 +208,8 @@ def test_other_colors_are_hues_turned_around_the_grays():
     images, draws = rng.uniform(100, 150, (3, 4, 4, 3)), rng.uniform(0, 1, (5, 3, 1, 1, 1))
     axis = np.full(3, 3 ** -0.5)
     with tf.Session() as sess:
-        found = sess.run(arbitrary_training.recolored(tf.constant(images), *draws))
-        white = sess.run(arbitrary_training.recolored(tf.fill([1, 1, 1, 3], 255.), *np.float32(draws[:, :1])))
+        found = sess.run(arbitrary_training.color_jitter(tf.constant(images), *draws))
+        white = sess.run(arbitrary_training.color_jitter(tf.fill([1, 1, 1, 3], 255.), *np.float32(draws[:, :1])))
     for image, result, (angle, saturation, *shift) in zip(images, found, draws[..., 0, 0, 0].T):
         angle = 2 * np.pi * angle
         gray = image @ np.outer(axis, axis)
@@ -218,7 +235,7 @@ def test_it_learns_all_but_what_is_fixed_and_what_it_hands_in_paints(whole, imag
     assert about['held_out']['total_loss'] < 0.9 * before and len(machine.run.history) == STEPS
     assert about['styles'] == 'any' and about['steps'] == STEPS and about['transform'] == 'optimal_transport'
     photo = utils.read_image(images[0])
-    applied = AnyModel(folder / machine.model_folder)
+    applied = ArbitraryStyleModel(folder / machine.model_folder)
     pictures = [applied(photo, Style([utils.read_image(path)])) for path in PAINTINGS]
     assert pictures[0].shape == photo.shape and np.abs(pictures[0] - pictures[1]).mean() > 3
 
@@ -258,7 +275,7 @@ def test_the_command(folders, images, tiny_vgg, workdir, capsys, monkeypatch):
     assert 'any style, of 5 files; 6 files to train on' in capsys.readouterr().out
     assert export.read_arbitrary(workdir / 'models' / 'any').parameters['code/components'].shape[1] == 4
     with monkeypatch.context() as patch:
-        patch.setattr(AnyStyleTransfer, 'build', None)  # what takes seconds comes after the refusal
+        patch.setattr(ArbitraryStyleTraining, 'build', None)  # what takes seconds comes after the refusal
         (workdir / 'models').rename('no models')  # as of a run that has not ended
         assert main([*flags, '--transform', 'wct']) == 2
         (workdir / 'no models').rename('models')

@@ -17,7 +17,7 @@ import recipes
 from common.errors import UserError
 from common.tf1 import tf
 from engine.run import runs
-from fast.data.crops import Photos
+from fast.data.crops import CropDataset
 from fast.networks import multi_style as multi_style_network
 from fast.training import cluster
 from fast.training import multi_style as multi_style_training
@@ -39,14 +39,14 @@ def plain(*given):
     return config
 session.session_config = plain
 network.RESIDUAL_BLOCKS = 1
-cluster.TOLD, replicas.FAREWELL, replicas.SHORTEST = 1, 2, 0.02
-multi_style.FastStyleTransfer.checkpoint_every = 5
-train.OFFERED = {'fast': dataclasses.replace(
+cluster.QUIET_SECONDS, replicas.FAREWELL_SECONDS, replicas.MIN_POLL_SECONDS = 1, 2, 0.02
+multi_style.MultiStyleTraining.checkpoint_every = 5
+train.RECIPE_CHOICES = {'fast': dataclasses.replace(
     recipes.FAST, style_weight=0.1, log_schedule=((math.inf, 100),), content_layers=('conv1_2',),
     style_layers=('conv1_1',),
     style_layer_weights=(1.,))}
-gather = replicas.Exchange.gather
-replicas.Exchange.gather = lambda *given: (time.sleep(0.05), gather(*given))[1]
+aggregate = replicas.GradientExchange.aggregate
+replicas.GradientExchange.aggregate = lambda *given: (time.sleep(0.05), aggregate(*given))[1]
 import fast_style_transfer
 sys.exit(fast_style_transfer.main(sys.argv[1:]))
 '''
@@ -73,9 +73,9 @@ def make(photos, images, tiny_vgg, unoptimized_graphs):
     def build(name, **more):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(multi_style_network, 'RESIDUAL_BLOCKS', 1)
-            machine = multi_style_training.FastStyleTransfer(
-                Photos([photos], SIDE + 2 * multi_style_training.SHIFT, 0), BATCH, images[:1], images, 4,
-                steadiness=20., recipe=RECIPE, vgg=tiny_vgg, precision='float32', threads=1, name=name, **more)
+            machine = multi_style_training.MultiStyleTraining(
+                CropDataset([photos], SIDE + 2 * multi_style_training.SHIFT_PX, 0), BATCH, images[:1], images, 4,
+                consistency_weight=20., recipe=RECIPE, vgg=tiny_vgg, precision='float32', threads=1, name=name, **more)
             machine.config.device_count['CPU'] = 2
             machine.build()
         return machine
@@ -188,7 +188,7 @@ def test_a_parameter_server_a_refused_worker_and_ctrl_c(processes, workdir):
     assert three.running['worker:0'].wait(90) == 2
     assert three.said('worker:0').splitlines()[-1] == (
         'error: worker:0 has other settings than the chief: seed (now 1, was 0), steadiness (now 3.0, was 20.0)')
-    assert cluster.answers(f'127.0.0.1:{led[0]}') and not cluster.answers(f'127.0.0.2:{led[0]}')
+    assert cluster.is_answering(f'127.0.0.1:{led[0]}') and not cluster.is_answering(f'127.0.0.2:{led[0]}')
     waited = three.said('chief:0').count('waiting for worker:0')
     config = {'cluster': json.loads(Path('cluster.json').read_text()), 'task': {'type': 'worker', 'index': 0}}
     three.start('worker:0', cwd='elsewhere', environment={'TF_CONFIG': json.dumps(config)})
@@ -214,7 +214,7 @@ def test_two_devices_have_the_losses_of_one(make, alone, workdir, monkeypatch):
 
 
 def test_parts_of_a_batch_make_up_the_batch(photos):
-    collection = Photos([photos], SIDE, 0)
+    collection = CropDataset([photos], SIDE, 0)
 
     def second(part, parts):
         iterator = tf.data.make_initializable_iterator(collection.batches(6, tf.constant(1, tf.int64), part, parts))
@@ -226,7 +226,7 @@ def test_parts_of_a_batch_make_up_the_batch(photos):
         whole, thirds = second(0, 1), [second(part, 3) for part in range(3)]
     for i in range(2):
         assert (np.concatenate([third[i] for third in thirds]) == whole[i]).all()
-    assert (whole[0] == [collection.crop(index) for index in range(6, 12)]).all()
+    assert (whole[0] == [collection[index] for index in range(6, 12)]).all()
 
 
 WORKERS = {'worker': ['127.0.0.1:2222', '127.0.0.1:2223']}
@@ -277,7 +277,7 @@ def test_a_batch_that_the_tasks_cannot_share(make):
 @pytest.mark.parametrize('banner', [None, b'', b'SSH-2.0-OpenSSH\r\n'])
 def test_a_wrong_address_is_named_soon(monkeypatch, banner):
     """Where nobody is, where nobody says anything, and where somebody else is."""
-    monkeypatch.setattr(cluster, 'PROBE', 0.2)
+    monkeypatch.setattr(cluster, 'PROBE_SECONDS', 0.2)
     with socket.socket() as other:
         other.bind(('127.0.0.1', 0))
         port = other.getsockname()[1]

@@ -50,11 +50,11 @@ def apart(maps, styles, contents, faint):
 def test_values_are_wanted_between_the_contents_and_those_of_the_style_in_their_order():
     pictures, styles = (images[..., :1] for images in pair())
     contents = np.abs(np.roll(pictures, 1, axis=1) - styles)
-    found = run(lambda *maps: pixel_losses.ordered_loss(*maps, 3.), pictures, styles, contents)
+    found = run(lambda *maps: pixel_losses.rank_matched_loss(*maps, 3.), pictures, styles, contents)
     assert found == pytest.approx(apart(pictures, styles, contents, 3), rel=1e-4)
     # by hand: with 10, 90 and 40 go 40, 90 and 50, whose variance is 466.7; √400, √8100 and √2000 are wanted
     three = [np.float32(values).reshape(1, 1, 3, 1) for values in ((20, 80, 5 ** 0.5 * 20), (50, 40, 90), (10, 90, 40))]
-    found = run(lambda *maps: pixel_losses.ordered_loss(*maps, 0.), *three)
+    found = run(lambda *maps: pixel_losses.rank_matched_loss(*maps, 0.), *three)
     assert found == pytest.approx(10 ** 2 / 3 / (1400 / 3), rel=1e-5)
 
 
@@ -68,7 +68,7 @@ def contrast(image, side):
 def test_contrast_is_that_of_numpy():
     pictures, _ = pair()
     for side, shape in ((2, (2, 5, 3, 1)), (4, (2, 2, 1, 1))):
-        found = run(lambda images: pixel_losses.contrast(images, side), pictures)
+        found = run(lambda images: pixel_losses.local_contrast(images, side), pictures)
         assert found.shape == shape and found.std() > 0.3
         np.testing.assert_allclose(found, [contrast(picture, side) for picture in pictures], rtol=1e-3)
 
@@ -105,7 +105,7 @@ def rest(image, side):
 def test_each_loss_is_of_what_its_name_says():
     (pictures, styles), (contents, _) = pair(), pair(seed=1)
     found = run(pixel_losses.losses, pictures, styles, contents)
-    assert found.keys() == pixel_losses.WEIGHTS.keys()
+    assert found.keys() == pixel_losses.LOSS_WEIGHTS.keys()
     expected = {'color_loss': 0., 'detail_loss': 0.}
     for picture, style in zip(pictures, styles):
         expected['color_loss'] += squares_in_deviations(picture, style, 10) / 2
