@@ -69,7 +69,7 @@ def build(folder, images, tiny_vgg):
     def built(name='r', seed=0, recipe=SHALLOW, styles=images, **more):
         photos = CropDataset([folder], SIDE + 2 * SHIFT_PX, seed)
         machine = MultiStyleTraining(photos, 3, images, styles, 4, recipe=recipe, vgg=tiny_vgg, seed=seed,
-                                    precision='float32', name=name, **{'steadiness': 2., **more})
+                                    precision='float32', name=name, **{'consistency_weight': 2., **more})
         machine.build()
         return machine
     return built
@@ -155,7 +155,7 @@ def test_the_second_view_is_the_photo_shifted_with_noise(build, monkeypatch):
 
 
 def test_without_steadiness_there_is_one_view_and_no_loss_of_two(build, one_block, workdir):
-    machine = build(steadiness=0.)
+    machine = build(consistency_weight=0.)
     with machine.open_session() as sess:
         machine.initialize(sess)
         losses = sess.run(machine.loss_terms, machine.display_feed)

@@ -44,11 +44,11 @@ def run(args):
     photos = functools.partial(CropDataset, args.images, seed=seed, excluded=args.held_out)
     # other numbers than the photos', so that a crop does not always meet the same style
     styles = functools.partial(CropDataset, args.styles, seed=seed + 1, excluded=args.held_out_styles, gradients=False,
-                               least=MIN_STYLE_DEVIATION)
+                               min_deviation=MIN_STYLE_DEVIATION)
     precision = flags.precision(args, recipe)
     machine = ArbitraryStyleTraining(
         photos(args.side + 2 * SHIFT_PX), styles(args.side), args.batch, args.held_out, args.held_out_styles,
-        transform=args.transform, steadiness=args.steadiness, recipe=recipe, vgg=args.vgg, seed=seed,
+        transform=args.transform, consistency_weight=args.steadiness, recipe=recipe, vgg=args.vgg, seed=seed,
         start=export.read_arbitrary(models.find(args.start)) if args.start else None, precision=precision,
         threads=args.threads, name=args.name,
         fixed=lambda: fixed_parameters(load_vgg.read_weights(load_vgg.find_weights(args.vgg)), photos(FIT_SIDE_PX),

@@ -49,7 +49,7 @@ class NetworkTraining(style_transfer.StyleTransfer):
     batch
     has as many crops of
     batch: crops a step; held_out: paths of photos to show, and to log the losses of
-    steadiness: weight of the loss of a picture that moves with its photo; 0 takes half of the network's time
+    consistency_weight: weight of the loss of a picture that moves with its photo; 0 takes half of the network's time
     start: an `exporting.Trained` to begin with, or None
     task: a `cluster.Task`, started, or None for this machine alone; of each batch it has its part
     The others are those of `StyleTransfer`.
