@@ -27,11 +27,11 @@ from engine.optim import pyramid
 from engine.results import catalogue_page
 from style_transfer import StyleTransfer
 
-SIZE = 384
-OFFERED = {recipes.MODERN.name: recipes.MODERN, **recipes.RECIPES}
+SIDE_PX = 384
+RECIPE_CHOICES = {recipes.MODERN.name: recipes.MODERN, **recipes.RECIPES}
 
 
-def images(sources):
+def find_images(sources):
     """The paths of the images that some files and folders are, each once. Raises `UserError` where one has none."""
     found = [path for source in sources
              for path in (utils.find_images(source, 'outputs') if source.is_dir() else [source])]
@@ -40,7 +40,7 @@ def images(sources):
     return list({path.resolve(): path for path in found}.values())
 
 
-def train(catalogue, content, style, recipe, args, command):
+def train_pair(catalogue, content, style, recipe, args, command):
     """Make the picture of a pair, or go on with it; return whether it was stopped. One that is there stays.
 
     command: a function that gives the flags of style_transfer.py for a `StyleTransfer`
@@ -75,12 +75,12 @@ def _flags(argv):
     for kind, what in (('content', 'photos'), ('style', 'styles')):
         parser.add_argument(f'--{kind}', type=Path, nargs='+', required=True, metavar='DIR',
                             help=f'folders of {what}, or images')
-    parser.add_argument('--size', type=cli.int_in_range(*utils.SIDE_RANGE_PX), default=SIZE, metavar='N',
+    parser.add_argument('--size', type=cli.int_in_range(*utils.SIDE_RANGE_PX), default=SIDE_PX, metavar='N',
                         help='the longer side of each picture, in pixels, '
                         f'{utils.SIDE_RANGE_PX[0]} to {utils.SIDE_RANGE_PX[1]} (default: %(default)s)')
     flags.add_training_flags(parser)
     flags.add_strength_flag(parser)
-    flags.add_recipe_flags(parser, OFFERED)
+    flags.add_recipe_flags(parser, RECIPE_CHOICES)
     parser.add_argument('--name', default='catalogue', help='of the folder in outputs, and what the names of the runs '
                         'begin with (default: %(default)s)')
     return parser, parser.parse_args(argv)
@@ -102,17 +102,18 @@ def _command(parser, args, machine):
 def main(argv=None):
     """Make the pictures, those that an earlier call has left unfinished too, and the page; return the exit status."""
     parser, args = _flags(argv)
-    recipe = flags.recipe(args, OFFERED)
+    recipe = flags.recipe(args, RECIPE_CHOICES)
     weights = load_vgg.read_weights(load_vgg.find_weights(args.vgg))
     settings = {**recipe.fingerprint(), 'seed': flags.seed(args, recipe), 'vgg': files.file_hash(weights.path)}
-    catalogue = catalogue_page.Catalog(args.name, images(args.content), images(args.style), args.size, settings,
-                                     recipes.legacy_defaults())
+    catalogue = catalogue_page.Catalog(
+        args.name, find_images(args.content), find_images(args.style), args.size, settings, recipes.legacy_defaults()
+    )
     print(f'{len(catalogue.contents)} × {len(catalogue.styles)} pictures, {recipe.name}; the page, which grows, is '
           f'{catalogue.page_path}\nweights {weights.path}: {weights.description}')
     with catalogue.acquire(args.restart):
         for content, style in catalogue.pairs:
             try:
-                if train(catalogue, content, style, recipe, args, lambda machine: _command(parser, args, machine)):
+                if train_pair(catalogue, content, style, recipe, args, lambda machine: _command(parser, args, machine)):
                     return 130
             except Exception as error:
                 reason = errors.describe(error)

@@ -26,10 +26,10 @@ from common import cli, errors, progress, vgg_layers
 from engine.cli import flags
 from engine.results import figures
 
-SIZE = 200, 150
-EVALUATIONS = 90
+SIZE_PX = 200, 150
+MAX_EVALUATIONS = 90
 CONTENT_LAYERS = ('conv1_2', 'conv2_2', 'conv3_2', 'conv4_2', 'conv5_2')
-NEVER = ((float('inf'), recipes.MAX_ITERATIONS),)  # no numbered pictures but the last
+LOG_NEVER = ((float('inf'), recipes.MAX_ITERATIONS),)  # no numbered pictures but the last
 
 
 def reconstructions(content, style, content_layers, style_layers, evaluations):
@@ -38,7 +38,7 @@ def reconstructions(content, style, content_layers, style_layers, evaluations):
     Above the paper's content loss at each of `content_layers`, below its style loss at the first, the first two, … of
     `style_layers`.
     """
-    shared = dict(iterations=evaluations, log_schedule=NEVER)
+    shared = dict(iterations=evaluations, log_schedule=LOG_NEVER)
     top = [(layer, f'reconstruction-{content.stem}-content-{layer}', dataclasses.replace(
         recipes.GATYS, content_layers=(layer,), content_layer_weights=(1.,), style_weight=0., **shared))
         for layer in content_layers]
@@ -62,7 +62,7 @@ def _layers(text):
 
 def _flags(argv):
     parser = cli.Parser(description=__doc__.split('\n')[0])
-    flags.add_image_flags(parser, SIZE)
+    flags.add_image_flags(parser, SIZE_PX)
     for kind, layers, what in (('content', CONTENT_LAYERS, 'one a picture'),
                                ('style', recipes.GATYS.style_layers, 'one more a picture')):
         parser.add_argument(f'--{kind}-layers', type=_layers, default=layers, metavar='LAYER,...',
@@ -70,7 +70,7 @@ def _flags(argv):
     parser.add_argument(
         '--iterations',
         type=cli.int_in_range(1, recipes.MAX_ITERATIONS),
-        default=EVALUATIONS,
+        default=MAX_EVALUATIONS,
         metavar='N',
         help='evaluations of L-BFGS a picture (default: %(default)s)',
     )
@@ -81,7 +81,7 @@ def _flags(argv):
 def main(argv=None):
     """Train the pictures, those that an earlier call has left unfinished too, and put them into one figure."""
     args = _flags(argv)
-    (width, height), whence = flags.size(args, SIZE)
+    (width, height), whence = flags.size(args, SIZE_PX)
     weights = load_vgg.read_weights(load_vgg.find_weights(args.vgg))
     print(f'{args.content} and {args.style}, {width}×{height}{whence}\nweights {weights.path}: {weights.description}')
     rows = []

@@ -32,11 +32,11 @@ from assignment.grader import gradebook, processes, submissions, verdicts
 from common import cli, errors, files, paths
 from engine.run import memory
 
-SECONDS = 10  # of processor time an item may take, a dozen times what the real solution takes
-LONGEST = 400  # characters of what is wrong with an item
+ITEM_SECONDS = 10  # of processor time an item may take, a dozen times what the real solution takes
+MAX_MESSAGE_CHARACTERS = 400  # characters of what is wrong with an item
 RUN_SECONDS = 600  # that reading the runs of a submission may take, some twenty times what one takes
-A_JOB, BESIDES = 350e6, 100e6  # bytes of memory that a job takes, and all of them together
-HINTS = {  # kind of error: (text in it, what to do)
+BYTES_PER_JOB, BASE_BYTES = 350e6, 100e6  # bytes of memory that a job takes, and all of them together
+ERROR_HINTS = {  # kind of error: (text in it, what to do)
     'RuntimeError': (('finalized', 'an op is added while training: build every op before the loop, in build'),
                      ('maximum recursion', 'a method calls itself')),
     'FailedPreconditionError': (('', 'a variable has no value yet: run self.init before it is used'),),
@@ -47,13 +47,13 @@ HINTS = {  # kind of error: (text in it, what to do)
 }
 
 
-def answered(came):
+def parse(output):
     """What a process of a student's code wrote, as a dict of 'values', a dict, or of 'error' and 'kind', texts; or {}.
 
     came: bytes, of whatever kind
     """
     try:
-        answer = json.loads(came)
+        answer = json.loads(output)
     except (ValueError, RecursionError, MemoryError):
         return {}
     if isinstance(answer, dict) and isinstance(answer.get('values'), dict):
@@ -63,19 +63,19 @@ def answered(came):
     return {}
 
 
-def judged(item, answer, ended, given):
+def grade_item(item, answer, ended, inputs):
     """What is wrong with one item, one line; None if it is right, which only its values can show.
 
-    answer: from `answered`; ended: what ended the code, or None; given: the inputs
+    answer: from `parse`; ended: what ended the code, or None; given: the inputs
     """
-    wrong = _wrong_with(item, answer, ended, given)  # of whatever letters, in part the student's
-    return wrong and errors.one_line(wrong.encode('utf-8', 'replace').decode())[:LONGEST]
+    problem = _problem_of(item, answer, ended, inputs)  # of whatever letters, in part the student's
+    return problem and errors.one_line(problem.encode('utf-8', 'replace').decode())[:MAX_MESSAGE_CHARACTERS]
 
 
-def _wrong_with(item, answer, ended, given):
+def _problem_of(item, answer, ended, inputs):
     if 'values' in answer:
         try:
-            return verdicts.judge(item, answer['values'], given)
+            return verdicts.judge(item, answer['values'], inputs)
         except Exception as error:  # values of any kind may come
             return f'what came cannot be compared ({type(error).__name__}: {error})'
     if 'error' not in answer:
@@ -83,54 +83,54 @@ def _wrong_with(item, answer, ended, given):
     error, kind = answer['error'], answer['kind']
     if kind == 'NotImplementedError':
         return f'still to do: {error.split(": ", 2)[-1]}'
-    hint = next((hint for text, hint in HINTS.get(kind, ()) if text in error), None)
+    hint = next((hint for text, hint in ERROR_HINTS.get(kind, ()) if text in error), None)
     return f'{error}: {hint}' if hint else error or f'{kind} without a word'
 
 
-def of_another_version(files):
+def version_problem(files):
     """What to do about files of a starter that this grader does not know, as text; None where there are none."""
     for name, content in files.items():
         text = content[:200].decode('utf-8-sig', 'replace').replace('\r', '\n')
-        mark = make_starter.MARK.match(text)
+        mark = make_starter.VERSION_LINE.match(text)
         if mark and int(mark[1]) != regions.VERSION:
             return (f'not graded: {name} is of starter version {mark[1]}, '
                     f'this grader of version {regions.VERSION}; '
                     'grade it with the project as it was then, or move the code into a new starter')
 
 
-def grade(submission, seed, seconds=SECONDS, steps=tuple(points.POINTS)):
+def grade(submission, seed, seconds=ITEM_SECONDS, steps=tuple(points.POINTS)):
     """Grade a `Submission`: {step: {item: None if right, else what is wrong}}."""
-    if problem := submission.problem or of_another_version(submission.files):
+    if problem := submission.problem or version_problem(submission.files):
         return {step: dict.fromkeys(points.POINTS[step], problem) for step in steps}
     tried = {}  # those of a step show several items
     grades = {}
     with processes.prober() as prober:
         for step in steps:
             for item in points.POINTS[step]:
-                trial = points.tried_by(item)
+                trial = points.run_item(item)
                 if trial not in tried:
-                    given = verdicts.given(trial, seed)
-                    came, ended = prober.ask(trial, given, submission.files, seconds)
-                    tried[trial] = answered(came), ended, given
-                grades.setdefault(step, {})[item] = judged(item, *tried[trial])
+                    inputs = verdicts.draw_inputs(trial, seed)
+                    output, ended = prober.ask(trial, inputs, submission.files, seconds)
+                    tried[trial] = parse(output), ended, inputs
+                grades.setdefault(step, {})[item] = grade_item(item, *tried[trial])
     return grades
 
 
-def check_step(folder, step, seconds=SECONDS, seed=None):
+def check_step(folder, step, seconds=ITEM_SECONDS, seed=None):
     """Grade one step of the solution in a folder: {item: None if right, else what is wrong}."""
     submission = submissions.read(Path(folder).name, [Path(folder)])
     return grade(submission, _seed(seed), seconds, [step])[step]
 
 
-def check(folders, seconds=SECONDS, jobs=None, seed=None):
+def check(folders, seconds=ITEM_SECONDS, jobs=None, seed=None):
     """Grade the solutions in folders, so many at a time: a list of what `grade` gives."""
     solutions = [submissions.read(Path(folder).name, [Path(folder)]) for folder in folders]
     return grade_all(solutions, _seed(seed), seconds, jobs)
 
 
-def grade_all(solutions, seed, seconds=SECONDS, jobs=None):
+def grade_all(solutions, seed, seconds=ITEM_SECONDS, jobs=None):
     """Grade `Submission`s, so many at a time: a list of what `grade` gives."""
-    pool = concurrent.futures.ThreadPoolExecutor(min(jobs or most_jobs(), len(solutions)))
+    pool = concurrent.futures.ThreadPoolExecutor(min(jobs or max_jobs(), len(solutions)))
     try:
         grades = pool.map(lambda solution: grade(solution, seed, seconds), solutions)
         return list(tqdm.tqdm(grades, total=len(solutions), disable=None if len(solutions) > 1 else True))
@@ -142,7 +142,7 @@ def grade_all(solutions, seed, seconds=SECONDS, jobs=None):
         pool.shutdown()
 
 
-def of_runs(submission):
+def verify_runs(submission):
     """What does not fit in the run of a `Submission`, lines; none where all does. Of several the one that fits best.
 
     A process of its own reads it, by `assignment.handed_in`: that takes 1.8 GB, and event files may be of any kind.
@@ -161,10 +161,10 @@ def of_runs(submission):
         return [errors.one_line(''.join(last).removeprefix('error: ')) or 'reading its event files ended in nothing']
 
 
-def most_jobs():
+def max_jobs():
     """How many solutions to grade at a time: one a core that this process may use, as far as the free memory goes."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-    return max(1, min(cores, int((memory.free_memory() - BESIDES) / A_JOB)))
+    return max(1, min(cores, int((memory.free_memory() - BASE_BYTES) / BYTES_PER_JOB)))
 
 
 def _seed(seed):
@@ -172,7 +172,7 @@ def _seed(seed):
 
 
 @contextlib.contextmanager
-def _ending_in_order():
+def _clean_exit_on_sigterm():
     """Within, SIGTERM ends the command as Ctrl-C does: with its processes, and its temporary files removed."""
     def end(number, frame):
         raise SystemExit(128 + number)
@@ -189,8 +189,8 @@ def _show(grades, runs, seed, as_csv, as_json):
         print(gradebook.table(grades, runs) if len(grades) > 1 else
               gradebook.report(*grades.values(), *(runs or {}).values()))
         print(f'the same inputs again: --seed {seed}')
-    for path, text, encoding in ((as_csv, gradebook.as_csv(grades, runs), 'utf-8-sig'),  # as Excel wants it
-                                 (as_json, gradebook.as_json(grades, seed, runs), 'utf-8')):
+    for path, text, encoding in ((as_csv, gradebook.to_csv(grades, runs), 'utf-8-sig'),  # as Excel wants it
+                                 (as_json, gradebook.to_json(grades, seed, runs), 'utf-8')):
         if path == Path('-'):
             print(text)
         elif path:
@@ -211,24 +211,24 @@ def main(argv=None):
                         'curves fit their settings: one after the other, some 20 s and 1.8 GB')
     parser.add_argument('--seed', type=cli.int_in_range(0, 2 ** 32 - 1), metavar='N',
                         help='of the inputs, to repeat a verdict (default: another one each time)')
-    parser.add_argument('--seconds', type=cli.int_in_range(1, 3600), default=SECONDS, metavar='S',
+    parser.add_argument('--seconds', type=cli.int_in_range(1, 3600), default=ITEM_SECONDS, metavar='S',
                         help='of processor time that an item may take (default: %(default)s)')
-    parser.add_argument('--jobs', type=cli.int_in_range(1, 256), default=most_jobs(), metavar='N',
+    parser.add_argument('--jobs', type=cli.int_in_range(1, 256), default=max_jobs(), metavar='N',
                         help='submissions graded at a time (default: %(default)s, by free cores and memory)')
     args = parser.parse_args(argv)
     if args.csv and args.csv == args.json:
         parser.error(f'--csv and --json are both {args.csv}')
     seed = _seed(args.seed)
-    with _ending_in_order(), tempfile.TemporaryDirectory(prefix='check-') as unpacked:
-        solutions = submissions.found(args.submissions, Path(unpacked))
+    with _clean_exit_on_sigterm(), tempfile.TemporaryDirectory(prefix='check-') as unpacked:
+        solutions = submissions.find_submissions(args.submissions, Path(unpacked))
         grades = dict(zip((solution.name for solution in solutions),
                           grade_all(solutions, seed, args.seconds, args.jobs)))
-        runs = {solution.name: of_runs(solution) for solution in solutions} if args.runs else None
+        runs = {solution.name: verify_runs(solution) for solution in solutions} if args.runs else None
     _show(grades, runs, seed, args.csv, args.json)
-    if len(grades) > 1 and (lacking := processes.lacking()):
+    if len(grades) > 1 and (lacking := processes.missing_protection()):
         print(f'note: without {lacking} a submission can read and write where you can: '
               'grade those you do not trust in a container', file=sys.stderr)
-    right = all(len(gradebook.passed(of_one)) == len(of_one) for of_one in grades.values())
+    right = all(len(gradebook.passed_steps(of_one)) == len(of_one) for of_one in grades.values())
     return 0 if right and not any((runs or {}).values()) else 1
 
 

@@ -31,10 +31,12 @@ def results(grades, seed, seconds):
         'status': 'failed' if wrong else 'passed', 'output': wrong or 'passed', 'output_format': 'text',
         'visibility': 'visible', 'tags': [f'step {step}', STEPS[step]],
     } for step, items in grades.items() for number, (item, wrong) in enumerate(items.items(), start=1)]
-    return whole(f'{gradebook.report(grades).splitlines()[-1]}\nthe same inputs again: --seed {seed}', tests, seconds)
+    return results_json(
+        f'{gradebook.report(grades).splitlines()[-1]}\nthe same inputs again: --seed {seed}', tests, seconds
+    )
 
 
-def whole(output, tests, seconds):
+def results_json(output, tests, seconds):
     """The content of results.json: what is said of all, and the tests."""
     return {'score': sum(test['score'] for test in tests), 'execution_time': round(seconds, 1), 'output': output,
             'output_format': 'text', 'visibility': 'visible', 'tests': tests}
@@ -45,7 +47,7 @@ def main(argv=None):
     """Grade the submission below the folder that the command line names; return 0, also where it is wrong."""
     parser = cli.Parser(prog='python -m assignment.gradescope', description=__doc__.split('\n')[0])
     parser.add_argument('folder', type=Path, help='that has submission/; results/results.json is written')
-    parser.add_argument('--seconds', type=cli.int_in_range(1, 3600), default=check.SECONDS, metavar='S',
+    parser.add_argument('--seconds', type=cli.int_in_range(1, 3600), default=check.ITEM_SECONDS, metavar='S',
                         help='of processor time that an item may take (default: %(default)s)')
     args = parser.parse_args(argv)
     began, seed = time.monotonic(), secrets.randbits(32)

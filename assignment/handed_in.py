@@ -29,19 +29,19 @@ from assignment.reporting import diagram
 from common import cli, errors, files, paths
 from common.errors import UserError
 
-LEAST = 200  # iterations that the handout asks for
-FIRST = 2  # of the iterations logged, whose losses are made anew
-FURTHEST = 25  # none later than that one: it takes as long as the run did
-LARGEST = 200_000_000  # bytes of a run's event files
-LARGEST_ZIP = 1_000_000_000  # bytes of a student's zip file, unpacked
-TOLERANCE = {'float32': 0.01, 'bfloat16': 0.03}  # of losses made on two machines
-SUM = {'float32': 1e-4, 'bfloat16': 0.02}  # of a total loss against its terms
-SPECIAL = {'initial_img', 'mask', 'style_weights'}  # settings of runs that are not made anew
-EVENTS = '*tfevents*'
+MIN_ITERATIONS = 200  # iterations that the handout asks for
+RECOMPUTED_STEPS = 2  # of the iterations logged, whose losses are made anew
+MAX_RECOMPUTED_STEP = 25  # none later than that one: it takes as long as the run did
+MAX_EVENT_BYTES = 200_000_000  # bytes of a run's event files
+MAX_ZIP_BYTES = 1_000_000_000  # bytes of a student's zip file, unpacked
+LOSS_TOLERANCE = {'float32': 0.01, 'bfloat16': 0.03}  # of losses made on two machines
+SUM_TOLERANCE = {'float32': 1e-4, 'bfloat16': 0.02}  # of a total loss against its terms
+NOT_RECOMPUTED = {'initial_img', 'mask', 'style_weights'}  # settings of runs that are not made anew
+EVENT_FILE_GLOB = '*tfevents*'
 COEFFICIENTS = {'content_coefficient': recipes.CONTENT_COEFFICIENTS, 'style_coefficient': recipes.STYLE_COEFFICIENTS}
 
 
-def findings(run):
+def verify_run(run):
     """What does not fit in a run, as lines of text; none where all does.
 
     run: the folder of its event files, graphs/<run>, beside whose `graphs` the student's own images are looked for, in
@@ -54,24 +54,29 @@ def findings(run):
         return [str(error)]
     except Exception as error:  # event files of any kind may come
         return [f'{run}: event files that cannot be read ({type(error).__name__}: {error})']
-    found = [*_of_curves(events), *_of_graph(events)]
+    found = [*_curve_issues(events), *_graph_issues(events)]
     try:
-        recipe = recipe_of(events.settings)
+        recipe = recipe_from_settings(events.settings)
     except UserError as error:
         return [*found, str(error)]
-    return [*found, *_of_steps(events, recipe), *_of_sums(events, recipe), *_of_first(run, events, recipe)]
+    return [
+        *found,
+        *_step_issues(events, recipe),
+        *_sum_issues(events, recipe),
+        *_first_loss_issues(run, events, recipe),
+    ]
 
 
 def _check_files(run):
     """Raise `UserError` for event files that would not be read to an end."""
-    files = list(Path(run).glob(EVENTS))
+    files = list(Path(run).glob(EVENT_FILE_GLOB))
     if odd := [path for path in files if path.is_symlink() or not path.is_file()]:
         raise UserError(f'{odd[0]}: a link, or no file')
-    if sum(path.stat().st_size for path in files) > LARGEST:
-        raise UserError(f'{run}: event files of more than {LARGEST / 1e6:.0f} MB')
+    if sum(path.stat().st_size for path in files) > MAX_EVENT_BYTES:
+        raise UserError(f'{run}: event files of more than {MAX_EVENT_BYTES / 1e6:.0f} MB')
 
 
-def _of_curves(events):
+def _curve_issues(events):
     """Whether the three losses are there, of enough iterations, finite and falling."""
     if missing := [name for name in report.LOSSES if name not in events.curves]:
         yield f'no curve of {", ".join(missing)}'
@@ -81,30 +86,30 @@ def _of_curves(events):
     if not all(np.isfinite(values).all() for _, values in curves.values()):
         yield 'some losses are not finite'
     last = max((steps[-1] for steps, _ in curves.values()), default=0)
-    if last < LEAST:
-        yield f'{last} iterations; the handout asks for at least {LEAST}'
+    if last < MIN_ITERATIONS:
+        yield f'{last} iterations; the handout asks for at least {MIN_ITERATIONS}'
     _, totals = curves.get('total_loss', ((), (0,)))
     if len(totals) > 1 and totals[-1] >= totals[0]:
         yield f'the total loss does not fall: {totals[0]:.5g} at first, {totals[-1]:.5g} at last'
 
 
-def _of_graph(events):
+def _graph_issues(events):
     """Whether there are pictures, and the graph has its parts."""
     if not events.pictures:
         yield 'no pictures in the event files'
-    names, _ = diagram.blocks(events.graph)
+    names, _ = diagram.group_ops(events.graph)
     tops = {name.partition('/')[0] for name in names}
     if missing := [scope for scope in diagram.SCOPES if scope not in tops]:
         yield f'the graph has no name scope {", ".join(missing)}'
 
 
-def recipe_of(settings):
+def recipe_from_settings(settings):
     """The `Recipe` of a run, from its settings as text. Raises `UserError` where they are none."""
     values = {}
     try:
         for field in dataclasses.fields(recipes.Recipe):
             if field.name in settings and (field.metadata or field.name in ('name', *COEFFICIENTS)):
-                values[field.name] = _value(field.default, settings[field.name])
+                values[field.name] = _parse_value(field.default, settings[field.name])
         for name, known in COEFFICIENTS.items():
             if values[name] not in known:
                 raise UserError(f'{name} {values[name]}: unknown')
@@ -117,14 +122,14 @@ def recipe_of(settings):
     return dataclasses.replace(recipe, log_schedule=log_schedule)
 
 
-def _value(default, text):
+def _parse_value(default, text):
     """A setting as it was before it became text in a table."""
     if isinstance(default, str) or default is dataclasses.MISSING:
         return text
     return tuple(json.loads(text)) if isinstance(default, tuple) else type(default)(json.loads(text))
 
 
-def _of_steps(events, recipe):
+def _step_issues(events, recipe):
     """Whether the iterations are there that the recipe logs; those at which a session ended come on top."""
     steps, _ = next(iter(events.curves.values()))
     missing = [
@@ -137,14 +142,14 @@ def _of_steps(events, recipe):
                'files lost, or steps counted otherwise')
 
 
-def _of_sums(events, recipe):
+def _sum_issues(events, recipe):
     """Whether every total loss is the sum of its terms by the weights in the settings."""
     weights = {'content_loss': recipe.content_weight, 'style_loss': recipe.style_weight, 'tv_loss': recipe.tv_weight}
     curves = {name: dict(zip(*points)) for name, points in events.curves.items()}
     needed = {name: weight for name, weight in weights.items() if weight}
     if not {'total_loss', *needed} <= set(curves) or recipe.scales != 1:
         return
-    tolerance = SUM.get(events.settings.get('precision'), SUM['float32'])
+    tolerance = SUM_TOLERANCE.get(events.settings.get('precision'), SUM_TOLERANCE['float32'])
     for step, total in curves['total_loss'].items():
         expected = sum(weight * curves[name].get(step, np.nan) for name, weight in needed.items())
         if abs(total - expected) > tolerance * abs(expected):
@@ -153,18 +158,18 @@ def _of_sums(events, recipe):
             return
 
 
-def _of_first(run, events, recipe):
+def _first_loss_issues(run, events, recipe):
     """Whether the first losses are those that these settings give."""
     curves = {name: dict(zip(*points)) for name, points in events.curves.items() if name in report.LOSSES}
-    steps = sorted(set.intersection(*map(set, curves.values())))[:FIRST] if curves else []
+    steps = sorted(set.intersection(*map(set, curves.values())))[:RECOMPUTED_STEPS] if curves else []
     try:
-        if not steps or steps[0] < 1 or steps[-1] > FURTHEST:
-            raise UserError(f'there are none of the first {FURTHEST} iterations')
+        if not steps or steps[0] < 1 or steps[-1] > MAX_RECOMPUTED_STEP:
+            raise UserError(f'there are none of the first {MAX_RECOMPUTED_STEP} iterations')
         made = first_losses(events.settings, recipe, Path(run).absolute().parent.parent, steps)
     except UserError as error:
         yield f'the first losses were not made anew: {error}'
         return
-    tolerance = TOLERANCE.get(events.settings.get('precision'), TOLERANCE['float32'])
+    tolerance = LOSS_TOLERANCE.get(events.settings.get('precision'), LOSS_TOLERANCE['float32'])
     for step in steps:
         for name, losses in curves.items():
             expected = float(made[step][name])
@@ -179,7 +184,7 @@ def first_losses(settings, recipe, folder, steps):
     settings: of the run, as text; folder: the student's, where images are looked for that are not the project's
     Raises `UserError` where images or weights are not here, or the run is none that can be made anew.
     """
-    if recipe.scales != 1 or (special := SPECIAL & set(settings)):
+    if recipe.scales != 1 or (special := NOT_RECOMPUTED & set(settings)):
         raise UserError('the run is one of several sizes' if recipe.scales != 1 else
                         f'the run is one with {", ".join(sorted(special))}')
     width, height, seed = (_number(settings, name, *limits) for name, limits in (
@@ -211,37 +216,41 @@ def _number(settings, name, low, high):
 def _file(digits, name, among):
     """The file whose SHA-256 begins with these digits."""
     for path in among:
-        if path.is_file() and not path.is_symlink() and path.stat().st_size <= LARGEST:
+        if path.is_file() and not path.is_symlink() and path.stat().st_size <= MAX_EVENT_BYTES:
             if len(digits) == 8 and files.file_hash(path).startswith(digits):
                 return path
     raise UserError(f'no file here is its {name}, of SHA-256 {digits}…')
 
 
-def runs_of(folder):
+def find_runs(folder):
     """The folders of event files in what a student handed in: `folder` itself, in it, or in its graphs/.
 
     What a link leads to outside of `folder` was not handed in.
     """
-    files = [path for pattern in ('', '*/', 'graphs/*/', '*/graphs/*/') for path in Path(folder).glob(pattern + EVENTS)]
+    files = [
+        path
+        for pattern in ('', '*/', 'graphs/*/', '*/graphs/*/')
+        for path in Path(folder).glob(pattern + EVENT_FILE_GLOB)
+    ]
     root = Path(folder).resolve()
     return sorted({path.parent for path in files if path.parent.resolve().is_relative_to(root)})
 
 
-def looked_at(place):
+def verify_place(place):
     """What does not fit in each run in a student's folder or zip file, or in the zip files of the folder.
 
     Returns the run's path, as text -> lines. Raises `UserError` for a zip file that cannot be read.
     """
     if place.is_dir():
-        runs = {str(run): findings(run) for run in runs_of(place)}
-        return runs or {run: found for path in sorted(place.glob('*.zip')) for run, found in looked_at(path).items()}
+        runs = {str(run): verify_run(run) for run in find_runs(place)}
+        return runs or {run: found for path in sorted(place.glob('*.zip')) for run, found in verify_place(path).items()}
     with tempfile.TemporaryDirectory(prefix='handed-in-') as folder:
         try:
-            submissions.unpack(place, Path(folder), LARGEST_ZIP)
-        except submissions.BROKEN as error:
+            submissions.unpack(place, Path(folder), MAX_ZIP_BYTES)
+        except submissions.READ_ERRORS as error:
             raise UserError(f'{place}: cannot be read as a zip file ({error})') from error
         return {run.replace(folder, str(place)): [line.replace(folder, str(place)) for line in found]
-                for run, found in looked_at(Path(folder)).items()}
+                for run, found in verify_place(Path(folder)).items()}
 
 
 @errors.command_line
@@ -256,7 +265,7 @@ def main(argv=None):
     for place in (place.expanduser() for place in args.place):
         if not place.exists():
             raise UserError(f'{place}: no such folder')
-        runs |= looked_at(place)
+        runs |= verify_place(place)
     if not runs:
         raise UserError(f'{args.place[0]}: no event files there, nor in graphs/<run>/ in it')
     if args.json:

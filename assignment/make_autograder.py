@@ -14,9 +14,9 @@ from assignment import make_starter, points, regions
 from common import cli, errors, files, paths
 from common.errors import UserError
 
-NEEDED = 'tensorflow', 'scipy', 'numpy', 'imageio', 'scikit-image', 'tqdm'  # of requirements.txt
-DATE = 1980, 1, 1, 0, 0, 0  # the same archive from the same code
-SETUP = '''#!/usr/bin/env bash
+PACKAGES = 'tensorflow', 'scipy', 'numpy', 'imageio', 'scikit-image', 'tqdm'  # of requirements.txt
+ARCHIVE_DATE = 1980, 1, 1, 0, 0, 0  # the same archive from the same code
+SETUP_SCRIPT = '''#!/usr/bin/env bash
 # Once, when Gradescope builds the container: Python's packages, and libseccomp, which holds submissions.
 set -eu
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -25,7 +25,7 @@ DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python
 python3 -m venv "$root/venv"
 "$root/venv/bin/pip" install --no-cache-dir -r "$root/source/requirements.txt"
 '''
-RUN = '''#!/usr/bin/env bash
+RUN_SCRIPT = '''#!/usr/bin/env bash
 # For each submission: Gradescope runs it beside source/, submission/ and results/.
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 mkdir -p "$root/results"
@@ -37,19 +37,23 @@ chmod -R go-rwx "$root/source"  # the solution lies there
 python="$root/venv/bin/python"
 cd "$root/source" && exec "$python" -m assignment.gradescope "$root" "$@"
 '''
-NOT_DONE = ('{"score": 0, "execution_time": 0, "output": "The grader came to no end: tell your teacher.", '
+UNFINISHED_RESULTS = ('{"score": 0, "execution_time": 0, "output": "The grader came to no end: tell your teacher.", '
             '"output_format": "text", "visibility": "visible", "tests": []}')
 
 
-def packed():
+def archive_texts():
     """Path in the archive -> text, of all that it holds."""
     lines = (paths.ROOT / 'requirements.txt').read_text(encoding='utf-8').splitlines()
-    needed = [line for line in lines if re.split('[<>=~!]', line)[0] in NEEDED]
-    names = {*make_starter.given(), *regions.TODO}
+    needed = [line for line in lines if re.split('[<>=~!]', line)[0] in PACKAGES]
+    names = {*make_starter.dependencies(), *regions.TODO}
     names |= {path.relative_to(paths.ROOT).as_posix() for room in ('assignment', 'common', 'engine')
               for path in (paths.ROOT / room).rglob('*.py')}
     texts = {name: (paths.ROOT / name).read_text(encoding='utf-8') for name in sorted(names)}
-    return texts | {'requirements.txt': '\n'.join(needed) + '\n', 'setup.sh': SETUP, 'run_autograder': RUN % NOT_DONE}
+    return texts | {
+        'requirements.txt': '\n'.join(needed) + '\n',
+        'setup.sh': SETUP_SCRIPT,
+        'run_autograder': RUN_SCRIPT % UNFINISHED_RESULTS,
+    }
 
 
 def make(path):
@@ -57,8 +61,8 @@ def make(path):
     if path.is_dir() or path.suffix != '.zip':
         raise UserError(f'{path}: name a file that ends in .zip')
     with files.atomic_write(path) as part, zipfile.ZipFile(part, 'w', zipfile.ZIP_DEFLATED) as archive:
-        for name, text in packed().items():
-            info = zipfile.ZipInfo(name, DATE)
+        for name, text in archive_texts().items():
+            info = zipfile.ZipInfo(name, ARCHIVE_DATE)
             info.external_attr = (0o755 if name in ('setup.sh', 'run_autograder') else 0o644) << 16
             archive.writestr(info, text, zipfile.ZIP_DEFLATED)
 

@@ -18,25 +18,25 @@ from assignment.regions import TODO, VERSION, regions, without_solution
 from common import cli, errors, paths
 from common.errors import UserError
 
-MARK = re.compile(r'# starter version (\d+)\n')  # first line of each of its files
-TOOLS = ('reconstruct.py', 'assignment/report.py')  # what else the handout runs
-PAPERS = ('requirements.txt', 'LICENSE')
+VERSION_LINE = re.compile(r'# starter version (\d+)\n')  # first line of each of its files
+HANDOUT_PROGRAMS = ('reconstruct.py', 'assignment/report.py')  # what else the handout runs
+DOCUMENTS = ('requirements.txt', 'LICENSE')
 FOLDERS = ('content', 'styles', 'weights')
-HANDOUTS = {'README.md': '## For teachers', 'README.zh.md': '## 给教师'}  # where the students' part ends
+HANDOUT_ENDS = {'README.md': '## For teachers', 'README.zh.md': '## 给教师'}  # where the students' part ends
 
 
 @functools.cache
-def given(programs=TODO):
+def dependencies(programs=TODO):
     """The paths below the root of what some programs import, from whatever in the project, and of the papers."""
     finder = modulefinder.ModuleFinder([str(paths.ROOT)])
     for name in programs:
         finder.load_file(str(paths.ROOT / name))
     found = {Path(module.__file__).relative_to(paths.ROOT).as_posix()
              for module in finder.modules.values() if module.__file__}
-    return sorted(found - set(TODO)) + list(PAPERS)
+    return sorted(found - set(TODO)) + list(DOCUMENTS)
 
 
-def make(folder, more=()):
+def make_folder(folder, more=()):
     """Write the student's folder, which must be new or empty; of a link, what it leads to. Raises `UserError`.
 
     more: functions that add to what is in the folder, given its path
@@ -63,8 +63,8 @@ def _fill(starter):
     for name in TODO:
         text = without_solution((paths.ROOT / name).read_text(encoding='utf-8'))
         (starter / name).write_text(f'# starter version {VERSION}\n{text}', encoding='utf-8')
-    give(starter, given(TODO + TOOLS))
-    for name, end in HANDOUTS.items():
+    copy_files(starter, dependencies(TODO + HANDOUT_PROGRAMS))
+    for name, end in HANDOUT_ENDS.items():
         students, _, _ = (paths.ROOT / 'assignment' / name).read_text(encoding='utf-8').partition(end)
         (starter / name).write_text(students.rstrip() + '\n', encoding='utf-8')
     for name in FOLDERS:
@@ -72,9 +72,9 @@ def _fill(starter):
                         ignore=shutil.ignore_patterns('__pycache__', '*.py', '*imagenet*'))
 
 
-def give(folder, names=None):
+def copy_files(folder, names=None):
     """Copy files of the project, what is given if nobody names any, into the folder."""
-    for name in given() if names is None else names:
+    for name in dependencies() if names is None else names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(paths.ROOT / name, folder / name)
 
@@ -90,10 +90,10 @@ def main(argv=None):
     args = parser.parse_args(argv)
     if args.edition and not args.notebook:
         raise UserError('--for is for --notebook')
-    make(args.folder, [functools.partial(notebook.write, edition=args.edition)] * args.notebook)
+    make_folder(args.folder, [functools.partial(notebook.write, edition=args.edition)] * args.notebook)
     count = sum(len(regions((paths.ROOT / name).read_text(encoding='utf-8'))) for name in TODO)
     print(f'{args.folder}: {count} places to fill in, in {" and ".join(TODO)}'
-          + f', or in {notebook.NAME}' * args.notebook + '; README.md is the handout')
+          + f', or in {notebook.NOTEBOOK_NAME}' * args.notebook + '; README.md is the handout')
 
 
 if __name__ == '__main__':

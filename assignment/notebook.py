@@ -15,17 +15,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from assignment import points
-from assignment.regions import MORE, TODO, VERSION, regions, without_solution
+from assignment.regions import HINT_LINE, TODO, VERSION, regions, without_solution
 from common import cli, errors, paths
 from common.errors import UserError
 from common.files import atomic_write
 
-NAME = 'style_transfer.ipynb'
-MARKS = {'otter': '# {} SOLUTION', 'nbgrader': '### {} SOLUTION'}  # around solutions, for those who make both editions
-LARGEST = 50_000_000  # bytes of a notebook, pictures and all
-ANSWER = 'curves'
-HELPERS = 'small_vgg', 'bare', 'value'  # of the checks
-BEGINNING = """# Assignment: style transfer
+NOTEBOOK_NAME = 'style_transfer.ipynb'
+# around solutions, for those who make both editions
+SOLUTION_MARKS = {'otter': '# {} SOLUTION', 'nbgrader': '### {} SOLUTION'}
+MAX_NOTEBOOK_BYTES = 50_000_000  # bytes of a notebook, pictures and all
+ANSWER_ID = 'curves'
+CHECK_HELPERS = 'small_vgg', 'bare_machine', 'evaluate'  # of the checks
+FIRST_CELLS = """# Assignment: style transfer
 
 You write the core of a program that paints one picture in the style of another, by the method of [Gatys, Ecker and
 Bethge (2015)](https://arxiv.org/abs/1508.06576). All of it is there but the methods in the cells below. Run each when
@@ -47,7 +48,7 @@ VGG_FILE = None  # of the weights; None for those that ship
 def method_of(cls):
     \"\"\"Make the function below a method of the class, in place of the one that is still to do.\"\"\"
     return lambda function: setattr(cls, function.__name__, function)"""
-TRAINING = """## Train
+TRAINING_CELLS = """## Train
 
 The photo and the painting that ship; try others, by their paths, and other settings, `recipe=dataclasses.replace(
 recipes.CS20, style_weight=…)` with a `name=` of its own. The same cell again goes on where it was.""", """\
@@ -85,19 +86,19 @@ def methods(file, text):
 
 
 @functools.cache
-def _all():
+def _all_methods():
     """All methods of the two files, in the order of the steps."""
     found = [method for name in TODO
              for method in methods(name, (paths.ROOT / name).read_text(encoding='utf-8'))]
     return sorted(found, key=lambda method: method.step)
 
 
-def solved(text, mark):
+def with_solution_marks(text, mark):
     """A text with its solutions between marks, the hints above them."""
     lines = text.splitlines()
     for region in reversed(regions(text)):
         inside = lines[region.first:region.last + 1]
-        hint = 1 + len(list(itertools.takewhile(MORE.fullmatch, inside[1:])))
+        hint = 1 + len(list(itertools.takewhile(HINT_LINE.fullmatch, inside[1:])))
         done = inside[-1].strip() == f'# step {region.step} done'
         lines[region.first:region.last + 1] = [*inside[:hint], region.indent + mark.format('BEGIN'),
                                                *inside[hint:len(inside) - done], region.indent + mark.format('END')]
@@ -122,15 +123,17 @@ def sections():
 # ------------------------------------------------------------------------------------------------------------ the cells
 
 def cells(edition=None):
-    """The notebook's cells: to fill in, or for a key of MARKS with solutions marked and what that system needs."""
+    """The notebook's cells: to fill in, or for a key of SOLUTION_MARKS with solutions marked and what that system
+    needs.
+    """
     cell = {None: _plain, 'otter': _plain, 'nbgrader': _nbgrader}[edition]
     parts = sections()
     functions = self_checks()
-    checks = {name: f'# {what}\n{body}' for name, (what, _, body) in functions.items() if name not in HELPERS}
-    first, setup = BEGINNING
+    checks = {name: f'# {what}\n{body}' for name, (what, _, body) in functions.items() if name not in CHECK_HELPERS}
+    first, setup = FIRST_CELLS
     yield cell('markdown', 'introduction', first)
     yield cell('markdown', 'unusual', next(part for part in parts if part.startswith('## What is unusual')))
-    yield cell('code', 'setup', '\n\n\n'.join([setup, *(functions[name][1] for name in HELPERS)]))
+    yield cell('code', 'setup', '\n\n\n'.join([setup, *(functions[name][1] for name in CHECK_HELPERS)]))
     step = 0
     for name, group in _groups(checks):
         if group[0].step != step:
@@ -138,19 +141,19 @@ def cells(edition=None):
             yield cell('markdown', f'step-{step}', next(part for part in parts if part.startswith(f'## Step {step}')))
         tasks = [cell('code', method.name, _method(method, edition), solution=True) for method in group]
         test = cell('code', f'check-{name.strip("_")}', checks[name],
-                    points=points.of_check(name))
+                    points=points.check_points(name))
         yield from _question(name, tasks, test) if edition == 'otter' else [*tasks, test]
-    about, train = TRAINING
+    about, train = TRAINING_CELLS
     yield cell('markdown', 'training', about)
     yield _plain('code', 'run', train)  # for students to change in any edition
-    answer = cell('markdown', ANSWER, f'{QUESTION}\n\n…', solution=True, points=points.WRITTEN)
-    yield from _question(ANSWER, [answer], None) if edition == 'otter' else [answer]
+    answer = cell('markdown', ANSWER_ID, f'{QUESTION}\n\n…', solution=True, points=points.WRITTEN_POINTS)
+    yield from _question(ANSWER_ID, [answer], None) if edition == 'otter' else [answer]
 
 
 def _groups(checks):
     """(name of a check, the methods that it needs beyond those before it): it has the name of the first."""
     found = {}
-    for method in _all():
+    for method in _all_methods():
         if method.name in checks:
             found[method.name] = []
         found[[*found][-1]].append(method)
@@ -158,7 +161,7 @@ def _groups(checks):
 
 
 def _method(method, edition):
-    text = solved(method.text, MARKS[edition]) if edition else without_solution(method.text)
+    text = with_solution_marks(method.text, SOLUTION_MARKS[edition]) if edition else without_solution(method.text)
     return f'@method_of({method.cls})\n{textwrap.dedent(text).rstrip()}'
 
 
@@ -182,7 +185,7 @@ def _question(name, tasks, test):
     def raw(what, more=''):
         return _plain('raw', re.sub(r'\W+', '-', f'{what}-{name}'), f'# {what}{more}')
     about = f'\nname: {name.strip("_")}\npoints: ' + (
-        f'{points.of_check(name)}' if test else f'{points.WRITTEN}\nmanual: true')
+        f'{points.check_points(name)}' if test else f'{points.WRITTEN_POINTS}\nmanual: true')
     yield raw('BEGIN QUESTION', about)
     yield raw('BEGIN SOLUTION')
     yield from tasks
@@ -195,7 +198,7 @@ def _question(name, tasks, test):
 
 
 def write(folder, edition=None):
-    """Write the notebook into the student's folder, or for a key of MARKS the teacher's."""
+    """Write the notebook into the student's folder, or for a key of SOLUTION_MARKS the teacher's."""
     made = list(cells(edition))
     if edition == 'otter':
         files = ''.join(f'\n  - {path.name}' for path in sorted(folder.iterdir()))
@@ -204,27 +207,27 @@ def write(folder, edition=None):
                 'language_info': {'name': 'python'}, 'starter_version': VERSION}
     text = json.dumps({'cells': made, 'metadata': metadata, 'nbformat': 4, 'nbformat_minor': 5},
                       ensure_ascii=False, indent=1)
-    (folder / NAME).write_text(text + '\n', encoding='utf-8')
+    (folder / NOTEBOOK_NAME).write_text(text + '\n', encoding='utf-8')
 
 
 # ------------------------------------------------------------------------------------------------------- and back again
 
-def files(content, texts=None, name=NAME):
+def code_files(content, texts=None, name=NOTEBOOK_NAME):
     """The two files with what is filled in in a student's notebook: name -> text.
 
     content: bytes of the notebook; texts: of the files that it goes into, None for the starter's; name: for messages
     Of methods defined more than once the last counts. What else their cells define goes above the file's classes.
     Raises `UserError` for what is no notebook, and for a cell with a method in it, or a file, that is no Python.
     """
-    codes, version = _codes(content, name)
+    codes, version = _code_sources(content, name)
     texts = dict(texts or {})
     for file in TODO:
         original = (paths.ROOT / file).read_text(encoding='utf-8')
         text, above = texts.get(file, f'# starter version {version}\n{without_solution(original)}'), {}
         for method in methods(file, original):
-            if found := _defined(codes, method, name):
+            if found := _find_definition(codes, method, name):
                 function, others = found
-                first, last = _place(text, method)
+                first, last = _insert(text, method)
                 lines = text.splitlines()
                 text = '\n'.join([*lines[:first], textwrap.indent(function, '    '), *lines[last:]]) + '\n'
                 above |= dict.fromkeys(others)
@@ -233,11 +236,11 @@ def files(content, texts=None, name=NAME):
     return texts
 
 
-def _codes(content, name):
+def _code_sources(content, name):
     """The sources of a notebook's code cells, without what is for IPython alone, and the starter's version."""
     try:
-        if len(content) > LARGEST:
-            raise ValueError(f'more than {LARGEST / 1e6:.0f} MB')
+        if len(content) > MAX_NOTEBOOK_BYTES:
+            raise ValueError(f'more than {MAX_NOTEBOOK_BYTES / 1e6:.0f} MB')
         notebook = json.loads(content.decode('utf-8-sig'))
         sources = [''.join(cell['source']) for cell in notebook['cells'] if cell['cell_type'] == 'code']
         version = int(notebook['metadata'].get('starter_version', 1))
@@ -246,35 +249,35 @@ def _codes(content, name):
     return [re.sub(r'^[%!].*', '', source, flags=re.M) for source in sources], version
 
 
-def _parsed(source, what):
+def _parse(source, what):
     try:
         return ast.parse(source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise UserError(f'{what} is no Python ({error})') from error
 
 
-def _defined(codes, method, name):
+def _find_definition(codes, method, name):
     """(the function, [what else its cell defines]) of the last cell with a method; None where it is still to do."""
     for source in reversed(codes):
         if not re.search(rf'^def {method.name}\b', source, re.M):
             continue
         parts = {node: '\n'.join(source.splitlines()[node.lineno - 1:node.end_lineno])
-                 for node in _parsed(source, f'{name}: the cell of {method.name}')}
+                 for node in _parse(source, f'{name}: the cell of {method.name}')}
         functions = [part for node, part in parts.items()
                      if isinstance(node, ast.FunctionDef) and node.name == method.name]
         if functions:
             given = textwrap.dedent(without_solution(method.text))
             kinds = ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Assign
-            taken = {other.name for other in _all()}
+            taken = {other.name for other in _all_methods()}
             others = [part for node, part in parts.items()
                       if isinstance(node, kinds) and getattr(node, 'name', None) not in taken]
             same = ast.dump(ast.parse(functions[-1])) == ast.dump(ast.parse(given))
             return None if same else (functions[-1], others)
 
 
-def _place(text, method):
+def _insert(text, method):
     """(first, last) of the lines of a method in a file's text, last excluded."""
-    for cls in _parsed(text, method.file):
+    for cls in _parse(text, method.file):
         for node in cls.body if isinstance(cls, ast.ClassDef) and cls.name == method.cls else ():
             if isinstance(node, ast.FunctionDef) and node.name == method.name:
                 return node.lineno - 1, node.end_lineno
@@ -289,7 +292,7 @@ def main(argv=None):
     path = parser.parse_args(argv).notebook.expanduser()
     beside = {name: (path.parent / name).read_text(encoding='utf-8-sig')
               for name in TODO if (path.parent / name).is_file()}
-    for name, text in files(path.read_bytes(), beside, path.name).items():
+    for name, text in code_files(path.read_bytes(), beside, path.name).items():
         with atomic_write(path.parent / name) as part:
             part.write_text(text, encoding='utf-8')
     print(f'{path.parent}: {" and ".join(TODO)} have the methods of {path.name}')

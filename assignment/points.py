@@ -9,15 +9,15 @@ POINTS = {  # step: item: points
     5: {'train': 8, 'summaries': 4, 'checkpoints': 4, 'restore': 4},
 }
 ITEMS = {item: points for items in POINTS.values() for item, points in items.items()}
-WRITTEN = 10  # for the written answer
-TRAINED = 'summaries', 'checkpoints', 'restore'  # items that the runs of 'train' show
+WRITTEN_POINTS = 10  # for the written answer
+SHOWN_BY_TRAINING = 'summaries', 'checkpoints', 'restore'  # items that the runs of 'train' show
 
 
-def tried_by(item):
-    """The key of `probe.TRIES` that shows an item."""
-    return 'train' if item in TRAINED else item
+def run_item(item):
+    """The key of `probe.ITEM_FUNCTIONS` that shows an item."""
+    return 'train' if item in SHOWN_BY_TRAINING else item
 
 
-def of_check(name):
+def check_points(name):
     """What a check of the notebook edition is worth: its item's points; that of `build`, all of step 5's."""
     return sum(POINTS[5].values()) if name == 'build' else ITEMS[name]

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 TODO = ('style_transfer.py', 'load_vgg.py')  # the files that have some
 VERSION = 2  # of what starter and grader agree on; see tests/assignment/test_make_starter.py for when to raise it
-BEGIN = re.compile(r'( *)# step (\d): (.*)')
-MORE = re.compile(r' *#   (.*)')
+BEGIN_MARK = re.compile(r'( *)# step (\d): (.*)')
+HINT_LINE = re.compile(r' *#   (.*)')
 
 
 class Region(NamedTuple):
@@ -28,9 +28,9 @@ def regions(text):
     """The regions of a file's text, in order."""
     lines, found = text.splitlines(), []
     for first, line in enumerate(lines):
-        if match := BEGIN.fullmatch(line):
+        if match := BEGIN_MARK.fullmatch(line):
             indent, step, hint = match[1], int(match[2]), match[3]
-            for more in itertools.takewhile(bool, map(MORE.fullmatch, lines[first + 1:])):
+            for more in itertools.takewhile(bool, map(HINT_LINE.fullmatch, lines[first + 1:])):
                 hint += ' ' + more[1]
             found.append(Region(step, hint, indent, first, _last(lines, first, indent, step)))
     return found

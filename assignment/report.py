@@ -34,7 +34,9 @@ from common import (
 from common.errors import UserError
 
 LOSSES = 'content_loss', 'style_loss', 'total_loss'  # whose curves the handout asks for
-YOURS = '<!-- Yours: what stands below this line is kept when the report is made again, and goes into report.pdf. -->'
+ANSWERS_MARK = (
+    '<!-- Yours: what stands below this line is kept when the report is made again, and goes into report.pdf. -->'
+)
 TEMPLATE = """# {name}
 
 {told}.
@@ -111,12 +113,12 @@ def _seconds(points):
 
 def plot_losses(path, curves):
     """One panel a loss, so many in a row as on the page."""
-    columns = min(len(curves), pdf.PLOTS)
+    columns = min(len(curves), pdf.PLOTS_PER_ROW)
     rows = -(-len(curves) // columns)
     figure = Figure(figsize=(4 * columns, 3.4 * rows), layout='constrained')
     panels = figure.subplots(rows, columns, squeeze=False).flat
     for axes, (name, points) in zip(panels, curves.items()):
-        pdf.curve(axes, name, *points)
+        pdf.plot_curve(axes, name, *points)
     for axes in panels:  # those left over
         axes.set_axis_off()
     with files.atomic_write(path) as part:
@@ -124,23 +126,23 @@ def plot_losses(path, curves):
 
 
 def answers(path):
-    """What a student wrote into an earlier report.md, below YOURS; the questions where there is none.
+    """What a student wrote into an earlier report.md, below ANSWERS_MARK; the questions where there is none.
 
     Raises `UserError` for a file in which that cannot be told from the rest: it would be lost.
     """
     if not path.exists():
         return QUESTIONS
     try:
-        _, found, yours = path.read_text(encoding='utf-8-sig').partition(YOURS + '\n')
+        _, found, yours = path.read_text(encoding='utf-8-sig').partition(ANSWERS_MARK + '\n')
     except UnicodeDecodeError as error:
         raise UserError(f'{path}: is not in UTF-8; save it as that, or move it away') from error
     if not found:
-        raise UserError(f'{path}: has no line {YOURS!r}, so that your answers cannot be told from the rest; '
+        raise UserError(f'{path}: has no line {ANSWERS_MARK!r}, so that your answers cannot be told from the rest; '
                         'move the file away and put them into the new one', ('--out', 'DIR writes elsewhere'))
     return yours
 
 
-def make(run, out):
+def make_report(run, out):
     """Write the report of a run, given as the path outputs/<run>, into the folder `out`.
 
     Returns the characters of the answers that no font here has. Raises `UserError`, before anything is written.
@@ -153,9 +155,9 @@ def make(run, out):
     diagram.draw(out / 'graph.png', events.graph)
     settings = '\n'.join(f'| {setting} | {value} |' for setting, value in events.settings.items())
     with files.atomic_write(out / 'report.md') as part:
-        part.write_text(TEMPLATE.format(name=run.name, told=told, settings=settings, yours=YOURS, answers=yours),
+        part.write_text(TEMPLATE.format(name=run.name, told=told, settings=settings, yours=ANSWERS_MARK, answers=yours),
                         encoding='utf-8')
-    figure, missing = pdf.composed(
+    figure, missing = pdf.compose(
         run.name, told, events, utils.to_uint8(utils.read_image(sheet)) if sheet.is_file() else None, yours)
     pdf.write(out / 'report.pdf', figure, run.name)
     return missing
@@ -170,7 +172,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     run = Path(os.path.abspath(args.run.expanduser()))
     out = args.out or run.parent.parent / 'report'
-    missing = make(run, out)
+    missing = make_report(run, out)
     print(f'{out / "report.md"}: write your answers into it; called again, this puts them into '
           f'{out / "report.pdf"}, to hand in')
     if missing:

@@ -1,7 +1,8 @@
 """What a student tries a method on in the notebook: numbers small enough to be worked out by hand.
 
 The body of each function is a cell of the notebook, after the cells of the method that it is named after and of those
-up to the next check; `notebook.HELPERS` are in the notebook's first cell. Nothing is printed where all is right: otter
+up to the next check; `notebook.CHECK_HELPERS` are in the notebook's first cell. Nothing is printed where all is right:
+otter
 takes output for a failure.
 """
 
@@ -29,14 +30,14 @@ def small_vgg(image, filters=None, biases=None):
     return VGG(tf.constant(image, tf.float32)[None, :, :, None], weights)
 
 
-def bare(**attributes):
+def bare_machine(**attributes):
     """A StyleTransfer that has nothing but these attributes, to try one method on."""
     machine = StyleTransfer.__new__(StyleTransfer)
     vars(machine).update(attributes)
     return machine
 
 
-def value(tensor):
+def evaluate(tensor):
     """What a tensor is."""
     with tf.Session() as sess:
         sess.run(tf.global_variables_initializer())
@@ -50,7 +51,7 @@ def conv2d_relu():
     with tf.Graph().as_default():
         vgg = small_vgg([[1, 2, 3], [4, 5, 6]], filters, np.float32([-2, 4]))
         vgg.conv2d_relu(vgg.input_img, 0, 'conv1_1')
-        maps, before = value([vgg.conv1_1, vgg.conv1_1_pre])
+        maps, before = evaluate([vgg.conv1_1, vgg.conv1_1_pre])
         assert not tf.trainable_variables(), 'filters and biases are constants: the image alone is trained'
     np.testing.assert_allclose(maps, [np.dstack([[[0, 0, 1], [2, 3, 4]], [[4, 3, 2], [4, 0, 0]]])])
     np.testing.assert_allclose(before, [np.dstack([[[-1, 0, 1], [2, 3, 4]], [[4, 3, 2], [4, 0, -1]]])])
@@ -61,7 +62,7 @@ def avgpool():
     with tf.Graph().as_default():
         vgg = small_vgg([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
         vgg.avgpool(vgg.input_img, 'avgpool1')
-        np.testing.assert_allclose(value(vgg.avgpool1)[0, :, :, 0], [[3, 4.5], [7.5, 9]])
+        np.testing.assert_allclose(evaluate(vgg.avgpool1)[0, :, :, 0], [[3, 4.5], [7.5, 9]])
 
 
 def maxpool():
@@ -69,21 +70,21 @@ def maxpool():
     with tf.Graph().as_default():
         vgg = small_vgg([[-1, -2, -3], [-4, -5, -6], [-7, -8, -9]])
         vgg.maxpool(vgg.input_img, 'maxpool1')
-        np.testing.assert_allclose(value(vgg.maxpool1)[0, :, :, 0], [[-1, -3], [-7, -9]])
+        np.testing.assert_allclose(evaluate(vgg.maxpool1)[0, :, :, 0], [[-1, -3], [-7, -9]])
 
 
 def _content_loss():
     """The squares of the differences 1, 0, 0 and -3 make 10, and s is 4."""
     with tf.Graph().as_default():
         P, F = tf.constant([[[[1., 2.], [3., 4.]]]]), tf.constant([[[[2., 2.], [3., 1.]]]])
-        loss = value(bare()._content_loss(P, F))
+        loss = evaluate(bare_machine()._content_loss(P, F))
     np.testing.assert_allclose([loss], [10 / 16], rtol=1e-5)
 
 
 def _gram_matrix():
     """Three positions, two channels: 1·1 + 3·3 + 5·5 is 35, 1·2 + 3·4 + 5·6 is 44, and so on."""
     with tf.Graph().as_default():
-        G = value(bare()._gram_matrix(tf.constant([[[[1., 2.], [3., 4.], [5., 6.]]]]), 2, 3))
+        G = evaluate(bare_machine()._gram_matrix(tf.constant([[[[1., 2.], [3., 4.], [5., 6.]]]]), 2, 3))
     np.testing.assert_allclose(np.squeeze(G), [[35, 44], [44, 56]], rtol=1e-5)
 
 
@@ -91,7 +92,7 @@ def _single_style_loss():
     """A is [[1, 0], [0, 1]] and G is [[1, 1], [1, 5]], so that the squares make 18; N and M are 2."""
     a, g = np.float32([[[[1, 0], [0, 1]]]]), np.float32([[[[1, 1], [0, 2]]]])
     with tf.Graph().as_default():
-        loss = value(bare()._single_style_loss(a, tf.constant(g)))
+        loss = evaluate(bare_machine()._single_style_loss(a, tf.constant(g)))
     np.testing.assert_allclose([loss], [18 / (4 * 2 ** 2 * 2 ** 2)], rtol=1e-5)
 
 
@@ -100,7 +101,7 @@ def _style_loss():
     with tf.Graph().as_default():
         maps = {layer: tf.constant(float(i)) for i, layer in enumerate(recipes.CS20.style_layers, start=1)}
         vgg = types.SimpleNamespace(features=lambda layers: [maps[layer] for layer in layers], **maps)
-        loss = value(bare(vgg=vgg, _single_style_loss=lambda a, g: a * g)._style_loss([1.] * 5))
+        loss = evaluate(bare_machine(vgg=vgg, _single_style_loss=lambda a, g: a * g)._style_loss([1.] * 5))
     np.testing.assert_allclose([loss], [39], rtol=1e-5)
 
 
@@ -108,18 +109,18 @@ def losses():
     """With α = 3 and β = 10, a content loss of 2 and a style loss of 5."""
     with tf.Graph().as_default():
         vgg = types.SimpleNamespace(features=lambda layers: [tf.constant(0.) for _ in layers])
-        machine = bare(recipe=dataclasses.replace(recipes.CS20, content_weight=3., style_weight=10.), vgg=vgg,
+        machine = bare_machine(recipe=dataclasses.replace(recipes.CS20, content_weight=3., style_weight=10.), vgg=vgg,
                        targets=([0.], [0.] * 5), _content_loss=lambda P, F: tf.constant(2.),
                        _style_loss=lambda A: tf.constant(5.))
         machine.losses()
-        np.testing.assert_allclose([value(machine.total_loss)], [56], rtol=1e-5)
+        np.testing.assert_allclose([evaluate(machine.total_loss)], [56], rtol=1e-5)
 
 
 def optimize():
     """Adam's first step is as long as the learning rate, whatever the gradient, and the second nearly so."""
     with tf.Graph().as_default(), tf.Session() as sess:
         image = tf.get_variable('in_img', initializer=tf.zeros([1, 2, 2, 3]))
-        machine = bare(recipe=dataclasses.replace(recipes.CS20, learning_rate=5.), input_img=image,
+        machine = bare_machine(recipe=dataclasses.replace(recipes.CS20, learning_rate=5.), input_img=image,
                        total_loss=tf.reduce_sum(tf.square(image - 100)), gstep=tf.train.get_or_create_global_step())
         machine.optimize()
         sess.run(tf.global_variables_initializer())
@@ -134,10 +135,10 @@ def create_summary():
     with tf.Graph().as_default():
         shown = tf.constant([[[[0., -10., 0.4], [-130., 200., 100.]]]])
         terms = {'content_loss': tf.constant(1.), 'style_loss': tf.constant(2.), 'total_loss': tf.constant(3.)}
-        machine = bare(vgg=types.SimpleNamespace(mean_pixels=np.float32([120, 110, 100]).reshape(1, 1, 1, 3)),
+        machine = bare_machine(vgg=types.SimpleNamespace(mean_pixels=np.float32([120, 110, 100]).reshape(1, 1, 1, 3)),
                        input_img=shown, displayed_img=shown, loss_terms=terms, **terms)
         machine.create_summary()
-        picture, summary = value([machine.picture, machine.summary_op])
+        picture, summary = evaluate([machine.picture, machine.summary_op])
     assert picture.dtype == np.uint8
     np.testing.assert_array_equal(picture, [[[120, 100, 100], [0, 255, 200]]])
     scalars = {entry.tag.split('/')[-1]: entry.simple_value for entry in tf.Summary.FromString(summary).value}

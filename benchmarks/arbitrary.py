@@ -23,16 +23,20 @@ import recipes
 import style_transfer
 import utils
 from benchmarks import baselines
-from benchmarks.baselines import OURS, PAINTINGS, PHOTOS, SIDE, THEIRS
+from benchmarks.baselines import OURS, PAINTINGS, PHOTOS, SIDE_PX, THEIRS
 from common import paths
 from common.tf1 import tf
 from engine.losses import statistics
 from engine.run import session
 from fast.inference import multi_style
 
-STEP = 1e-3  # of the strength, to which that of as much content is found
-THUMBNAIL = 170  # longer side on the sheet
-OPTIMIZED = ('starry_night', 'astronaut.png'), ('great_wave', 'macaw.jpg'), ('poppies', 'neuschwanstein_castle.jpg')
+STRENGTH_STEP = 1e-3  # of the strength, to which that of as much content is found
+THUMBNAIL_PX = 170  # longer side on the sheet
+OPTIMIZED_PAIRS = (
+    ('starry_night', 'astronaut.png'),
+    ('great_wave', 'macaw.jpg'),
+    ('poppies', 'neuschwanstein_castle.jpg'),
+)
 
 
 class Losses:
@@ -41,7 +45,7 @@ class Losses:
     side: the longer one, in pixels
     """
 
-    def __init__(self, side=SIDE):
+    def __init__(self, side=SIDE_PX):
         recipe, weights = recipes.MODERN.for_size(side), load_vgg.read_weights(paths.WEIGHTS)
         statistic = statistics.STATISTICS[recipe.style_statistic]
         with tf.Graph().as_default():
@@ -76,12 +80,20 @@ class Losses:
         return self.session.run(wanted, {self.image: picture[None], **dict(pairs)})
 
 
-def as_much_content(losses, photo, picture, features, most):
-    """The largest strength, to STEP, at which a picture's content loss is no more than `most`; and the blend."""
+def match_content(losses, photo, picture, features, most):
+    """The largest strength, to STRENGTH_STEP, at which a picture's content loss is no more than `most`.
+
+    And the blend.
+    """
     @functools.cache
     def beyond(strength):  # roots: the loss is about a square of the strength
         return losses(multi_style.blend(photo, picture, strength, False), features) ** 0.5 - most ** 0.5
-    strength = 1. if beyond(1.) <= 0 else max(0., scipy.optimize.brentq(beyond, 0., 1., xtol=STEP / 2) - STEP)
+
+    strength = (
+        1.0
+        if beyond(1.0) <= 0
+        else max(0.0, scipy.optimize.brentq(beyond, 0.0, 1.0, xtol=STRENGTH_STEP / 2) - STRENGTH_STEP)
+    )
     return strength, np.float32(utils.to_uint8(multi_style.blend(photo, picture, strength, False)))
 
 
@@ -97,7 +109,7 @@ def row(losses, name, photos, kept, theirs, ours):
         if size not in statistics:
             statistics[size] = losses.of_painting(baselines.painting(name), *size)
         pairs = [losses(picture, features, statistics[size]) for picture in (other, own)]
-        strength, blend = as_much_content(losses, photo, own, features, pairs[0][0])
+        strength, blend = match_content(losses, photo, own, features, pairs[0][0])
         found.append([*pairs, pairs[1] if strength == 1 else losses(blend, features, statistics[size])])
         strengths.append(strength)
     return np.mean(found, axis=0), np.mean(strengths)
@@ -112,10 +124,10 @@ def their_pictures(python):
                 for name in PAINTINGS for photo in PHOTOS}
 
 
-def optimized(losses, photos, theirs, ours):
-    """Print what `modern` itself has, of OPTIMIZED."""
+def print_optimized(losses, photos, theirs, ours):
+    """Print what `modern` itself has, of OPTIMIZED_PAIRS."""
     print(f'\n| painting | photo | {THEIRS}: content, style | {OURS} | the optimizer |\n|---|---|---|---|---|')
-    for name, of in OPTIMIZED:
+    for name, of in OPTIMIZED_PAIRS:
         photo, path = photos[of], baselines.painting(name)
         picture = style_transfer.stylize(photo, path, size=photo.shape[1::-1])
         targets = losses.of_photo(photo), losses.of_painting(path, *photo.shape[:2])
@@ -138,7 +150,7 @@ def main():
         rows = [[utils.read_image(baselines.painting(name)), *(ours[name, of] for of in PHOTOS)]
                 for name in PAINTINGS]
         corner = np.full((1, 1, 3), 255)
-        utils.save_image(args.sheet, baselines.sheet([[corner, *photos.values()], *rows], THUMBNAIL))
+        utils.save_image(args.sheet, baselines.sheet([[corner, *photos.values()], *rows], THUMBNAIL_PX))
     losses = Losses()
     kept = [losses.of_photo(photo) for photo in photos.values()]
     print(f'| | {THEIRS}: content, style | {OURS} | {OURS}, at as much content | at the strength |'
@@ -151,7 +163,7 @@ def main():
         print(f'| {name} | {" | ".join(f"{c:.3f}, {s:.3f}" for c, s in pairs)} | {strength:.2f} |', flush=True)
     print(f'\nless style loss at as much content: {below} of {len(PAINTINGS)} paintings')
     if args.optimizer:
-        optimized(losses, photos, theirs, ours)
+        print_optimized(losses, photos, theirs, ours)
 
 
 if __name__ == '__main__':

@@ -22,11 +22,11 @@ PHOTOS = ('astronaut.png', 'chelsea.png', 'coffee.png', 'lemurs.jpg', 'macaw.jpg
           'neuschwanstein_castle.jpg', 'rowing_boats.jpg', 'singapore_skyline.jpg', 'suspension_bridge.jpg')
 PAINTINGS = ('starry_night', 'great_wave', 'auvers', 'composition_8', 'poppies', 'summertime', 'moulin_de_la_galette',
              'ocean_waves', 'morisot_reading', 'woodcut')  # none of them trained on
-SIDE = 384  # longer side of a picture, in pixels: that at which the package's network of any painting works
-GAP = 12  # on a sheet
+SIDE_PX = 384  # longer side of a picture, in pixels: that at which the package's network of any painting works
+GAP_PX = 12  # on a sheet
 
 
-def photo(name, side=SIDE):
+def photo(name, side=SIDE_PX):
     """One of PHOTOS, its longer side reduced to `side`: [H, W, 3] of 0-255, rounded as a file of it would be."""
     return np.float32(utils.to_uint8(tiled.limit_side(utils.read_image(paths.ROOT / 'content' / name), side)))
 
@@ -49,21 +49,21 @@ def ours():
     return lambda pixels, name: model(pixels, style(name))
 
 
-def any_painting():
+def arbitrary_rows():
     """Pairs (painting, function photo [H, W, 3] of 0-255 -> picture), of it."""
     stylize = ours()
     for name in PAINTINGS:
         yield name, lambda photo, name=name: stylize(np.float32(photo), name)
 
 
-def trained():
+def multi_style_rows():
     """Likewise, of our trained network: each of its styles."""
     model = multi_style.MultiStyleModel(models.find('many'))
     for name, weights in zip(model.styles, np.eye(len(model.styles))):
         yield name, lambda photo, weights=weights: model(np.float32(photo), weights)
 
 
-def trained_package():
+def package_rows():
     """Likewise, of the package, with its numbers for names; nothing where it is not installed."""
     try:
         other = package(4096)
@@ -85,20 +85,20 @@ def package(side):
 
 def theirs():
     """The package's: photo [H, W, 3] of 0-255, name of a painting -> picture, uint8."""
-    other = package(SIDE)
+    other = package(SIDE_PX)
     return lambda pixels, name: np.asarray(other.stylize_with(utils.to_uint8(pixels), painting(name)))
 
 
 def sheet(rows, side):
     """Rows of images [H, W, 3] of 0-255, each reduced to `side`, beside and below each other on white: uint8."""
-    strips = [_strip([tiled.limit_side(np.float32(image), side) for image in row], side) for row in rows]
+    strips = [_row([tiled.limit_side(np.float32(image), side) for image in row], side) for row in rows]
     width = max(strip.shape[1] for strip in strips)
     return np.concatenate([_on_white(strip, len(strip), width) for strip in strips])
 
 
-def _strip(images, side):
-    height = max(map(len, images)) + GAP
-    return np.concatenate([_on_white(utils.to_uint8(image), height, side + GAP) for image in images], axis=1)
+def _row(images, side):
+    height = max(map(len, images)) + GAP_PX
+    return np.concatenate([_on_white(utils.to_uint8(image), height, side + GAP_PX) for image in images], axis=1)
 
 
 def _on_white(image, height, width):

@@ -24,17 +24,17 @@ from common import errors, files
 from common.errors import UserError
 
 STYLES = {'starry_night': 19, 'great_wave': 24, 'auvers': 13}  # ours -> theirs
-SIDE = 512  # longer side of a picture in these
-EACH = 4  # photos for each style of `own`
-KEY = 'key.json'
+SIDE_PX = 512  # longer side of a picture in these
+PHOTOS_PER_STYLE = 4  # photos for each style of `own`
+KEY_FILE = 'key.json'
 
 
 def many(rng):
     """For each pair its style, what is shown above it, name -> picture."""
-    other, trained = baselines.package(SIDE), dict(baselines.trained())
+    other, trained = baselines.package(SIDE_PX), dict(baselines.multi_style_rows())
     for style, theirs in STYLES.items():
         for name in PHOTOS:
-            photo = baselines.photo(name, SIDE)
+            photo = baselines.photo(name, SIDE_PX)
             yield style, [photo], {OURS: trained[style](photo),
                                    THEIRS: np.asarray(other.stylize(utils.to_uint8(photo), theirs))}
 
@@ -53,14 +53,15 @@ def any_painting(rng):
 def own(rng):
     """As `many`, with the painting; each photo about as often."""
     of_any, photos = baselines.ours(), rng.permutation(PHOTOS)
-    for number, (style, stylize) in enumerate(baselines.trained()):
-        for name in np.roll(photos, EACH * number)[:EACH]:
-            photo = baselines.photo(name, SIDE)
+    for number, (style, stylize) in enumerate(baselines.multi_style_rows()):
+        for name in np.roll(photos, PHOTOS_PER_STYLE * number)[:PHOTOS_PER_STYLE]:
+            photo = baselines.photo(name, SIDE_PX)
             shown = [photo, utils.read_image(baselines.painting(style))]
             yield style, shown, {'many': stylize(photo), 'any': of_any(photo, style)}
 
 
-TESTS = {'many': (many, SIDE), 'any': (any_painting, baselines.SIDE), 'own': (own, SIDE)}  # and the longer side
+# and the longer side
+TESTS = {'many': (many, SIDE_PX), 'any': (any_painting, baselines.SIDE_PX), 'own': (own, SIDE_PX)}
 
 
 def make(folder, test, seed):
@@ -73,13 +74,13 @@ def make(folder, test, seed):
         key.append([style, names])
         rows = shown, [by_name[name] for name in names]
         utils.save_image(folder / f'{number:03}.jpg', baselines.sheet(rows, side))
-    with files.atomic_write(folder / KEY) as part:
+    with files.atomic_write(folder / KEY_FILE) as part:
         part.write_text(json.dumps(key))
 
 
 def count(folder, choices):
     """Print how often each network was chosen, by a letter a pair; of each style and together."""
-    key = json.loads((folder / KEY).read_text())
+    key = json.loads((folder / KEY_FILE).read_text())
     if len(choices) > len(key) or set(choices) - set('AB'):
         raise UserError(f'{choices}: {len(choices)} letters; there are {len(key)} pairs, an A or a B each')
     chosen = {}

@@ -15,33 +15,34 @@ from benchmarks import baselines
 from common import paths
 
 PHOTOS = 'chelsea.png', 'coffee.png', 'astronaut.png'
-PERIOD = 8  # pixels: the grid of a network of stride 8, of which one of stride 4 has every second line
-AROUND = 1 / 32  # cycles a pixel on either side of a line that count as its surroundings
-SHIFTS = range(1, 9)  # pixels; a network may be true to those that its strides divide alone
+PERIOD_PX = 8  # pixels: the grid of a network of stride 8, of which one of stride 4 has every second line
+NEIGHBORHOOD = 1 / 32  # cycles a pixel on either side of a line that count as its surroundings
+SHIFTS_PX = range(1, 9)  # pixels; a network may be true to those that its strides divide alone
 
 
-def lattice(picture):
-    """Energy at the multiples of 1/PERIOD cycles a pixel over that around them, of [H, W, 3]; the larger of both axes.
+def checkerboard_energy(picture):
+    """Energy at the multiples of 1/PERIOD_PX cycles a pixel over that around them, of [H, W, 3]; the larger of both
+    axes.
 
     Of all the multiples together, in spectra of rows, and of columns, under a Hann window. 1 where there is no grid.
     """
     gray = utils.to_uint8(picture).mean(axis=2)  # as it is written: what rounding hides does not count
-    return max(_along(gray), _along(gray.T))
+    return max(_row_energy(gray), _row_energy(gray.T))
 
 
-def _along(gray):
-    n = gray.shape[1] // PERIOD * PERIOD
+def _row_energy(gray):
+    n = gray.shape[1] // PERIOD_PX * PERIOD_PX
     rows = (gray[:, :n] - gray[:, :n].mean(axis=1, keepdims=True)) * np.hanning(n)
     power = (np.abs(np.fft.rfft(rows, axis=1)) ** 2).mean(axis=0)
-    around, lines, surroundings = int(AROUND * n), 0, 0
-    for line in range(n // PERIOD, n // 2 + 1, n // PERIOD):
+    around, lines, surroundings = int(NEIGHBORHOOD * n), 0, 0
+    for line in range(n // PERIOD_PX, n // 2 + 1, n // PERIOD_PX):
         near = power[line - around:line + around + 1]
         lines += power[line - 1:line + 2].mean()
         surroundings += np.concatenate([near[:around - 1], near[around + 2:]]).mean()
     return lines / surroundings
 
 
-def moved(stylize, photo, shifts=SHIFTS):
+def shift_differences(stylize, photo, shifts=SHIFTS_PX):
     """RMS differences, of 255, of a picture and those of the photo moved by so many pixels, where both are."""
     one, *others = (stylize(photo[:, x:photo.shape[1] - shifts[-1] + x]) for x in (0, *shifts))
     differences = (one[:, x:] - other[:, :other.shape[1] - x] for x, other in zip(shifts, others))
@@ -58,9 +59,9 @@ def measure(rows, photos):
     """Print a line each of pairs (name, function photo -> picture); return the largest energy of all."""
     largest = 0
     for name, stylize in rows:
-        energies = [lattice(stylize(photo)) for photo in photos]
+        energies = [checkerboard_energy(stylize(photo)) for photo in photos]
         largest, shown = max(largest, *energies), ', '.join(f'{energy:.2f}' for energy in energies)
-        moves = moved(stylize, photos[0])
+        moves = shift_differences(stylize, photos[0])
         moves = ', '.join(f'{change:.1f}' for change in (np.mean(moves), *moves[3::4]))
         plain = stylize(sky())
         deviation = (plain - plain.mean(axis=1, keepdims=True)).std()
@@ -78,9 +79,9 @@ def main():
     print(f'| | lattice: {", ".join(name.split(".")[0] for name in names)} | moved by 1 to 8, the '
           'mean, by 4, by 8 | sky: deviation |\n|---|---|---|---|')
     measure([('the photos', lambda photo: photo)], photos)
-    largest = measure(baselines.any_painting() if args.any else baselines.trained(), photos)
+    largest = measure(baselines.arbitrary_rows() if args.any else baselines.multi_style_rows(), photos)
     if not args.any:
-        measure(baselines.trained_package(), photos)
+        measure(baselines.package_rows(), photos)
     print(f'\nthe largest of ours: {largest:.2f}')
 
 

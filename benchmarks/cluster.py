@@ -30,10 +30,10 @@ from engine.run import session
 from fast.data.crops import CropDataset
 from fast.training import cluster, multi_style
 
-BATCH, BASE = 4, 32
-TASKS = 1, 2, 4
+BATCH_CROPS, BASE_CHANNELS = 4, 32
+TASK_COUNTS = 1, 2, 4
 ROUNDS = 2
-PHOTO = 640, 480  # pixels of the photos that are decoded, as in COCO
+PHOTO_PX = 640, 480  # pixels of the photos that are decoded, as in COCO
 
 
 def machine(side, threads, task=None):
@@ -41,10 +41,10 @@ def machine(side, threads, task=None):
     photos = CropDataset([paths.ROOT / 'content'], side + 2 * multi_style.SHIFT_PX, 0)
     made = multi_style.MultiStyleTraining(
         photos,
-        BATCH,
+        BATCH_CROPS,
         paths.HELD_OUT_PHOTOS,
         [paths.STYLE],
-        BASE,
+        BASE_CHANNELS,
         consistency_weight=20.0,
         vgg=paths.WEIGHTS,
         precision='float32',
@@ -61,7 +61,7 @@ def loopback():
     return int(re.search(r'lo:\s*(.*)', Path('/proc/net/dev').read_text())[1].split()[8])
 
 
-def timed(made, steps):
+def time_steps(made, steps):
     """[crops a second, bytes a step on loopback] of some steps, after a few that do not count."""
     with made.open_session() as sess:
         made.initialize(sess)
@@ -73,7 +73,7 @@ def timed(made, steps):
             next(moves)
             times.append(time.perf_counter())
         moved = (loopback() - bytes_before) / steps
-    return [BATCH / statistics.median(np.diff(times)), moved]
+    return [BATCH_CROPS / statistics.median(np.diff(times)), moved]
 
 
 def case(side, steps, threads, path, name):
@@ -85,7 +85,7 @@ def case(side, steps, threads, path, name):
     if task and not task.is_chief:
         made.worker_loop()
     else:
-        print('\n' + json.dumps(timed(made, int(steps))), flush=True)
+        print('\n' + json.dumps(time_steps(made, int(steps))), flush=True)
     os._exit(0)  # a server has no end
 
 
@@ -109,7 +109,7 @@ def decoding(folder):
     """Photos a second that one core reads, reduces and cuts to crops of 256 pixels, each once."""
     rng = np.random.default_rng(0)
     for i in range(40):
-        utils.save_image(Path(folder, f'{i}.jpg'), utils.get_resized_image(paths.CONTENT, *PHOTO) + rng.normal(0, 9))
+        utils.save_image(Path(folder, f'{i}.jpg'), utils.get_resized_image(paths.CONTENT, *PHOTO_PX) + rng.normal(0, 9))
     photos = CropDataset([folder], 272, 0)
     start = time.process_time()
     for path in photos.paths[1:]:  # the first is read when the object is made
@@ -126,13 +126,13 @@ def main():
     parser.add_argument('--side', type=int, default=256, metavar='W', help='of the crops (default: %(default)s)')
     parser.add_argument('--steps', type=int, default=10, metavar='N', help='timed (default: %(default)s)')
     args = parser.parse_args()
-    print(f'crops of {args.side}, {BATCH} a step, {os.cpu_count()} cores\n')
+    print(f'crops of {args.side}, {BATCH_CROPS} a step, {os.cpu_count()} cores\n')
     print('| processes, a thread each | crops a second | one, as many threads | ratio | MB a step on loopback |\n'
           '|---|---|---|---|---|')
-    for n in TASKS:
+    for n in TASK_COUNTS:
         with tempfile.TemporaryDirectory() as folder:
             pairs = [(processes(args.side, args.steps, n, folder),
-                      iteration.in_a_process(__spec__.name, 'case', args.side, args.steps, n, '-', '-'))
+                      iteration.run_in_process(__spec__.name, 'case', args.side, args.steps, n, '-', '-'))
                      for _ in range(ROUNDS)]
         together, alone = (statistics.median(pair[i][0] for pair in pairs) for i in range(2))
         ratio = statistics.median(pair[0][0] / pair[1][0] for pair in pairs)
@@ -140,7 +140,7 @@ def main():
         print(f'| {n} | {together:.3f} | {alone:.3f} | {ratio:.2f} | {moved / 1e6:.2f} |', flush=True)
     with tempfile.TemporaryDirectory() as folder:
         read, cut = decoding(folder)
-    print(f'\na core reads {read:.0f} photos of {PHOTO[0]}×{PHOTO[1]} a second, and cuts {cut:.0f} crops')
+    print(f'\na core reads {read:.0f} photos of {PHOTO_PX[0]}×{PHOTO_PX[1]} a second, and cuts {cut:.0f} crops')
     made = machine(32, 1)
     with made.graph.as_default():
         count = sum(variable.shape.num_elements() for variable in tf.trainable_variables())

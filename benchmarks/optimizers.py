@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import recipes
-from benchmarks.iteration import Timed, Times
+from benchmarks.iteration import IterationTimes, TimedStyleTransfer
 from common import files, paths
 
 WIDTH, HEIGHT = 167, 125
@@ -27,7 +27,7 @@ REFERENCE = 'Adam 2'  # CS20's
 
 def losses(settings):
     """Train with `settings` changed in CS20; return the lowest total loss so far and seconds, [evaluations] each."""
-    machine = Timed(
+    machine = TimedStyleTransfer(
         paths.CONTENT,
         paths.STYLE,
         WIDTH,
@@ -37,7 +37,7 @@ def losses(settings):
         name='r',
     )
     machine.build()
-    times = Times()
+    times = IterationTimes()
     machine.train(ITERATIONS, times, restart=True)
     total = np.array([losses['total_loss'] for losses in machine.run.history])
     return np.minimum.accumulate(total), np.array(times.noted) - times.noted[0]

@@ -17,15 +17,15 @@ import numpy as np
 
 import recipes
 from benchmarks import figures
-from benchmarks.iteration import Timed
+from benchmarks.iteration import TimedStyleTransfer
 from common import paths
 from common.cli import int_in_range
 from engine.optim import pyramid
 from engine.run import session
 
-NEVER = ((float('inf'), recipes.MAX_ITERATIONS),)
+LOG_NEVER = ((float('inf'), recipes.MAX_ITERATIONS),)
 REFERENCE = 'coarse to fine, Adam'
-TIMES = 1.5  # of the reference's seconds, for those that have one size
+TIME_LIMIT_FACTOR = 1.5  # of the reference's seconds, for those that have one size
 
 
 class Curve:
@@ -45,7 +45,9 @@ class Curve:
 def train(size, recipe, precision, last=0, limit=np.inf, start=0., **given):
     """(seconds, losses) of the iterations after `last`; at most `limit` seconds, the first one begins at `start`."""
     curve = Curve(last, limit - start)
-    machine = Timed(paths.CONTENT, paths.STYLE, *size, recipe=recipe, precision=precision, name='r', **given)
+    machine = TimedStyleTransfer(
+        paths.CONTENT, paths.STYLE, *size, recipe=recipe, precision=precision, name='r', **given
+    )
     try:
         machine.train_pyramid(curve, restart=True)
     except TimeoutError:
@@ -56,7 +58,7 @@ def train(size, recipe, precision, last=0, limit=np.inf, start=0., **given):
 
 def curves(size, precisions):
     """name -> (seconds, losses), the reference first."""
-    recipe = dataclasses.replace(recipes.MODERN, log_schedule=NEVER, averaging=0.)  # the iterates' own losses
+    recipe = dataclasses.replace(recipes.MODERN, log_schedule=LOG_NEVER, averaging=0.)  # the iterates' own losses
     made = pyramid.levels(recipe, *size)
     alone = dataclasses.replace(made[-1].recipe, scales=1, deepest=(), iterations=recipes.MAX_ITERATIONS)
     by_lbfgs = dataclasses.replace(alone, optimizer='lbfgs', pixels='free')
@@ -64,12 +66,14 @@ def curves(size, precisions):
     for precision in precisions:
         name = REFERENCE + (f', {precision}' if precision != precisions[0] else '')
         found[name] = train(size, recipe, precision, made[-1].offset)
-    limit = TIMES * found[REFERENCE][0][-1]
+    limit = TIME_LIMIT_FACTOR * found[REFERENCE][0][-1]
     found['one size, Adam'] = train(size, alone, precisions[0], limit=limit)
     # the same smaller sizes, then the other optimizer
     coarse = dataclasses.replace(recipe, iterations=made[-2].end - made[-2].offset, deepest=())
     began = time.perf_counter()
-    smaller = Timed(paths.CONTENT, paths.STYLE, *made[-2][:2], recipe=coarse, precision=precisions[0], name='r')
+    smaller = TimedStyleTransfer(
+        paths.CONTENT, paths.STYLE, *made[-2][:2], recipe=coarse, precision=precisions[0], name='r'
+    )
     smaller.train_pyramid(restart=True)
     picture = smaller.run.load_variable(made[-2].end, 'input/in_img') + smaller.weights.mean_pixels
     start = time.perf_counter() - began

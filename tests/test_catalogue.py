@@ -263,7 +263,7 @@ def test_a_full_disk_ends_it_in_one_line(again, flags, monkeypatch, capsys):
 def test_images_each_once_and_none_of_its_own(again):
     Path('photos/deep').mkdir()
     shutil.copy('photos/tall.png', 'photos/deep/TALL.PNG')
-    found = catalogue.images([Path('.'), Path('photos/tall.png')])
+    found = catalogue.find_images([Path('.'), Path('photos/tall.png')])
     assert [str(path) for path in found] == [
         f'photos/{ODD}.png', 'photos/broken.jpg', 'photos/deep/TALL.PNG', 'photos/tall.png', 'styles/plain.png',
         'styles/turned.png']

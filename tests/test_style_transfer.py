@@ -352,7 +352,7 @@ def test_a_mirror_as_padding_keeps_the_graphs_shape(images, tiny_vgg, workdir):
     flows = []
     for padding in ('zeros', 'mirror'):
         machine = built(images, tiny_vgg, recipe=dataclasses.replace(recipes.CS20, padding=padding), name=padding)
-        names, edges = diagram.blocks(machine.graph.as_graph_def())
+        names, edges = diagram.group_ops(machine.graph.as_graph_def())
         flows.append((names, {edge for edge in edges if 'optimizer' not in edge}))  # gradients go other ways
     assert flows[0] == flows[1] and ('vgg/conv1_1', 'vgg/conv1_2') in flows[0][1]
 

@@ -3,17 +3,17 @@
 import numpy as np
 
 ITERATIONS = 7, 12  # of the first training and of the resumed one, step 5
-CADENCE = 3  # iterations between its summaries
+LOG_EVERY = 3  # iterations between its summaries
 
 
 def draw(item, rng):
-    """name -> array or number, for a key of `DRAWS`.
+    """name -> array or number, for a key of `ITEM_INPUTS`.
 
     rng: a NumPy generator
     """
     def normal(*shape, deviation=1.):
         return rng.normal(0, deviation, shape).astype(np.float32)
-    return DRAWS[item](rng, normal)
+    return ITEM_INPUTS[item](rng, normal)
 
 
 def _image(normal):
@@ -55,7 +55,7 @@ def _losses_and_image(rng, normal):
     return {'losses': rng.uniform(1, 9, 3), 'mean_pixels': mean, 'centered': shown - mean}
 
 
-DRAWS = {
+ITEM_INPUTS = {
     'conv2d_relu': _layers,
     'avgpool': lambda rng, normal: _image(normal), 'maxpool': lambda rng, normal: _image(normal),
     '_content_loss': _maps, '_gram_matrix': lambda rng, normal: {'F': _maps(rng, normal)['F']},
@@ -63,5 +63,5 @@ DRAWS = {
     'optimize': lambda rng, normal: _start_and_target(rng, normal) | {'rate': rng.uniform(3, 7)},
     'create_summary': _losses_and_image,
     'train': lambda rng, normal: _start_and_target(rng, normal) | {
-        'other_start': normal(1, 4, 5, 3, deviation=300), 'iterations': ITERATIONS, 'log_schedule': CADENCE},
+        'other_start': normal(1, 4, 5, 3, deviation=300), 'iterations': ITERATIONS, 'log_schedule': LOG_EVERY},
 }

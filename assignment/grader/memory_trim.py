@@ -9,8 +9,8 @@ import importlib.util
 import sys
 from pathlib import Path
 
-LARGE = 'libtensorflow_framework.so.2', 'libtensorflow_cc.so.2'  # in the order in which they are needed
-RANDOM, DONTNEED = 1, 4  # of madvise
+LIBRARIES = 'libtensorflow_framework.so.2', 'libtensorflow_cc.so.2'  # in the order in which they are needed
+MADV_RANDOM, MADV_DONTNEED = 1, 4  # of madvise
 
 
 def load_libraries():
@@ -18,14 +18,14 @@ def load_libraries():
     found = importlib.util.find_spec('tensorflow')
     if sys.platform != 'linux' or not found:
         return
-    for name in LARGE:
+    for name in LIBRARIES:
         path = Path(found.submodule_search_locations[0], name)
         if path.is_file():
             ctypes.CDLL(str(path))
-            give_back()
+            release_pages()
 
 
-def give_back():
+def release_pages():
     """Let go of the pages of files that no process has changed, and from now on read single ones; on Linux."""
     if sys.platform != 'linux':
         return
@@ -36,5 +36,5 @@ def give_back():
             mapped = first if others[0] in ('r-xp', 'r--p') and '.so' in others[-1] else None
         elif mapped and first == 'Anonymous:' and others[0] == '0':  # a page that was written to is in no file
             begin, end = (int(address, 16) for address in mapped.split('-'))
-            for advice in (DONTNEED, RANDOM):
+            for advice in (MADV_DONTNEED, MADV_RANDOM):
                 libc.madvise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), advice)

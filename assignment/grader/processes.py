@@ -22,10 +22,10 @@ from assignment.regions import TODO, without_solution
 from common import paths
 from common.errors import UserError
 
-LARGEST = 10_000_000  # bytes of an answer
-GRACE = 10  # seconds beyond its time, in which the process itself stops an item
-MODULES = 'probe.py', 'sandbox.py', 'memory_trim.py'
-ENDED = {
+MAX_ANSWER_BYTES = 10_000_000  # bytes of an answer
+GRACE_SECONDS = 10  # seconds beyond its time, in which the process itself stops an item
+PROBE_MODULES = 'probe.py', 'sandbox.py', 'memory_trim.py'
+ENDING_MESSAGES = {
     'late': 'not done after {seconds} s: a loop without an end?',
     '-9': 'the system has ended the code: it takes too much memory, or time',
     'full': 'the code writes more files than its folder may hold',
@@ -42,38 +42,38 @@ class Prober:
     closed = False
 
     def __init__(self):
-        self.process = self.lacking = None
-        self.place = Path(tempfile.mkdtemp(prefix='check-'))
-        starter = self.place / 'starter'
+        self.process = self.missing_protection = None
+        self.folder = Path(tempfile.mkdtemp(prefix='check-'))
+        starter = self.folder / 'starter'
         (starter / 'weights').mkdir(parents=True)
-        make_starter.give(starter)
+        make_starter.copy_files(starter)
         for name in TODO:
             text = (paths.ROOT / name).read_text(encoding='utf-8')
             (starter / name).write_text(without_solution(text), encoding='utf-8')
-        for name in MODULES:
+        for name in PROBE_MODULES:
             shutil.copy(Path(__file__).with_name(name), starter)
-        os.chmod(self.place, 0o711)  # where it has a user of its own, that one gets through
+        os.chmod(self.folder, 0o711)  # where it has a user of its own, that one gets through
 
     def _start(self):
-        starter = self.place / 'starter'
+        starter = self.folder / 'starter'
         environment = {name: os.environ[name] for name in ('PATH', 'LD_LIBRARY_PATH', 'SYSTEMROOT')
                        if name in os.environ}
         environment |= {'HOME': str(starter), 'TMPDIR': str(starter), 'MALLOC_ARENA_MAX': '2'}
         environment |= dict.fromkeys(('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'TF_NUM_INTRAOP_THREADS',
                                       'TF_NUM_INTEROP_THREADS'), '1')
-        with open(self.place / 'errors', 'wb') as errors:
+        with open(self.folder / 'errors', 'wb') as errors:
             self.process = subprocess.Popen(
                 [sys.executable, '-E', '-s', starter / 'probe.py'], cwd=starter, env=environment, stderr=errors,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
         greeting = self.process.stdout.readline(1000).decode().split(maxsplit=1)
         if greeting[:1] != ['ready']:
             self.kill()
-            last = (self.place / 'errors').read_text(errors='replace').strip().splitlines()[-1:]
+            last = (self.folder / 'errors').read_text(errors='replace').strip().splitlines()[-1:]
             raise UserError(f'the process that runs students\' code does not start: {" ".join(last) or "it ended"}')
-        self.lacking = ''.join(greeting[1:]).strip()
+        self.missing_protection = ''.join(greeting[1:]).strip()
 
-    def ask(self, item, given, files, seconds):
-        """Try an item of `probe.TRIES`; return (what came, bytes of any kind; what ended it, or None).
+    def ask(self, item, inputs, files, seconds):
+        """Try an item of `probe.ITEM_FUNCTIONS`; return (what came, bytes of any kind; what ended it, or None).
 
         given: its inputs; files: name -> bytes, of TODO. Raises `UserError` where no process can be started.
         """
@@ -81,22 +81,24 @@ class Prober:
             raise UserError('grading has been ended')
         if not self.process:
             self._start()
-        folder = Path(tempfile.mkdtemp(dir=self.place))
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
         try:
             for name, content in files.items():
                 (folder / name).write_bytes(content)
-            with open(self.place / 'answer', 'w+b') as answer:
-                ended = self._served({'item': item, 'given': given, 'folder': str(folder), 'answer': answer.name,
+            with open(self.folder / 'answer', 'w+b') as answer:
+                ended = self._serve({'item': item, 'inputs': inputs, 'folder': str(folder), 'answer': answer.name,
                                       'seconds': seconds})
-                came = answer.read(LARGEST + 1)
-            return (came if len(came) <= LARGEST else b''), ended
+                output = answer.read(MAX_ANSWER_BYTES + 1)
+            return (output if len(output) <= MAX_ANSWER_BYTES else b''), ended
         finally:
             remove(folder)
 
-    def _served(self, request):
+    def _serve(self, request):
         """Have a request served; return what ended the student's code before its time, as text, or None."""
         seconds, process = request['seconds'], self.process
-        watchdog = threading.Timer(probe.WAITS * seconds + (GRACE if probe.FORKS else 0), self.kill)
+        watchdog = threading.Timer(
+            probe.WALL_CLOCK_FACTOR * seconds + (GRACE_SECONDS if probe.CAN_FORK else 0), self.kill
+        )
         watchdog.start()
         try:
             pickle.dump(request, process.stdin)
@@ -110,7 +112,9 @@ class Prober:
         watchdog.cancel()
         if word == '0':
             return None
-        return ENDED.get(word, f'the program ended by itself ({_status(word)})').format(seconds=seconds)
+        return ENDING_MESSAGES.get(word, f'the program ended by itself ({_describe_status(word)})').format(
+            seconds=seconds
+        )
 
     def kill(self):
         """End the process and what it has started."""
@@ -124,10 +128,10 @@ class Prober:
         self.kill()
         if process := self.process:
             process.wait()
-        remove(self.place)
+        remove(self.folder)
 
 
-def _status(word):
+def _describe_status(word):
     """How a process ended, from the number that Python has for it."""
     with contextlib.suppress(ValueError):
         return signal.Signals(-int(word)).name
@@ -168,9 +172,9 @@ def prober():
         _idle.put(free)
 
 
-def lacking():
+def missing_protection():
     """What this system lacks to hold students' code whatever it does, as text; '' where none has run."""
-    return next((one.lacking for one in _probers if one.lacking), '')
+    return next((one.missing_protection for one in _probers if one.missing_protection), '')
 
 
 @atexit.register

@@ -18,32 +18,41 @@ try:
 except ImportError:  # Windows
     resource = None
 
-ROOM = 768 << 20  # bytes of memory beyond what the process has when it is confined
-LARGEST = 10_000_000  # bytes of a file
-OPEN = 256  # files
-TASKS = 64  # threads and processes of a user of its own
-HARMLESS = '/dev/null', '/dev/zero', '/dev/urandom', '/dev/random', '/proc/cpuinfo', '/proc/meminfo'
-LIBRARIES = ('/lib', '/lib64', '/usr/lib', '/usr/lib64', '/usr/local/lib', '/usr/share/zoneinfo', '/etc/localtime',
-             '/etc/ld.so.cache', '/sys/devices/system/cpu',
-             *(f'{prefix}/{name}' for prefix in {sys.prefix, sys.base_prefix} for name in ('lib', 'lib64')))
+EXTRA_MEMORY_BYTES = 768 << 20  # bytes of memory beyond what the process has when it is confined
+MAX_FILE_BYTES = 10_000_000  # bytes of a file
+MAX_OPEN_FILES = 256  # files
+MAX_TASKS = 64  # threads and processes of a user of its own
+READABLE_SPECIAL_FILES = '/dev/null', '/dev/zero', '/dev/urandom', '/dev/random', '/proc/cpuinfo', '/proc/meminfo'
+READABLE_LIBRARIES = (
+    '/lib',
+    '/lib64',
+    '/usr/lib',
+    '/usr/lib64',
+    '/usr/local/lib',
+    '/usr/share/zoneinfo',
+    '/etc/localtime',
+    '/etc/ld.so.cache',
+    '/sys/devices/system/cpu',
+    *(f'{prefix}/{name}' for prefix in {sys.prefix, sys.base_prefix} for name in ('lib', 'lib64')),
+)
 
 # ------------------------------------------------------------------------------------------ Landlock (linux/landlock.h)
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
-OLDEST = 3  # version that holds truncation too
+MIN_LANDLOCK_VERSION = 3  # version that holds truncation too
 READ_FILE, READ_DIR = 1 << 2, 1 << 3
 WRITE_FILE, TRUNCATE, IOCTL = 1 << 1, 1 << 14, 1 << 15
 EXECUTE, MAKE_CHAR, MAKE_SOCK, MAKE_BLOCK = 1 << 0, 1 << 6, 1 << 9, 1 << 11
-OF_A_FILE = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL
-NEVER = EXECUTE | MAKE_CHAR | MAKE_SOCK | MAKE_BLOCK | IOCTL
+FILE_RIGHTS = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL
+NEVER_ALLOWED = EXECUTE | MAKE_CHAR | MAKE_SOCK | MAKE_BLOCK | IOCTL
 
 # ----------------------------------------------------------------------------------------------------------- libseccomp
 
-ALLOW, REFUSE = 0x7fff0000, 0x00050000  # the latter with the number of an error
+SECCOMP_ALLOW, SECCOMP_ERRNO = 0x7fff0000, 0x00050000  # the latter with the number of an error
 EPERM, ENOSYS = 1, 38
 NOT_EQUAL, EQUAL, MASKED = 1, 4, 7
 CLONE_THREAD = 0x10000
-REFUSED = (  # what no assignment needs
+REFUSED_CALLS = (  # what no assignment needs
     'fork', 'vfork', 'execve', 'execveat', 'setsid', 'setpgid',  # processes
     'kill', 'tkill', 'tgkill', 'rt_sigqueueinfo', 'rt_tgsigqueueinfo', 'pidfd_send_signal', 'pidfd_open',
     'pidfd_getfd', 'ptrace', 'process_vm_readv', 'process_vm_writev', 'process_madvise', 'kcmp',
@@ -56,7 +65,7 @@ REFUSED = (  # what no assignment needs
     'mount', 'umount2', 'pivot_root', 'chroot', 'unshare', 'setns', 'open_tree', 'move_mount', 'fsopen',
     'mount_setattr', 'quotactl', 'acct', 'swapon', 'swapoff', 'reboot', 'syslog', 'kexec_load', 'init_module',
     'finit_module')
-REFUSED_WITH = (  # name, which argument, how it is compared, with what
+REFUSED_ARGUMENTS = (  # name, which argument, how it is compared, with what
     ('clone', 0, MASKED, CLONE_THREAD, 0),  # a process; threads may be
     ('prlimit64', 0, NOT_EQUAL, 0, 0),  # another process's limits
     ('prctl', 0, EQUAL, 1, 0),  # PR_SET_PDEATHSIG: to outlive the grader
@@ -78,10 +87,16 @@ def _libseccomp():
         return None
 
 
-def lacking():
+def missing_protection():
     """What this system lacks to hold a submission whatever its code does, as text; '' where it can."""
-    return ' and '.join(name for name, there in ((f'Landlock {OLDEST} (Linux 6.2)', _landlock() >= OLDEST),
-                                                 ('libseccomp', _libseccomp())) if not there)
+    return ' and '.join(
+        name
+        for name, there in (
+            (f'Landlock {MIN_LANDLOCK_VERSION} (Linux 6.2)', _landlock() >= MIN_LANDLOCK_VERSION),
+            ('libseccomp', _libseccomp()),
+        )
+        if not there
+    )
 
 
 def confine(folder, readable, seconds):
@@ -89,10 +104,10 @@ def confine(folder, readable, seconds):
 
     It must have a single thread. seconds: of processor time that it may take
     """
-    readable = [*map(str, readable), *LIBRARIES]
-    weak = lacking()
+    readable = [*map(str, readable), *READABLE_LIBRARIES]
+    weak = missing_protection()
     if resource:
-        limit(seconds)
+        set_limits(seconds)
         if weak and os.geteuid() == 0:
             become_nobody(folder, readable)
     if sys.platform == 'linux':
@@ -103,11 +118,13 @@ def confine(folder, readable, seconds):
         forbid_writing_outside(folder)
 
 
-def limit(seconds):
+def set_limits(seconds):
     """Set limits of memory, size and number of files, processor time, and no core dumps."""
-    limits = {'RLIMIT_FSIZE': LARGEST, 'RLIMIT_NOFILE': OPEN, 'RLIMIT_CORE': 0}
+    limits = {'RLIMIT_FSIZE': MAX_FILE_BYTES, 'RLIMIT_NOFILE': MAX_OPEN_FILES, 'RLIMIT_CORE': 0}
     if sys.platform == 'linux':
-        limits['RLIMIT_AS'] = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize() + ROOM
+        limits['RLIMIT_AS'] = (
+            int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize() + EXTRA_MEMORY_BYTES
+        )
         Path('/proc/self/oom_score_adj').write_text('1000')  # where memory runs out, it goes first
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))  # a signal, and what nobody can ignore
@@ -127,7 +144,7 @@ def become_nobody(folder, readable):
     for path, folders, files in os.walk(folder):
         for name in ('.', *folders, *files):
             os.chown(os.path.join(path, name), user, user, follow_symlinks=False)
-    resource.setrlimit(resource.RLIMIT_NPROC, (TASKS, TASKS))
+    resource.setrlimit(resource.RLIMIT_NPROC, (MAX_TASKS, MAX_TASKS))
     os.setgroups([])
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)
@@ -148,12 +165,12 @@ def restrict_files(folder, readable):
     attributes = struct.pack('QQQ', handled, 3 if version >= 4 else 0, 3 if version >= 6 else 0)
     rules = libc.syscall(CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes) if version >= 6 else 16 if
                          version >= 4 else 8), ctypes.c_uint32(0))
-    rights = {path: READ_FILE | READ_DIR for path in readable} | dict.fromkeys(HARMLESS, READ_FILE)
-    rights |= {'/dev/null': READ_FILE | WRITE_FILE | TRUNCATE, str(folder): handled & ~NEVER}
+    rights = {path: READ_FILE | READ_DIR for path in readable} | dict.fromkeys(READABLE_SPECIAL_FILES, READ_FILE)
+    rights |= {'/dev/null': READ_FILE | WRITE_FILE | TRUNCATE, str(folder): handled & ~NEVER_ALLOWED}
     for path, allowed in rights.items():
         if os.path.exists(path):
             beneath = os.open(path, os.O_PATH | os.O_CLOEXEC)
-            allowed &= handled if os.path.isdir(path) else handled & OF_A_FILE
+            allowed &= handled if os.path.isdir(path) else handled & FILE_RIGHTS
             libc.syscall(ADD_RULE, rules, 1, struct.pack('=Qi', allowed, beneath), 0)
             os.close(beneath)
     libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
@@ -168,21 +185,21 @@ class Comparison(ctypes.Structure):
 
 
 def filter_system_calls():
-    """Refuse the system calls in REFUSED and REFUSED_WITH, where libseccomp is there."""
+    """Refuse the system calls in REFUSED_CALLS and REFUSED_ARGUMENTS, where libseccomp is there."""
     library = _libseccomp()
     if not library:
         return
     library.seccomp_init.restype = ctypes.c_void_p
-    filters = ctypes.c_void_p(library.seccomp_init(ctypes.c_uint32(ALLOW)))
+    filters = ctypes.c_void_p(library.seccomp_init(ctypes.c_uint32(SECCOMP_ALLOW)))
 
     def refuse(name, comparisons=(), error=EPERM):
         number = library.seccomp_syscall_resolve_name(name.encode())
         if number >= 0:  # this machine has it
-            library.seccomp_rule_add_array(filters, ctypes.c_uint32(REFUSE | error), number, len(comparisons),
+            library.seccomp_rule_add_array(filters, ctypes.c_uint32(SECCOMP_ERRNO | error), number, len(comparisons),
                                            (Comparison * len(comparisons))(*comparisons))
-    for name in REFUSED:
+    for name in REFUSED_CALLS:
         refuse(name)
-    for name, *comparison in REFUSED_WITH:
+    for name, *comparison in REFUSED_ARGUMENTS:
         refuse(name, [Comparison(*comparison)])
     refuse('clone3', error=ENOSYS)  # its arguments are out of a filter's sight: libc then takes clone
     if library.seccomp_load(filters):

@@ -20,23 +20,23 @@ from assignment.regions import TODO
 from common import errors
 from common.errors import UserError
 
-LARGEST = 1_000_000  # bytes of a file of code
-LARGEST_NOTEBOOK = 50_000_000  # which has its pictures in it
-MOST = 20_000  # files in a submission
-CLASS_BYTES = 4_000_000_000  # in a class's zip file, unpacked
-DEEPEST = 20  # folders
-CANVAS = re.compile(r'(?P<who>[^_]+)(_LATE)?_(?P<id>\d+)_\d+_(?P<file>.+)')
-MOODLE = re.compile(r'(?P<who>.+)_(?P<id>\d+)_assignsubmission_[a-z]+_(?P<file>.*)')
-NAMES = {name: re.compile(re.escape(name[:-3]) + r'( ?\(\d+\)|-\d+)?\.py', re.IGNORECASE) for name in TODO}
-NOTEBOOK = '.ipynb'
-IGNORED = re.compile(r'\..*|__MACOSX|__pycache__|node_modules|site-packages|venv|env')
-STILL_TO_DO = b'# TODO step'  # as the starter has it
-ARCHIVES = '.rar', '.7z', '.gz', '.tar', '.tgz', '.bz2', '.xz'
-WRITEFILE = re.compile(r'%%writefile\s+(?:\S*/)?(' + '|'.join(map(re.escape, TODO)) + r')\s*\n')
-CLASSES = re.compile(rb'%%writefile|"class (StyleTransfer|VGG)\b')  # whole ones, in a cell's lines
-MAGIC = re.compile(r'^(\s*)[%!?].*$', re.MULTILINE)
+MAX_CODE_BYTES = 1_000_000  # bytes of a file of code
+MAX_NOTEBOOK_BYTES = 50_000_000  # which has its pictures in it
+MAX_FILES = 20_000  # files in a submission
+MAX_CLASS_BYTES = 4_000_000_000  # in a class's zip file, unpacked
+MAX_FOLDER_DEPTH = 20  # folders
+CANVAS_NAME = re.compile(r'(?P<who>[^_]+)(_LATE)?_(?P<id>\d+)_\d+_(?P<file>.+)')
+MOODLE_NAME = re.compile(r'(?P<who>.+)_(?P<id>\d+)_assignsubmission_[a-z]+_(?P<file>.*)')
+CODE_NAMES = {name: re.compile(re.escape(name[:-3]) + r'( ?\(\d+\)|-\d+)?\.py', re.IGNORECASE) for name in TODO}
+NOTEBOOK_SUFFIX = '.ipynb'
+IGNORED_NAMES = re.compile(r'\..*|__MACOSX|__pycache__|node_modules|site-packages|venv|env')
+TODO_MARK = b'# TODO step'  # as the starter has it
+UNSUPPORTED_ARCHIVES = '.rar', '.7z', '.gz', '.tar', '.tgz', '.bz2', '.xz'
+WRITEFILE_MAGIC = re.compile(r'%%writefile\s+(?:\S*/)?(' + '|'.join(map(re.escape, TODO)) + r')\s*\n')
+NOTEBOOK_CODE = re.compile(rb'%%writefile|"class (StyleTransfer|VGG)\b')  # whole ones, in a cell's lines
+LINE_MAGIC = re.compile(r'^(\s*)[%!?].*$', re.MULTILINE)
 # what files that are damaged, or made to be, raise
-BROKEN = OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error
+READ_ERRORS = OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error
 
 
 class Submission(NamedTuple):
@@ -54,7 +54,7 @@ class Unreadable(Exception):
     """A submission cannot be read; the text says why."""
 
 
-def found(path, unpacked):
+def find_submissions(path, unpacked):
     """The submissions in `path`: a student's folder, zip or notebook; or a class's folder or zip.
 
     unpacked: a folder for what is in a class's zip
@@ -63,26 +63,28 @@ def found(path, unpacked):
     path = Path(path).expanduser()
     if not path.exists():
         raise UserError(f'{path}: no such folder')
-    if path.is_file() and path.suffix.lower() != NOTEBOOK:
+    if path.is_file() and path.suffix.lower() != NOTEBOOK_SUFFIX:
         if not zipfile.is_zipfile(path):
             raise UserError(f'{path}: neither a folder, a zip file nor a notebook')
-        if _is_one(_names_in_zip(path)):
-            return [read(_shown(path.stem), [path])]
+        if _is_single_submission(_names_in_zip(path)):
+            return [read(_display_name(path.stem), [path])]
         unpack(path, unpacked)
         path = unpacked
-        while len(inner := _entries(path)) == 1 and inner[0].is_dir() and not _is_one(_names_in(inner[0])):
+        while (
+            len(inner := _entries(path)) == 1 and inner[0].is_dir() and not _is_single_submission(_names_in(inner[0]))
+        ):
             path = inner[0]
-    if path.is_file() or _is_one(_names_in(path)):
-        return [read(_shown(path.resolve().name), [path])]
+    if path.is_file() or _is_single_submission(_names_in(path)):
+        return [read(_display_name(path.resolve().name), [path])]
     groups = {}  # what Canvas and Moodle call one student's belongs together
     for entry in _entries(path):
-        match = _named(entry)
+        match = _owner_name(entry)
         groups.setdefault((match['who'], match['id']) if match else entry.name, []).append(entry)
     if not groups:
         raise UserError(f'{path}: has neither {" nor ".join(TODO)} nor submissions that have')
     solutions = {}
     for key, entries in groups.items():
-        name = shown = _shown('_'.join(key) if isinstance(key, tuple) else key)
+        name = shown = _display_name('_'.join(key) if isinstance(key, tuple) else key)
         for number in itertools.count(2):
             if name not in solutions:
                 break
@@ -91,9 +93,9 @@ def found(path, unpacked):
     return list(solutions.values())
 
 
-def _named(entry):
+def _owner_name(entry):
     """The match of a file's name that Canvas or Moodle gave; None."""
-    return MOODLE.fullmatch(entry.name) or CANVAS.fullmatch(entry.name)
+    return MOODLE_NAME.fullmatch(entry.name) or CANVAS_NAME.fullmatch(entry.name)
 
 
 def read(name, entries):
@@ -102,25 +104,25 @@ def read(name, entries):
         files = {}
         for entry in entries:
             files |= _candidates(entry)
-        return Submission(name, _chosen(files), None, tuple(entries))
+        return Submission(name, _choose(files), None, tuple(entries))
     except Unreadable as problem:
         return Submission(name, {}, str(problem), tuple(entries))
-    except BROKEN as error:
+    except READ_ERRORS as error:
         return Submission(name, {}, f'cannot be read ({errors.one_line(str(error))[:200]})', tuple(entries))
 
 
-def _shown(name):
+def _display_name(name):
     """A file's name as text that can be printed and written, whatever bytes it has."""
     return errors.one_line(os.fsencode(name).decode('utf-8', 'backslashreplace'))
 
 
 def _entries(folder):
-    return sorted(path for path in folder.iterdir() if not IGNORED.fullmatch(path.name))
+    return sorted(path for path in folder.iterdir() if not IGNORED_NAMES.fullmatch(path.name))
 
 
-def _is_one(names):
+def _is_single_submission(names):
     """Whether these are the names in one student's submission, not in a class's."""
-    return any(pattern.fullmatch(name) for name in names for pattern in NAMES.values())
+    return any(pattern.fullmatch(name) for name in names for pattern in CODE_NAMES.values())
 
 
 def _names_in(folder):
@@ -132,7 +134,7 @@ def _names_in_zip(path):
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for info in archive.infolist() if (member := _member(info)).parts
-                       and not any(map(IGNORED.fullmatch, member.parts))]
+                       and not any(map(IGNORED_NAMES.fullmatch, member.parts))]
         depth = 2 if len({member.parts[0] for member in members}) == 1 else 1
         return [member.name for member in members if len(member.parts) <= depth]
     except (zipfile.BadZipFile, OSError, ValueError) as error:
@@ -148,10 +150,10 @@ def _member(info):
     return PurePosixPath(name.replace('\\', '/'))
 
 
-def unpack(path, folder, most=CLASS_BYTES):
+def unpack(path, folder, most=MAX_CLASS_BYTES):
     """Unpack a zip file, files only, each below `folder` whatever its name.
 
-    Raises `UserError` where that is more than `most` bytes, and what is in BROKEN.
+    Raises `UserError` where that is more than `most` bytes, and what is in READ_ERRORS.
     """
     with zipfile.ZipFile(path) as archive:
         infos = [info for info in archive.infolist() if not info.is_dir()]
@@ -159,7 +161,7 @@ def unpack(path, folder, most=CLASS_BYTES):
             raise UserError(f'{path}: unpacked it is larger than {most / 1e9:g} GB; unpack it yourself')
         for info in infos:
             parts = [part for part in _member(info).parts if part not in ('/', '..')]
-            if parts and not any(map(IGNORED.fullmatch, parts)):
+            if parts and not any(map(IGNORED_NAMES.fullmatch, parts)):
                 target = folder.joinpath(*parts)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(archive.read(info))
@@ -169,11 +171,11 @@ def _candidates(entry):
     """Relative path -> a function that reads it, of the files in a folder or zip, or the one file, that could count."""
     if entry.is_dir():
         return _in_folder(entry)
-    name = match['file'] if (match := _named(entry)) else entry.name
+    name = match['file'] if (match := _owner_name(entry)) else entry.name
     suffix = PurePosixPath(name).suffix.lower()
     if suffix == '.zip' or zipfile.is_zipfile(entry):
         return _in_zip(entry)
-    if suffix in ARCHIVES:
+    if suffix in UNSUPPORTED_ARCHIVES:
         raise Unreadable(f'{name} cannot be read: zip it, or unpack it into a folder')
     return {PurePosixPath(name): lambda: _read_file(entry)}
 
@@ -185,27 +187,30 @@ def _in_folder(folder):
         place, relative = folders.pop()
         with os.scandir(place) as entries:
             for entry in entries:
-                if IGNORED.fullmatch(entry.name):
+                if IGNORED_NAMES.fullmatch(entry.name):
                     continue
                 inner = relative / entry.name
                 if entry.is_dir(follow_symlinks=False):
-                    if len(inner.parts) <= DEEPEST:
+                    if len(inner.parts) <= MAX_FOLDER_DEPTH:
                         folders.append((entry.path, inner))
                     continue
                 found[inner] = lambda path=Path(entry.path), inner=inner: _read_linked(path, inner, root)
-                if len(found) > MOST:
-                    raise Unreadable(f'has more than {MOST} files')
+                if len(found) > MAX_FILES:
+                    raise Unreadable(f'has more than {MAX_FILES} files')
     return found | {inner / name: content for inner in list(found) if inner.suffix.lower() == '.zip'
-                    and not any(map(_counts, found)) for name, content in _in_zip(folder / inner).items()}
+                    and not any(map(_is_counted, found)) for name, content in _in_zip(folder / inner).items()}
 
 
 def _in_zip(path):
     archive = zipfile.ZipFile(path)
     infos = archive.infolist()
-    if len(infos) > MOST:
-        raise Unreadable(f'{path.name} has more than {MOST} files')
-    return {name: lambda info=info, name=name: _read_member(archive, info, name)
-            for info in infos if not info.is_dir() and not any(map(IGNORED.fullmatch, (name := _member(info)).parts))}
+    if len(infos) > MAX_FILES:
+        raise Unreadable(f'{path.name} has more than {MAX_FILES} files')
+    return {
+        name: lambda info=info, name=name: _read_member(archive, info, name)
+        for info in infos
+        if not info.is_dir() and not any(map(IGNORED_NAMES.fullmatch, (name := _member(info)).parts))
+    }
 
 
 def _read_linked(path, name, root):
@@ -219,7 +224,7 @@ def _read_file(path):
     with open(os.open(path, os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0)), 'rb') as file:  # a pipe would never end
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise Unreadable(f'{path.name} is no file')
-        return _limited(file, path.name)
+        return _read_limited(file, path.name)
 
 
 def _read_member(archive, info, name):
@@ -228,20 +233,22 @@ def _read_member(archive, info, name):
     if stat.S_ISLNK(info.external_attr >> 16):
         raise Unreadable(f'{name} is a link')
     with archive.open(info) as file:
-        return _limited(file, name)
+        return _read_limited(file, name)
 
 
-def _limited(file, name):
-    most = LARGEST_NOTEBOOK if str(name).endswith(NOTEBOOK) else LARGEST
+def _read_limited(file, name):
+    most = MAX_NOTEBOOK_BYTES if str(name).endswith(NOTEBOOK_SUFFIX) else MAX_CODE_BYTES
     content = file.read(most + 1)
     if len(content) > most:
         raise Unreadable(f'{name} has more than {most:,} bytes')
     return content
 
 
-def _counts(path):
+def _is_counted(path):
     """Which file of TODO a path stands for, as (name, how good a version it is); None."""
-    return next(((name, _version(path.name)) for name, pattern in NAMES.items() if pattern.fullmatch(path.name)), None)
+    return next(
+        ((name, _version(path.name)) for name, pattern in CODE_NAMES.items() if pattern.fullmatch(path.name)), None
+    )
 
 
 def _version(name):
@@ -250,24 +257,24 @@ def _version(name):
     return int(number[1]) if number else 1 << 30
 
 
-def _chosen(candidates):
+def _choose(candidates):
     """name -> bytes of TODO: from the shallowest folder that has both, and what is still to do there from notebooks."""
-    files = {name: _plain(content()) for name, content in _of_one_folder(candidates).items()}
-    notebooks = sorted(path for path in candidates if path.suffix.lower() == NOTEBOOK)
-    if len(files) < len(TODO) or any(STILL_TO_DO in content for content in files.values()):
+    files = {name: _to_utf8(content()) for name, content in _from_one_folder(candidates).items()}
+    notebooks = sorted(path for path in candidates if path.suffix.lower() == NOTEBOOK_SUFFIX)
+    if len(files) < len(TODO) or any(TODO_MARK in content for content in files.values()):
         for path in notebooks:
-            files |= _of_notebook(candidates[path](), path.name, files)
+            files |= _code_of_notebook(candidates[path](), path.name, files)
     if missing := [name for name in TODO if name not in files]:
         others = ', '.join(sorted({errors.one_line(path.name) for path in candidates})[:5]) or 'nothing'
         raise Unreadable(f'{missing[0]} is missing; there is {others}')
     return files
 
 
-def _of_one_folder(candidates):
+def _from_one_folder(candidates):
     """name -> a function that reads it, of TODO, whatever there is of it."""
     places = {}
     for path in candidates:
-        if counted := _counts(path):
+        if counted := _is_counted(path):
             name, version = counted
             best = places.setdefault(path.parent, {})
             if name not in best or version > best[name][0]:
@@ -280,7 +287,7 @@ def _of_one_folder(candidates):
     return {name: content for place in shallowest for name, (_, content) in places[place].items()}
 
 
-def _plain(content):
+def _to_utf8(content):
     """Python's own encodings as they are, and what Windows calls Unicode as UTF-8."""
     if content[:2] in (b'\xff\xfe', b'\xfe\xff'):
         return content.decode('utf-16', 'replace').encode()
@@ -289,20 +296,20 @@ def _plain(content):
 
 # ------------------------------------------------------------------------------------------------------------ notebooks
 
-def _of_notebook(content, name, files):
+def _code_of_notebook(content, name, files):
     """name -> bytes of TODO: what code cells write (%%writefile) or define whole, or the files with methods filled in.
 
     files: those there are, name -> bytes
     """
-    if not CLASSES.search(content):  # of the kit's own edition
+    if not NOTEBOOK_CODE.search(content):  # of the kit's own edition
         texts = {file: text.decode('utf-8-sig', 'replace') for file, text in files.items()}
         try:
-            return {file: text.encode() for file, text in notebook.files(content, texts, name).items()}
+            return {file: text.encode() for file, text in notebook.code_files(content, texts, name).items()}
         except UserError as error:
             raise Unreadable(str(error)) from error
     written, defined = {}, []
     for cell in _code_cells(content):
-        if match := WRITEFILE.match(cell):
+        if match := WRITEFILE_MAGIC.match(cell):
             written[match[1]] = cell[match.end():]
         else:
             defined += _definitions(cell)
@@ -323,7 +330,7 @@ def _code_cells(content):
 
 def _definitions(cell):
     """The cell's statements that define something, as text; what runs something has no place in a module."""
-    text = MAGIC.sub(r'\1pass', cell)
+    text = LINE_MAGIC.sub(r'\1pass', cell)
     try:
         statements = ast.parse(text).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):

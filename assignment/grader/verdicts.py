@@ -11,40 +11,45 @@ from typing import NamedTuple
 import numpy as np
 
 from assignment.grader import inputs
-from assignment.grader.inputs import CADENCE, ITERATIONS
+from assignment.grader.inputs import ITERATIONS, LOG_EVERY
 
-WEIGHTS = 0.5, 1., 1.5, 3., 4.  # of CS20's style layers
-RATE, BETA1, BETA2, EPSILON = 2., 0.9, 0.999, 1e-8  # of Adam, in the stand-in for step 5
+STYLE_LAYER_WEIGHTS = 0.5, 1., 1.5, 3., 4.  # of CS20's style layers
+LEARNING_RATE, BETA1, BETA2, EPSILON = 2., 0.9, 0.999, 1e-8  # of Adam, in the stand-in for step 5
 TOLERANCE = 1e-3
-APART = 1e-2  # by how much mistakes differ from what is right
+MIN_DIFFERENCE = 1e-2  # by how much mistakes differ from what is right
 
 
-class Case(NamedTuple):
+class Expected(NamedTuple):
     """Something that is compared: what is right, and (value, text) of each known mistake, most likely first."""
-    right: np.ndarray
-    mistakes: list
+    value: np.ndarray
+    misconceptions: list
 
 
-def judge(item, values, given):
+def judge(item, values, inputs):
     """Return what is wrong with an item, one line, or None if it is right.
 
-    item: of `JUDGES`; values: name -> list, as the probe wrote them; given: from `given`
+    item: of `JUDGES`; values: name -> list, as the probe wrote them; given: from `draw_inputs`
     """
     with np.errstate(all='ignore'):
-        return JUDGES[item]({name: _array(x) for name, x in values.items()}, given)
+        return JUDGES[item]({name: _array(x) for name, x in values.items()}, inputs)
 
 
-def given(item, seed):
-    """The inputs of a key of `CASES` for a seed, name -> array: such that no two of its cases' values look alike."""
+def draw_inputs(item, seed):
+    """The inputs of a key of `EXPECTED` for a seed, name -> array: such that no two of its cases' values look alike."""
     rng = np.random.default_rng((seed, zlib.crc32(item.encode())))
     return next(drawn for drawn in (inputs.draw(item, rng) for _ in itertools.count())
-                if all(map(_apart, CASES[item](drawn))))
+                if all(map(_are_distinct, EXPECTED[item](drawn))))
 
 
-def _apart(case):
-    values = [wrong for wrong, _ in case.mistakes]
-    return not (any(same(case.right, wrong, APART) or same(wrong, case.right, APART) for wrong in values)
-                or any(same(one, other) for one, other in itertools.combinations(values, 2)))
+def _are_distinct(expected):
+    values = [mistake for mistake, _ in expected.misconceptions]
+    return not (
+        any(
+            same(expected.value, mistake, MIN_DIFFERENCE) or same(mistake, expected.value, MIN_DIFFERENCE)
+            for mistake in values
+        )
+        or any(same(one, other) for one, other in itertools.combinations(values, 2))
+    )
 
 
 def _array(x):
@@ -62,29 +67,29 @@ def same(x, y, tolerance=TOLERANCE):
     return bool(np.isfinite(x).all() and np.abs(x - y).max() <= tolerance * max(1e-6, np.abs(y).max()))
 
 
-def _compared(x, right):
+def _comparison(x, correct):
     """What came and what was expected, of two arrays."""
-    if np.shape(np.squeeze(x)) != np.shape(np.squeeze(right)):
-        return f'expected shape {np.shape(right)}, got {np.shape(x)}'
-    x, right = np.squeeze(x), np.squeeze(right)
+    if np.shape(np.squeeze(x)) != np.shape(np.squeeze(correct)):
+        return f'expected shape {np.shape(correct)}, got {np.shape(x)}'
+    x, correct = np.squeeze(x), np.squeeze(correct)
     if x.size == 1:
-        ratio = f', {float(x / right):.4g}× that' if np.isfinite(x) and right else ''
-        return f'expected {float(right):.5g}, got {float(x):.5g}{ratio}'
-    worst = np.unravel_index(np.argmax(np.abs(np.nan_to_num(x, nan=np.inf) - right)), right.shape)
-    return f'expected {float(right[worst]):.5g} at {tuple(map(int, worst))}, got {float(x[worst]):.5g}'
+        ratio = f', {float(x / correct):.4g}× that' if np.isfinite(x) and correct else ''
+        return f'expected {float(correct):.5g}, got {float(x):.5g}{ratio}'
+    worst = np.unravel_index(np.argmax(np.abs(np.nan_to_num(x, nan=np.inf) - correct)), correct.shape)
+    return f'expected {float(correct[worst]):.5g} at {tuple(map(int, worst))}, got {float(x[worst]):.5g}'
 
 
-def named(x, case, tolerance=TOLERANCE):
+def misconception(x, expected, tolerance=TOLERANCE):
     """The text of the mistake that gives x, or None."""
-    return next((text for wrong, text in case.mistakes if same(x, wrong, tolerance)), None)
+    return next((text for mistake, text in expected.misconceptions if same(x, mistake, tolerance)), None)
 
 
-def verdict(x, case):
+def verdict(x, expected):
     """None if x is right; else what is wrong, by name where it is a known mistake."""
-    if same(x, case.right):
+    if same(x, expected.value):
         return None
-    name = named(x, case)
-    return f'{_compared(x, case.right)}' + (f': {name}' if name else '')
+    name = misconception(x, expected)
+    return f'{_comparison(x, expected.value)}' + (f': {name}' if name else '')
 
 
 # --------------------------------------------------------------------------------------------------------------- step 1
@@ -98,45 +103,57 @@ def convolution(image, W, b, padding=True, stride=1, flipped=False):
     return out[None, ::stride, ::stride]
 
 
-def convolution_cases(given):
+def expected_convolutions(inputs):
     """The map [1, H, W, out] of the first layer after its ReLU, the one before it, and the second layer's after it."""
-    image, (W, b) = given['image'], given['conv1_1']
+    image, (W, b) = inputs['image'], inputs['conv1_1']
     before = convolution(image, W, b)
-    right = np.maximum(before, 0)
+    correct = np.maximum(before, 0)
     return [
-        Case(right, [
-            (before, 'is the ReLU missing?'),
-            (np.maximum(before - b, 0), 'is the bias missing?'),
-            (np.maximum(before - b, 0) + b, 'the bias comes before the ReLU, not after it'),
-            (np.maximum(before - 2 * b, 0), 'the bias is added, not subtracted'),
-            (np.maximum(convolution(image, W, b, padding=False), 0), "padding='SAME' keeps height and width"),
-            (np.maximum(convolution(image, W, b, stride=2), 0), 'the stride is 1: only poolings make maps smaller'),
-            (np.maximum(convolution(image, W.swapaxes(0, 1), b), 0),
-             'height and width of the filters are exchanged; use them as stored'),
-            (np.maximum(convolution(image, W, b, flipped=True), 0), 'the filters are turned over; use them as stored'),
-            (1 / (1 + np.exp(-before)), 'that is a sigmoid, VGG has ReLU'),
-            (np.tanh(before), 'that is tanh, VGG has ReLU')]),
-        Case(before, [(right, 'that is the map after the ReLU'), (before - b, 'the bias belongs to it')]),
-        Case(np.maximum(convolution(image, *given['conv1_2']), 0),
-             [(right, 'these are the filters of conv1_1: give self._weights the layer_idx and layer_name that come')])]
+        Expected(
+            correct,
+            [
+                (before, 'is the ReLU missing?'),
+                (np.maximum(before - b, 0), 'is the bias missing?'),
+                (np.maximum(before - b, 0) + b, 'the bias comes before the ReLU, not after it'),
+                (np.maximum(before - 2 * b, 0), 'the bias is added, not subtracted'),
+                (np.maximum(convolution(image, W, b, padding=False), 0), "padding='SAME' keeps height and width"),
+                (np.maximum(convolution(image, W, b, stride=2), 0), 'the stride is 1: only poolings make maps smaller'),
+                (
+                    np.maximum(convolution(image, W.swapaxes(0, 1), b), 0),
+                    'height and width of the filters are exchanged; use them as stored',
+                ),
+                (
+                    np.maximum(convolution(image, W, b, flipped=True), 0),
+                    'the filters are turned over; use them as stored',
+                ),
+                (1 / (1 + np.exp(-before)), 'that is a sigmoid, VGG has ReLU'),
+                (np.tanh(before), 'that is tanh, VGG has ReLU'),
+            ],
+        ),
+        Expected(before, [(correct, 'that is the map after the ReLU'), (before - b, 'the bias belongs to it')]),
+        Expected(
+            np.maximum(convolution(image, *inputs['conv1_2']), 0),
+            [(correct, 'these are the filters of conv1_1: give self._weights the layer_idx and layer_name that come')],
+        ),
+    ]
 
 
-def judge_conv2d_relu(values, given):
+def judge_conv2d_relu(values, inputs):
     """Step 1: the maps [1, H, W, out] of two layers after the ReLU, the one before it, and no trainable variable."""
-    after, before, second = convolution_cases(given)
+    after, before, second = expected_convolutions(inputs)
     if values['variables'].size:
         return (f'{", ".join(map(str, values["variables"]))}: trainable, so that the optimizer would change VGG; '
                 'its weights are constants (tf.constant), the image is what is trained')
-    if wrong := verdict(values['output'], after):
-        return wrong
+    if mistake := verdict(values['output'], after):
+        return mistake
     if 'before_relu' not in values:
         return 'the output is right; the map before its ReLU is missing: setattr(self, layer_name + BEFORE_RELU, …)'
-    if wrong := verdict(values['before_relu'], before):
-        return f'conv1_1_pre: {wrong}'
-    return 'conv1_2: ' + wrong if (wrong := verdict(values['second'], second)) else None
+    if mistake := verdict(values['before_relu'], before):
+        return f'conv1_1_pre: {mistake}'
+    return 'conv1_2: ' + mistake if (mistake := verdict(values['second'], second)) else None
 
 
-def pooled(image, kind, stride=2, same_padding=True):
+def pool(image, kind, stride=2, same_padding=True):
     """`kind` of every window of 2×2 of [1, H, W, C], what lies outside left out."""
     x = np.float64(image[0])
     H, W = x.shape[:2]
@@ -145,31 +162,31 @@ def pooled(image, kind, stride=2, same_padding=True):
                      for i in range(0, H - last, stride)])[None]
 
 
-def pool_case(kind, other_kind, other_text):
+def expected_pool(kind, other_kind, other_text):
     """A function of the inputs: the map [1, ⌈H/2⌉, ⌈W/2⌉, C] of a pooling by `kind`, np.mean or np.max.
 
     other_text: what is wrong with a pooling by `other_kind`
     """
-    def case(given):
-        image = given['image']
+    def expected(inputs):
+        image = inputs['image']
         padded = np.pad(image, ((0, 0), (0, 1), (0, 1), (0, 0)))
-        return [Case(pooled(image, kind), [
-            (pooled(image, other_kind), other_text),
-            (pooled(image, kind, same_padding=False), "padding='SAME' keeps the odd row and column"),
-            (pooled(image, kind, stride=1), 'the stride is 2'),
-            (pooled(padded, kind, same_padding=False),
+        return [Expected(pool(image, kind), [
+            (pool(image, other_kind), other_text),
+            (pool(image, kind, same_padding=False), "padding='SAME' keeps the odd row and column"),
+            (pool(image, kind, stride=1), 'the stride is 2'),
+            (pool(padded, kind, same_padding=False),
              'zeros outside the map must not count: use TensorFlow\'s pooling'),
-            (image, 'nothing is pooled'), (pooled(image, np.sum), 'the sum, where the mean was expected')])]
-    return case
+            (image, 'nothing is pooled'), (pool(image, np.sum), 'the sum, where the mean was expected')])]
+    return expected
 
 
 # --------------------------------------------------------------------------------------------------------------- step 2
 
-def content_loss_case(given):
+def expected_content_loss(inputs):
     """Σ (F − P)² / (4s), a number."""
-    difference = np.float64(given['F']) - given['P']
+    difference = np.float64(inputs['F']) - inputs['P']
     s, squares = difference.size, (difference ** 2).sum()
-    return [Case(squares / (4 * s), [
+    return [Expected(squares / (4 * s), [
         (squares / 2, f'{2 * s}× the handout\'s, with s = {s}: did you use the paper\'s 1/2 instead of 1/(4s)?'),
         (squares / 4, f's× the handout\'s, with s = {s}: divide by 4s, not by 4'),
         (squares / s, '4× the handout\'s: 1/s, a mean squared error, instead of 1/(4s)?'),
@@ -180,7 +197,7 @@ def content_loss_case(given):
         (difference.sum() / (4 * s), 'the differences are not squared'),
         (difference.sum() ** 2 / (4 * s), 'the square comes before the sum'),
         (np.sqrt(squares) / (4 * s), 'no root of the sum of squares: Σ (F − P)², not its root'),
-        (((np.float64(given['F']) + given['P']) ** 2).sum() / (4 * s), 'F + P, where F − P was expected')])]
+        (((np.float64(inputs['F']) + inputs['P']) ** 2).sum() / (4 * s), 'F + P, where F − P was expected')])]
 
 
 def gram(F):
@@ -189,32 +206,32 @@ def gram(F):
     return F.T @ F
 
 
-def gram_matrix_case(given):
+def expected_gram_matrix(inputs):
     """G = FᵀF, [N, N]."""
-    F = np.float64(given['F'])
+    F = np.float64(inputs['F'])
     N, M = F.shape[-1], F.shape[1] * F.shape[2]
-    rows, scrambled, right = F.reshape(M, N), F.reshape(N, M), gram(F)
-    return [Case(right, [
+    rows, scrambled, correct = F.reshape(M, N), F.reshape(N, M), gram(F)
+    return [Expected(correct, [
         (rows @ rows.T, 'F Fᵀ, [M, M]: the Gram matrix is Fᵀ F, [N, N], products of channels summed over the positions '
                         '(transpose_a)'),
         (scrambled @ scrambled.T,
          'reshaping [1, H, W, N] to [N, M] mixes channels and positions: reshape to [M, N], then Fᵀ F'),
-        (right / M, 'divided by M: the coefficient belongs to the style loss'),
-        (right / (N * M), 'divided by N·M: the coefficient belongs to the style loss'),
-        (right / N, 'divided by N: the coefficient belongs to the style loss'),
+        (correct / M, 'divided by M: the coefficient belongs to the style loss'),
+        (correct / (N * M), 'divided by N·M: the coefficient belongs to the style loss'),
+        (correct / N, 'divided by N: the coefficient belongs to the style loss'),
         (rows, 'that is F, reshaped; the product is missing'),
-        (right - np.outer(rows.mean(axis=0), rows.mean(axis=0)) * M,
+        (correct - np.outer(rows.mean(axis=0), rows.mean(axis=0)) * M,
          'the means are subtracted: that is a covariance')])]
 
 
-def single_style_loss_case(given):
+def expected_single_style_loss(inputs):
     """E = Σ (G − A)² / (4 N² M²), a number."""
-    F = given['F']
+    F = inputs['F']
     N, M = F.shape[-1], F.shape[1] * F.shape[2]
-    difference = gram(F) - gram(given['P'])
+    difference = gram(F) - gram(inputs['P'])
     squares = (difference ** 2).sum()
-    right = squares / (4 * N ** 2 * M ** 2)
-    return [Case(right, [
+    correct = squares / (4 * N ** 2 * M ** 2)
+    return [Expected(correct, [
         (squares, 'the coefficient 1/(4N²M²) is missing'),
         (squares / (N ** 2 * M ** 2), '4× the handout\'s: the 4 of 1/(4N²M²) is missing'),
         (squares / (4 * N * M), 'N·M× the handout\'s: 1/(4NM) instead of 1/(4N²M²)?'),
@@ -223,18 +240,18 @@ def single_style_loss_case(given):
         (squares / (4 * N ** 2 * M), 'M× the handout\'s: M is not squared'),
         (squares / (4 * N * M ** 2), 'N× the handout\'s: N is not squared'),
         (squares / 4, 'N²M²× the handout\'s: divide by 4N²M², not by 4'),
-        (right / N ** 2, '1/N² of the handout\'s: a mean where a sum was expected'),
+        (correct / N ** 2, '1/N² of the handout\'s: a mean where a sum was expected'),
         (squares / (4 * N ** 4), 'is M the number of positions, H·W, or again that of channels?'),
         (difference.sum() / (4 * N ** 2 * M ** 2), 'the differences are not squared'),
         (np.abs(difference).sum() / (4 * N ** 2 * M ** 2), 'absolute differences, where squares were expected'),
-        (((np.float64(F) - given['P']) ** 2).sum() / (4 * N ** 2 * M ** 2),
+        (((np.float64(F) - inputs['P']) ** 2).sum() / (4 * N ** 2 * M ** 2),
          'features are compared, where Gram matrices were expected')])]
 
 
-def style_loss_case(given):
+def expected_style_loss(inputs):
     """Σ w_l E_l, a number; the features of a layer are one value, so that E_l is (g − a)²."""
-    E, w = (np.float64(given['g']) - given['a']) ** 2, np.array(WEIGHTS)
-    return [Case((w * E).sum(), [
+    E, w = (np.float64(inputs['g']) - inputs['a']) ** 2, np.array(STYLE_LAYER_WEIGHTS)
+    return [Expected((w * E).sum(), [
         (E.sum(), 'the layers are not weighted: 0.5, 1, 1.5, 3, 4 in the recipe'),
         (E.mean(), 'the layers are not weighted, and averaged'),
         ((w[::-1] * E).sum(), 'the weights are in reverse: deeper layers count more'),
@@ -247,10 +264,10 @@ def style_loss_case(given):
         (np.prod(w * E), 'a product, where a sum was expected')])]
 
 
-def total_loss_case(given):
+def expected_total_loss(inputs):
     """α · content + β · style, a number."""
-    alpha, beta, content, style = given['weights']
-    return [Case(alpha * content + beta * style, [
+    alpha, beta, content, style = inputs['weights']
+    return [Expected(alpha * content + beta * style, [
         (content + style, 'α and β are missing: recipe.content_weight and recipe.style_weight'),
         (beta * content + alpha * style, 'α and β are exchanged: α goes with the content loss'),
         (alpha * content, 'the style loss is missing'), (beta * style, 'the content loss is missing'),
@@ -263,18 +280,18 @@ def total_loss_case(given):
 
 def judge_tensor(item, number=True):
     """Step 2: a judge of one float32 tensor, of one number or not; of several tries one has to be right."""
-    def judge(values, given):
-        case, = CASES[item](given)
-        wrong = [_wrong_with(np.array(tried), kind, case, number)
+    def judge(values, inputs):
+        expected, = EXPECTED[item](inputs)
+        mistake = [_tensor_problem(np.array(tried), kind, expected, number)
                  for tried, kind in zip(values['tries'].tolist(), values['kinds'].tolist())]
-        return None if None in wrong else wrong[0]
+        return None if None in mistake else mistake[0]
     return judge
 
 
-def _wrong_with(x, kind, case, number):
+def _tensor_problem(x, kind, expected, number):
     """What is wrong with a tensor x; kind: its dtype, or that of which Python has it."""
-    if wrong := verdict(x, case):
-        return wrong
+    if mistake := verdict(x, expected):
+        return mistake
     if kind in ('list', 'tuple'):
         return f'the value is right, but in a {kind}: return the tensor itself'
     if number and x.shape != ():
@@ -297,11 +314,11 @@ def adam(start, target, rate, steps):
     return np.array(images)
 
 
-def optimize_case(given):
+def expected_optimize(inputs):
     """By how much the first step of Adam moves the image."""
-    start, target, rate = np.float64(given['start']), given['target'], float(given['rate'])
+    start, target, rate = np.float64(inputs['start']), inputs['target'], float(inputs['rate'])
     sign = np.sign(start - target)
-    return [Case(-rate * sign, [
+    return [Expected(-rate * sign, [
         (2. * -sign, 'a learning rate of 2 is written out; it is recipe.learning_rate'),
         (rate * sign, 'the loss grows: maximized, where it should be minimized'),
         (0.001 * -sign, 'Adam has its default learning rate, 0.001; give it recipe.learning_rate'),
@@ -309,12 +326,12 @@ def optimize_case(given):
         (-rate * np.sign(start + target + 100), 'it minimizes the content loss alone; give it self.total_loss')])]
 
 
-def judge_optimize(values, given):
+def judge_optimize(values, inputs):
     """Step 3: the images [3, …] before, after one and after two steps of Adam, and the global step then."""
-    start, images = np.float64(given['start']), values['images']
+    start, images = np.float64(inputs['start']), values['images']
     if images.shape != (3, *start.shape):
         return f'expected images of shape {start.shape}, got {images.shape[1:]}'
-    path = adam(start, given['target'], float(given['rate']), 2)
+    path = adam(start, inputs['target'], float(inputs['rate']), 2)
     if same(images, path):
         steps = int(values['gstep'])
         return None if steps == 2 else (f'after 2 steps the global step is {steps}: '
@@ -322,24 +339,24 @@ def judge_optimize(values, given):
     first = images[1] - start
     if np.abs(first).max() == 0:
         return 'the image does not move: is self.opt the operation that minimize gives?'
-    case, = optimize_case(given)
-    if text := named(first, case, 0.01):
+    expected, = expected_optimize(inputs)
+    if text := misconception(first, expected, 0.01):
         return text
     if same(images[:2], path[:2]):
         return 'the first step is Adam\'s, the second is not: its decays are recipe.beta1 and recipe.beta2'
-    return (f'after the first step a pixel should have moved by {case.right.flat[0]:.4g}, '
+    return (f'after the first step a pixel should have moved by {expected.value.flat[0]:.4g}, '
             f'it moved by {first.flat[0]:.4g}')
 
 
-def summary_cases(given):
+def expected_summaries(inputs):
     """The scalars, each of which the others could be taken for."""
-    content, style, total = given['losses']
-    return [Case(content, [(style, 'that is style_loss'), (total, 'that is total_loss')])]
+    content, style, total = inputs['losses']
+    return [Expected(content, [(style, 'that is style_loss'), (total, 'that is total_loss')])]
 
 
-def judge_create_summary(values, given):
+def judge_create_summary(values, inputs):
     """Step 4: scalars as pairs of tag and value, and the picture [H, W, 3], uint8."""
-    wanted = dict(zip(('content_loss', 'style_loss', 'total_loss'), map(float, given['losses'])))
+    wanted = dict(zip(('content_loss', 'style_loss', 'total_loss'), map(float, inputs['losses'])))
     scalars = {str(tag).rpartition('/')[2]: float(number) for tag, number in values['scalars'].reshape(-1, 2)}
     for name, loss in wanted.items():
         if name not in scalars:
@@ -348,76 +365,78 @@ def judge_create_summary(values, given):
             other = next((n for n, x in wanted.items() if same(np.array(scalars[name]), np.array(x))), None)
             return (f'the scalar {name} is {scalars[name]:.4g}, it should be {loss:.4g}'
                     + (f': that is {other}' if other else ''))
-    shown = np.float64(given['centered'][0]) + given['mean_pixels']
-    right, picture, dtype = np.rint(shown).clip(0, 255), values['picture'], str(values['dtype'])
+    shown = np.float64(inputs['centered'][0]) + inputs['mean_pixels']
+    correct, picture, dtype = np.rint(shown).clip(0, 255), values['picture'], str(values['dtype'])
     if dtype != 'uint8':
         return f'the picture is {dtype}, it should be uint8: tf.saturate_cast'
-    if picture.shape != right.shape:
-        return f'the picture has shape {picture.shape}, it should have {right.shape}' + (
-            ': leave the batch axis out' if picture.shape == (1, *right.shape) else '')
-    if np.abs(picture - right).max() <= 1:
+    if picture.shape != correct.shape:
+        return f'the picture has shape {picture.shape}, it should have {correct.shape}' + (
+            ': leave the batch axis out' if picture.shape == (1, *correct.shape) else '')
+    if np.abs(picture - correct).max() <= 1:
         return None
     inside = (shown > 1) & (shown < 254)
-    if np.abs(picture - np.rint(given['centered'][0]).clip(0, 255)).max() <= 1:
+    if np.abs(picture - np.rint(inputs['centered'][0]).clip(0, 255)).max() <= 1:
         return 'the picture is still centered: add VGG\'s mean back'
-    if np.abs(picture - np.rint(shown + given['mean_pixels']).clip(0, 255)).max() <= 1:
+    if np.abs(picture - np.rint(shown + inputs['mean_pixels']).clip(0, 255)).max() <= 1:
         return 'the mean is added twice'
-    if np.abs(picture - right)[inside].max() <= 1:
+    if np.abs(picture - correct)[inside].max() <= 1:
         return 'values beyond 0-255 wrap around: clip them, tf.saturate_cast does'
-    return _compared(picture, right)
+    return _comparison(picture, correct)
 
 
-def training_cases(given):
+def expected_training(inputs):
     """The first two losses of a straight run; from zeros, and of a step later."""
-    start, target = given['start'], np.float64(given['target'])
-    first, second, third = ((adam(start, target, RATE, 2) - target) ** 2).reshape(3, -1).sum(axis=1)
-    return [Case(first, [
+    start, target = inputs['start'], np.float64(inputs['target'])
+    first, second, third = ((adam(start, target, LEARNING_RATE, 2) - target) ** 2).reshape(3, -1).sum(axis=1)
+    return [Expected(first, [
                 ((target ** 2).sum(), 'training begins from zeros: run self.init, then assign self.centered_start'),
                 (second, 'the losses of iteration 0 are those after a step: fetch them in the same run as self.opt')]),
-            Case(second, [(first, 'the loss stays what it was: fetch self.opt as well'),
+            Expected(second, [(first, 'the loss stays what it was: fetch self.opt as well'),
                           (third, 'two steps of the optimizer in one iteration: is self.opt fetched twice?')])]
 
 
-def judge_train(values, given):
+def judge_train(values, inputs):
     """Step 5: the losses before every step of a straight run, and the image after the last."""
-    target, last = np.float64(given['target']), ITERATIONS[1]
-    path, losses = adam(given['start'], target, RATE, last), values['straight_losses']
-    right = ((path[:-1] - target) ** 2).reshape(last, -1).sum(axis=1)
+    target, last = np.float64(inputs['target']), ITERATIONS[1]
+    path, losses = adam(inputs['start'], target, LEARNING_RATE, last), values['straight_losses']
+    correct = ((path[:-1] - target) ** 2).reshape(last, -1).sum(axis=1)
     moved = same(values['straight_image'], path[-1], 1e-2)
-    if moved and same(losses, right):
+    if moved and same(losses, correct):
         return None
-    for x, case in zip(losses, training_cases(given)):
-        if text := named(x, case, 1e-4):
+    for x, expected in zip(losses, expected_training(inputs)):
+        if text := misconception(x, expected, 1e-4):
             return text
     return (f'after {last} iterations the image is not where Adam\'s {last} steps lead' if not moved
             else 'the image is right, the losses are not: they are self.loss_terms, before each step')
 
 
-def judge_summaries(values, given):
+def judge_summaries(values, inputs):
     """Step 5: the iterations that have summaries, of a run of as many as the first of ITERATIONS."""
     first, found = ITERATIONS[0], values['events'].tolist()
-    wanted = [step for step in range(1, first + 1) if step % CADENCE == 0 or step == first]
+    wanted = [step for step in range(1, first + 1) if step % LOG_EVERY == 0 or step == first]
     if not found:
         return 'no summary has come into graphs/<run>: log what is fetched, with the writer'
     if set(wanted) - set(found):
-        return (f'summaries have come for iterations {_listed(found)}, they should for {_listed(wanted)}: '
+        return (f'summaries have come for iterations {_join_numbers(found)}, they should for {_join_numbers(wanted)}: '
                 'log them with their step')
     return None
 
 
-def judge_checkpoints(values, given):
+def judge_checkpoints(values, inputs):
     """Step 5: the iterations that have checkpoints, of the same run."""
     first, found = ITERATIONS[0], values['checkpoints'].tolist()
     if not found:
         return 'no checkpoint has come into checkpoints/<run>: save one where the loop says so'
-    return None if first in found else f'no checkpoint has the last iteration, {first}: there are {_listed(found)}'
+    return (
+        None if first in found else f'no checkpoint has the last iteration, {first}: there are {_join_numbers(found)}'
+    )
 
 
-def _listed(numbers):
+def _join_numbers(numbers):
     return ', '.join(map(str, numbers))
 
 
-def judge_restore(values, given):
+def judge_restore(values, inputs):
     """Step 5: the image of a run of the first of ITERATIONS, resumed to the second, against that of a straight one."""
     if 'resuming' in values:
         return f'when the run is resumed: {values["resuming"]}'
@@ -426,24 +445,24 @@ def judge_restore(values, given):
         return 'a resumed run does not come to its end'
     if same(resumed, values['straight_image'], 1e-2):
         return None
-    again = adam(given['other_start'], given['target'], RATE, last)
+    again = adam(inputs['other_start'], inputs['target'], LEARNING_RATE, last)
     if any(same(resumed, again[steps], 1e-2) for steps in (last - first, last)):
         return 'a resumed run begins again from the starting image: initialize only where nothing was restored'
     return (f'a run of {first} iterations, resumed to {last}, does not end where one of {last} does: '
             'are all variables restored?')
 
 
-CASES = {  # of the keys of inputs.DRAWS
-    'conv2d_relu': convolution_cases,
-    'avgpool': pool_case(np.mean, np.max, 'the maximum of each window; the paper has the average'),
-    'maxpool': pool_case(np.max, np.mean, 'the average of each window, where the maximum was expected'),
-    '_content_loss': content_loss_case, '_gram_matrix': gram_matrix_case,
-    '_single_style_loss': single_style_loss_case, '_style_loss': style_loss_case, 'losses': total_loss_case,
-    'optimize': optimize_case, 'create_summary': summary_cases, 'train': training_cases,
+EXPECTED = {  # of the keys of inputs.ITEM_INPUTS
+    'conv2d_relu': expected_convolutions,
+    'avgpool': expected_pool(np.mean, np.max, 'the maximum of each window; the paper has the average'),
+    'maxpool': expected_pool(np.max, np.mean, 'the average of each window, where the maximum was expected'),
+    '_content_loss': expected_content_loss, '_gram_matrix': expected_gram_matrix,
+    '_single_style_loss': expected_single_style_loss, '_style_loss': expected_style_loss, 'losses': expected_total_loss,
+    'optimize': expected_optimize, 'create_summary': expected_summaries, 'train': expected_training,
 }
 JUDGES = {  # of the items of points.POINTS
     'conv2d_relu': judge_conv2d_relu,
-    **{item: lambda values, given, item=item: verdict(values['output'], *CASES[item](given))
+    **{item: lambda values, inputs, item=item: verdict(values['output'], *EXPECTED[item](inputs))
        for item in ('avgpool', 'maxpool')},
     '_gram_matrix': judge_tensor('_gram_matrix', number=False),
     **{item: judge_tensor(item) for item in ('_content_loss', '_single_style_loss', '_style_loss', 'losses')},

@@ -19,7 +19,7 @@ def together():
     groups = []
     for name, (file, old, _, _, item, _) in WRONG.items():
         for group in groups:
-            if all(points.tried_by(WRONG[other][4]) != points.tried_by(item) and WRONG[other][:2] != (file, old)
+            if all(points.run_item(WRONG[other][4]) != points.run_item(item) and WRONG[other][:2] != (file, old)
                    for other in group):
                 group.append(name)
                 break

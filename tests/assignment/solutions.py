@@ -394,10 +394,10 @@ def files(*changes):
 
 def told(solution, item='_content_loss', seed=0, seconds=10):
     """What the grader says of one item of a solution, name -> bytes."""
-    given = verdicts.given(item, seed)
+    given = verdicts.draw_inputs(item, seed)
     with processes.prober() as prober:
         came, ended = prober.ask(item, given, solution, seconds)
-    return check.judged(item, check.answered(came), ended, given)
+    return check.grade_item(item, check.parse(came), ended, given)
 
 
 def in_regions(name, *bodies):

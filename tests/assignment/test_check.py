@@ -38,7 +38,7 @@ def test_a_solution_in_other_words_passes(tmp_path):
     for name, bodies in PLAIN.items():
         (tmp_path / name).write_text(in_regions(name, *bodies))
     grades, = check.check([tmp_path])
-    assert gradebook.passed(grades) == [1, 2, 3, 4, 5], gradebook.report(grades)
+    assert gradebook.passed_steps(grades) == [1, 2, 3, 4, 5], gradebook.report(grades)
 
 
 def test_a_solution_in_numpy_where_it_may_be_passes(tmp_path):
@@ -124,7 +124,7 @@ def test_runs_that_are_handed_in_are_read_when_asked(submission, run_folder, tmp
 
 def test_a_submission_without_runs_says_so(tmp_path, monkeypatch):
     def run(*entries):
-        return check.of_runs(check.submissions.Submission('ada', {}, None, entries))
+        return check.verify_runs(check.submissions.Submission('ada', {}, None, entries))
     (tmp_path / 'a.ipynb').write_text('{}')
     assert run(tmp_path / 'a.ipynb') == ['no event files: neither a folder nor a zip file was handed in']
 
@@ -140,12 +140,12 @@ def test_of_several_runs_the_best_counts_and_one_that_is_not_read_in_time_says_s
     def found(*arguments, **more):
         return subprocess.CompletedProcess(arguments, 1, b'{"r": ["x", "y"], "s": ["z"], "t": ["u", "v", "w"]}', b'')
     monkeypatch.setattr(check.subprocess, 'run', found)
-    assert check.of_runs(solution) == ['z']
+    assert check.verify_runs(solution) == ['z']
 
     def late(*arguments, timeout, **more):
         raise subprocess.TimeoutExpired(arguments, timeout)
     monkeypatch.setattr(check.subprocess, 'run', late)
-    assert check.of_runs(solution) == ['its event files were not read after 600 s']
+    assert check.verify_runs(solution) == ['its event files were not read after 600 s']
 
 
 def test_a_seed_repeats_the_inputs_and_the_words_and_without_one_they_vary(submission):
@@ -168,7 +168,7 @@ def test_jobs_are_as_many_as_cores_that_may_be_used_and_as_memory_holds(monkeypa
     monkeypatch.setattr(os, 'sched_getaffinity', lambda process: {0, 3, 5})
     for free, jobs in ((64e9, 3), (0.9e9, 2), (0.3e9, 1)):
         monkeypatch.setattr(check.memory, 'free_memory', lambda: free)
-        assert check.most_jobs() == jobs
+        assert check.max_jobs() == jobs
 
 
 def test_ctrl_c_and_sigterm_leave_no_process_and_no_file(submission, tmp_path):
@@ -230,7 +230,7 @@ def test_bad_input_ends_in_one_line(workdir, capsys, flags, says):
 
 def test_a_spreadsheet_computes_nothing_that_students_write():
     grades = {'=cmd()': {3: {'optimize': '=1+1'}}, '\u5f20\u4f1f': {3: {'optimize': None}}}
-    head, first, second = csv.reader(gradebook.as_csv(grades).splitlines())
+    head, first, second = csv.reader(gradebook.to_csv(grades).splitlines())
     assert first[:3] == ["'=cmd()", '0', '10'] and first[-1] == 'step 3, optimize: =1+1'
     assert second[:3] == ['\u5f20\u4f1f', '10', '10'] and len(head) == len(first) == len(second)
 
@@ -244,10 +244,10 @@ def test_the_gradebook_has_a_column_of_the_runs_that_were_read():
     assert ada.split()[1:8] == [*'✓✓✓✓✓·', '100'] and ada.endswith('run: 60 iterations')
     assert bob.split()[1:8] == [*'✓✓·✓✓✓', '90'] and bob.endswith('step 3, optimize: twice the rate')
     assert head.index('run') == ada.index('·')
-    rows = list(csv.DictReader(gradebook.as_csv(grades, runs).splitlines()))
+    rows = list(csv.DictReader(gradebook.to_csv(grades, runs).splitlines()))
     assert [row['run'] for row in rows] == ['60 iterations; no pictures', 'fits']
-    assert json.loads(gradebook.as_json(grades, 5, runs))['submissions']['ada']['run'] == runs['ada']
-    assert 'run' not in json.loads(gradebook.as_json(grades, 5))['submissions']['ada']
+    assert json.loads(gradebook.to_json(grades, 5, runs))['submissions']['ada']['run'] == runs['ada']
+    assert 'run' not in json.loads(gradebook.to_json(grades, 5))['submissions']['ada']
 
 
 def test_the_table_keeps_its_columns_whatever_the_alphabet():
@@ -261,7 +261,7 @@ def test_the_table_keeps_its_columns_whatever_the_alphabet():
     b'', b'null', b'[]', b'{}', b'[' * 500_000, b'{"values": []}', b'{"error": "", "kind": []}', b'{"error": 0}',
     b'{"kind": "x"}', b'{"error": null, "kind": null}', b'\xff\xfe', b'{"values": {"a": 1' + b'0' * 5000 + b'}'])
 def test_what_is_no_answer_is_wrong(came):
-    wrong = check.judged('_content_loss', check.answered(came), None, {})
+    wrong = check.grade_item('_content_loss', check.parse(came), None, {})
     assert wrong and isinstance(wrong, str)
 
 
@@ -269,6 +269,6 @@ def test_what_is_no_answer_is_wrong(came):
                                     {'tries': ['x'], 'kinds': ['float32']}, {'tries': [1e999], 'kinds': ['float32']},
                                     {'tries': [], 'kinds': []}])
 def test_values_of_no_kind_are_wrong(values):
-    given = check.verdicts.given('_content_loss', 0)
-    assert check.judged('_content_loss', {'values': values}, None, given)
-    assert check.judged('_content_loss', {'error': '', 'kind': ''}, None, given)
+    given = check.verdicts.draw_inputs('_content_loss', 0)
+    assert check.grade_item('_content_loss', {'values': values}, None, given)
+    assert check.grade_item('_content_loss', {'error': '', 'kind': ''}, None, given)

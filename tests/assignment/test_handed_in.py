@@ -15,7 +15,7 @@ from common.tf1 import tf
 @pytest.fixture
 def handed(run_folder, images, tiny_vgg, tmp_path, monkeypatch):
     """graphs/r in a student's folder, with the student's own images beside it."""
-    monkeypatch.setattr(handed_in.load_vgg, 'SEARCHED', (paths.ROOT / 'no such.mat', tiny_vgg))
+    monkeypatch.setattr(handed_in.load_vgg, 'WEIGHTS_SEARCH_PATHS', (paths.ROOT / 'no such.mat', tiny_vgg))
     shutil.copytree(run_folder / 'graphs', tmp_path / 'graphs')
     for path, room in zip(images, ('content', 'styles')):
         (tmp_path / room).mkdir()
@@ -26,7 +26,7 @@ def handed(run_folder, images, tiny_vgg, tmp_path, monkeypatch):
 @pytest.fixture
 def quick(monkeypatch):
     """The first losses are taken for right."""
-    monkeypatch.setattr(handed_in, '_of_first', lambda run, events, recipe: [])
+    monkeypatch.setattr(handed_in, '_first_loss_issues', lambda run, events, recipe: [])
 
 
 def changed(run, change):
@@ -78,7 +78,7 @@ def without(name, step=None):
 def test_a_run_that_fits_has_its_length_to_look_at_alone(handed, capsys, monkeypatch):
     assert handed_in.main([str(handed.parent.parent)]) == 1
     assert capsys.readouterr().out == f'{handed}: 1 to look at\n  60 iterations; the handout asks for at least 200\n'
-    monkeypatch.setattr(handed_in, 'LEAST', 60)
+    monkeypatch.setattr(handed_in, 'MIN_ITERATIONS', 60)
     monkeypatch.setattr(handed_in, 'first_losses', lambda settings, recipe, folder, steps: {
         step: {name: dict(zip(*points))[step] for name, points in report.read(handed).curves.items()}
         for step in steps})
@@ -88,7 +88,7 @@ def test_a_run_that_fits_has_its_length_to_look_at_alone(handed, capsys, monkeyp
 
 def test_first_losses_of_other_settings_are_told(handed):
     changed(handed, setting(b'| pooling | avg |', b'| pooling | max |'))
-    found = handed_in.findings(handed)
+    found = handed_in.verify_run(handed)
     assert found[1].startswith('content_loss of iteration 1 is ') and '; these settings give ' in found[1]
     assert len(found) == 7  # every loss of two iterations
 
@@ -111,7 +111,7 @@ def test_first_losses_of_other_settings_are_told(handed):
 ])
 def test_curves_that_do_not_fit_are_told(handed, quick, change, told):
     changed(handed, change)
-    found = handed_in.findings(handed)
+    found = handed_in.verify_run(handed)
     assert any(told in line for line in found) and len(found) == 1 + bool(told)
 
 
@@ -123,7 +123,7 @@ def test_a_graph_without_its_parts_is_told(handed, quick):
                 node=[node for node in graph.node if not node.name.startswith('opt')]).SerializeToString()
         return True
     changed(handed, change)
-    assert handed_in.findings(handed)[1:] == ['the graph has no name scope optimizer']
+    assert handed_in.verify_run(handed)[1:] == ['the graph has no name scope optimizer']
 
 
 @pytest.mark.parametrize('change, told', [
@@ -135,24 +135,24 @@ def test_a_graph_without_its_parts_is_told(handed, quick):
 ])
 def test_why_the_first_losses_were_not_made_anew(handed, change, told):
     changed(handed, change)
-    assert handed_in.findings(handed)[-1] == f'the first losses were not made anew: {told}'
+    assert handed_in.verify_run(handed)[-1] == f'the first losses were not made anew: {told}'
 
 
 def test_images_and_weights_that_are_not_here_are_told(handed, images, tiny_vgg, monkeypatch):
     (handed.parent.parent / 'styles/mine.png').unlink()
     digits = hashlib.sha256(images[1].read_bytes()).hexdigest()[:8]
-    assert handed_in.findings(handed)[-1].endswith(f'no file here is its style, of SHA-256 {digits}…')
+    assert handed_in.verify_run(handed)[-1].endswith(f'no file here is its style, of SHA-256 {digits}…')
     (handed.parent.parent / 'styles/link.png').symlink_to(images[1])  # out of the folder
-    assert handed_in.findings(handed)[-1].endswith(f'no file here is its style, of SHA-256 {digits}…')
+    assert handed_in.verify_run(handed)[-1].endswith(f'no file here is its style, of SHA-256 {digits}…')
 
 
 def test_files_that_would_not_end_are_not_read(handed, tmp_path, monkeypatch):
-    monkeypatch.setattr(handed_in, 'LARGEST', 1000)
-    assert handed_in.findings(handed) == [f'{handed}: event files of more than 0 MB']
+    monkeypatch.setattr(handed_in, 'MAX_EVENT_BYTES', 1000)
+    assert handed_in.verify_run(handed) == [f'{handed}: event files of more than 0 MB']
     link = handed / 'events.out.tfevents.9.x'
     for target in ('/dev/zero', sorted(handed.iterdir())[0]):
         link.symlink_to(target)
-        assert handed_in.findings(handed) == [f'{link}: a link, or no file']
+        assert handed_in.verify_run(handed) == [f'{link}: a link, or no file']
         link.unlink()
 
 
@@ -163,13 +163,13 @@ def test_events_of_any_kind_are_told(handed):
                 del value.tensor.string_val[:]
         return True
     changed(handed, change)
-    line, = handed_in.findings(handed)
+    line, = handed_in.verify_run(handed)
     assert 'event files that cannot be read (IndexError' in line
 
 
 def test_events_that_are_none_are_told(tmp_path):
     (tmp_path / 'events.out.tfevents.1.x').write_bytes(b'nothing that TensorBoard knows')
-    assert len(handed_in.findings(tmp_path)) == 1
+    assert len(handed_in.verify_run(tmp_path)) == 1
 
 
 def test_nothing_handed_in_ends_in_one_line(tmp_path, capsys):
@@ -207,11 +207,11 @@ def test_a_run_of_somebody_else_behind_a_link_was_not_handed_in(handed, tmp_path
     (folder / 'graphs').symlink_to(handed.parent)
     assert handed_in.main([str(folder)]) == 2
     assert 'no event files there' in capsys.readouterr().err
-    assert handed_in.runs_of(handed.parent.parent) == [handed]
+    assert handed_in.find_runs(handed.parent.parent) == [handed]
 
 
 def test_a_zip_file_that_would_fill_the_disk_is_not_unpacked(handed, tmp_path_factory, monkeypatch, capsys):
     path = zipped(handed, tmp_path_factory.mktemp('downloads'))
-    monkeypatch.setattr(handed_in, 'LARGEST_ZIP', 1000)
+    monkeypatch.setattr(handed_in, 'MAX_ZIP_BYTES', 1000)
     assert handed_in.main([path]) == 2
     assert 'unpacked it is larger than' in capsys.readouterr().err

@@ -48,14 +48,14 @@ def test_it_says_what_to_do_and_holds_nothing_of_the_solution(folder):
 
 
 def test_what_is_given_is_the_real_code(folder):
-    for name in make_starter.given():
+    for name in make_starter.dependencies():
         assert (folder / name).read_bytes() == (paths.ROOT / name).read_bytes()
     steps = {region.step for name in make_starter.TODO for region, _ in solutions(name)}
     assert steps == {1, 2, 3, 4, 5}
 
 
 def test_what_the_handout_runs_has_all_that_it_imports(folder):
-    for name in make_starter.TOOLS:
+    for name in make_starter.HANDOUT_PROGRAMS:
         for node in ast.walk(ast.parse((folder / name).read_text())):
             for module in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else
                            [node.module, *(f'{node.module}.{alias.name}' for alias in node.names)]
@@ -80,7 +80,7 @@ def test_both_languages_are_in_step(name):
 
 
 def test_the_students_part_of_the_handout_is_theirs(folder):
-    for name, end in make_starter.HANDOUTS.items():
+    for name, end in make_starter.HANDOUT_ENDS.items():
         whole, theirs = (paths.ROOT / 'assignment' / name).read_text(), (folder / name).read_text()
         assert whole.count(f'\n{end}\n') == 1 and whole.startswith(theirs) and len(theirs) > 0.7 * len(whole)
         assert 'TEACHING' not in theirs and 'make_starter' not in theirs and end not in theirs

@@ -17,12 +17,12 @@ from assignment.regions import TODO, regions
 from common import paths
 from common.errors import UserError
 
-EDITIONS = None, *notebook.MARKS
+EDITIONS = None, *notebook.SOLUTION_MARKS
 
 
 def written(folder, edition=None):
     notebook.write(folder, edition)
-    return json.loads((folder / notebook.NAME).read_text(encoding='utf-8'))
+    return json.loads((folder / notebook.NOTEBOOK_NAME).read_text(encoding='utf-8'))
 
 
 def sources(edition):
@@ -81,7 +81,7 @@ def test_the_students_has_every_hint_and_nothing_of_the_solution():
     ('otter', '# BEGIN SOLUTION', '# END SOLUTION'), ('nbgrader', '### BEGIN SOLUTION', '### END SOLUTION')])
 def test_solutions_are_between_marks_and_nothing_else_is(edition, begin, end):
     marked = 0
-    real = {method.name: method for method in notebook._all()}
+    real = {method.name: method for method in notebook._all_methods()}
     for source in sources(edition).values():
         lines = source.splitlines()
         inside = [i for i, line in enumerate(lines) if line.strip() == begin]
@@ -185,8 +185,8 @@ def test_what_is_filled_in_comes_into_the_two_files(tmp_path, capsys):
     made['cells'].append({'cell_type': 'code', 'metadata': {}, 'source': ['%matplotlib inline\n', '1 +']})
     look = next(cell for cell in made['cells'] if cell.get('id') == 'evaluate')
     look['source'] = ['LOOKS = 4\n', '\n', *look['source']]
-    (tmp_path / notebook.NAME).write_text(json.dumps(made), encoding='utf-8-sig')
-    assert notebook.main([str(tmp_path / notebook.NAME)]) == 0
+    (tmp_path / notebook.NOTEBOOK_NAME).write_text(json.dumps(made), encoding='utf-8-sig')
+    assert notebook.main([str(tmp_path / notebook.NOTEBOOK_NAME)]) == 0
     for name in TODO:
         text = (tmp_path / name).read_text()
         assert text.startswith(f'# starter version {make_starter.VERSION}\n') and ('LOOKS = 4\n' in text) == (
@@ -197,17 +197,17 @@ def test_what_is_filled_in_comes_into_the_two_files(tmp_path, capsys):
 
 def test_what_is_still_to_do_there_is_as_it_is_in_the_files(tmp_path):
     written(tmp_path)
-    content = (tmp_path / notebook.NAME).read_bytes()
+    content = (tmp_path / notebook.NOTEBOOK_NAME).read_bytes()
     starter = {name: make_starter.without_solution((paths.ROOT / name).read_text()) for name in TODO}
-    assert {name: text.partition('\n')[2] for name, text in notebook.files(content).items()} == starter
+    assert {name: text.partition('\n')[2] for name, text in notebook.code_files(content).items()} == starter
     mine = {TODO[0]: starter[TODO[0]].replace("raise NotImplementedError('step 2: one number", "return (P, '", 1)}
-    assert notebook.files(content, mine)[TODO[0]] == mine[TODO[0]] != starter[TODO[0]]
+    assert notebook.code_files(content, mine)[TODO[0]] == mine[TODO[0]] != starter[TODO[0]]
 
 
 @pytest.mark.parametrize('text', ['', '[]', '{}', '{"cells": [1]}', '[' * 100000, '{"cells": [{"cell_type": "code"}]}'])
 def test_what_is_no_notebook_is_told(text):
     with pytest.raises(UserError, match='n.ipynb: not a notebook'):
-        notebook.files(text.encode(), name='n.ipynb')
+        notebook.code_files(text.encode(), name='n.ipynb')
 
 
 def test_what_is_no_python_is_told(tmp_path):
@@ -215,17 +215,17 @@ def test_what_is_no_python_is_told(tmp_path):
     cell = next(cell for cell in made['cells'] if cell['id'] == 'avgpool')
     cell['source'] = cell['source'].replace('raise', 'return 1 #')
     with pytest.raises(UserError, match='load_vgg.py is no Python'):
-        notebook.files(json.dumps(made).encode(), {'load_vgg.py': 'class ('})
+        notebook.code_files(json.dumps(made).encode(), {'load_vgg.py': 'class ('})
     with pytest.raises(UserError, match='load_vgg.py has no VGG.avgpool'):
-        notebook.files(json.dumps(made).encode(), {'load_vgg.py': 'class VGG:\n    x = 1\n'})
+        notebook.code_files(json.dumps(made).encode(), {'load_vgg.py': 'class VGG:\n    x = 1\n'})
     cell['source'] += '\n)'
     with pytest.raises(UserError, match='the cell of avgpool is no Python'):
-        notebook.files(json.dumps(made).encode())
+        notebook.code_files(json.dumps(made).encode())
 
 
 def test_the_flags(tmp_path, capsys):
     assert make_starter.main(['--for', 'otter', str(tmp_path / 'a')]) == 2 and not (tmp_path / 'a').exists()
     assert make_starter.main(['--notebook', '--for', 'otter', str(tmp_path / 'a')]) == 0
-    assert '# BEGIN SOLUTION' in (tmp_path / 'a' / notebook.NAME).read_text()
-    assert notebook.NAME in capsys.readouterr().out
+    assert '# BEGIN SOLUTION' in (tmp_path / 'a' / notebook.NOTEBOOK_NAME).read_text()
+    assert notebook.NOTEBOOK_NAME in capsys.readouterr().out
     assert 'SOLUTION' not in (tmp_path / 'a/style_transfer.py').read_text()

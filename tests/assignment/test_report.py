@@ -25,7 +25,7 @@ def test_curves_are_the_losses_of_the_run(run_folder):
 
 
 def test_the_graph_is_that_of_the_method(run_folder):
-    names, edges = diagram.blocks(report.read(run_folder / 'graphs/r').graph)
+    names, edges = diagram.group_ops(report.read(run_folder / 'graphs/r').graph)
     assert {'input', 'vgg/conv1_1', 'vgg/avgpool1', 'vgg/conv5_1', 'losses', 'optimizer', 'summaries'} <= set(names)
     assert {('input', 'vgg/conv1_1'), ('vgg/conv1_1', 'vgg/conv1_2'), ('vgg/conv1_2', 'vgg/avgpool1'),
             ('vgg/avgpool1', 'vgg/conv2_1'), ('vgg/conv4_2', 'losses'), ('losses', 'optimizer')} <= edges
@@ -72,20 +72,22 @@ def events(run_folder):
     (None, 'They fall.', True), (np.zeros((30, 120, 3), np.uint8), '、'.join(map(str, range(250))), True),
     (np.zeros((300, 50, 3), np.uint8), ' '.join(f'{i} and more' for i in range(900)), False)])
 def test_the_page_has_everything_within_its_margins_and_nothing_over_another(events, sheet, answer, whole):
-    figure, _ = pdf.composed('r', 'told', events, sheet, f'\n## Name\n\nAda\n\n## Why?\n\n> {answer}\n')
+    figure, _ = pdf.compose('r', 'told', events, sheet, f'\n## Name\n\nAda\n\n## Why?\n\n> {answer}\n')
     figure.draw_without_rendering()
     boxes = [(text.get_text(), text.get_window_extent().transformed(figure.dpi_scale_trans.inverted()))
              for text in figure.texts if text.get_text().strip()]
     assert {'r', 'told', 'Name', 'Ada', 'Why?', 'learning_rate', '2.0', 'conv1_1 … conv5_1'} <= {*dict(boxes)}
     for _, box in boxes:
-        assert box.x0 > 0.5 and box.x1 < pdf.PAPER[0] - 0.5 and box.y0 > 0.5 and box.y1 < pdf.PAPER[1] - 0.5
+        assert (
+            box.x0 > 0.5 and box.x1 < pdf.PAPER_INCHES[0] - 0.5 and box.y0 > 0.5 and box.y1 < pdf.PAPER_INCHES[1] - 0.5
+        )
     answers = boxes[2:[text for text, _ in boxes].index('content')]  # down to the first setting
     assert all(below.y1 <= above.y0 + 0.02 for (_, above), (_, below) in zip(answers, answers[1:]))
     panels = [axes.get_tightbbox().transformed(figure.dpi_scale_trans.inverted()) for axes in figure.axes]
-    assert len(panels) == (sheet is not None) + pdf.PICTURES + 3 + 1
+    assert len(panels) == (sheet is not None) + pdf.MAX_PICTURES + 3 + 1
     assert not any(panel.y0 < box.y1 - 0.02 and box.y0 < panel.y1 - 0.02 for panel in panels for _, box in boxes)
     written = ''.join(text for text, _ in answers[3:]).replace(' ', '')
-    assert written == answer.replace(' ', '') if whole else answers[-1][0] == pdf.TOO_LONG
+    assert written == answer.replace(' ', '') if whole else answers[-1][0] == pdf.CUT_MARK
 
 
 def test_letters_that_no_font_has_are_told(events, monkeypatch):

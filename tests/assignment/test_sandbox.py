@@ -15,7 +15,9 @@ from assignment.grader import probe, processes, sandbox, verdicts
 from common import paths
 from tests.assignment.solutions import CONTENT, files, told
 
-held = pytest.mark.skipif(bool(sandbox.lacking()), reason=f'this system lacks {sandbox.lacking()}')
+held = pytest.mark.skipif(
+    bool(sandbox.missing_protection()), reason=f'this system lacks {sandbox.missing_protection()}'
+)
 LINES = 'for fd in range(3, 200):\n    try: os.write(fd, {!r})\n    except OSError: pass\nos._exit(0)'
 
 
@@ -55,7 +57,7 @@ MISCHIEF = {  # name: (code, what the grader says)
                          'return F[0, 0, 0, 0] * 0', 'expected'),
     'TensorFlow is another': ('import tensorflow\ntensorflow.compat.v1.Session.run = lambda *args, **kwargs: 1.',
                               'expected'),
-    'the probe is another': ('main = sys.modules["__main__"]\nmain.dumps = lambda x: "{}"\nmain.TRIES.clear()',
+    'the probe is another': ('main = sys.modules["__main__"]\nmain.dumps = lambda x: "{}"\nmain.ITEM_FUNCTIONS.clear()',
                              'expected'),
     'JSON is another': ('import json; json.dumps = lambda *args: "{}"', 'expected'),
     'a child that outlives': ('import subprocess; subprocess.Popen(["sleep", "1000"])', 'PermissionError'),
@@ -94,7 +96,7 @@ def test_all_of_it_leaves_the_table_as_it_was(mischievous):
         except OSError:
             continue
     for one in processes._probers:
-        assert {path.name for path in one.place.iterdir()} == {'starter', 'errors', 'answer'}
+        assert {path.name for path in one.folder.iterdir()} == {'starter', 'errors', 'answer'}
 
 
 @pytest.fixture
@@ -158,7 +160,7 @@ for process in (os.getppid(), os.getpid(), 1):
 for thing in gc.get_objects():
     if type(thing).__name__ == 'code' or hasattr(thing, '__code__'):
         code = getattr(thing, '__code__', thing)
-        if code.co_name in ('adam', 'judge', 'gram', 'content_loss_case') or 'verdicts' in code.co_filename:
+        if code.co_name in ('adam', 'judge', 'gram', 'expected_content_loss') or 'verdicts' in code.co_filename:
             texts[code] = 'in memory: ' + code.co_name
 marks = 'content_factor(s)', 'tf.nn.bias_add(', 'squares / (4 * s)', 'PATH=', 'in memory: '
 found = [where for where, text in texts.items() if any(mark in text for mark in marks)
@@ -179,9 +181,9 @@ def test_neither_the_solution_nor_what_is_expected_can_be_read():
 
 def test_an_item_sees_the_inputs_of_no_other():
     """Gram matrices are expected of one item and given to another."""
-    given = verdicts.given('_gram_matrix', 0)
-    assert set(given) == {'F'} and set(verdicts.given('_content_loss', 0)) == {'P', 'F'}
-    assert not any((given['F'] == x).all() for x in verdicts.given('_single_style_loss', 0).values()
+    given = verdicts.draw_inputs('_gram_matrix', 0)
+    assert set(given) == {'F'} and set(verdicts.draw_inputs('_content_loss', 0)) == {'P', 'F'}
+    assert not any((given['F'] == x).all() for x in verdicts.draw_inputs('_single_style_loss', 0).values()
                    if x.shape == given['F'].shape)
 
 
@@ -189,7 +191,7 @@ def test_a_fellows_file_cannot_be_read(tmp_path):
     (tmp_path / 'ada').mkdir()
     (tmp_path / 'ada' / 'style_transfer.py').write_bytes(files()['style_transfer.py'])
     code = f"raise ValueError(len(open({str(tmp_path / 'ada' / 'style_transfer.py')!r}).read()))"
-    assert 'PermissionError' in told(hostile(code)) or sandbox.lacking()
+    assert 'PermissionError' in told(hostile(code)) or sandbox.missing_protection()
 
 
 def test_without_the_kernels_help_python_itself_writes_nothing_outside(outside):
@@ -232,13 +234,13 @@ def test_without_the_kernels_help_root_lends_a_user_of_its_own(tmp_path):
 def test_where_there_are_no_forks_an_item_is_a_process(monkeypatch):
     """As on Windows and macOS, where the process itself ends with its item."""
     prober = processes.Prober()
-    path = prober.place / 'starter' / 'probe.py'
-    path.write_text(path.read_text().replace("FORKS = sys.platform == 'linux'", 'FORKS = False'))
-    monkeypatch.setattr(probe, 'FORKS', False)
-    given = verdicts.given('_gram_matrix', 0)
+    path = prober.folder / 'starter' / 'probe.py'
+    path.write_text(path.read_text().replace("CAN_FORK = sys.platform == 'linux'", 'CAN_FORK = False'))
+    monkeypatch.setattr(probe, 'CAN_FORK', False)
+    given = verdicts.draw_inputs('_gram_matrix', 0)
     try:
         came, ended = prober.ask('_gram_matrix', given, files(), 30)
-        assert ended is None and check.judged('_gram_matrix', check.answered(came), ended, given) is None
+        assert ended is None and check.grade_item('_gram_matrix', check.parse(came), ended, given) is None
         assert prober.process is None
     finally:
         prober.close()
@@ -246,11 +248,11 @@ def test_where_there_are_no_forks_an_item_is_a_process(monkeypatch):
 
 def test_a_process_that_cannot_start_says_why_in_one_line():
     prober = processes.Prober()
-    (prober.place / 'starter' / 'probe.py').write_text('import nothing_of_this_name')
+    (prober.folder / 'starter' / 'probe.py').write_text('import nothing_of_this_name')
     with pytest.raises(processes.UserError, match="does not start: ModuleNotFoundError: No module named 'nothing_of"):
         prober.ask('_gram_matrix', {}, {}, 5)
     prober.close()
-    assert not prober.place.exists()
+    assert not prober.folder.exists()
 
 
 def test_a_folder_is_removed_however_deep_it_goes(tmp_path):

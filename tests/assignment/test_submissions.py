@@ -36,7 +36,7 @@ def zipped(path, content):
 def found(tmp_path):
     """A function that gives name -> files, or the problem, of what is in a place."""
     def find(path):
-        return {one.name: one.problem or one.files for one in submissions.found(path, tmp_path / 'unpacked')}
+        return {one.name: one.problem or one.files for one in submissions.find_submissions(path, tmp_path / 'unpacked')}
     return find
 
 
@@ -166,9 +166,9 @@ def test_code_of_any_editor_is_the_same_code(tmp_path, found, written):
         names = {}
         exec(compile(files[name], name, 'exec'), names)  # as Python reads it
         assert names['x'] == name
-    assert check.of_another_version(files) is None
+    assert check.version_problem(files) is None
     older = {name: written(text) for name, text in {TODO[0]: b'# starter version 99\n', TODO[1]: b''}.items()}
-    assert 'of starter version 99' in check.of_another_version(found(put(tmp_path / 'old', older))['old'])
+    assert 'of starter version 99' in check.version_problem(found(put(tmp_path / 'old', older))['old'])
 
 
 def with_cells(*cells):
@@ -199,9 +199,9 @@ def test_a_notebook_that_defines_classes_is_their_module(tmp_path, found):
 def test_the_kits_notebook_fills_in_what_is_still_to_do_in_the_files_beside_it(tmp_path, found):
     folder = tmp_path / 'hw'
     assert make_starter.main(['--notebook', str(folder)]) == 0
-    path = folder / notebook.NAME
+    path = folder / notebook.NOTEBOOK_NAME
     path.write_text(path.read_text().replace('raise NotImplementedError(', 'return print('))
-    alone = found(put(tmp_path / 'class' / 'ada', {notebook.NAME: path.read_bytes()}).parent)['ada']
+    alone = found(put(tmp_path / 'class' / 'ada', {notebook.NOTEBOOK_NAME: path.read_bytes()}).parent)['ada']
     assert found(folder)['hw'] == alone and all(b'return print(' in text for text in alone.values())
     for name in TODO:  # a solution is its own, whatever the notebook says
         (folder / name).write_bytes(CODE[name])

@@ -75,8 +75,8 @@ def right(item, given):
 @pytest.mark.parametrize('item', points.ITEMS)
 def test_what_is_right_passes_whatever_the_seed(item):
     for seed in SEEDS:
-        given = verdicts.given(points.tried_by(item), seed)
-        assert verdicts.judge(item, right(points.tried_by(item), given), given) is None, seed
+        given = verdicts.draw_inputs(points.run_item(item), seed)
+        assert verdicts.judge(item, right(points.run_item(item), given), given) is None, seed
 
 
 def with_mistake(item, values, given, at, wrong):
@@ -93,13 +93,15 @@ def with_mistake(item, values, given, at, wrong):
     return one(wrong)
 
 
-@pytest.mark.parametrize('item', [item for item in points.ITEMS if item in verdicts.CASES and item != 'create_summary'])
+@pytest.mark.parametrize(
+    'item', [item for item in points.ITEMS if item in verdicts.EXPECTED and item != 'create_summary']
+)
 def test_every_known_mistake_is_told_by_its_name_whatever_the_seed(item):
     for seed in SEEDS:
-        given = verdicts.given(item, seed)
+        given = verdicts.draw_inputs(item, seed)
         values = right(item, given)
-        for at, case in enumerate(verdicts.CASES[item](given)):
-            for wrong, text in case.mistakes:
+        for at, case in enumerate(verdicts.EXPECTED[item](given)):
+            for wrong, text in case.misconceptions:
                 tried = with_mistake(item, values, given, at, wrong)
                 assert text in verdicts.judge(item, tried, given), (seed, text)
 
@@ -107,7 +109,7 @@ def test_every_known_mistake_is_told_by_its_name_whatever_the_seed(item):
 def test_what_begins_from_zeros_never_passes():
     """Not even where the first loss is near by chance: the image ends elsewhere."""
     for seed in SEEDS:
-        given = verdicts.given('train', seed)
+        given = verdicts.draw_inputs('train', seed)
         images, losses = trained(np.zeros_like(given['start']), given['target'], LAST)
         values = right('train', given) | {'straight_image': images[-1], 'straight_losses': losses}
         assert 'begins from zeros' in verdicts.judge('train', values, given)
@@ -118,14 +120,14 @@ def test_what_begins_from_zeros_never_passes():
     ({'kinds': ['float64']}, 'but float64')])
 def test_a_right_number_of_the_wrong_type_is_wrong(change, says):
     for item in ('_content_loss', '_single_style_loss', '_style_loss', 'losses'):
-        given = verdicts.given(item, 0)
+        given = verdicts.draw_inputs(item, 0)
         values = right(item, given)
         changed = {'tries': [[values['tries'][0]]]} if 'tries' in change else change
         assert says in verdicts.judge(item, values | changed, given)
 
 
 def test_of_several_tries_one_has_to_be_right():
-    given = verdicts.given('_single_style_loss', 0)
+    given = verdicts.draw_inputs('_single_style_loss', 0)
     x = right('_single_style_loss', given)['tries'][0]
     for tries in ([x, 2 * x], [2 * x, x]):
         assert verdicts.judge('_single_style_loss', {'tries': tries, 'kinds': 2 * ['float32']}, given) is None
@@ -141,13 +143,13 @@ def test_of_several_tries_one_has_to_be_right():
     ('restore', {'resumed_image': []}, 'does not come to its end'),
     ('restore', {'resumed_image': np.zeros((1, 4, 5, 3))}, 'are all variables restored?')])
 def test_what_a_training_leaves_is_judged_apart(item, change, says):
-    given = verdicts.given('train', 0)
+    given = verdicts.draw_inputs('train', 0)
     values = right('train', given) | change
     assert says in verdicts.judge(item, values, given)
-    others = [other for other in points.TRAINED if other != item]
+    others = [other for other in points.SHOWN_BY_TRAINING if other != item]
     assert [verdicts.judge(other, values, given) for other in others] == [None, None]
 
 
 def test_the_points_are_those_of_items_that_are_judged_and_make_a_hundred():
     assert set(points.ITEMS) == set(verdicts.JUDGES) and sum(points.ITEMS.values()) == 100
-    assert {points.tried_by(item) for item in points.ITEMS} == set(verdicts.CASES) == set(inputs.DRAWS)
+    assert {points.run_item(item) for item in points.ITEMS} == set(verdicts.EXPECTED) == set(inputs.ITEM_INPUTS)

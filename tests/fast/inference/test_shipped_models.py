@@ -103,7 +103,7 @@ def test_the_photo_is_still_in_each_picture(pictures):
 
 def test_no_grid(paint, limits, hardest):
     photo = tiled.limit_side(utils.read_image(paths.HELD_OUT_PHOTOS[0]), 320)
-    found = {name: checkerboard.lattice(paint(photo, name)) for name in hardest}
+    found = {name: checkerboard.checkerboard_energy(paint(photo, name)) for name in hardest}
     assert max(found.values()) <= limits[2], found
 
 
@@ -113,11 +113,11 @@ def test_pictures_move_along_with_their_photos_and_skies_stay_smooth(paint, limi
         with monkeypatch.context() as patched:
             # of a photo painted larger 4 pixels are 6 of the network's
             patched.setattr(arbitrary, 'MIN_STYLIZED_SIDE_PX', 0)
-            by_4, by_8 = checkerboard.moved(lambda image: paint(image, name), photo, (4, 8))
+            by_4, by_8 = checkerboard.shift_differences(lambda image: paint(image, name), photo, (4, 8))
         assert by_4 <= limits[4] * by_8 and by_8 < limits[3], name
         assert (plain := paint(checkerboard.sky(), name)).std(axis=1).max() < limits[5] and plain.std() > 0
     grid = np.tile(np.kron([[0, 255], [255, 0]], np.ones((4, 4)))[..., None], (32, 32, 3))
-    assert checkerboard.lattice(grid + np.random.default_rng(0).normal(0, 50, grid.shape)) > 2
+    assert checkerboard.checkerboard_energy(grid + np.random.default_rng(0).normal(0, 50, grid.shape)) > 2
 
 
 def test_a_strip_of_which_a_smaller_one_shows_nothing(paint):
