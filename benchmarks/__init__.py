@@ -1,1 +1,1 @@
-"""What things cost and how good pictures are, measured: python -m benchmarks.<name>."""
+"""Benchmarks of speed, memory use and picture quality. Run one with `python -m benchmarks.<name>`."""

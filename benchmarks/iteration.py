@@ -1,9 +1,10 @@
-"""Seconds an iteration, as ratios to a bare loop of the train op and to CS20's loop as its solutions list it.
+"""Measure the seconds per iteration, as ratios to a bare loop of the train op and to the loop of CS20's solutions.
 
     python -m benchmarks.iteration
 
-In float32 and bfloat16, each in a process of its own, in which the three loops take turns: a machine that slows down
-slows all of them. Then the seconds to the first iteration, the peak of memory, and the default command as a whole.
+The three loops take turns in one process, so that a machine that slows down slows all of them; float32 and bfloat16
+have a process each. The benchmark also measures the seconds to the first iteration, the peak memory, and the default
+command as a whole.
 """
 
 import argparse
@@ -27,37 +28,43 @@ from engine.run import session
 
 WIDTH, HEIGHT = 333, 250
 ROUNDS = 2
-ITERATIONS = 300  # of ours a round, a whole run: CS20's log_schedule is dense at first, which less would overstate
-SHORT_ITERATIONS = 75  # of the other loops
-ENVIRONMENT = os.environ | {'PYTHONPATH': str(paths.ROOT)}  # of processes whose current folder is another
+# Our loop is timed over a whole run: CS20 logs more often at first, so that a shorter run would overstate the cost.
+ITERATIONS = 300
+SHORT_ITERATIONS = 75  # of the other two loops
+ENVIRONMENT = os.environ | {'PYTHONPATH': str(paths.ROOT)}  # for processes with another working directory
 
 
 class IterationTimes:
-    """A callback of `train` that notes the time at every iteration."""
+    """A callback of `train` that records the time of every iteration.
+
+    Attributes:
+        noted: Values of `time.perf_counter`, one for each iteration.
+    """
 
     def __init__(self):
         self.noted = []
 
     def __call__(self, iterate):
+        """Record the time of an iteration, a `progress.Iteration`."""
         self.noted.append(time.perf_counter())
 
 
 class TimedStyleTransfer(style_transfer.StyleTransfer):
-    """Hands nothing in."""
+    """A `StyleTransfer` that writes no result files, so that they do not count in the times."""
 
     def write_results(self, sess):
         pass
 
 
-def ours(machine, n):
-    """Seconds an iteration of `train`, with its pictures, summaries and checkpoints."""
+def ours(machine: TimedStyleTransfer, n: int) -> float:
+    """Return the seconds per iteration of `train` over n iterations, with its pictures, summaries and checkpoints."""
     times = IterationTimes()
     machine.train(n, times, restart=True)
     return (times.noted[-1] - times.noted[0]) / (n - 1)
 
 
-def bare(machine, n):
-    """Seconds an iteration of nothing but the train op of the same graph."""
+def bare(machine: TimedStyleTransfer, n: int) -> float:
+    """Return the seconds per iteration of a loop over n iterations that only runs the train op of the same graph."""
     with tf.Session(graph=machine.graph, config=machine.config) as sess:
         sess.run(machine.init)
         sess.run(machine.assign_img, {machine.new_img: machine.centered_start})
@@ -68,11 +75,11 @@ def bare(machine, n):
         return (time.perf_counter() - start) / (n - 1)
 
 
-def listed(machine, n):
-    """Seconds an iteration of the loop that CS20's solutions list, on a float32 graph built as they build it.
+def listed(machine: TimedStyleTransfer, n: int) -> float:
+    """Return the seconds per iteration of the loop that CS20's solutions list, over n iterations.
 
-    A pass for the step, another for image, loss and summary; a checkpoint with its meta graph;
-    the graph in the event file.
+    The graph is float32 and built as in these solutions. One session call runs the step, and another one fetches image,
+    loss and summary. The checkpoints include the meta graph, and the event file the whole graph.
     """
     with tf.Graph().as_default():
         other = style_transfer.StyleTransfer(machine.content_path, machine.style_paths, WIDTH, HEIGHT,
@@ -107,8 +114,8 @@ def listed(machine, n):
             return (time.perf_counter() - start) / (n - 1)
 
 
-def case(precision):
-    """Run one case in this process; print the rounds of the three loops as JSON."""
+def case(precision: str) -> None:
+    """Time the three loops in this process; print their seconds per iteration as JSON, [ROUNDS, 3]."""
     Path('listed').mkdir()
     machine = TimedStyleTransfer(paths.CONTENT, paths.STYLE, WIDTH, HEIGHT, precision=precision, name='timed')
     machine.build()
@@ -119,10 +126,13 @@ def case(precision):
     print('\n' + json.dumps(rounds))
 
 
-def start(precision, started):
-    """Train a little in this process, as a user would; print the seconds to the first iteration and the peak of memory.
+def start(precision: str, started: str) -> None:
+    """Train 21 iterations in this process; print [seconds to the first iteration, peak memory in bytes] as JSON.
 
-    started: when the process was, by `time.perf_counter`, which Linux counts alike in all of them
+    Args:
+        precision: 'float32' or 'bfloat16'.
+        started: When the process was started, as text, by `time.perf_counter` of the parent. On Linux this clock is the
+            same in all processes.
     """
     machine = style_transfer.StyleTransfer(paths.CONTENT, paths.STYLE, WIDTH, HEIGHT, precision=precision,
                                            name='start')
@@ -132,24 +142,29 @@ def start(precision, started):
     print('\n' + json.dumps([times.noted[0] - float(started), peak_memory()]))
 
 
-def peak_memory():
-    """The most memory that this process has held, in bytes (Linux).
+def peak_memory() -> int:
+    """Return the peak memory of this process in bytes (Linux).
 
-    getrusage says no less than what its parent held.
+    It comes from VmHWM, because getrusage never returns less than the memory of the parent process.
     """
     return 1024 * int(re.search(r'VmHWM:\s+(\d+) kB', Path('/proc/self/status').read_text())[1])
 
 
-def run_in_process(program, *args):
-    """What a module prints last when it is run with `args` in a folder of its own, read as JSON."""
+def run_in_process(program: str, *args):
+    """Run a module in a process and a temporary folder of its own; parse the last line that it prints as JSON.
+
+    Args:
+        program: Dotted name of the module.
+        *args: Its command-line arguments; each is converted to text.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run([sys.executable, '-m', program, *map(str, args)], cwd=folder, text=True,
-                              stdout=subprocess.PIPE, check=True, env=ENVIRONMENT)
-    return json.loads(done.stdout.splitlines()[-1])
+        completed = subprocess.run([sys.executable, '-m', program, *map(str, args)], cwd=folder, text=True,
+                                   stdout=subprocess.PIPE, check=True, env=ENVIRONMENT)
+    return json.loads(completed.stdout.splitlines()[-1])
 
 
-def default_command(precision):
-    """(seconds in all, bytes on disk, final total loss) of the program called without a flag but --precision."""
+def default_command(precision: str) -> tuple[float, int, float]:
+    """Run style_transfer.py with no flag but --precision; return (seconds, bytes on disk, final total loss)."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         subprocess.run([sys.executable, paths.ROOT / 'style_transfer.py', '--precision', precision], cwd=folder,
@@ -160,10 +175,10 @@ def default_command(precision):
     return seconds, size, float(history.split(',')[-1])
 
 
-def main():
-    """Print the tables."""
+def main() -> None:
+    """Print both tables."""
     print(f'{WIDTH}×{HEIGHT}, {os.cpu_count()} cores, medians of {ROUNDS} rounds of {ITERATIONS} iterations\n')
-    print(f'{"precision":10} {"s/iteration":>11} {"/ bare loop":>12} {"/ listed loop":>14} {"s to the first":>15} '
+    print(f'{"precision":10} {"s/iteration":>11} {"/ bare loop":>12} {"/ CS20 loop":>14} {"s to 1st iter.":>15} '
           f'{"peak MB":>8}')
     for precision in session.PRECISIONS:
         first, peak = run_in_process(__spec__.name, 'start', precision, time.perf_counter())
@@ -172,7 +187,7 @@ def main():
                                        (rounds[:, 0], rounds[:, 0] / rounds[:, 1], rounds[:, 0] / rounds[:, 2]))
         print(f'{precision:10} {seconds:11.4f} {to_bare:12.3f} {to_listed:14.3f} {first:15.1f} {peak / 1e6:8.0f}',
               flush=True)
-    print(f'\n{"default command":15} {"s to the end":>13} {"MB on disk":>11} {"final loss":>11}')
+    print(f'\n{"default command":15} {"total seconds":>13} {"MB on disk":>11} {"final loss":>11}')
     for precision in session.PRECISIONS:
         seconds, size, loss = default_command(precision)
         print(f'{precision:15} {seconds:13.1f} {size / 1e6:11.2f} {loss:11.4g}', flush=True)

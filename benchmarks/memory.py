@@ -1,9 +1,9 @@
-"""The most memory that training a picture takes, by size: bytes a pixel and beside them, for each recipe and precision.
+"""Measure the peak memory of training a picture by recipe, precision and size, and fit bytes per pixel to it.
 
     python -m benchmarks.memory --out memory.png
 
-Each training of two iterations, with what it hands in, in a process of its own. `engine/memory.py` has its constants
-from here.
+Each case trains two iterations, including the result files, in a process of its own. The constants of
+`engine/run/memory.py` come from these measurements.
 """
 
 import argparse
@@ -19,11 +19,18 @@ import style_transfer
 from benchmarks import figures, iteration
 from common import paths
 
-SIZES = (333, 250), (750, 562), (1333, 1000)
+SIZES = (333, 250), (750, 562), (1333, 1000)  # (width, height) in pixels
 
 
-def case(name, precision, width, height):
-    """Train a little in this process; print the peak of memory in bytes."""
+def case(name: str, precision: str, width: str, height: str) -> None:
+    """Train two iterations at one size in this process; print the peak memory in bytes as JSON.
+
+    Args:
+        name: Name of the recipe.
+        precision: 'float32' or 'bfloat16'.
+        width: Width of the picture in pixels, as text.
+        height: Height of the picture in pixels, as text.
+    """
     recipe = dataclasses.replace(recipes.RECIPES[name].for_size(int(width)), scales=1, iterations=2)
     machine = style_transfer.StyleTransfer(paths.CONTENT, paths.STYLE, int(width), int(height), recipe=recipe,
                                            precision=precision, name='r')
@@ -32,13 +39,13 @@ def case(name, precision, width, height):
     print('\n' + json.dumps(iteration.peak_memory()))
 
 
-def main():
-    """Print the table, plot it."""
+def main() -> None:
+    """Print the table and plot it."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('--out', type=Path, default=Path('memory.png'))
+    parser.add_argument('--out', type=Path, default=Path('memory.png'), help='the plot to write (default: %(default)s)')
     out, measured = parser.parse_args().out, {}
     print(f'{"recipe":10}{"precision":12}' + ''.join(f'{f"{w}×{h} MB":>14}' for w, h in SIZES)
-          + f'{"bytes a pixel":>16}{"and MB":>8}')
+          + f'{"bytes per pixel":>16}{"+ MB":>8}')
     for name, recipe in recipes.RECIPES.items():
         for precision in ('float32', 'bfloat16') if recipe.optimizer == 'adam' else ('float32',):
             peaks = [iteration.run_in_process(__spec__.name, 'case', name, precision, *size) for size in SIZES]

@@ -1,8 +1,9 @@
-"""Loss against evaluations and seconds: Adam at several learning rates and L-BFGS, the CS20 recipe from the same start.
-
-At half of CS20's size, in float32: L-BFGS takes nothing less, and seconds are to be compared.
+"""Compare Adam at several learning rates with L-BFGS on the CS20 recipe: loss over evaluations and over seconds.
 
     python -m benchmarks.optimizers --out optimizers.png
+
+All start from the same image, at half of CS20's size. They compute in float32, because L-BFGS needs it and the seconds
+must be comparable.
 """
 
 import argparse
@@ -19,14 +20,22 @@ from benchmarks.iteration import IterationTimes, TimedStyleTransfer
 from common import files, paths
 
 WIDTH, HEIGHT = 167, 125
-ITERATIONS = 300
+ITERATIONS = 300  # evaluations of the loss and its gradient
+# name -> settings of the recipe
 OPTIMIZERS = {**{f'Adam {rate:g}': {'learning_rate': float(rate)} for rate in (1, 2, 5, 10)},
               'L-BFGS': {'optimizer': 'lbfgs'}}
-REFERENCE = 'Adam 2'  # CS20's
+REFERENCE = 'Adam 2'  # CS20's optimizer and learning rate
 
 
-def losses(settings):
-    """Train with `settings` changed in CS20; return the lowest total loss so far and seconds, [evaluations] each."""
+def losses(settings: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Train by the CS20 recipe with some settings changed.
+
+    Args:
+        settings: Name of a recipe field -> value.
+
+    Returns:
+        The lowest total loss so far, and the seconds since the first iteration; both [evaluations].
+    """
     machine = TimedStyleTransfer(
         paths.CONTENT,
         paths.STYLE,
@@ -43,8 +52,13 @@ def losses(settings):
     return np.minimum.accumulate(total), np.array(times.noted) - times.noted[0]
 
 
-def plot(path, curves):
-    """Two panels: the losses over evaluations and over seconds, on a log axis."""
+def plot(path: Path, curves: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    """Plot the losses in two panels, over evaluations and over seconds, with a logarithmic loss axis.
+
+    Args:
+        path: The file to write.
+        curves: name -> result of `losses`.
+    """
     figure = Figure(figsize=(11, 4.5), layout='constrained')
     left, right = figure.subplots(1, 2, sharey=True)
     for name, (loss, seconds) in curves.items():
@@ -59,23 +73,25 @@ def plot(path, curves):
         figure.savefig(part, dpi=100)
 
 
-def main():
-    """Measure, print a table, plot."""
+def main() -> None:
+    """Measure, print a table and plot the curves."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('--out', type=Path, default=Path('optimizers.png'))
+    parser.add_argument('--out', type=Path, default=Path('optimizers.png'),
+                        help='the plot to write (default: %(default)s)')
     out = parser.parse_args().out.resolve()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         curves = {name: losses(settings) for name, settings in OPTIMIZERS.items()}
         os.chdir(out.parent)
     plot(out, curves)
-    wanted = curves[REFERENCE][0][-1]
-    print(f'| optimizer | loss after {ITERATIONS} evaluations | over {REFERENCE}\'s | evaluations to {wanted:.3g} | '
-          'seconds to it, over its |\n|---|---|---|---|---|')
+    target = curves[REFERENCE][0][-1]
+    print(f'| optimizer | loss after {ITERATIONS} evaluations | ratio to {REFERENCE} | evaluations to reach '
+          f'{target:.3g} | seconds to reach it, ratio to {REFERENCE} |\n|---|---|---|---|---|')
     for name, (loss, seconds) in curves.items():
-        there = int(np.argmax(loss <= wanted)) if loss[-1] <= wanted else None
-        reached = f'{there + 1} | {seconds[there] / curves[REFERENCE][1][-1]:.2f}' if there is not None else 'not | –'
-        print(f'| {name} | {loss[-1]:.3g} | {loss[-1] / wanted:.2f} | {reached} |')
+        index = int(np.argmax(loss <= target)) if loss[-1] <= target else None
+        reached = (f'{index + 1} | {seconds[index] / curves[REFERENCE][1][-1]:.2f}' if index is not None
+                   else 'not reached | –')
+        print(f'| {name} | {loss[-1]:.3g} | {loss[-1] / target:.2f} | {reached} |')
 
 
 if __name__ == '__main__':

@@ -1,1 +1,1 @@
-"""Fast style transfer: networks that stylize in one pass, what they are trained on, how they are kept and applied."""
+"""Fast style transfer: feed-forward networks that stylize an image in one pass, their training, export and use."""

@@ -311,7 +311,7 @@ def test_the_command_trains_names_what_it_skipped_and_refuses_another_model(fold
                            '--style-layer-weights', '1')
     assert main(flags) == 0
     out = capsys.readouterr().out
-    assert 'models/small: 2 iterations' in out and '1 files are too small, or no images' in out and 'notes.png' in out
+    assert 'models/small: 2 iterations' in out and 'as images, 1 in total: ' in out and 'notes.png' in out
     for folder_of_run in ('checkpoints', 'graphs', 'outputs'):
         (workdir / folder_of_run).rename(workdir / f'no {folder_of_run}')
     assert main([*flags, '--iterations', '1']) == 2
@@ -330,9 +330,9 @@ def test_the_command_trains_names_what_it_skipped_and_refuses_another_model(fold
     (('--images', 'nowhere'), 'nowhere: no such folder'), (('--learning-rate', '0'), '--learning-rate'),
     (('--content-weights', '1', '2', '3'), '--content-weights: 3 for '), (('--base', '3'), '--base'),
     (('--side', '31'), '--side'), (('--init', 'content'), '--init'),
-    (('--scales', '2'), '--scales'), (('--add', 'x', '--start', 'y'), 'one of the two'),
+    (('--scales', '2'), '--scales'), (('--add', 'x', '--start', 'y'), 'use only one of them'),
     (('--add', 'x'), 'error: x: no such model'),
-    (('--add', 'MODEL', '--base', '8'), '--base 8: MODEL has 4'), (('--start', 'MODEL', '--base', '8'), '--base 8'),
+    (('--add', 'MODEL', '--base', '8'), '--base 8: MODEL has 4 '), (('--start', 'MODEL', '--base', '8'), '--base 8'),
     (('--held-out', 'none.png'), 'none.png: '), (('--style', 'none.png'), 'none.png: ')])
 def test_bad_training_flags_end_in_one_line(folder, images, tiny_vgg, model, workdir, capsys, more, says):
     more, says = [text.replace('MODEL', model) for text in more], says.replace('MODEL', model)
@@ -396,7 +396,7 @@ def test_a_folder_keeps_its_shape_and_bad_files_are_skipped(model, workdir, caps
     (workdir / 'in/out/d-a.png').mkdir(parents=True)  # where a picture goes
     assert stylize('in', 'missing.png', '--model', model, '--out', 'in/out') == 1
     err = capsys.readouterr().err
-    assert '5 of 8 could not be stylized' in err and 'Traceback' not in err
+    assert '5 of 8 files could not be stylized' in err and 'Traceback' not in err
     assert all(f'error: {name}' in err for name in ('in/cut.png', 'in/moves.gif', 'missing.png', 'in/out/d-a.png'))
     assert 'name too long' in err
     written = sorted(str(path) for path in Path('in/out').rglob('*') if path.is_file())
@@ -525,8 +525,8 @@ def test_a_picture_keeps_the_photos_color_profile(model, workdir):
 
 
 @pytest.mark.parametrize('more, says', [
-    (('--model', 'nothing'), 'there are '), (('--strength', '2'), '--strength'), (('--strength', 'nan'), '--strength'),
-    (('--tile', '300'), '--tile'), (('--shard', '0/3'), '--shard'), (('--style', 'd'), 'it has a, b, c'),
+    (('--model', 'nothing'), 'no such'), (('--strength', '2'), '--strength'), (('--strength', 'nan'), '--strength'),
+    (('--tile', '300'), '--tile'), (('--shard', '0/3'), '--shard'), (('--style', 'd'), 'which has a, b, c'),
     (('--style', 'a', '--sheet'), 'not allowed with'),
     (('--shard', '4/3'), '--shard'), (('--shard', 'x'), '--shard')])
 def test_bad_flags_end_in_one_line(model, workdir, capsys, more, says):
@@ -637,17 +637,17 @@ def test_a_mask_says_where_styles_go(any_workdir, model, of_any):
 
 @pytest.mark.parametrize('arguments, says', [
     (('--style', 'none.png'), 'none.png: no such image'), (('--style', 'bad.png'), 'bad.png: cannot be read as'),
-    (('--style', 'in/'), 'in/: is a folder'), (('--style', 'a.png,starry_night'), 'starry_night is no image; '),
-    (('--style', 'a.png:-1'), '0 or more'), (('--style', 'a.png:x'), 'x is no number'),
+    (('--style', 'in/'), 'in/: is a folder'), (('--style', 'a.png,starry_night'), 'starry_night is not an image; '),
+    (('--style', 'a.png:-1'), '0 or more'), (('--style', 'a.png:x'), 'x is not a number'),
     (('--style', 'a', '--model', 'models/any'), 'a: no such image'),
-    (('--sheet', '--model', 'models/any'), '--sheet: any has no styles of its own; name paintings'),
-    (('--style', 'a.png', '--tile', '500'), '--tile 500: must be from 700 to 4096 with any'),
+    (('--sheet', '--model', 'models/any'), '--sheet: the model any has no fixed styles; name paintings'),
+    (('--style', 'a.png', '--tile', '500'), '--tile 500: must be from 700 to 4096 for the model any'),
     (('--style', 'a.png', '--style-scale', '3'), '--style-scale'),
     (('--style', 'a.png', '--mask', 'none.png'), 'none.png: '),
-    (('--style', 'a.png,a.png,a.png', '--mask', 'a.png'), '--mask is for one style or two, and there are 3'),
-    (('--style', 'a.png:1,a.png:2', '--mask', 'a.png'), 'weights do nothing with --mask'),
-    (('--style', 'a', '--style-scale', '0.5', '--model', 'MODEL'), '--style-scale: is for paintings'),
-    (('--style', 'a.png', '--model', 'MODEL'), 'a.png: no style of this model; it has a, b, c')])
+    (('--style', 'a.png,a.png,a.png', '--mask', 'a.png'), '--mask: works with one or two styles, but there are 3'),
+    (('--style', 'a.png:1,a.png:2', '--mask', 'a.png'), 'weights have no effect with --mask'),
+    (('--style', 'a', '--style-scale', '0.5', '--model', 'MODEL'), '--style-scale: applies only to paintings'),
+    (('--style', 'a.png', '--model', 'MODEL'), 'a.png: is not a style of this model, which has a, b, c')])
 def test_bad_paintings_end_in_one_line(any_workdir, model, capsys, arguments, says):
     photo(any_workdir / 'a.png')
     (any_workdir / 'in').mkdir()
@@ -663,7 +663,8 @@ def test_photos_of_another_shape_than_the_mask_are_skipped(any_workdir, capsys):
         photo(any_workdir / name, *size)
     assert stylize('a.png', 'wide.png', '--mask', 'mask.png', style='a.png') == 1
     err = capsys.readouterr().err
-    assert 'error: --mask: 28×20 has another shape than the photo, 56×20; cut it to that; skipped' in err
+    assert ('error: --mask: 28×20 has a different aspect ratio than the photo, 56×20; crop the mask to match; skipped'
+            in err)
     assert [path.name for path in Path('outputs').iterdir()] == ['a-a.png']
 
 

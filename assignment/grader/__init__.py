@@ -1,1 +1,1 @@
-"""How solutions are tried and judged."""
+"""Grader of the assignment: run students' code in a sandbox and judge the numbers that it computes."""

@@ -1,6 +1,8 @@
-"""A class's grades as a table to read, as CSV for a spreadsheet, as JSON for scripts.
+"""Format the grades of one solution or of a class: text for people, CSV for spreadsheets, JSON for scripts.
 
-Where the runs that were handed in were read too, `runs` has what does not fit in them: name -> lines.
+The grades of one solution are {step: {item: problem}}, where a problem is a line of text, or None for a correct item.
+The grades of a class are {name of the submission: grades of its solution}. Where the submitted runs were verified too,
+`runs` maps each name to the lines that say what is wrong with its run, an empty list if nothing is.
 """
 
 import csv
@@ -10,30 +12,40 @@ import unicodedata
 
 from assignment.points import ITEMS, POINTS, STEPS
 
-FORMULA_PREFIXES = '=', '+', '-', '@', '\t', '\r'  # what a spreadsheet would compute
+FORMULA_PREFIXES = '=', '+', '-', '@', '\t', '\r'  # cells that begin so are formulas for a spreadsheet
 
 
-def passed_steps(grades):
-    """Steps that have no item wrong."""
+def passed_steps(grades: dict[int, dict[str, str | None]]) -> list[int]:
+    """Return the steps of one solution in which every item is correct."""
     return [step for step, items in grades.items() if not any(items.values())]
 
 
-def points_earned(grades):
-    """What a solution gets: the points of its items that are right."""
+def points_earned(grades: dict[int, dict[str, str | None]]) -> float:
+    """Return the points of one solution: the sum over its correct items."""
     return sum(ITEMS[item] for items in grades.values() for item, problem in items.items() if problem is None)
 
 
-def first_problem(grades, run=()):
-    """The first thing to mend, as text; '' where all is right. run: what does not fit in the run, lines."""
-    said = {problem for items in grades.values() for problem in items.values()}
-    if len(said) == 1 and len(grades) > 1 and None not in said:  # of all alike: it was not graded
-        return said.pop()
+def first_problem(grades: dict[int, dict[str, str | None]], run=()) -> str:
+    """Return the first problem of one solution as text, '' if there is none.
+
+    Args:
+        grades: grades of one solution.
+        run: lines that say what is wrong with its run; the first one counts if all items are correct.
+    """
+    problems = {problem for items in grades.values() for problem in items.values()}
+    if len(problems) == 1 and len(grades) > 1 and None not in problems:  # All are the same: it was not graded.
+        return problems.pop()
     return next((f'step {step}, {item}: {problem}' for step, items in grades.items()
                  for item, problem in items.items() if problem), f'run: {run[0]}' if run else '')
 
 
-def report(grades, run=None):
-    """One solution's grades as text; run: what does not fit in its run, lines, or None."""
+def report(grades: dict[int, dict[str, str | None]], run: list[str] | None = None) -> str:
+    """Return the grades of one solution as text, one line for each item and a last line with the total.
+
+    Args:
+        grades: grades of one solution.
+        run: lines that say what is wrong with its run, or None if the run was not verified.
+    """
     lines = []
     for step, items in grades.items():
         for item, problem in items.items():
@@ -44,55 +56,75 @@ def report(grades, run=None):
                               f'{points_earned(grades)} of {points_possible(grades)} points'])
 
 
-def points_possible(grades):
-    """What a solution could get in the steps that were graded."""
+def points_possible(grades: dict[int, dict[str, str | None]]) -> float:
+    """Return the maximum number of points in the steps that were graded."""
     return sum(points for step in grades for points in POINTS[step].values())
 
 
-def table(grades, runs=None):
-    """The grades of a class, name -> grades, as text: a line a submission."""
+def table(grades: dict[str, dict], runs: dict[str, list[str]] | None = None) -> str:
+    """Return the grades of a class as a table for a terminal, one line for each submission.
+
+    Args:
+        grades: grades of a class.
+        runs: name -> lines that say what is wrong with the run; None if the runs were not verified.
+    """
     width = max(map(_terminal_width, grades))
     columns = [*map(str, STEPS), *(['run'] if runs is not None else [])]
     lines = [' ' * width + '  ' + '  '.join(columns) + '  points  first thing to mend']
-    for name, of_one in grades.items():
+    for name, steps in grades.items():
         run = [] if runs is None else [not runs[name]]
         marks = [f'{"✓" if right else "·":{len(column)}}'
-                 for right, column in zip([*(step in passed_steps(of_one) for step in STEPS), *run], columns)]
-        mend = first_problem(of_one, runs and runs[name])
+                 for right, column in zip([*(step in passed_steps(steps) for step in STEPS), *run], columns)]
+        problem = first_problem(steps, runs and runs[name])
         padding = ' ' * (width - _terminal_width(name))
-        lines.append(f'{name}{padding}  {"  ".join(marks)}  {points_earned(of_one):6g}  {mend}'.rstrip())
+        lines.append(f'{name}{padding}  {"  ".join(marks)}  {points_earned(steps):6g}  {problem}'.rstrip())
     return '\n'.join(lines)
 
 
 def _terminal_width(name):
-    """How many columns of a terminal a name takes."""
+    """Return the number of terminal columns that a name takes; East Asian wide characters take two."""
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in 'WF' else 1 for c in name)
 
 
-def to_csv(grades, runs=None):
-    """The grades of a class as CSV: a row a submission, its points, those of each item, the first thing to mend."""
+def to_csv(grades: dict[str, dict], runs: dict[str, list[str]] | None = None) -> str:
+    """Return the grades of a class as CSV, one row for each submission.
+
+    A row has the name, the points earned and possible, the points of each item (empty if it was not graded), the
+    problems of the run if the runs were verified, and the first problem.
+
+    Args:
+        grades: grades of a class.
+        runs: name -> lines that say what is wrong with the run; None if the runs were not verified.
+    """
     text = io.StringIO()
     rows = csv.writer(text, lineterminator='\n')
     rows.writerow(['submission', 'points', 'of', *ITEMS, *([] if runs is None else ['run']), 'first thing to mend'])
-    for name, of_one in grades.items():
-        items = {item: problem for items in of_one.values() for item, problem in items.items()}
-        got = ['' if item not in items else 0 if items[item] else ITEMS[item] for item in ITEMS]
+    for name, steps in grades.items():
+        items = {item: problem for items in steps.values() for item, problem in items.items()}
+        points = ['' if item not in items else 0 if items[item] else ITEMS[item] for item in ITEMS]
         run = [] if runs is None else ['; '.join(runs[name]) or 'fits']
-        rows.writerow(map(_cell, [name, points_earned(of_one), points_possible(of_one), *got, *run,
-                                  first_problem(of_one, runs and runs[name])]))
+        rows.writerow(map(_escape_formula, [name, points_earned(steps), points_possible(steps), *points, *run,
+                                            first_problem(steps, runs and runs[name])]))
     return text.getvalue()
 
 
-def _cell(value):
-    """Text that a spreadsheet shows and does not compute: names and messages are the students'."""
+def _escape_formula(value):
+    """Return a cell that a spreadsheet does not compute: students choose names and cause messages."""
     return f"'{value}" if str(value).startswith(FORMULA_PREFIXES) else value
 
 
-def to_json(grades, seed, runs=None):
-    """The grades of a class as JSON: {"seed", "submissions": {name: {"points", "of", "steps": {step: {item: …}}}}}.
+def to_json(grades: dict[str, dict], seed: int, runs: dict[str, list[str]] | None = None) -> str:
+    """Return the grades of a class as JSON.
 
-    An item is null where it is right, else what is wrong; where runs were read, "run" is a list of what does not fit.
+    Args:
+        grades: grades of a class.
+        seed: seed of the inputs, with which the grading can be repeated.
+        runs: name -> lines that say what is wrong with the run; None if the runs were not verified.
+
+    Returns:
+        {"seed", "submissions": {name: {"points", "of", "steps": {step: {item: problem}}}}}. The problem of a correct
+        item is null. If the runs were verified, each submission also has "run", a list of what is wrong with its run.
     """
-    of_all = {name: {'points': points_earned(of_one), 'of': points_possible(of_one), 'steps': of_one}
-              | ({} if runs is None else {'run': runs[name]}) for name, of_one in grades.items()}
-    return json.dumps({'seed': seed, 'submissions': of_all}, indent=1, ensure_ascii=False)
+    submissions = {name: {'points': points_earned(steps), 'of': points_possible(steps), 'steps': steps}
+                   | ({} if runs is None else {'run': runs[name]}) for name, steps in grades.items()}
+    return json.dumps({'seed': seed, 'submissions': submissions}, indent=1, ensure_ascii=False)

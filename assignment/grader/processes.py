@@ -1,6 +1,6 @@
-"""Where students' code runs: a process that has loaded TensorFlow and nothing of the solution tries item after item.
+"""Processes that run students' code: each has loaded TensorFlow, but nothing of the solution, and runs many items.
 
-What it may do there says `sandbox`; what is tried, `probe`.
+`probe` is the program that they run; `sandbox` restricts what the code can do there.
 """
 
 import atexit
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from assignment import make_starter
@@ -22,11 +23,11 @@ from assignment.regions import TODO, without_solution
 from common import paths
 from common.errors import UserError
 
-MAX_ANSWER_BYTES = 10_000_000  # bytes of an answer
-GRACE_SECONDS = 10  # seconds beyond its time, in which the process itself stops an item
+MAX_ANSWER_BYTES = 10_000_000  # size of a probe's answer
+GRACE_SECONDS = 10  # The watchdog waits this much longer, so that the probe can stop an item itself.
 PROBE_MODULES = 'probe.py', 'sandbox.py', 'memory_trim.py'
 ENDING_MESSAGES = {
-    'late': 'not done after {seconds} s: a loop without an end?',
+    'late': 'not done after {seconds} s: is there an infinite loop?',
     '-9': 'the system has ended the code: it takes too much memory, or time',
     'full': 'the code writes more files than its folder may hold',
     '0': 'there is no answer: the code has ended the program',
@@ -34,9 +35,14 @@ ENDING_MESSAGES = {
 
 
 class Prober:
-    """A process that tries items of students' code, one after the other. It is started when it is first needed.
+    """A process that runs items of students' code, one after the other; it starts when it is first needed.
 
-    lacking: what the system lacks to hold that code whatever it does, as text; None before the start
+    Attributes:
+        process: the `subprocess.Popen` object, or None if it is not running.
+        folder: temporary folder with the starter, the answers and the students' files.
+        missing_protection: names of what the system lacks to confine the code safely, '' if it lacks nothing; None
+            before the process has started.
+        closed: whether `close` was called.
     """
 
     closed = False
@@ -52,9 +58,10 @@ class Prober:
             (starter / name).write_text(without_solution(text), encoding='utf-8')
         for name in PROBE_MODULES:
             shutil.copy(Path(__file__).with_name(name), starter)
-        os.chmod(self.folder, 0o711)  # where it has a user of its own, that one gets through
+        os.chmod(self.folder, 0o711)  # The code may run as another user, who has to pass through.
 
     def _start(self):
+        """Start the process and wait until it is ready; raise `UserError` if it cannot start."""
         starter = self.folder / 'starter'
         environment = {name: os.environ[name] for name in ('PATH', 'LD_LIBRARY_PATH', 'SYSTEMROOT')
                        if name in os.environ}
@@ -65,20 +72,33 @@ class Prober:
             self.process = subprocess.Popen(
                 [sys.executable, '-E', '-s', starter / 'probe.py'], cwd=starter, env=environment, stderr=errors,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
-        greeting = self.process.stdout.readline(1000).decode().split(maxsplit=1)
-        if greeting[:1] != ['ready']:
+        ready_line = self.process.stdout.readline(1000).decode().split(maxsplit=1)
+        if ready_line[:1] != ['ready']:
             self.kill()
-            last = (self.folder / 'errors').read_text(errors='replace').strip().splitlines()[-1:]
-            raise UserError(f'the process that runs students\' code does not start: {" ".join(last) or "it ended"}')
-        self.missing_protection = ''.join(greeting[1:]).strip()
+            last_line = (self.folder / 'errors').read_text(errors='replace').strip().splitlines()[-1:]
+            raise UserError(
+                f'the process that runs students\' code does not start: {" ".join(last_line) or "it ended"}'
+            )
+        self.missing_protection = ''.join(ready_line[1:]).strip()
 
-    def ask(self, item, inputs, files, seconds):
-        """Try an item of `probe.ITEM_FUNCTIONS`; return (what came, bytes of any kind; what ended it, or None).
+    def ask(self, item: str, inputs: dict, files: dict[str, bytes], seconds: int) -> tuple[bytes, str | None]:
+        """Run one item of a student's code.
 
-        given: its inputs; files: name -> bytes, of TODO. Raises `UserError` where no process can be started.
+        Args:
+            item: a key of `probe.ITEM_FUNCTIONS`.
+            inputs: inputs of the item, from `verdicts.draw_inputs`.
+            files: name -> content of the student's files, those of `regions.TODO`.
+            seconds: processor time that the item may take.
+
+        Returns:
+            The answer, and a message about what ended the code early, or None. The answer is what the process wrote,
+            at most MAX_ANSWER_BYTES; students' code can put any bytes there. A longer answer becomes b''.
+
+        Raises:
+            UserError: the process cannot be started, or `close` was called.
         """
         if self.closed:
-            raise UserError('grading has been ended')
+            raise UserError('grading was stopped')
         if not self.process:
             self._start()
         folder = Path(tempfile.mkdtemp(dir=self.folder))
@@ -87,14 +107,14 @@ class Prober:
                 (folder / name).write_bytes(content)
             with open(self.folder / 'answer', 'w+b') as answer:
                 ended = self._serve({'item': item, 'inputs': inputs, 'folder': str(folder), 'answer': answer.name,
-                                      'seconds': seconds})
+                                     'seconds': seconds})
                 output = answer.read(MAX_ANSWER_BYTES + 1)
             return (output if len(output) <= MAX_ANSWER_BYTES else b''), ended
         finally:
             remove(folder)
 
     def _serve(self, request):
-        """Have a request served; return what ended the student's code before its time, as text, or None."""
+        """Send a request and wait for it; return a message if the student's code ended early, else None."""
         seconds, process = request['seconds'], self.process
         watchdog = threading.Timer(
             probe.WALL_CLOCK_FACTOR * seconds + (GRACE_SECONDS if probe.CAN_FORK else 0), self.kill
@@ -103,27 +123,27 @@ class Prober:
         try:
             pickle.dump(request, process.stdin)
             process.stdin.flush()
-            word = process.stdout.readline(64).decode(errors='replace').strip()
+            reply = process.stdout.readline(64).decode(errors='replace').strip()
         except BrokenPipeError:
-            word = ''
-        if not word:  # the process has ended: so it does where there are no forks
-            word = 'late' if process.wait() and not watchdog.is_alive() else str(process.returncode)
+            reply = ''
+        if not reply:  # The process has ended. Without forks it does so after every item.
+            reply = 'late' if process.wait() and not watchdog.is_alive() else str(process.returncode)
             self.process = None
         watchdog.cancel()
-        if word == '0':
+        if reply == '0':
             return None
-        return ENDING_MESSAGES.get(word, f'the program ended by itself ({_describe_status(word)})').format(
+        return ENDING_MESSAGES.get(reply, f'the program crashed or exited ({_describe_status(reply)})').format(
             seconds=seconds
         )
 
-    def kill(self):
-        """End the process and what it has started."""
+    def kill(self) -> None:
+        """Kill the process and all that it has started."""
         if self.process:
             with contextlib.suppress(OSError):
                 os.killpg(self.process.pid, signal.SIGKILL) if hasattr(os, 'killpg') else self.process.kill()
 
-    def close(self):
-        """End the process for good, and remove its files."""
+    def close(self) -> None:
+        """Kill the process, remove its files and refuse further items."""
         self.closed = True
         self.kill()
         if process := self.process:
@@ -131,15 +151,18 @@ class Prober:
         remove(self.folder)
 
 
-def _describe_status(word):
-    """How a process ended, from the number that Python has for it."""
+def _describe_status(status):
+    """Return the name of the signal that ended a process, or its exit status, given Python's number as text."""
     with contextlib.suppress(ValueError):
-        return signal.Signals(-int(word)).name
-    return f'status {word}'
+        return signal.Signals(-int(status)).name
+    return f'status {status}'
 
 
-def remove(folder):
-    """Remove a folder, however deep it goes: what is in its folders comes up into it first."""
+def remove(folder: Path) -> None:
+    """Remove a folder, even if its nesting exceeds the longest path that the system allows.
+
+    Inner folders are moved up into `folder` first, level by level.
+    """
     folder, count = Path(folder), 0
     with contextlib.suppress(OSError):
         while inner := [Path(entry) for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]:
@@ -159,27 +182,27 @@ _probers, _idle = [], queue.LifoQueue()
 
 
 @contextlib.contextmanager
-def prober():
-    """Yield a `Prober` that nobody else uses, one that is there already if there is one."""
+def prober() -> Iterator[Prober]:
+    """Lend a `Prober` for the duration of a `with` block: an idle one, or a new one if all are in use."""
     try:
-        free = _idle.get_nowait()
+        available = _idle.get_nowait()
     except queue.Empty:
-        free = Prober()
-        _probers.append(free)
+        available = Prober()
+        _probers.append(available)
     try:
-        yield free
+        yield available
     finally:
-        _idle.put(free)
+        _idle.put(available)
 
 
-def missing_protection():
-    """What this system lacks to hold students' code whatever it does, as text; '' where none has run."""
-    return next((one.missing_protection for one in _probers if one.missing_protection), '')
+def missing_protection() -> str:
+    """Return what this system lacks to confine students' code safely; '' if it lacks nothing or no code has run."""
+    return next((existing.missing_protection for existing in _probers if existing.missing_protection), '')
 
 
 @atexit.register
-def close():
-    """End all processes, and with them whatever waits for one."""
+def close() -> None:
+    """Kill all processes; items that still wait for one then fail."""
     while _probers:
         _probers.pop().close()
     while not _idle.empty():

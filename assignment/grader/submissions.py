@@ -1,6 +1,7 @@
-"""What students hand in, as it comes: folders, zip files and notebooks, under the names that Canvas and Moodle give.
+"""Read submissions as students hand them in: folders, zip files and notebooks, also as Canvas and Moodle name them.
 
-Of a submission only the files of `regions.TODO` count. What cannot be read is a submission too, with the reason.
+Only the files of `regions.TODO` in a submission count. One that cannot be read still becomes a `Submission`, with the
+reason as its problem.
 """
 
 import ast
@@ -12,6 +13,7 @@ import re
 import stat
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -20,45 +22,56 @@ from assignment.regions import TODO
 from common import errors
 from common.errors import UserError
 
-MAX_CODE_BYTES = 1_000_000  # bytes of a file of code
-MAX_NOTEBOOK_BYTES = 50_000_000  # which has its pictures in it
+MAX_CODE_BYTES = 1_000_000  # size of a file of code
+MAX_NOTEBOOK_BYTES = 50_000_000  # a notebook contains its pictures
 MAX_FILES = 20_000  # files in a submission
-MAX_CLASS_BYTES = 4_000_000_000  # in a class's zip file, unpacked
-MAX_FOLDER_DEPTH = 20  # folders
+MAX_CLASS_BYTES = 4_000_000_000  # contents of a class's zip file, unpacked
+MAX_FOLDER_DEPTH = 20  # levels of nested folders
 CANVAS_NAME = re.compile(r'(?P<who>[^_]+)(_LATE)?_(?P<id>\d+)_\d+_(?P<file>.+)')
 MOODLE_NAME = re.compile(r'(?P<who>.+)_(?P<id>\d+)_assignsubmission_[a-z]+_(?P<file>.*)')
 CODE_NAMES = {name: re.compile(re.escape(name[:-3]) + r'( ?\(\d+\)|-\d+)?\.py', re.IGNORECASE) for name in TODO}
 NOTEBOOK_SUFFIX = '.ipynb'
 IGNORED_NAMES = re.compile(r'\..*|__MACOSX|__pycache__|node_modules|site-packages|venv|env')
-TODO_MARK = b'# TODO step'  # as the starter has it
+TODO_MARK = b'# TODO step'  # as in the starter's files
 UNSUPPORTED_ARCHIVES = '.rar', '.7z', '.gz', '.tar', '.tgz', '.bz2', '.xz'
 WRITEFILE_MAGIC = re.compile(r'%%writefile\s+(?:\S*/)?(' + '|'.join(map(re.escape, TODO)) + r')\s*\n')
-NOTEBOOK_CODE = re.compile(rb'%%writefile|"class (StyleTransfer|VGG)\b')  # whole ones, in a cell's lines
+NOTEBOOK_CODE = re.compile(rb'%%writefile|"class (StyleTransfer|VGG)\b')  # a whole file or class
 LINE_MAGIC = re.compile(r'^(\s*)[%!?].*$', re.MULTILINE)
-# what files that are damaged, or made to be, raise
+# What reading a file raises that is damaged, by accident or on purpose.
 READ_ERRORS = OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error
 
 
 class Submission(NamedTuple):
-    """A student's code. name: as it was given; files: name -> bytes, of TODO; problem: why there are none, or None.
+    """One student's code.
 
-    entries: the paths of all that was handed in
+    Attributes:
+        name: name of the submission, for messages and grades.
+        files: name -> content of the files of `regions.TODO`; empty if they could not be read.
+        problem: why the files could not be read, or None.
+        entries: paths of all files and folders that the student handed in.
     """
     name: str
-    files: dict
-    problem: str = None
-    entries: tuple = ()
+    files: dict[str, bytes]
+    problem: str | None = None
+    entries: tuple[Path, ...] = ()
 
 
 class Unreadable(Exception):
-    """A submission cannot be read; the text says why."""
+    """Raised if a submission cannot be read; its text says why."""
 
 
-def find_submissions(path, unpacked):
-    """The submissions in `path`: a student's folder, zip or notebook; or a class's folder or zip.
+def find_submissions(path: str | Path, unpacked: Path) -> list[Submission]:
+    """Read the submission of one student, or all submissions of a class.
 
-    unpacked: a folder for what is in a class's zip
-    Raises `UserError` where there is none.
+    Args:
+        path: a student's folder, zip file or notebook, or a class's folder or zip file.
+        unpacked: folder into which a class's zip file is unpacked.
+
+    Returns:
+        The submissions, each with a different name.
+
+    Raises:
+        UserError: there is no submission, or the zip file cannot be read or is too large.
     """
     path = Path(path).expanduser()
     if not path.exists():
@@ -76,35 +89,35 @@ def find_submissions(path, unpacked):
             path = inner[0]
     if path.is_file() or _is_single_submission(_names_in(path)):
         return [read(_display_name(path.resolve().name), [path])]
-    groups = {}  # what Canvas and Moodle call one student's belongs together
+    groups = {}  # Canvas and Moodle export several files per student: group them by owner.
     for entry in _entries(path):
         match = _owner_name(entry)
         groups.setdefault((match['who'], match['id']) if match else entry.name, []).append(entry)
     if not groups:
-        raise UserError(f'{path}: has neither {" nor ".join(TODO)} nor submissions that have')
+        raise UserError(f'{path}: has neither {" nor ".join(TODO)} nor submissions that contain them')
     solutions = {}
     for key, entries in groups.items():
-        name = shown = _display_name('_'.join(key) if isinstance(key, tuple) else key)
+        name = display_name = _display_name('_'.join(key) if isinstance(key, tuple) else key)
         for number in itertools.count(2):
             if name not in solutions:
                 break
-            name = f'{shown} ({number})'
+            name = f'{display_name} ({number})'
         solutions[name] = read(name, entries)
     return list(solutions.values())
 
 
 def _owner_name(entry):
-    """The match of a file's name that Canvas or Moodle gave; None."""
+    """Match a file's name against the patterns of Moodle and Canvas; return None for any other name."""
     return MOODLE_NAME.fullmatch(entry.name) or CANVAS_NAME.fullmatch(entry.name)
 
 
-def read(name, entries):
-    """The `Submission` of one student, from the files and folders that are theirs."""
+def read(name: str, entries: Sequence[Path]) -> Submission:
+    """Read the submission of one student from all their files and folders; a failure becomes its problem."""
     try:
         files = {}
         for entry in entries:
             files |= _candidates(entry)
-        return Submission(name, _choose(files), None, tuple(entries))
+        return Submission(name, _select_files(files), None, tuple(entries))
     except Unreadable as problem:
         return Submission(name, {}, str(problem), tuple(entries))
     except READ_ERRORS as error:
@@ -112,25 +125,27 @@ def read(name, entries):
 
 
 def _display_name(name):
-    """A file's name as text that can be printed and written, whatever bytes it has."""
+    """Return a file's name as one line of valid text; bytes that are not UTF-8 are escaped."""
     return errors.one_line(os.fsencode(name).decode('utf-8', 'backslashreplace'))
 
 
 def _entries(folder):
+    """List what lies in a folder, without hidden files and other names of IGNORED_NAMES, in sorted order."""
     return sorted(path for path in folder.iterdir() if not IGNORED_NAMES.fullmatch(path.name))
 
 
 def _is_single_submission(names):
-    """Whether these are the names in one student's submission, not in a class's."""
+    """Return whether the names include a file of code, so that they belong to one student and not to a class."""
     return any(pattern.fullmatch(name) for name in names for pattern in CODE_NAMES.values())
 
 
 def _names_in(folder):
+    """List all names in a folder."""
     return [entry.name for entry in os.scandir(folder)]
 
 
 def _names_in_zip(path):
-    """The names at the top of a zip file, or in its only folder."""
+    """List the names of files at the top level of a zip file, and of those in its top folder if it is the only one."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for info in archive.infolist() if (member := _member(info)).parts
@@ -142,7 +157,10 @@ def _names_in_zip(path):
 
 
 def _member(info):
-    """The path of something in a zip file; names of old programs are UTF-8 that was taken for code page 437."""
+    """Return the path of a member of a zip file.
+
+    Old programs store UTF-8 names without the flag that says so; `zipfile` decodes these as code page 437.
+    """
     name = info.filename
     if not info.flag_bits & 0x800:
         with contextlib.suppress(UnicodeError):
@@ -150,15 +168,22 @@ def _member(info):
     return PurePosixPath(name.replace('\\', '/'))
 
 
-def unpack(path, folder, most=MAX_CLASS_BYTES):
-    """Unpack a zip file, files only, each below `folder` whatever its name.
+def unpack(path: Path, folder: Path, most: int = MAX_CLASS_BYTES) -> None:
+    """Unpack the files of a zip file, each below `folder`, even if its name is absolute or has "..".
 
-    Raises `UserError` where that is more than `most` bytes, and what is in READ_ERRORS.
+    Args:
+        path: the zip file.
+        folder: where to write the files.
+        most: largest total size of the unpacked files, in bytes.
+
+    Raises:
+        UserError: the unpacked files would be larger than `most`.
+        READ_ERRORS: the zip file is damaged.
     """
     with zipfile.ZipFile(path) as archive:
         infos = [info for info in archive.infolist() if not info.is_dir()]
         if sum(info.file_size for info in infos) > most:
-            raise UserError(f'{path}: unpacked it is larger than {most / 1e9:g} GB; unpack it yourself')
+            raise UserError(f'{path}: its contents are larger than {most / 1e9:g} GB; unpack it yourself')
         for info in infos:
             parts = [part for part in _member(info).parts if part not in ('/', '..')]
             if parts and not any(map(IGNORED_NAMES.fullmatch, parts)):
@@ -168,7 +193,7 @@ def unpack(path, folder, most=MAX_CLASS_BYTES):
 
 
 def _candidates(entry):
-    """Relative path -> a function that reads it, of the files in a folder or zip, or the one file, that could count."""
+    """Return relative path -> function that reads the file, for all files in a folder or zip file, or for one file."""
     if entry.is_dir():
         return _in_folder(entry)
     name = match['file'] if (match := _owner_name(entry)) else entry.name
@@ -181,11 +206,15 @@ def _candidates(entry):
 
 
 def _in_folder(folder):
-    found, folders = {}, [(folder, PurePosixPath())]
+    """Return relative path -> function that reads the file, for all files below a folder.
+
+    If no file of code lies there, the files in its zip files are added.
+    """
+    readers, folders = {}, [(folder, PurePosixPath())]
     root = folder.resolve()
     while folders:
-        place, relative = folders.pop()
-        with os.scandir(place) as entries:
+        current, relative = folders.pop()
+        with os.scandir(current) as entries:
             for entry in entries:
                 if IGNORED_NAMES.fullmatch(entry.name):
                     continue
@@ -194,14 +223,15 @@ def _in_folder(folder):
                     if len(inner.parts) <= MAX_FOLDER_DEPTH:
                         folders.append((entry.path, inner))
                     continue
-                found[inner] = lambda path=Path(entry.path), inner=inner: _read_linked(path, inner, root)
-                if len(found) > MAX_FILES:
+                readers[inner] = lambda path=Path(entry.path), inner=inner: _read_linked(path, inner, root)
+                if len(readers) > MAX_FILES:
                     raise Unreadable(f'has more than {MAX_FILES} files')
-    return found | {inner / name: content for inner in list(found) if inner.suffix.lower() == '.zip'
-                    and not any(map(_is_counted, found)) for name, content in _in_zip(folder / inner).items()}
+    return readers | {inner / name: content for inner in list(readers) if inner.suffix.lower() == '.zip'
+                      and not any(map(_code_file, readers)) for name, content in _in_zip(folder / inner).items()}
 
 
 def _in_zip(path):
+    """Return relative path -> function that reads the file, for all files in a zip file."""
     archive = zipfile.ZipFile(path)
     infos = archive.infolist()
     if len(infos) > MAX_FILES:
@@ -214,20 +244,22 @@ def _in_zip(path):
 
 
 def _read_linked(path, name, root):
-    """A file of a folder; a link only to what lies in the folder as well."""
+    """Read a file of a submission's folder `root`; a link must lead to a file in the same folder."""
     if path.is_symlink() and root not in path.resolve().parents:
         raise Unreadable(f'{name} is a link out of the folder')
     return _read_file(path)
 
 
 def _read_file(path):
-    with open(os.open(path, os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0)), 'rb') as file:  # a pipe would never end
+    """Read a regular file."""
+    with open(os.open(path, os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0)), 'rb') as file:  # Opening a pipe would block.
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise Unreadable(f'{path.name} is no file')
+            raise Unreadable(f'{path.name} is not a regular file')
         return _read_limited(file, path.name)
 
 
 def _read_member(archive, info, name):
+    """Read a member of a zip file."""
     if info.flag_bits & 1:
         raise Unreadable('the zip file has a password')
     if stat.S_ISLNK(info.external_attr >> 16):
@@ -237,28 +269,32 @@ def _read_member(archive, info, name):
 
 
 def _read_limited(file, name):
-    most = MAX_NOTEBOOK_BYTES if str(name).endswith(NOTEBOOK_SUFFIX) else MAX_CODE_BYTES
-    content = file.read(most + 1)
-    if len(content) > most:
-        raise Unreadable(f'{name} has more than {most:,} bytes')
+    """Read an open file; raise `Unreadable` if it is larger than the limit for its kind."""
+    limit = MAX_NOTEBOOK_BYTES if str(name).endswith(NOTEBOOK_SUFFIX) else MAX_CODE_BYTES
+    content = file.read(limit + 1)
+    if len(content) > limit:
+        raise Unreadable(f'{name} has more than {limit:,} bytes')
     return content
 
 
-def _is_counted(path):
-    """Which file of TODO a path stands for, as (name, how good a version it is); None."""
+def _code_file(path):
+    """Return (name, version) of the file of TODO that a path stands for, or None; the highest version counts."""
     return next(
         ((name, _version(path.name)) for name, pattern in CODE_NAMES.items() if pattern.fullmatch(path.name)), None
     )
 
 
 def _version(name):
-    """Of style_transfer-2.py 2: what came later is meant. Plain names come first where both lie in a folder."""
+    """Return the version of a file, for example 2 of style_transfer-2.py; a plain name counts as the newest."""
     number = re.search(r'[-(](\d+)\)?\.py', name)
     return int(number[1]) if number else 1 << 30
 
 
-def _choose(candidates):
-    """name -> bytes of TODO: from the shallowest folder that has both, and what is still to do there from notebooks."""
+def _select_files(candidates):
+    """Return name -> content of the files of TODO.
+
+    They come from the least nested folder that has both. If a file is missing or has TODO marks, notebooks fill it in.
+    """
     files = {name: _to_utf8(content()) for name, content in _from_one_folder(candidates).items()}
     notebooks = sorted(path for path in candidates if path.suffix.lower() == NOTEBOOK_SUFFIX)
     if len(files) < len(TODO) or any(TODO_MARK in content for content in files.values()):
@@ -271,24 +307,27 @@ def _choose(candidates):
 
 
 def _from_one_folder(candidates):
-    """name -> a function that reads it, of TODO, whatever there is of it."""
-    places = {}
+    """Return name -> function that reads the file, for the files of TODO in the least nested folder that has both.
+
+    If no folder has both, the first folder with one of them counts.
+    """
+    folders = {}
     for path in candidates:
-        if counted := _is_counted(path):
-            name, version = counted
-            best = places.setdefault(path.parent, {})
+        if code_file := _code_file(path):
+            name, version = code_file
+            best = folders.setdefault(path.parent, {})
             if name not in best or version > best[name][0]:
                 best[name] = version, candidates[path]
-    whole = [place for place, best in places.items() if len(best) == len(TODO)]
-    depth = min((len(place.parts) for place in whole), default=0)
-    shallowest = [place for place in whole if len(place.parts) == depth] or sorted(places)[:1]
+    complete = [folder for folder, best in folders.items() if len(best) == len(TODO)]
+    depth = min((len(folder.parts) for folder in complete), default=0)
+    shallowest = [folder for folder in complete if len(folder.parts) == depth] or sorted(folders)[:1]
     if len(shallowest) > 1:
         raise Unreadable(f'has {len(shallowest)} versions, in {" and ".join(sorted(map(str, shallowest)))}: leave one')
-    return {name: content for place in shallowest for name, (_, content) in places[place].items()}
+    return {name: content for folder in shallowest for name, (_, content) in folders[folder].items()}
 
 
 def _to_utf8(content):
-    """Python's own encodings as they are, and what Windows calls Unicode as UTF-8."""
+    """Convert UTF-16, which Windows calls Unicode, to UTF-8; leave other encodings to Python."""
     if content[:2] in (b'\xff\xfe', b'\xfe\xff'):
         return content.decode('utf-16', 'replace').encode()
     return content
@@ -297,11 +336,17 @@ def _to_utf8(content):
 # ------------------------------------------------------------------------------------------------------------ notebooks
 
 def _code_of_notebook(content, name, files):
-    """name -> bytes of TODO: what code cells write (%%writefile) or define whole, or the files with methods filled in.
+    """Return name -> content of the files of TODO that a notebook provides.
 
-    files: those there are, name -> bytes
+    A notebook may write the files with %%writefile, define their classes in its cells, or be the notebook edition of
+    the assignment, whose methods are inserted into the files.
+
+    Args:
+        content: bytes of the notebook.
+        name: name of the notebook, for messages.
+        files: name -> content of the files that the submission has already.
     """
-    if not NOTEBOOK_CODE.search(content):  # of the kit's own edition
+    if not NOTEBOOK_CODE.search(content):  # It is the notebook edition.
         texts = {file: text.decode('utf-8-sig', 'replace') for file, text in files.items()}
         try:
             return {file: text.encode() for file, text in notebook.code_files(content, texts, name).items()}
@@ -314,34 +359,42 @@ def _code_of_notebook(content, name, files):
         else:
             defined += _definitions(cell)
     code = '\n\n'.join(defined)
-    for file, wanted in zip(TODO, ('StyleTransfer', 'VGG')):
-        if file not in written and re.search(rf'^class {wanted}\b', code, re.MULTILINE):
+    for file, class_name in zip(TODO, ('StyleTransfer', 'VGG')):
+        if file not in written and re.search(rf'^class {class_name}\b', code, re.MULTILINE):
             written[file] = code
     return {file: text.encode() for file, text in written.items()}
 
 
 def _code_cells(content):
+    """Return the sources of a notebook's code cells."""
     try:
         cells = json.loads(content.decode('utf-8-sig'))['cells']
         return [''.join(cell['source']) for cell in cells if cell['cell_type'] == 'code']
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise Unreadable('the notebook cannot be read: it is no JSON with cells') from error
+        raise Unreadable('the notebook cannot be read: it is not a JSON file with cells') from error
 
 
 def _definitions(cell):
-    """The cell's statements that define something, as text; what runs something has no place in a module."""
+    """Return the statements of a cell that define something, as text.
+
+    Statements that run something are left out: they do not belong in a module.
+    """
     text = LINE_MAGIC.sub(r'\1pass', cell)
     try:
         statements = ast.parse(text).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         if re.search(r'^class ', text, re.MULTILINE):
-            return [text]  # whose error the student is to be told
+            return [text]  # Importing it will show the student their error.
         return []
     return [ast.get_source_segment(text, node, padded=True) if not getattr(node, 'decorator_list', None)
             else ast.unparse(node) for node in statements if _defines(node)]
 
 
 def _defines(node):
+    """Return whether a statement is an import, a function, a class, or an assignment that belongs in a module.
+
+    That is an assignment to attributes, one without calls, or one to names in capitals.
+    """
     if isinstance(node, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)):
         return True
     return isinstance(node, ast.Assign) and (

@@ -1,7 +1,8 @@
-"""What should have come, by NumPy, and the common mistakes by name: values of a student's code -> what is wrong.
+"""Judge the values that a student's code computed: compute the expected ones in NumPy and name common mistakes.
 
-Whether they are right is asked first, and inputs are drawn until every known mistake gives something else: no chance
-makes a right solution wrong, nor a wrong one right.
+A value is first compared with the correct one, and only then with those of known mistakes. The random inputs are drawn
+until every known mistake gives a clearly different value. So a correct solution never fails by chance, and a known
+mistake never passes by chance.
 """
 
 import itertools
@@ -13,35 +14,52 @@ import numpy as np
 from assignment.grader import inputs
 from assignment.grader.inputs import ITERATIONS, LOG_EVERY
 
-STYLE_LAYER_WEIGHTS = 0.5, 1., 1.5, 3., 4.  # of CS20's style layers
-LEARNING_RATE, BETA1, BETA2, EPSILON = 2., 0.9, 0.999, 1e-8  # of Adam, in the stand-in for step 5
-TOLERANCE = 1e-3
-MIN_DIFFERENCE = 1e-2  # by how much mistakes differ from what is right
+STYLE_LAYER_WEIGHTS = 0.5, 1., 1.5, 3., 4.  # weights of CS20's style layers
+LEARNING_RATE, BETA1, BETA2, EPSILON = 2., 0.9, 0.999, 1e-8  # Adam's parameters in the stand-in for step 5
+TOLERANCE = 1e-3  # relative difference below which values count as equal
+MIN_DIFFERENCE = 1e-2  # least relative difference between a mistake's value and the correct one
 
 
 class Expected(NamedTuple):
-    """Something that is compared: what is right, and (value, text) of each known mistake, most likely first."""
+    """The correct value of something, and the values that known mistakes give.
+
+    Attributes:
+        value: the correct value.
+        misconceptions: (value, text that explains the mistake) for each known mistake, the most likely one first.
+    """
     value: np.ndarray
-    misconceptions: list
+    misconceptions: list[tuple[np.ndarray, str]]
 
 
-def judge(item, values, inputs):
-    """Return what is wrong with an item, one line, or None if it is right.
+def judge(item: str, values: dict, inputs: dict) -> str | None:
+    """Return one line that says what is wrong with an item, or None if it is correct.
 
-    item: of `JUDGES`; values: name -> list, as the probe wrote them; given: from `draw_inputs`
+    Args:
+        item: a key of `JUDGES`.
+        values: name -> list, as the probe wrote them.
+        inputs: the inputs of the item, from `draw_inputs`.
     """
     with np.errstate(all='ignore'):
         return JUDGES[item]({name: _array(x) for name, x in values.items()}, inputs)
 
 
-def draw_inputs(item, seed):
-    """The inputs of a key of `EXPECTED` for a seed, name -> array: such that no two of its cases' values look alike."""
+def draw_inputs(item: str, seed: int) -> dict:
+    """Draw the inputs of an item for which the correct values and those of all known mistakes differ.
+
+    Args:
+        item: a key of `EXPECTED`.
+        seed: the same seed gives the same inputs.
+
+    Returns:
+        Name -> array, number or pair of arrays.
+    """
     rng = np.random.default_rng((seed, zlib.crc32(item.encode())))
     return next(drawn for drawn in (inputs.draw(item, rng) for _ in itertools.count())
                 if all(map(_are_distinct, EXPECTED[item](drawn))))
 
 
 def _are_distinct(expected):
+    """Return whether all mistakes of an `Expected` differ clearly from the correct value, and from each other."""
     values = [mistake for mistake, _ in expected.misconceptions]
     return not (
         any(
@@ -53,14 +71,21 @@ def _are_distinct(expected):
 
 
 def _array(x):
+    """Convert a nested list to an array, of objects if it is ragged."""
     try:
         return np.array(x)
-    except ValueError:  # ragged
+    except ValueError:
         return np.array(x, dtype=object)
 
 
-def same(x, y, tolerance=TOLERANCE):
-    """Whether two arrays agree, to a share of the larger one's largest value; a leading axis of 1 does not matter."""
+def same(x: np.ndarray, y: np.ndarray, tolerance: float = TOLERANCE) -> bool:
+    """Return whether x is finite and near y; axes of length 1 are ignored.
+
+    Args:
+        x: array of numbers, or of anything else, which is never near.
+        y: array of numbers.
+        tolerance: largest difference allowed, relative to the largest absolute value of y.
+    """
     x, y = np.squeeze(x), np.squeeze(y)
     if x.shape != y.shape or x.dtype.kind not in 'fiub':
         return False
@@ -68,7 +93,7 @@ def same(x, y, tolerance=TOLERANCE):
 
 
 def _comparison(x, correct):
-    """What came and what was expected, of two arrays."""
+    """Return a text that compares an array with the correct one, by shape or where they differ most."""
     if np.shape(np.squeeze(x)) != np.shape(np.squeeze(correct)):
         return f'expected shape {np.shape(correct)}, got {np.shape(x)}'
     x, correct = np.squeeze(x), np.squeeze(correct)
@@ -79,23 +104,38 @@ def _comparison(x, correct):
     return f'expected {float(correct[worst]):.5g} at {tuple(map(int, worst))}, got {float(x[worst]):.5g}'
 
 
-def misconception(x, expected, tolerance=TOLERANCE):
-    """The text of the mistake that gives x, or None."""
+def misconception(x: np.ndarray, expected: Expected, tolerance: float = TOLERANCE) -> str | None:
+    """Return the text of the known mistake that gives x, or None."""
     return next((text for mistake, text in expected.misconceptions if same(x, mistake, tolerance)), None)
 
 
-def verdict(x, expected):
-    """None if x is right; else what is wrong, by name where it is a known mistake."""
+def verdict(x: np.ndarray, expected: Expected) -> str | None:
+    """Return None if x is correct; otherwise compare it with the correct value and name the mistake, if it is known."""
     if same(x, expected.value):
         return None
-    name = misconception(x, expected)
-    return f'{_comparison(x, expected.value)}' + (f': {name}' if name else '')
+    text = misconception(x, expected)
+    return f'{_comparison(x, expected.value)}' + (f': {text}' if text else '')
 
 
 # --------------------------------------------------------------------------------------------------------------- step 1
 
-def convolution(image, W, b, padding=True, stride=1, flipped=False):
-    """[1, H, W, in] by filters [3, 3, in, out], before any ReLU; cross-correlation, as networks have it."""
+def convolution(image: np.ndarray, W: np.ndarray, b: np.ndarray, padding: bool = True, stride: int = 1,
+                flipped: bool = False) -> np.ndarray:
+    """Convolve an image with 3×3 filters, before any ReLU.
+
+    Like neural networks, this computes a cross-correlation.
+
+    Args:
+        image: [1, H, W, in].
+        W: filters [3, 3, in, out].
+        b: biases [out].
+        padding: whether to pad with zeros, so that height and width stay the same.
+        stride: distance between the positions of the filters, in pixels.
+        flipped: whether to flip the filters, for a true convolution.
+
+    Returns:
+        float64 [1, H, W, out] with padding and stride 1.
+    """
     x = np.pad(np.float64(image[0]), ((1, 1), (1, 1), (0, 0))) if padding else np.float64(image[0])
     W = np.float64(W)[::-1, ::-1] if flipped else np.float64(W)
     H, V = x.shape[0] - 2, x.shape[1] - 2
@@ -103,8 +143,8 @@ def convolution(image, W, b, padding=True, stride=1, flipped=False):
     return out[None, ::stride, ::stride]
 
 
-def expected_convolutions(inputs):
-    """The map [1, H, W, out] of the first layer after its ReLU, the one before it, and the second layer's after it."""
+def expected_convolutions(inputs: dict) -> list[Expected]:
+    """Return the expected maps [1, H, W, out]: of the first layer after and before its ReLU, of the second after it."""
     image, (W, b) = inputs['image'], inputs['conv1_1']
     before = convolution(image, W, b)
     correct = np.maximum(before, 0)
@@ -124,22 +164,25 @@ def expected_convolutions(inputs):
                 ),
                 (
                     np.maximum(convolution(image, W, b, flipped=True), 0),
-                    'the filters are turned over; use them as stored',
+                    'the filters are flipped; use them as stored',
                 ),
                 (1 / (1 + np.exp(-before)), 'that is a sigmoid, VGG has ReLU'),
                 (np.tanh(before), 'that is tanh, VGG has ReLU'),
             ],
         ),
-        Expected(before, [(correct, 'that is the map after the ReLU'), (before - b, 'the bias belongs to it')]),
+        Expected(before, [(correct, 'that is the map after the ReLU'), (before - b, 'is the bias missing?')]),
         Expected(
             np.maximum(convolution(image, *inputs['conv1_2']), 0),
-            [(correct, 'these are the filters of conv1_1: give self._weights the layer_idx and layer_name that come')],
+            [(correct, 'these are the filters of conv1_1: pass the given layer_idx and layer_name to self._weights')],
         ),
     ]
 
 
-def judge_conv2d_relu(values, inputs):
-    """Step 1: the maps [1, H, W, out] of two layers after the ReLU, the one before it, and no trainable variable."""
+def judge_conv2d_relu(values: dict, inputs: dict) -> str | None:
+    """Step 1: judge the maps [1, H, W, out] of two layers after the ReLU and of one before it.
+
+    No variable may be trainable.
+    """
     after, before, second = expected_convolutions(inputs)
     if values['variables'].size:
         return (f'{", ".join(map(str, values["variables"]))}: trainable, so that the optimizer would change VGG; '
@@ -153,8 +196,15 @@ def judge_conv2d_relu(values, inputs):
     return 'conv1_2: ' + mistake if (mistake := verdict(values['second'], second)) else None
 
 
-def pool(image, kind, stride=2, same_padding=True):
-    """`kind` of every window of 2×2 of [1, H, W, C], what lies outside left out."""
+def pool(image: np.ndarray, kind, stride: int = 2, same_padding: bool = True) -> np.ndarray:
+    """Pool an image over windows of 2×2; pixels outside the image do not count.
+
+    Args:
+        image: [1, H, W, C].
+        kind: function that reduces a window, such as np.mean or np.max.
+        stride: distance between windows, in pixels.
+        same_padding: whether windows may reach over the edge, so that an odd last row and column count.
+    """
     x = np.float64(image[0])
     H, W = x.shape[:2]
     last = 0 if same_padding else 1
@@ -162,10 +212,13 @@ def pool(image, kind, stride=2, same_padding=True):
                      for i in range(0, H - last, stride)])[None]
 
 
-def expected_pool(kind, other_kind, other_text):
-    """A function of the inputs: the map [1, ⌈H/2⌉, ⌈W/2⌉, C] of a pooling by `kind`, np.mean or np.max.
+def expected_pool(kind, other_kind, other_text: str):
+    """Return a function that maps inputs to the expected map of a pooling, [1, ⌈H/2⌉, ⌈W/2⌉, C].
 
-    other_text: what is wrong with a pooling by `other_kind`
+    Args:
+        kind: np.mean or np.max, the correct pooling.
+        other_kind: the other one.
+        other_text: text of the mistake of pooling by `other_kind`.
     """
     def expected(inputs):
         image = inputs['image']
@@ -182,8 +235,8 @@ def expected_pool(kind, other_kind, other_text):
 
 # --------------------------------------------------------------------------------------------------------------- step 2
 
-def expected_content_loss(inputs):
-    """Σ (F − P)² / (4s), a number."""
+def expected_content_loss(inputs: dict) -> list[Expected]:
+    """Return the expected content loss, Σ (F − P)² / (4s), a number."""
     difference = np.float64(inputs['F']) - inputs['P']
     s, squares = difference.size, (difference ** 2).sum()
     return [Expected(squares / (4 * s), [
@@ -196,18 +249,18 @@ def expected_content_loss(inputs):
         (np.abs(difference).sum() / (4 * s), 'absolute differences, where squares were expected'),
         (difference.sum() / (4 * s), 'the differences are not squared'),
         (difference.sum() ** 2 / (4 * s), 'the square comes before the sum'),
-        (np.sqrt(squares) / (4 * s), 'no root of the sum of squares: Σ (F − P)², not its root'),
+        (np.sqrt(squares) / (4 * s), 'the loss has no square root: Σ (F − P)², not its root'),
         (((np.float64(inputs['F']) + inputs['P']) ** 2).sum() / (4 * s), 'F + P, where F − P was expected')])]
 
 
-def gram(F):
-    """FᵀF of features [1, H, W, N]."""
+def gram(F: np.ndarray) -> np.ndarray:
+    """Return the Gram matrix FᵀF, float64 [N, N], of features [1, H, W, N]."""
     F = np.float64(F).reshape(-1, F.shape[-1])
     return F.T @ F
 
 
-def expected_gram_matrix(inputs):
-    """G = FᵀF, [N, N]."""
+def expected_gram_matrix(inputs: dict) -> list[Expected]:
+    """Return the expected Gram matrix G = FᵀF, [N, N]."""
     F = np.float64(inputs['F'])
     N, M = F.shape[-1], F.shape[1] * F.shape[2]
     rows, scrambled, correct = F.reshape(M, N), F.reshape(N, M), gram(F)
@@ -224,8 +277,8 @@ def expected_gram_matrix(inputs):
          'the means are subtracted: that is a covariance')])]
 
 
-def expected_single_style_loss(inputs):
-    """E = Σ (G − A)² / (4 N² M²), a number."""
+def expected_single_style_loss(inputs: dict) -> list[Expected]:
+    """Return the expected style loss of one layer, E = Σ (G − A)² / (4 N² M²), a number."""
     F = inputs['F']
     N, M = F.shape[-1], F.shape[1] * F.shape[2]
     difference = gram(F) - gram(inputs['P'])
@@ -248,48 +301,59 @@ def expected_single_style_loss(inputs):
          'features are compared, where Gram matrices were expected')])]
 
 
-def expected_style_loss(inputs):
-    """Σ w_l E_l, a number; the features of a layer are one value, so that E_l is (g − a)²."""
+def expected_style_loss(inputs: dict) -> list[Expected]:
+    """Return the expected style loss Σ w_l E_l, a number.
+
+    The features of a layer are one value here, and E_l is (g − a)².
+    """
     E, w = (np.float64(inputs['g']) - inputs['a']) ** 2, np.array(STYLE_LAYER_WEIGHTS)
     return [Expected((w * E).sum(), [
         (E.sum(), 'the layers are not weighted: 0.5, 1, 1.5, 3, 4 in the recipe'),
-        (E.mean(), 'the layers are not weighted, and averaged'),
+        (E.mean(), 'the layers are averaged, without their weights'),
         ((w[::-1] * E).sum(), 'the weights are in reverse: deeper layers count more'),
         ((w * E).sum() / w.sum(), 'divided by the sum of the weights'),
         ((w * E).mean(), 'a mean over the layers, where a sum was expected'),
         ((w ** 2 * E).sum(), 'weighted twice'),
-        (w[0] * E[0], 'only the first layer counts: does return stand in the loop?'),
+        (w[0] * E[0], 'only the first layer counts: is return inside the loop?'),
         (w[-1] * E[-1], 'only the last layer counts: is the sum overwritten in the loop?'),
         ((w * E)[:-1].sum(), 'the last layer is left out'), ((w * E)[1:].sum(), 'the first layer is left out'),
         (np.prod(w * E), 'a product, where a sum was expected')])]
 
 
-def expected_total_loss(inputs):
-    """α · content + β · style, a number."""
+def expected_total_loss(inputs: dict) -> list[Expected]:
+    """Return the expected total loss, α · content + β · style, a number."""
     alpha, beta, content, style = inputs['weights']
     return [Expected(alpha * content + beta * style, [
         (content + style, 'α and β are missing: recipe.content_weight and recipe.style_weight'),
         (beta * content + alpha * style, 'α and β are exchanged: α goes with the content loss'),
         (alpha * content, 'the style loss is missing'), (beta * style, 'the content loss is missing'),
-        (0.05 * content + style, 'α and β are written out; they are recipe.content_weight and recipe.style_weight'),
+        (0.05 * content + style, 'α and β are hard-coded; use recipe.content_weight and recipe.style_weight'),
         (alpha * content + style, 'β is missing'), (content + beta * style, 'α is missing'),
         (alpha * content - beta * style, 'the style loss is subtracted'),
         (alpha * beta * content * style, 'a product, not a sum'),
         ((alpha + beta) * (content + style), 'the sum of the weights times the sum of the losses')])]
 
 
-def judge_tensor(item, number=True):
-    """Step 2: a judge of one float32 tensor, of one number or not; of several tries one has to be right."""
+def judge_tensor(item: str, number: bool = True):
+    """Return the judge of an item of step 2 whose result is one float32 tensor.
+
+    Args:
+        item: a key of `EXPECTED`.
+        number: whether the tensor must be one number, of shape ().
+
+    Returns:
+        A function like `judge_train`. If the probe tried several set-ups, one correct value suffices.
+    """
     def judge(values, inputs):
         expected, = EXPECTED[item](inputs)
-        mistake = [_tensor_problem(np.array(tried), kind, expected, number)
-                 for tried, kind in zip(values['tries'].tolist(), values['kinds'].tolist())]
-        return None if None in mistake else mistake[0]
+        problems = [_tensor_problem(np.array(tried), kind, expected, number)
+                    for tried, kind in zip(values['tries'].tolist(), values['kinds'].tolist())]
+        return None if None in problems else problems[0]
     return judge
 
 
 def _tensor_problem(x, kind, expected, number):
-    """What is wrong with a tensor x; kind: its dtype, or that of which Python has it."""
+    """Return what is wrong with the value x of a tensor, or None; kind: its dtype, or 'list' or 'tuple'."""
     if mistake := verdict(x, expected):
         return mistake
     if kind in ('list', 'tuple'):
@@ -297,14 +361,24 @@ def _tensor_problem(x, kind, expected, number):
     if number and x.shape != ():
         return f'the value is right, but of shape {x.shape}: one number has shape ()'
     if kind != 'float32':
-        return f'the value is right, but {kind}: all else is float32, and TensorFlow adds no two types'
+        return f'the value is right, but {kind}: all else is float32, and TensorFlow does not mix types'
     return None
 
 
 # --------------------------------------------------------------------------------------------------------- steps 3 to 5
 
-def adam(start, target, rate, steps):
-    """The images [steps + 1, …] that Adam goes through on Σ (x − target)²."""
+def adam(start: np.ndarray, target: np.ndarray, rate: float, steps: int) -> np.ndarray:
+    """Minimize Σ (x − target)² with Adam.
+
+    Args:
+        start: starting image.
+        target: image at the minimum, of the same shape.
+        rate: learning rate.
+        steps: number of steps.
+
+    Returns:
+        float64 [steps + 1, …], the starting image and the image after each step.
+    """
     x, m, v, images = np.float64(start), 0., 0., [np.float64(start)]
     for t in range(1, steps + 1):
         g = 2 * (x - target)
@@ -314,20 +388,20 @@ def adam(start, target, rate, steps):
     return np.array(images)
 
 
-def expected_optimize(inputs):
-    """By how much the first step of Adam moves the image."""
+def expected_optimize(inputs: dict) -> list[Expected]:
+    """Return the expected change of the image in the first step of Adam."""
     start, target, rate = np.float64(inputs['start']), inputs['target'], float(inputs['rate'])
     sign = np.sign(start - target)
     return [Expected(-rate * sign, [
-        (2. * -sign, 'a learning rate of 2 is written out; it is recipe.learning_rate'),
+        (2. * -sign, 'a learning rate of 2 is hard-coded; use recipe.learning_rate'),
         (rate * sign, 'the loss grows: maximized, where it should be minimized'),
         (0.001 * -sign, 'Adam has its default learning rate, 0.001; give it recipe.learning_rate'),
         (-rate * 2 * (start - target), 'that is plain gradient descent; the recipe says Adam'),
         (-rate * np.sign(start + target + 100), 'it minimizes the content loss alone; give it self.total_loss')])]
 
 
-def judge_optimize(values, inputs):
-    """Step 3: the images [3, …] before, after one and after two steps of Adam, and the global step then."""
+def judge_optimize(values: dict, inputs: dict) -> str | None:
+    """Step 3: judge the images [3, …] before, after one and after two steps of Adam, and the global step then."""
     start, images = np.float64(inputs['start']), values['images']
     if images.shape != (3, *start.shape):
         return f'expected images of shape {start.shape}, got {images.shape[1:]}'
@@ -348,14 +422,17 @@ def judge_optimize(values, inputs):
             f'it moved by {first.flat[0]:.4g}')
 
 
-def expected_summaries(inputs):
-    """The scalars, each of which the others could be taken for."""
+def expected_summaries(inputs: dict) -> list[Expected]:
+    """Return the expected scalar of the content loss, with the other two losses as mistakes.
+
+    `judge_create_summary` compares all three; this list makes `draw_inputs` choose losses that differ.
+    """
     content, style, total = inputs['losses']
     return [Expected(content, [(style, 'that is style_loss'), (total, 'that is total_loss')])]
 
 
-def judge_create_summary(values, inputs):
-    """Step 4: scalars as pairs of tag and value, and the picture [H, W, 3], uint8."""
+def judge_create_summary(values: dict, inputs: dict) -> str | None:
+    """Step 4: judge the scalars, pairs of tag and value, and the picture, uint8 [H, W, 3]."""
     wanted = dict(zip(('content_loss', 'style_loss', 'total_loss'), map(float, inputs['losses'])))
     scalars = {str(tag).rpartition('/')[2]: float(number) for tag, number in values['scalars'].reshape(-1, 2)}
     for name, loss in wanted.items():
@@ -365,8 +442,8 @@ def judge_create_summary(values, inputs):
             other = next((n for n, x in wanted.items() if same(np.array(scalars[name]), np.array(x))), None)
             return (f'the scalar {name} is {scalars[name]:.4g}, it should be {loss:.4g}'
                     + (f': that is {other}' if other else ''))
-    shown = np.float64(inputs['centered'][0]) + inputs['mean_pixels']
-    correct, picture, dtype = np.rint(shown).clip(0, 255), values['picture'], str(values['dtype'])
+    unclipped = np.float64(inputs['centered'][0]) + inputs['mean_pixels']
+    correct, picture, dtype = np.rint(unclipped).clip(0, 255), values['picture'], str(values['dtype'])
     if dtype != 'uint8':
         return f'the picture is {dtype}, it should be uint8: tf.saturate_cast'
     if picture.shape != correct.shape:
@@ -374,29 +451,32 @@ def judge_create_summary(values, inputs):
             ': leave the batch axis out' if picture.shape == (1, *correct.shape) else '')
     if np.abs(picture - correct).max() <= 1:
         return None
-    inside = (shown > 1) & (shown < 254)
+    inside = (unclipped > 1) & (unclipped < 254)
     if np.abs(picture - np.rint(inputs['centered'][0]).clip(0, 255)).max() <= 1:
         return 'the picture is still centered: add VGG\'s mean back'
-    if np.abs(picture - np.rint(shown + inputs['mean_pixels']).clip(0, 255)).max() <= 1:
+    if np.abs(picture - np.rint(unclipped + inputs['mean_pixels']).clip(0, 255)).max() <= 1:
         return 'the mean is added twice'
     if np.abs(picture - correct)[inside].max() <= 1:
         return 'values beyond 0-255 wrap around: clip them, tf.saturate_cast does'
     return _comparison(picture, correct)
 
 
-def expected_training(inputs):
-    """The first two losses of a straight run; from zeros, and of a step later."""
+def expected_training(inputs: dict) -> list[Expected]:
+    """Return the expected losses of the first two iterations of a run.
+
+    The mistakes are a start from zeros, a loss computed after the step, no step at all and two steps in one iteration.
+    """
     start, target = inputs['start'], np.float64(inputs['target'])
     first, second, third = ((adam(start, target, LEARNING_RATE, 2) - target) ** 2).reshape(3, -1).sum(axis=1)
     return [Expected(first, [
                 ((target ** 2).sum(), 'training begins from zeros: run self.init, then assign self.centered_start'),
                 (second, 'the losses of iteration 0 are those after a step: fetch them in the same run as self.opt')]),
             Expected(second, [(first, 'the loss stays what it was: fetch self.opt as well'),
-                          (third, 'two steps of the optimizer in one iteration: is self.opt fetched twice?')])]
+                              (third, 'two steps of the optimizer in one iteration: is self.opt fetched twice?')])]
 
 
-def judge_train(values, inputs):
-    """Step 5: the losses before every step of a straight run, and the image after the last."""
+def judge_train(values: dict, inputs: dict) -> str | None:
+    """Step 5: judge the losses before every step of an uninterrupted run, and the image after the last step."""
     target, last = np.float64(inputs['target']), ITERATIONS[1]
     path, losses = adam(inputs['start'], target, LEARNING_RATE, last), values['straight_losses']
     correct = ((path[:-1] - target) ** 2).reshape(last, -1).sum(axis=1)
@@ -410,39 +490,44 @@ def judge_train(values, inputs):
             else 'the image is right, the losses are not: they are self.loss_terms, before each step')
 
 
-def judge_summaries(values, inputs):
-    """Step 5: the iterations that have summaries, of a run of as many as the first of ITERATIONS."""
-    first, found = ITERATIONS[0], values['events'].tolist()
+def judge_summaries(values: dict, inputs: dict) -> str | None:
+    """Step 5: judge the iterations that have summaries, in a run that ends at the first of ITERATIONS."""
+    first, steps = ITERATIONS[0], values['events'].tolist()
     wanted = [step for step in range(1, first + 1) if step % LOG_EVERY == 0 or step == first]
-    if not found:
-        return 'no summary has come into graphs/<run>: log what is fetched, with the writer'
-    if set(wanted) - set(found):
-        return (f'summaries have come for iterations {_join_numbers(found)}, they should for {_join_numbers(wanted)}: '
+    if not steps:
+        return 'no summary was written to graphs/<run>: log what is fetched, with the writer'
+    if set(wanted) - set(steps):
+        return (f'summaries were written for iterations {_join_numbers(steps)}, expected {_join_numbers(wanted)}: '
                 'log them with their step')
     return None
 
 
-def judge_checkpoints(values, inputs):
-    """Step 5: the iterations that have checkpoints, of the same run."""
-    first, found = ITERATIONS[0], values['checkpoints'].tolist()
-    if not found:
-        return 'no checkpoint has come into checkpoints/<run>: save one where the loop says so'
+def judge_checkpoints(values: dict, inputs: dict) -> str | None:
+    """Step 5: judge the iterations that have checkpoints, in the same run."""
+    first, steps = ITERATIONS[0], values['checkpoints'].tolist()
+    if not steps:
+        return 'no checkpoint was written to checkpoints/<run>: save one where the loop says so'
     return (
-        None if first in found else f'no checkpoint has the last iteration, {first}: there are {_join_numbers(found)}'
+        None if first in steps else
+        f'the last iteration, {first}, has no checkpoint: there are checkpoints of {_join_numbers(steps)}'
     )
 
 
 def _join_numbers(numbers):
+    """Join numbers with commas."""
     return ', '.join(map(str, numbers))
 
 
-def judge_restore(values, inputs):
-    """Step 5: the image of a run of the first of ITERATIONS, resumed to the second, against that of a straight one."""
+def judge_restore(values: dict, inputs: dict) -> str | None:
+    """Step 5: judge the last image of a run that stopped at the first of ITERATIONS and was resumed to the second.
+
+    It must be the last image of an uninterrupted run.
+    """
     if 'resuming' in values:
         return f'when the run is resumed: {values["resuming"]}'
     resumed, (first, last) = values['resumed_image'], ITERATIONS
     if not resumed.size:
-        return 'a resumed run does not come to its end'
+        return 'a resumed run does not finish'
     if same(resumed, values['straight_image'], 1e-2):
         return None
     again = adam(inputs['other_start'], inputs['target'], LEARNING_RATE, last)
@@ -452,7 +537,7 @@ def judge_restore(values, inputs):
             'are all variables restored?')
 
 
-EXPECTED = {  # of the keys of inputs.ITEM_INPUTS
+EXPECTED = {  # has the keys of inputs.ITEM_INPUTS
     'conv2d_relu': expected_convolutions,
     'avgpool': expected_pool(np.mean, np.max, 'the maximum of each window; the paper has the average'),
     'maxpool': expected_pool(np.max, np.mean, 'the average of each window, where the maximum was expected'),
@@ -460,7 +545,7 @@ EXPECTED = {  # of the keys of inputs.ITEM_INPUTS
     '_single_style_loss': expected_single_style_loss, '_style_loss': expected_style_loss, 'losses': expected_total_loss,
     'optimize': expected_optimize, 'create_summary': expected_summaries, 'train': expected_training,
 }
-JUDGES = {  # of the items of points.POINTS
+JUDGES = {  # has the items of points.POINTS
     'conv2d_relu': judge_conv2d_relu,
     **{item: lambda values, inputs, item=item: verdict(values['output'], *EXPECTED[item](inputs))
        for item in ('avgpool', 'maxpool')},

@@ -1,1 +1,1 @@
-"""Photos by the million, as an Apache Beam pipeline."""
+"""Stylize photos on many machines with Apache Beam: python -m fast.beam."""

@@ -1,7 +1,8 @@
-"""The Apache Beam pipeline: photos of globs, named, spread over the workers, stylized; the bad ones in a list."""
+"""The Apache Beam pipeline: find photos, distribute them over the workers, stylize them and list the failures."""
 
 import errno
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import apache_beam as beam
@@ -14,16 +15,20 @@ from fast.beam import remote
 from fast.commands import stylize
 from fast.inference import models, style_spec
 
-OUTCOMES = MADE, THERE, FAILED = 'made', 'already there', 'failed'  # of a photo; also the names of the metrics
+OUTCOMES = MADE, THERE, FAILED = 'made', 'already there', 'failed'  # outcomes of a photo and names of their metrics
 
 
-def build(pipeline, globs, out, args):
-    """Apply to `pipeline` what stylizes the photos of `globs` into the folder `out`.
+def build(pipeline: beam.Pipeline, globs: Iterable[str], out: str, args) -> None:
+    """Add all steps to a pipeline: find the photos, stylize them, write the list of failures.
 
-    args: the flags of `stylize.renderer_from_flags`
+    Args:
+        pipeline: an empty pipeline.
+        globs: patterns of the photos, from `remote.glob`.
+        out: folder for the pictures.
+        args: parsed flags that `stylize.renderer_from_flags` uses.
     """
     _ = (pipeline
-         | 'globs' >> beam.Create(globs)  # which spreads them
+         | 'globs' >> beam.Create(globs)  # Create also distributes the patterns over the workers.
          | 'photos' >> beam.FlatMap(lambda glob: (remote.keyed_photo(glob, path)
                                                   for path in remote.photos(FileSystems, glob, out)))
          | 'spread photos' >> beam.GroupByKey()
@@ -33,19 +38,21 @@ def build(pipeline, globs, out, args):
                                                                   '\n'.join([*group[1], '']).encode())))
 
 
-def failure_list(out, args):
-    """The path of the list of photos that could not be stylized: path, tab, reason."""
+def failure_list(out: str, args) -> str:
+    """Return the path of the list of photos that could not be stylized; a line is a path, a tab and the reason."""
     return f'{out}/{style_spec.slug(args.style)}-failed.txt'
 
 
 class Stylize(beam.DoFn):
-    """From all photos of a key, pairs (path, place), to lines about those that could not be stylized.
+    """Beam function that stylizes the photos of one key and yields a line for each photo that fails.
 
-    Model and paintings travel with it: a worker needs the project's code, and none of the files of who began the
+    Its input is (key, pairs (path, relative path)), as `remote.keyed_photo` makes them. The model and the paintings are
+    part of the pickled object, so a worker needs the project's code but no files of the machine that started the
     pipeline.
     """
 
-    def __init__(self, args, out):
+    def __init__(self, args, out: str):
+        """Read the model and the paintings that the flags `args` name; `out` is the folder for the pictures."""
         folder = stylize.model_folder(args)
         self.threads, self.settings = args.threads, stylize.renderer_settings(args, folder)
         self.out, self.name = out, style_spec.slug(args.style)
@@ -53,18 +60,20 @@ class Stylize(beam.DoFn):
         self.shared = Shared()
         self.counts = {outcome: Metrics.counter('stylize', outcome) for outcome in OUTCOMES}
 
-    def setup(self):
-        """Load the model, once a process: its threads share it."""
+    def setup(self) -> None:
+        """Load the model once for each worker process; the threads of a process share it."""
         self.renderer = self.shared.acquire(self._renderer)
 
     def _renderer(self):
+        """Create the renderer from the files of the model in memory."""
         with tempfile.TemporaryDirectory() as folder:
             for file, content in self.model.items():
                 Path(folder, file).write_bytes(content)
             return stylize.make_renderer(Path(folder), self.threads, self.settings)
 
+    # `process` has no type hints, because Beam would check the elements of the pipeline against them.
     def process(self, group):
-        """Yield lines: path, tab, reason."""
+        """Stylize the photos of a key; yield path, tab and reason for each photo that could not be stylized."""
         pairs = list(group[1])
         try:
             targets = remote.plan_outputs(pairs, self.out, self.name)
@@ -73,14 +82,15 @@ class Stylize(beam.DoFn):
             return
         for target, source in targets.items():
             try:
-                made = remote.stylize(self.renderer, FileSystems, source, target)
-                self.counts[MADE if made else THERE].inc()
+                written = remote.stylize(self.renderer, FileSystems, source, target)
+                self.counts[MADE if written else THERE].inc()
             except Exception as error:
-                if getattr(error, 'errno', None) == errno.ENOSPC:  # the next one would not fit either
+                if getattr(error, 'errno', None) == errno.ENOSPC:  # The disk is full, so all others would fail too.
                     raise
                 yield self._failed(source, error)
 
     def _failed(self, path, error):
+        """Count a failure and return its line for the list; raise `error` again if it is a bug of the program."""
         reason = errors.describe(error)
         if not reason:
             raise error

@@ -1,1 +1,1 @@
-"""The commands of fast_style_transfer.py, a module each."""
+"""Subcommands of fast_style_transfer.py, one module each, with the functions `add_flags` and `run`."""

@@ -1,4 +1,9 @@
-"""python fast_style_transfer.py stylize: its flags, and what it does."""
+"""The command `fast_style_transfer.py stylize`: stylize photos, animations and clips, without TensorFlow.
+
+    python fast_style_transfer.py stylize photo.jpg --style starry_night
+
+The Beam pipeline (`fast.beam`) uses the same flags and functions to create the renderer.
+"""
 
 import argparse
 import errno
@@ -12,86 +17,101 @@ from common import cli, images
 from common.errors import UserError, one_line
 from fast.inference import arbitrary, batch, models, multi_style, style_spec, tiled
 
-MULTI_STYLE_NAME, ARBITRARY_NAME = 'many', models.ARBITRARY  # that ship: of some styles, and of any
-STYLE_FLAG = dict(metavar='NAME|IMAGE', help='a style of the model, or a painting; or a mixture: '
-             'starry_night:0.6,woodcut:0.4, a.jpg:3,b.jpg')
-STYLE_SCALE_RANGE = 0.1, 2  # of a painting's sides; with more the painting would take more memory than the photo
+MULTI_STYLE_NAME, ARBITRARY_NAME = 'many', models.ARBITRARY  # names of the two models that ship
+STYLE_FLAG = dict(metavar='NAME|IMAGE', help='a style of the model or the path of a painting; or several with weights, '
+                  'for example starry_night:0.6,woodcut:0.4 or a.jpg:3,b.jpg')
+STYLE_SCALE_RANGE = 0.1, 2  # factor on a painting's sides; above 2 the painting would need more memory than the photo
 
 
-def add_flags(parser):
-    """Give `parser` the flags of stylize."""
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the command to an argument parser."""
     parser.add_argument('photos', type=Path, nargs='+', metavar='PHOTO',
-                        help='images, animated GIFs, clips, folders of images, or - for standard input')
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument('--style', **STYLE_FLAG)
-    what.add_argument('--sheet', action='store_true', help='every style of the model on one sheet')
+                        help='images, animated GIFs, video clips, folders of images, or - for standard input')
+    styles = parser.add_mutually_exclusive_group(required=True)
+    styles.add_argument('--style', **STYLE_FLAG)
+    styles.add_argument('--sheet', action='store_true', help='show the photo in every style of the model on one sheet')
     parser.add_argument('--out', type=Path, metavar='PATH',
-                        help='a folder; for one photo also a file, or - for standard output '
-                        '(default: outputs, or - where the photo comes from -)')
+                        help='output folder; for a single photo also a file, or - for standard output '
+                        '(default: outputs, or - if the photo is -)')
     add_renderer_flags(parser)
-    parser.add_argument('--steady', action='store_true', help='of clips and GIFs: what stays in the photo stays in the '
-                        'picture, and moves with it; several times slower')
+    parser.add_argument('--steady', action='store_true', help='temporal smoothing for clips and animated GIFs: reduce '
+                        'flicker by following the motion of the photos; several times slower')
     parser.add_argument('--shard', type=_parse_shard, default=(1, 1), metavar='i/n',
-                        help='take every n-th photo, from the i-th on: n processes share the work')
+                        help='process every n-th photo, starting at the i-th; this lets n processes share the work')
 
 
-def add_renderer_flags(parser):
-    """Give `parser` the flags that `renderer_from_flags` takes, --style apart."""
-    parser.add_argument('--model', metavar='NAME', help='of models/, or the path of a model\'s folder (default: '
+def add_renderer_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that `renderer_from_flags` uses, except for --style, to an argument parser."""
+    parser.add_argument('--model', metavar='NAME', help='a model in models/, or the path of a model folder (default: '
                         f'{ARBITRARY_NAME} for paintings, {MULTI_STYLE_NAME} for styles by name)')
     parser.add_argument(
         '--style-scale',
         type=cli.float_in_range(*STYLE_SCALE_RANGE),
         metavar='X',
-        help='of paintings: less than 1 for finer strokes, more for bolder ones (default: 1)',
+        help='scale of the paintings, {:g} to {:g}: less than 1 for finer strokes, more for bolder ones '
+        '(default: 1)'.format(*STYLE_SCALE_RANGE),
     )
-    parser.add_argument('--mask', type=Path, metavar='IMAGE', help='of the photo\'s shape: the first style goes '
-                        'where it is white; where black the second, or the photo stays; grays mix')
+    parser.add_argument('--mask', type=Path, metavar='IMAGE', help='image with the aspect ratio of the photo; the '
+                        'first style applies where it is white, the second style (or the photo itself) where it is '
+                        'black; gray blends the two')
     parser.add_argument('--strength', type=cli.float_in_range(0, 1), default=1., metavar='X',
-                        help='from 0, the photo, to 1, the picture (default: %(default)g)')
+                        help='strength of the style, from 0 (the photo) to 1 (default: %(default)g)')
     parser.add_argument('--keep-colors', action='store_true',
-                        help='take the picture\'s light and shade, the photo\'s colors')
+                        help='keep the photo\'s colors and take only the luminance of the picture')
     parser.add_argument(
         '--tile',
         type=cli.int_in_range(1, tiled.MAX_TILE_PX),
         metavar='W',
-        help='photos of more pixels than this either way go through in parts; larger ones are a '
-        f'little faster and take more memory (default: {multi_style.MultiStyleModel.tile}, of paintings '
+        help='process photos with a side of more than W pixels in tiles of this side; larger tiles are a little faster '
+        f'and need more memory (default: {multi_style.MultiStyleModel.tile}, for paintings '
         f'{arbitrary.ArbitraryStyleModel.tile})',
     )
     parser.add_argument('--threads', type=cli.int_in_range(0, 1024), default=0, metavar='N',
-                        help='threads to compute with, 0 to 1024; 0 is one a core (default: %(default)s)')
+                        help='number of threads, 0 to 1024; 0 uses one per core (default: %(default)s)')
 
 
-def renderer_from_flags(args):
-    """The `applying.Renderer` of the flags; of every style on a sheet where --style is left out."""
+def renderer_from_flags(args: argparse.Namespace) -> batch.Renderer:
+    """Create the renderer that the flags describe; without --style, its style is None, for a sheet of all styles."""
     return make_renderer(folder := model_folder(args), args.threads, renderer_settings(args, folder))
 
 
-def make_renderer(folder, threads, settings):
-    """The `applying.Renderer` of a model's folder, by what `renderer_settings` gives."""
+def make_renderer(folder: Path, threads: int, settings: dict) -> batch.Renderer:
+    """Create a renderer from a model's folder, a number of threads, and the settings of `renderer_settings`."""
     return batch.Renderer(_model_class(folder)(folder, threads), **settings)
 
 
-def model_folder(args):
-    """The folder of the model of the flags. Raises `UserError` where there is none."""
+def model_folder(args: argparse.Namespace) -> Path:
+    """Return the folder of the model that --model names, or of the default model for --style.
+
+    Raises:
+        UserError: there is no such model.
+    """
     return models.find(
         args.model
         or (ARBITRARY_NAME if args.style is not None and style_spec.names_paintings(args.style) else MULTI_STYLE_NAME)
     )
 
 
-def renderer_settings(args, folder):
-    """What an `applying.Renderer` takes beside the model in `folder`, by the flags; it can be sent to other processes.
+def renderer_settings(args: argparse.Namespace, folder: Path) -> dict:
+    """Return the arguments of `batch.Renderer`, except for the model, that the flags describe.
 
-    Raises `UserError` for a style that the model does not have, a painting that cannot be read, flags that do nothing.
+    The dict can be pickled and sent to other processes.
+
+    Args:
+        args: parsed flags.
+        folder: folder of the model.
+
+    Raises:
+        UserError: the model does not have the style, an image cannot be read, or a flag has no effect.
     """
-    kind = _model_class(folder)
-    if args.tile is not None and args.tile < kind.min_tile():
-        raise UserError(f'--tile {args.tile}: must be from {kind.min_tile()} to {tiled.MAX_TILE_PX} with {folder.name}')
-    if kind is multi_style.MultiStyleModel and args.style_scale is not None:
-        raise UserError(f'--style-scale: is for paintings, and {folder.name} has styles of its own')
-    styles = (_painting_styles if kind is arbitrary.ArbitraryStyleModel else _named_styles)(args, folder)
+    model_class = _model_class(folder)
+    if args.tile is not None and args.tile < model_class.min_tile():
+        raise UserError(f'--tile {args.tile}: must be from {model_class.min_tile()} to {tiled.MAX_TILE_PX} for the '
+                        f'model {folder.name}')
+    if model_class is multi_style.MultiStyleModel and args.style_scale is not None:
+        raise UserError(f'--style-scale: applies only to paintings, but the model {folder.name} has fixed styles; '
+                        'omit this flag')
+    styles = (_painting_styles if model_class is arbitrary.ArbitraryStyleModel else _named_styles)(args, folder)
     mask = args.mask and utils.read_image(args.mask).mean(axis=-1) / 255
     return dict(
         zip(('style', 'black_style'), styles),
@@ -103,13 +123,13 @@ def renderer_settings(args, folder):
 
 
 def _model_class(folder):
-    """The class of the model in a folder."""
-    of_any = models.read_model_json(folder, models.LITERT_FILE)['styles'] == models.ARBITRARY
-    return arbitrary.ArbitraryStyleModel if of_any else multi_style.MultiStyleModel
+    """Return the class of the model in a folder, according to its model.json."""
+    is_arbitrary = models.read_model_json(folder, models.LITERT_FILE)['styles'] == models.ARBITRARY
+    return arbitrary.ArbitraryStyleModel if is_arbitrary else multi_style.MultiStyleModel
 
 
 def _named_styles(args, folder):
-    """The styles of the flags, of those that a model has: one, or with a mask two; None on a sheet of all."""
+    """Return the styles of a multi-style model that the flags name: one, or two with a mask; [None] for a sheet."""
     known = list(models.read_model_json(folder, models.LITERT_FILE)['styles'])
     return (
         [None] if args.style is None else [multi_style.parse_style_weights(text, known) for text in _style_texts(args)]
@@ -117,34 +137,35 @@ def _named_styles(args, folder):
 
 
 def _painting_styles(args, folder):
-    """The styles of the flags, of paintings: one, or with a mask two."""
+    """Return the styles of the paintings that the flags name: one, or two with a mask."""
     if args.style is None:
-        raise UserError(f'--sheet: {folder.name} has no styles of its own; name paintings by --style')
+        raise UserError(f'--sheet: the model {folder.name} has no fixed styles; name paintings with --style instead')
     parts = [zip(*style_spec.parse(text)) for text in _style_texts(args)]
     return [arbitrary.Style(list(map(utils.read_image, paths)), weights, args.style_scale or 1.)
             for paths, weights in parts]
 
 
 def _style_texts(args):
-    """The texts of the styles: --style, or with a mask its one or two parts, where it is white and where black."""
+    """Return --style as a list with one text; with a mask, its one or two styles, the first for white."""
     if args.mask is None:
         return [args.style]
     names, weights = zip(*style_spec.parse(args.style))
     images.check_mask_styles(len(names))
     if len(set(weights)) > 1:
-        raise UserError(f'--style {args.style}: weights do nothing with --mask')
+        raise UserError(f'--style {args.style}: weights have no effect with --mask; remove them')
     return names
 
 
 def _parse_shard(text):
+    """Parse a value of --shard, 'i/n', to (i, n)."""
     match = re.fullmatch(r'(\d{1,6})/(\d{1,6})', text)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise argparse.ArgumentTypeError(f'{text!r}: must be i/n with i from 1 to n')
+        raise argparse.ArgumentTypeError(f'{text!r}: must be i/n, for example 2/8, with i from 1 to n')
     return int(match[1]), int(match[2])
 
 
-def run(args):
-    """Stylize photos as the flags say; return the exit status, 1 if some could not be."""
+def run(args: argparse.Namespace) -> int:
+    """Stylize photos as the flags say; return the exit status, 1 if some of them could not be stylized."""
     renderer = renderer_from_flags(args)
     renderer.temporal_smoothing = args.steady
     out = args.out or (batch.PIPE if args.photos == [batch.PIPE] else Path('outputs'))
@@ -153,14 +174,14 @@ def run(args):
     tasks = batch.plan_outputs(args.photos, out, name)[shard - 1::shards]
     log, failed = sys.stderr if out == batch.PIPE else sys.stdout, 0
     if not tasks:
-        print(f'nothing to do for --shard {shard}/{shards}: there are fewer photos', file=log)
+        print(f'nothing to do for --shard {shard}/{shards}: there are fewer photos than shards', file=log)
     for source, target in tasks:
         start_time = time.time()
         try:
             with batch.open_pipes(source, target) as (file, picture):
                 written = _sheet(renderer, file, picture) if args.sheet else renderer.stylize_file(file, picture)
         except (UserError, OSError) as error:
-            if getattr(error, 'errno', None) == errno.ENOSPC:  # the next one would not fit either
+            if getattr(error, 'errno', None) == errno.ENOSPC:  # The disk is full, so all others would fail too.
                 raise
             failed += 1
             message = error if isinstance(error, UserError) else f'{error.filename or target}: {error.strerror}'
@@ -168,12 +189,12 @@ def run(args):
         else:
             print(one_line(f'{target}: {written}, {time.time() - start_time:.1f} s'), file=log)
     if failed:
-        print(f'{failed} of {len(tasks)} could not be stylized', file=sys.stderr)
+        print(f'{failed} of {len(tasks)} files could not be stylized', file=sys.stderr)
     return 1 if failed else 0
 
 
 def _sheet(renderer, source, target):
-    """Write the photo in all styles, none larger than a tile; return their names."""
+    """Write a sheet of the photo, reduced to SHEET_SIDE_PX, in all styles; return their names as text."""
     photo = tiled.limit_side(utils.read_image(source), multi_style.SHEET_SIDE_PX)
     utils.save_image(target, batch.sheet(renderer, photo))
     return ', '.join(['the photo', *renderer.model.styles])

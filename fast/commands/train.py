@@ -1,6 +1,12 @@
-"""python fast_style_transfer.py train: its flags, and what it does."""
+"""The command `fast_style_transfer.py train`: train a multi-style network and export it.
+
+    python fast_style_transfer.py train --style painting.jpg --images PHOTOS --name painting
+
+`add_network_flags` and `train_and_export` also serve the command `train-any`.
+"""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import recipes
@@ -14,55 +20,66 @@ from fast.networks import export
 from fast.training import cluster, replicas
 from fast.training.multi_style import SHIFT_PX, MultiStyleTraining
 
-SIDE_PX, BATCH_CROPS, BASE_CHANNELS, CONSISTENCY_WEIGHT = 256, 4, 32, 20.
-# settings that mean nothing for a network
+SIDE_PX, BATCH_CROPS, BASE_CHANNELS, CONSISTENCY_WEIGHT = 256, 4, 32, 20.  # defaults of the flags
+# Recipe settings without a flag here: they apply to the optimization of pixels, not to the training of a network.
 PIXEL_ONLY_SETTINGS = ('init', 'noise_ratio', 'noise_amplitude', 'optimizer', 'pixels', 'averaging', 'scales',
              'coarse_iterations', 'coarse_ratio', 'style_fit', 'keep_colors')
-MAX_LISTED_FILES = 5  # files named in a message
+MAX_LISTED_FILES = 5  # skipped files that are listed by name
 RECIPE_CHOICES = {recipes.FAST.name: recipes.FAST}
 
 
-def add_flags(parser):
-    """Give `parser` the flags of train."""
+def add_flags(parser: cli.Parser) -> None:
+    """Add the flags of the command to an argument parser."""
     parser.add_argument('--style', type=Path, nargs='+', required=True, metavar='IMAGE',
-                        help='the images whose styles are learned')
-    parser.add_argument('--start', metavar='NAME', help='begin with a trained model, of models/ or a folder\'s path; '
-                        'its styles stay if they are given, new ones come after them')
-    parser.add_argument('--add', metavar='NAME', help='add the styles to a trained model: its own stay as they are, '
-                        'and all that is trained is a scale and a shift a channel')
+                        help='style images, one for each style to learn')
+    parser.add_argument('--start', metavar='NAME', help='start from a trained model, a name in models/ or a path; '
+                        'styles that it has keep their parameters, new styles start from the mean of these')
+    parser.add_argument('--add', metavar='NAME', help='add the styles to a trained model: its styles do not change, '
+                        'and only scales and shifts of channels are trained, one pair per channel and new style')
     parser.add_argument('--base', type=cli.int_in_range(4, 64), metavar='N',
-                        help=f'channels of the first convolution, 4 to 64 (default: {BASE_CHANNELS})')
+                        help=f'number of channels of the first convolution, 4 to 64 (default: {BASE_CHANNELS})')
     parser.add_argument('--content-weights', type=cli.float_in_range(0, 1e6), nargs='+', metavar='X',
-                        help='for each of --style a factor on --content-weight, above 1 for one that would leave too '
-                        'little of the photo (default: 1 each)')
-    parser.add_argument('--cluster', type=Path, metavar='FILE', help='the machines to train on, as JSON: '
-                        '{"worker": ["10.0.0.1:2222", …]}, and if wanted a "chief" and "ps" (default: TF_CONFIG, or '
-                        'this machine alone)')
-    parser.add_argument('--task', metavar='JOB:N', help='which of them this is, as worker:1; the chief, or where there '
-                        'is none worker:0, keeps the run')
-    add_network_flags(parser, 'those of the style images', RECIPE_CHOICES)
+                        help='for each of --style a factor on --content-weight; choose more than 1 if a style leaves '
+                        'too little of the photo (default: 1 each)')
+    parser.add_argument('--cluster', type=Path, metavar='FILE', help='JSON file with the machines to train on: '
+                        '{"worker": ["10.0.0.1:2222", …]}, optionally with "chief" and "ps" (default: TF_CONFIG; '
+                        'without it, only this machine)')
+    parser.add_argument('--task', metavar='JOB:N', help='task of this process in the cluster, for example worker:1; '
+                        'the chief, or worker:0 without a chief, saves the run')
+    add_network_flags(parser, 'the names of the style images', RECIPE_CHOICES)
 
 
-def add_network_flags(parser, name, choices):
-    """Give `parser` the flags of the training of any network; name: what the model is called by default."""
+def add_network_flags(parser: cli.Parser, name: str, choices: Mapping[str, recipes.Recipe]) -> None:
+    """Add the flags that the commands train and train-any share.
+
+    Args:
+        parser: parser of the command.
+        name: default name of the model, for the help text.
+        choices: name -> recipe, the default one first.
+    """
     parser.add_argument('--images', type=Path, nargs='+', required=True, metavar='DIR',
                         help='folders of photos to train on')
-    parser.add_argument('--name', help=f'of the model, and of the run\'s folders (default: {name})')
+    parser.add_argument('--name', help=f'name of the model and of the run\'s folders (default: {name})')
     parser.add_argument('--held-out', type=Path, nargs='+', default=paths.HELD_OUT_PHOTOS, metavar='IMAGE',
-                        help='photos to show on the way, left out of the training (default: chelsea.png, coffee.png)')
+                        help='photos that show the progress; they are excluded from the training (default: '
+                        'chelsea.png, coffee.png)')
     parser.add_argument('--side', type=cli.int_in_range(32, 1024), default=SIDE_PX, metavar='W',
-                        help='of the crops, in pixels, 32 to 1024 (default: %(default)s)')
+                        help='side of the crops in pixels, 32 to 1024 (default: %(default)s)')
     parser.add_argument('--batch', type=cli.int_in_range(1, 64), default=BATCH_CROPS, metavar='N',
-                        help='crops a step, 1 to 64 (default: %(default)s)')
+                        help='crops in a batch, 1 to 64 (default: %(default)s)')
     parser.add_argument('--steadiness', type=cli.float_in_range(0, 1e6), default=CONSISTENCY_WEIGHT, metavar='X',
-                        help='weight of the loss of a picture that moves with its photo (default: %(default)g)')
+                        help='weight of the shift-consistency loss, which makes pictures follow shifts of the photos; '
+                        '0 omits it and halves the time of the network (default: %(default)g)')
     flags.add_training_flags(parser)
-    parser.add_argument('--verbose', action='store_true', help='print step, loss and time in place of a bar')
+    parser.add_argument('--verbose', action='store_true', help='print step, loss and time instead of a progress bar')
     flags.add_recipe_flags(parser, choices, PIXEL_ONLY_SETTINGS)
 
 
-def run(args):
-    """Train a network as the flags say, and export it, or take part in that; return the exit status."""
+def run(args) -> int:
+    """Train a multi-style network as the flags `args` say, and export it; return the exit status.
+
+    In a cluster, a task that is not the chief takes part in the training and exports nothing.
+    """
     if task := cluster.read(args.cluster, args.task):
         task.start(session.session_config('float32', args.threads))
         if task.replica_index is None:
@@ -80,14 +97,27 @@ def run(args):
     return train_and_export(machine, args, ', '.join(machine.trained))
 
 
-def train_and_export(machine, args, styles):
-    """Train a `NetworkTraining` and export its network; return the exit status. styles: what it is to do, in words."""
+def train_and_export(machine, args, styles: str) -> int:
+    """Train a network and export it.
+
+    Args:
+        machine: a `fast.training.multi_style.NetworkTraining`, not built yet.
+        args: parsed flags of `add_network_flags`.
+        styles: description of the styles, to print.
+
+    Returns:
+        The exit status: 0, or 130 if the training was stopped.
+
+    Raises:
+        UserError: the run or the model exists with other settings, or has more iterations.
+    """
     if not args.restart:
-        machine.run.check_fingerprint()  # before the graph is built, which takes seconds
+        machine.run.check_fingerprint()  # Check before building the graph, which takes seconds.
     if not (args.restart or machine.run.exists()):
         export.check_overwrite(machine.model_folder, machine.run, machine.recipe.iterations)
-    print(f'{styles}; {len(machine.collections[0].paths)} files to train on, '
-          f'{session.describe(machine.precision)}\nweights {machine.weights.path}: {machine.weights.description}')
+    print(f'styles: {styles}; training photos: {len(machine.collections[0].paths)} files; '
+          f'precision: {session.describe(machine.precision)}\n'
+          f'weights {machine.weights.path}: {machine.weights.description}')
     machine.build()
     iterations, start_time = machine.recipe.iterations, time.time()
     with (
@@ -98,7 +128,7 @@ def train_and_export(machine, args, styles):
         outcome = machine.train(iterations, shown, args.restart)
     if skipped := sorted(path for collection in machine.collections for path in collection.skipped):
         more = ' …' if len(skipped) > MAX_LISTED_FILES else ''
-        print(f'{len(skipped)} files are too small, or no images that can be read, and were skipped: '
+        print(f'skipped files that are too small or not readable as images, {len(skipped)} in total: '
               f'{", ".join(map(str, skipped[:MAX_LISTED_FILES]))}{more}')
     if not progress.report_ending(outcome, machine.run.name, args.restart):
         return 130
@@ -107,18 +137,19 @@ def train_and_export(machine, args, styles):
 
 
 def _report_participation(task, ending):
+    """Print how the chief ended, and return the exit status for that."""
     print(f'{task.name}: the chief has {ending}')
     return replicas.EXIT_STATUS[ending]
 
 
 def _start_network(args):
-    """The model that --start or --add names, or None."""
+    """Read the model that --start or --add names; return None if neither is given."""
     if args.start and args.add:
-        raise UserError('--start and --add: one of the two, both begin with a trained model')
+        raise UserError('--start and --add: use only one of them; both name the trained model to start from')
     if not (name := args.start or args.add):
         return None
     folder = models.find(name)
     start = export.read_multi_style(folder)
     if args.base not in (None, start.base):
-        raise UserError(f'--base {args.base}: {folder} has {start.base}')
+        raise UserError(f'--base {args.base}: {folder} has {start.base} channels; omit --base')
     return start

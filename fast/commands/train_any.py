@@ -1,4 +1,7 @@
-"""python fast_style_transfer.py train-any: its flags, and what it does."""
+"""The command `fast_style_transfer.py train-any`: train an arbitrary style network and export it.
+
+    python fast_style_transfer.py train-any --styles PAINTINGS --images PHOTOS --name mine
+"""
 
 import functools
 from pathlib import Path
@@ -25,24 +28,25 @@ from fast.training.multi_style import SHIFT_PX
 RECIPE_CHOICES = {recipes.ARBITRARY.name: recipes.ARBITRARY}
 
 
-def add_flags(parser):
-    """Give `parser` the flags of train-any."""
+def add_flags(parser) -> None:
+    """Add the flags of the command to an argument parser."""
     parser.add_argument('--styles', type=Path, nargs='+', required=True, metavar='DIR',
-                        help='folders of paintings, the more the better')
+                        help='folders of paintings; more paintings give a better network')
     parser.add_argument('--held-out-styles', type=Path, nargs='+', metavar='IMAGE', default=paths.HELD_OUT_STYLES,
-                        help='paintings to show on the way, left out of the training (default: starry_night.jpg, '
-                        'great_wave.jpg)')
-    parser.add_argument('--start', metavar='NAME', help='begin with a trained model of any style')
+                        help='paintings that show the progress; they are excluded from the training (default: '
+                        'starry_night.jpg, great_wave.jpg)')
+    parser.add_argument('--start', metavar='NAME', help='start from a trained arbitrary style model, a name in models/ '
+                        'or a path')
     parser.add_argument('--transform', choices=TRANSFORMS, default=OPTIMAL_TRANSPORT,
-                        help='how a photo\'s features are given a style\'s statistics (default: %(default)s)')
+                        help='method that gives a photo\'s features a style\'s statistics (default: %(default)s)')
     add_network_flags(parser, DEFAULT_NAME, RECIPE_CHOICES)
 
 
-def run(args):
-    """Train a network for any style as the flags say, and export it; return the exit status."""
+def run(args) -> int:
+    """Train an arbitrary style network as the flags `args` say, and export it; return the exit status."""
     recipe, seed = flags.recipe(args, RECIPE_CHOICES), flags.seed(args)
     photos = functools.partial(CropDataset, args.images, seed=seed, excluded=args.held_out)
-    # other numbers than the photos', so that a crop does not always meet the same style
+    # With another seed, styles are drawn independently of photos; else a photo could always get the same style.
     styles = functools.partial(CropDataset, args.styles, seed=seed + 1, excluded=args.held_out_styles, gradients=False,
                                min_deviation=MIN_STYLE_DEVIATION)
     precision = flags.precision(args, recipe)
@@ -53,4 +57,4 @@ def run(args):
         threads=args.threads, name=args.name,
         fixed=lambda: fixed_parameters(load_vgg.read_weights(load_vgg.find_weights(args.vgg)), photos(FIT_SIDE_PX),
                                        styles(FIT_SIDE_PX), session.session_config('float32', args.threads)))
-    return train_and_export(machine, args, f'any style, of {len(machine.collections[1].paths)} files')
+    return train_and_export(machine, args, f'arbitrary, from {len(machine.collections[1].paths)} files')

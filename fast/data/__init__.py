@@ -1,1 +1,1 @@
-"""What the networks are trained on."""
+"""Training data for the feed-forward networks: crops of photos, and synthetic paintings."""

@@ -1,7 +1,11 @@
-"""Photos to train on: the images below some folders, and crops of them by tf.data, batch number n always the same."""
+"""Find the training photos below some folders and serve random crops of them through tf.data, reproducibly.
+
+Crop number n depends on nothing but n, the seed and the files, so a resumed training sees the same batches.
+"""
 
 import functools
 import hashlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,47 +15,71 @@ from common.errors import UserError
 from common.files import file_hash
 from common.tf1 import tf
 
-CACHED_SIDE_PX = 640  # shorter side that a larger photo is reduced to
-MAX_CACHED_BYTES = 2 << 30  # of photos held in memory, as uint8; a smaller collection is decoded once
-MAX_ASPECT = 2  # longer side, in shorter ones; what is beyond is left out
-MAX_UPSAMPLING = 1.5  # at most, so that there are crops of large photos among those of small ones
-MIN_DEVIATION = 5  # deviation, of 255, up to which a crop of a photo shows nothing
-GRADIENT_SHARE = 1 / 16  # share of crops that are no photo but a gradient, as skies and walls are
-# largest change of a channel's brightness; deviation, of 255, of the noise on a gradient
+CACHED_SIDE_PX = 640  # pixels of the shorter side to which a larger photo is reduced
+MAX_CACHED_BYTES = 2 << 30  # bytes of uint8 photos kept in memory; a smaller collection is decoded only once
+MAX_ASPECT = 2  # ratio of the longer side to the shorter one; the rest of a longer photo is cut off
+MAX_UPSAMPLING = 1.5  # largest enlargement; enlarged crops of small photos look like crops of large ones
+MIN_DEVIATION = 5  # standard deviation (of 255) up to which a crop counts as blank
+GRADIENT_SHARE = 1 / 16  # share of the crops that are a color gradient, like a sky or a wall, instead of a photo
+# Largest relative change of a channel's brightness; standard deviation (of 255) of the noise on a gradient.
 MAX_GAIN_CHANGE, GRADIENT_NOISE = 0.15, 2.
 
 
-def find_files(folders, excluded=()):
-    """SHA-256 -> path of every file below `folders`, each content once, without those of the paths `excluded`.
+def find_files(folders: Sequence[str | Path], excluded: Iterable[str | Path] = ()) -> dict[str, Path]:
+    """Find all files below `folders`, each content once, and return a dict from SHA-256 to path, sorted by SHA-256.
 
-    Raises `UserError` for a folder that is none.
+    Args:
+        folders: folders to search, with their subfolders.
+        excluded: paths of files whose contents are left out, even where `folders` contain a copy of them.
+
+    Raises:
+        UserError: one of `folders` is not a folder.
     """
     for folder in folders:
         if not Path(folder).is_dir():
-            raise UserError(f'{folder}: no such folder of images')
-    left_out = {file_hash(path) for path in excluded}
+            raise UserError(f'{folder}: no such folder; name a folder that contains images')
+    excluded_hashes = {file_hash(path) for path in excluded}
     paths = sorted(path for folder in folders for path in Path(folder).rglob('*') if path.is_file())
-    found = {file_hash(path): path for path in reversed(paths)}
-    return {digest: found[digest] for digest in sorted(found) if digest not in left_out}
+    path_by_hash = {file_hash(path): path for path in reversed(paths)}
+    return {digest: path_by_hash[digest] for digest in sorted(path_by_hash) if digest not in excluded_hashes}
 
 
-def hash_of_contents(found):
-    """One SHA-256 of all the contents that `find_files` has found."""
+def hash_of_contents(found: Iterable[str]) -> str:
+    """Return one SHA-256, as hexadecimal text, for all contents whose SHA-256 `found` has (a dict of `find_files`)."""
     return hashlib.sha256(''.join(found).encode()).hexdigest()
 
 
 class CropDataset:
-    """Square crops of every readable image below some folders, each image once an epoch, in random order.
+    """Random square crops of all readable images below some folders; an epoch shuffles the images and uses each once.
 
-    skipped: the paths met so far that are no readable images, or too small
-    Raises `UserError` for a folder that is none or has no image for a crop.
+    Attributes:
+        side: pixels of a crop's side.
+        paths: paths of all files found, each content once.
+        hash: SHA-256 of all their contents.
+        skipped: set of the paths, among those read so far, that are not readable images or are too small.
     """
 
-    def __init__(self, folders, side, seed, excluded=(), gradients=True, min_deviation=MIN_DEVIATION):
-        """side: of a crop, in pixels; excluded: paths of images to leave out, wherever else a copy of them lies.
+    def __init__(
+        self,
+        folders: Sequence[str | Path],
+        side: int,
+        seed: int,
+        excluded: Iterable[str | Path] = (),
+        gradients: bool = True,
+        min_deviation: float = MIN_DEVIATION,
+    ):
+        """Find the files and check that at least one of them is a large enough image.
 
-        gradients: whether one crop in a few is no photo but a gradient, as skies and walls are
-        least: deviation, of 255, of what is not left out as showing nothing
+        Args:
+            folders: folders to search, with their subfolders.
+            side: pixels of a crop's side.
+            seed: seed of everything random.
+            excluded: paths of images to leave out; copies of them elsewhere are left out too.
+            gradients: whether the share GRADIENT_SHARE of the crops is a color gradient instead of a photo.
+            min_deviation: standard deviation (of 255) of a blank crop at most; a blank crop is replaced.
+
+        Raises:
+            UserError: a folder does not exist, or no file is a readable image of sufficient size.
         """
         self.side, self.seed, self.gradients, self.min_deviation, self.skipped = (
             side,
@@ -61,18 +89,22 @@ class CropDataset:
             set(),
         )
         self.cached_side = max(CACHED_SIDE_PX, side)
-        found = find_files(folders, excluded)
-        self.hash, self.paths = hash_of_contents(found), list(found.values())
+        path_by_hash = find_files(folders, excluded)
+        self.hash, self.paths = hash_of_contents(path_by_hash), list(path_by_hash.values())
         self.load_photo = functools.lru_cache(MAX_CACHED_BYTES // (3 * MAX_ASPECT * self.cached_side ** 2))(self._read)
         self._order = functools.lru_cache(2)(self._permutation)
         if all(self.load_photo(path) is None for path in self.paths):
-            raise UserError(f'{", ".join(map(str, folders))}: no image there can be read and has '
-                            f'{self._min_side()} pixels or more either way')
+            raise UserError(f'{", ".join(map(str, folders))}: no readable image whose width and height are at least '
+                            f'{self._min_side()} pixels; name folders with larger images')
 
-    def batches(self, size, first, part=0, parts=1):
-        """A tf.data.Dataset of uint8 [n, side, side, 3], from batch number `first` (a tensor) on, without end.
+    def batches(self, size: int, first: tf.Tensor, part: int = 0, parts: int = 1) -> tf.data.Dataset:
+        """Return an endless tf.data.Dataset of batches of crops, uint8 [size / parts, side, side, 3].
 
-        size: of a batch; n: of one of its `parts` equal parts, number `part`
+        Args:
+            size: crops in a whole batch, a multiple of `parts`.
+            first: int64 tensor, the number of the batch to start with.
+            part: which of the equal parts of every batch to return, from 0.
+            parts: number of parts into which every batch is divided, for example one for each machine.
         """
         def tensor(index):
             return tf.ensure_shape(tf.numpy_function(self.__getitem__, [index], tf.uint8), [self.side, self.side, 3])
@@ -82,17 +114,17 @@ class CropDataset:
         crops = numbers.map(tensor, num_parallel_calls=2, deterministic=True)
         return crops.batch(count, drop_remainder=True).prefetch(2)
 
-    def __getitem__(self, index):
-        """Crop number `index`, uint8 [side, side, 3]: a random part of one photo, at a random scale and brightness.
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Return crop number `index`, uint8 [side, side, 3]: a random part of a photo, at random scale and brightness.
 
-        One in a few is a gradient of two colors, if such are wanted.
+        With `gradients`, the share GRADIENT_SHARE of the crops is a gradient between two colors instead.
         """
-        epoch, place = divmod(int(index), len(self.paths))
+        epoch, position = divmod(int(index), len(self.paths))
         rng = np.random.default_rng((self.seed, 1, int(index)))
         if rng.random() < GRADIENT_SHARE and self.gradients:
             return self._gradient(rng)
-        # the photos after it stand in for one that cannot be read or shows nothing
-        for path in map(self.paths.__getitem__, np.roll(self._order(epoch), -place)):
+        # If a photo cannot be read or its crop is blank, the next photo in the epoch's order replaces it.
+        for path in map(self.paths.__getitem__, np.roll(self._order(epoch), -position)):
             photo = self.load_photo(path)
             if photo is not None:
                 part = self._part(photo, rng)
@@ -102,7 +134,10 @@ class CropDataset:
         return utils.to_uint8(part * rng.uniform(1 - MAX_GAIN_CHANGE, 1 + MAX_GAIN_CHANGE, 3).astype(np.float32))
 
     def _part(self, photo, rng):
-        """Float32 [side, side, 3]: a square of any size that the photo has, from its enlarged pixels to the whole."""
+        """Cut a random square and resize it to float32 [side, side, 3].
+
+        The logarithm of the square's side is uniform, from side / MAX_UPSAMPLING to the photo's shorter side.
+        """
         H, W = photo.shape[:2]
         shorter = min(H, W)
         width = int(np.exp(rng.uniform(np.log(min(shorter, self._min_side())), np.log(shorter))))
@@ -110,22 +145,26 @@ class CropDataset:
         return utils.resize_and_crop(np.float32(photo[y:y + width, x:x + width]), self.side, self.side)
 
     def _gradient(self, rng):
-        """From one color to another in a random direction, with a little noise, uint8."""
+        """Draw a noisy gradient between two random colors, in a random direction, uint8 [side, side, 3]."""
         ends, angle = rng.uniform(0, 255, (2, 3)), rng.uniform(0, 2 * np.pi)
         ramp = np.linspace(-0.5, 0.5, self.side)
-        place = 0.5 + (ramp[:, None] * np.sin(angle) + ramp * np.cos(angle)) / 2 ** 0.5
-        return utils.to_uint8(ends[0] + place[..., None] * (ends[1] - ends[0])
+        share = 0.5 + (ramp[:, None] * np.sin(angle) + ramp * np.cos(angle)) / 2 ** 0.5
+        return utils.to_uint8(ends[0] + share[..., None] * (ends[1] - ends[0])
                               + rng.normal(0, GRADIENT_NOISE, (self.side, self.side, 3)))
 
     def _min_side(self):
-        """Pixels that become a side of a crop, at least."""
+        """Return the side, in pixels, of the smallest square of a photo that becomes a crop."""
         return int(self.side / MAX_UPSAMPLING)
 
     def _permutation(self, epoch):
+        """Return the random order of the files, as indices into `paths`, in an epoch."""
         return np.random.default_rng((self.seed, 0, epoch)).permutation(len(self.paths))
 
     def _read(self, path):
-        """The photo, uint8, reduced to `cached_side`, cut to MAX_ASPECT; None if it cannot be read or is too small."""
+        """Read a photo as uint8 [H, W, 3], cropped to MAX_ASPECT and its shorter side reduced to `cached_side`.
+
+        Return None, and note the path in `skipped`, if it cannot be read or is too small for a crop.
+        """
         try:
             photo = utils.read_image(path)
         except UserError:

@@ -1,8 +1,13 @@
-"""Draws stained_glass.jpg, woodcut.jpg and palette_knife.jpg in styles/: python -m fast.data.make_styles
+"""Draw three synthetic style images: styles/stained_glass.jpg, styles/woodcut.jpg and styles/palette_knife.jpg.
 
-Style transfer takes the statistics of a style and leaves its scene, so each picture repeats one way of making marks
-(leaded panes, cut lines, loaded strokes) at several sizes, in few and strong colors. Lengths are in picture heights.
+    python -m fast.data.make_styles
+
+Style transfer uses the statistics of a style image and ignores what it shows. Each picture therefore repeats one kind
+of mark (leaded panes, cut lines, strokes of thick paint) at several sizes, in a few strong colors. Coordinates and
+lengths in the scenes are in picture heights, so y runs from 0 to 1 and x from 0 to 4/3.
 """
+
+from collections.abc import Iterator, Sequence
 
 import imageio.v3 as iio
 import numpy as np
@@ -13,49 +18,82 @@ from skimage.transform import downscale_local_mean
 from common import paths
 
 HEIGHT, WIDTH = 600, 800
-SUPERSAMPLING = 2  # lead and cut lines are drawn this much larger, then averaged down: smooth edges
+SUPERSAMPLING = 2  # lead and cut lines are drawn at this scale and then averaged, which smooths their edges
 
 
-def grid(scale):
-    """y and x, each [H, W], of a picture `scale` times the size that is written."""
+def grid(scale: int) -> np.ndarray:
+    """Return the pixel coordinates y and x, [2, H, W] in picture heights, of a picture enlarged by `scale`."""
     return np.mgrid[:HEIGHT * scale, :WIDTH * scale] / (HEIGHT * scale)
 
 
-def noise(rng, shape, grain):
-    """Smooth noise of mean 0 and deviation 1; `grain`: its size in pixels, one number or one an axis."""
+def noise(rng: np.random.Generator, shape: int | Sequence[int], grain: float | Sequence[float]) -> np.ndarray:
+    """Return smooth random noise of mean 0 and standard deviation 1, periodic at the borders.
+
+    Args:
+        rng: random generator.
+        shape: shape of the result.
+        grain: standard deviation in pixels of the Gaussian that smooths it: one number, or one for each axis.
+    """
     field = ndimage.gaussian_filter(rng.standard_normal(shape), grain, mode='wrap')
     return field / field.std()
 
 
-def color(code):
-    """'f0c020' as an array [3] of 0–1."""
+def color(code: str) -> np.ndarray:
+    """Convert a hexadecimal color, such as 'f0c020', to an array [3] with values from 0 to 1."""
     return np.frombuffer(bytes.fromhex(code), np.uint8) / 255
 
 
-def palette(codes):
-    """'f0c020 …' as an array [n, 3]."""
+def palette(codes: str) -> np.ndarray:
+    """Convert hexadecimal colors that are separated by spaces to an array [n, 3] with values from 0 to 1."""
     return np.array([color(code) for code in codes.split()])
 
 
-def ramp(share, colors):
-    """The color at `share` (0–1, any shape) of the way along a palette [n, 3]."""
+def ramp(share: np.ndarray | float, colors: np.ndarray) -> np.ndarray:
+    """Interpolate linearly between the colors of a palette.
+
+    Args:
+        share: position in the palette from 0, its first color, to 1, its last one; of shape [...].
+        colors: the palette, [n, 3], at equal distances.
+
+    Returns:
+        Colors [..., 3].
+    """
     steps = np.linspace(0, 1, len(colors))
     return np.stack([np.interp(share, steps, channel) for channel in colors.T], axis=-1)
 
 
-def blend(below, above, share):
-    """`above` over `below`, both [H, W, 3] or one color, where `share` [H, W] is 1."""
+def blend(below: np.ndarray, above: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Lay one image over another with an opacity for each pixel.
+
+    Args:
+        below: the lower image [H, W, 3], or one color [3].
+        above: the upper image [H, W, 3], or one color [3].
+        share: opacity [H, W] of `above`; values are clipped to 0 to 1.
+
+    Returns:
+        The image [H, W, 3].
+    """
     return below + (above - below) * np.clip(share, 0, 1)[..., None]
 
 
-# Stained glass: a sun over hills and a river. Each region is cut into panes, and lead joins the panes.
+# Stained glass: the sun above hills and a river. Each region is divided into panes, which are joined by lead.
 
 GLASS = {1: '1a7f80 13667a 2f8f8a 5b3f86', 2: '12702a 3d961f 8cb81f 0d5a3a d3cf2a', 3: '2f86d0 6fc3ee 1d4fb4 bfe6f7',
-         4: 'ffe27a', 5: 'a80f1d 173b9b dba81a 17733a'}  # hills, meadow, river, sun, frame; 0 is the sky
+         4: 'ffe27a', 5: 'a80f1d 173b9b dba81a 17733a'}  # 1 hills, 2 meadow, 3 river, 4 sun, 5 frame; 0 is the sky
 
 
-def voronoi(rng, mask, points, stretch):
-    """Number the pixels of `mask` by the nearest of some `points` centers, spread evenly (Lloyd's iteration)."""
+def voronoi(rng: np.random.Generator, mask: np.ndarray, points: int, stretch: Sequence[float]) -> np.ndarray:
+    """Divide the pixels of a mask into Voronoi cells of similar size, by Lloyd's iteration.
+
+    Args:
+        rng: random generator.
+        mask: bool [H, W].
+        points: number of cells.
+        stretch: factors for (y, x) before distances are measured; a larger one makes cells narrower along its axis.
+
+    Returns:
+        The number of the cell of each pixel of the mask, [n], in the order of `np.argwhere(mask)`.
+    """
     pixels = np.argwhere(mask) * stretch
     centers = rng.choice(pixels, points, replace=False)
     for _ in range(6):
@@ -64,8 +102,20 @@ def voronoi(rng, mask, points, stretch):
     return cKDTree(centers).query(pixels)[1]
 
 
-def leaded_panes(rng, y, x, radius, ray):
-    """The number of each pixel's region and of its pane, both [H, W]."""
+def leaded_panes(
+    rng: np.random.Generator, y: np.ndarray, x: np.ndarray, radius: np.ndarray, ray: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Divide the stained-glass picture into regions and panes.
+
+    Args:
+        rng: random generator.
+        y, x: coordinates [H, W] of the pixels.
+        radius: distance [H, W] from the center of the sun.
+        ray: number [H, W] of the sunbeam that a pixel lies in.
+
+    Returns:
+        The number of each pixel's region (0 the sky, the others as in GLASS) and that of its pane, both [H, W].
+    """
     ring = np.floor(np.log(np.maximum(radius, .1) / .1) * 3.6 + rng.uniform(-.45, .45, ray.max() + 1)[ray])
     horizon = .56 + .06 * np.sin(3.1 * x + .5) + .03 * np.sin(7 * x + 1)
     meadow = .70 + .07 * np.sin(2.3 * x + 2.6) + .02 * np.sin(9 * x)
@@ -80,17 +130,26 @@ def leaded_panes(rng, y, x, radius, ray):
     return region, np.unique(region * 10000 + pane, return_inverse=True)[1].reshape(y.shape)
 
 
-def lead_depth(parts, half_width):
-    """How far [H, W], in pixels, each pixel lies outside the lead between `parts`; negative inside it."""
+def lead_depth(parts: np.ndarray, half_width: float) -> np.ndarray:
+    """Return each pixel's distance from the lead along the borders between parts: positive outside, negative inside it.
+
+    Args:
+        parts: number [H, W] of the part that each pixel belongs to.
+        half_width: half the width of the lead, in pixels.
+
+    Returns:
+        Distances in pixels, [H, W].
+    """
     inner = ndimage.maximum_filter(parts, 3) == ndimage.minimum_filter(parts, 3)
     return ndimage.distance_transform_edt(inner) - half_width
 
 
-def stained_glass(rng):
+def stained_glass(rng: np.random.Generator) -> np.ndarray:
+    """Draw a stained-glass window, [HEIGHT, WIDTH, 3] with values of about 0 to 1."""
     y, x = grid(SUPERSAMPLING)
     radius, ray = np.hypot(x - .86, y - .40), ((np.arctan2(y - .40, x - .86) / (2 * np.pi) + .5) * 32).astype(int)
     region, pane = leaded_panes(rng, y, x, radius, ray)
-    _, first = np.unique(pane, return_index=True)  # one pixel speaks for its pane
+    _, first = np.unique(pane, return_index=True)  # The first pixel of each pane decides its color.
     out = (radius.ravel()[first] - .13) / .8
     tint = np.where(ray.ravel()[first, None] % 2, ramp(out, palette('fbe9a0 fdc43c f98d1e e5391c b01530 701440')),
                     ramp(out, palette('fff3c0 fbd65a 7fcfc0 4aa8e8 2360c4 1f2f8a')))
@@ -99,23 +158,39 @@ def stained_glass(rng):
         tint[inside] = rng.choice(palette(codes), inside.sum())
     tint *= rng.uniform(.85, 1.15, (len(tint), 1))
     depth = np.minimum(lead_depth(pane, 4.8), lead_depth(region, 8)) + .8 * noise(rng, y.shape, 30)
-    glow = .62 + .42 * np.clip(depth / 26, 0, 1) ** .6  # grime gathers along the lead
+    glow = .62 + .42 * np.clip(depth / 26, 0, 1) ** .6  # Dirt darkens the glass along the lead.
     grain = noise(rng, y.shape, (3, 40)) + noise(rng, y.shape, 25) + .4 * noise(rng, y.shape, 2)
     window = blend(color('151518'), tint[pane] * (glow * (1 + .07 * grain))[..., None], depth / 2 + .5).clip(0, 1)
-    halo = ndimage.gaussian_filter(window, (18, 18, 0))  # bright panes shine over their lead
+    halo = ndimage.gaussian_filter(window, (18, 18, 0))  # Light from bright panes spills over the lead.
     return downscale_local_mean(1 - (1 - window) * (1 - .22 * halo), (SUPERSAMPLING, SUPERSAMPLING, 1))
 
 
-# Woodcut: black, one red, paper. Each tone is a line that swells, and the lines of a thing run along its own form.
+# Woodcut: black ink, one red and the paper. Lines of varying width give the tones; they follow the form of the object.
 
-def cut_lines(rng, phase, tone):
-    """Where ink stays: one line a unit of `phase`, a share `tone` of that unit wide, ragged as a knife leaves it."""
+def cut_lines(rng: np.random.Generator, phase: np.ndarray, tone: np.ndarray | float) -> np.ndarray:
+    """Return where a woodcut prints ink, as bool [H, W]: parallel lines with ragged edges, whose width is the tone.
+
+    Args:
+        rng: random generator.
+        phase: field [H, W] that increases across the lines; there is one line for each unit.
+        tone: width of a line as a share of the unit, 0 (no ink) to 1 (solid), [H, W] or one number.
+    """
     ragged = .07 * noise(rng, phase.shape, 3) + .10 * noise(rng, phase.shape, 14)
     return np.abs(phase % 1 - .5) * 2 < tone + ragged * (tone > .02)
 
 
-def ranges(rng, y, x):
-    """Mountain, hills and lake, far to near: the outline [W] of each, phase and tone [H, W] of the lines below it."""
+def ranges(
+    rng: np.random.Generator, y: np.ndarray, x: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield the layers of the woodcut's landscape from far to near: the mountain, three ranges of hills and the lake.
+
+    Args:
+        rng: random generator.
+        y, x: coordinates [H, W] of the pixels.
+
+    Yields:
+        The height [W] of the layer's outline; phase and tone [H, W], for `cut_lines`, of the lines below it.
+    """
     across, warp = x[0], noise(rng, y.shape, 60)
     rough = lambda: sum(noise(rng, len(across), 40 / 2**k) / 2**k for k in range(4))
     peak = .60 - .40 * np.exp(-np.abs(across - .44) / .26) + .004 * rough()
@@ -134,26 +209,28 @@ def ranges(rng, y, x):
     yield shore, phase, .6 + .2 * noise(rng, y.shape, (8, 40)) - glitter
 
 
-def woodcut(rng):
+def woodcut(rng: np.random.Generator) -> np.ndarray:
+    """Draw a woodcut of a mountain lake under a red sun, [HEIGHT, WIDTH, 3] with values of about 0 to 1."""
     y, x = grid(SUPERSAMPLING)
     radius = np.hypot(x - .95, y - .28)
     sky = np.where(radius < .17, 0, .65 * radius + .2 * noise(rng, y.shape, (26, 150)))
     ink = cut_lines(rng, 36 * radius + .4 * noise(rng, y.shape, 60), sky)
     for outline, phase, tone in ranges(rng, y, x):
         ink = np.where(y > outline, cut_lines(rng, phase, tone), ink) | (np.abs(y - outline) < .004)
-    fibres = 1 + .012 * noise(rng, y.shape, (1, 5)) + .012 * noise(rng, y.shape, 60)
-    paper = blend(color('f4e7ca'), color('db3d21'), .92 * np.clip((.15 - radius) * HEIGHT, 0, 1)) * fibres[..., None]
+    fibers = 1 + .012 * noise(rng, y.shape, (1, 5)) + .012 * noise(rng, y.shape, 60)
+    paper = blend(color('f4e7ca'), color('db3d21'), .92 * np.clip((.15 - radius) * HEIGHT, 0, 1)) * fibers[..., None]
     printed = np.clip(ndimage.gaussian_filter(ink * 2.2, 1.6) - .6, 0, 1) * (.95 + .03 * noise(rng, y.shape, 3))
     return downscale_local_mean(blend(paper, color('16131a'), printed), (SUPERSAMPLING, SUPERSAMPLING, 1))
 
 
-# Palette knife: an avenue in autumn, from broad strokes to narrow, each with the knife's ridges, lit from the top left.
+# Palette knife: an avenue in autumn, painted with broad strokes first and narrow ones last. The knife leaves ridges in
+# each stroke, and light from the top left shows this relief.
 
 LEAVES = palette('191e55 145a64 467d32 961946 d72828 f56919 ffa519 ffdc46')
 
 
-def trees(rng, y, x):
-    """Where [H, W] trunks and their boughs stand, in two rows that meet at the far end of the avenue."""
+def trees(rng: np.random.Generator, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return where trunks and boughs are, bool [H, W]: two rows of trees that meet at the far end of the avenue."""
     wood = np.zeros(y.shape, bool)
     for side in (-1, 1):
         for near in (.17, .27, .42, .64, .95):
@@ -165,11 +242,22 @@ def trees(rng, y, x):
     return wood
 
 
-def avenue(rng, y, x):
-    """The scene [H, W, 3], the direction [H, W] of its strokes in radians, and where [H, W] its trees stand."""
+def avenue(
+    rng: np.random.Generator, y: np.ndarray, x: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw the scene of the palette-knife picture: an avenue in autumn with a wet path.
+
+    Args:
+        rng: random generator.
+        y, x: coordinates [H, W] of the pixels.
+
+    Returns:
+        The colors [H, W, 3] of about 0 to 1; the directions [H, W] of its strokes, in radians from x toward y; and
+        where its trees are, bool [H, W].
+    """
     radius, near = np.hypot(x - .6, y - .56), np.clip((y - .56) / .44, .01, 1)
     scene = ramp(radius / .5, palette('fff2be ffbe5a 82aae1'))
-    # each pixel of foliage is one pure color: strokes side by side mix in the eye, not on the canvas
+    # Each pixel of foliage has one pure color, so that colors mix in the eye of the viewer and not on the canvas.
     mass = noise(rng, y.shape, 26) + .5 * noise(rng, y.shape, 9) + .6 * rng.standard_normal(y.shape)
     mass = np.clip(5.7 + 1.5 * mass - 3.2 * (radius - .25).clip(0) - (y > .57), 0, 7)
     canopy = .9 * np.abs(x - .6) + .5 * (.56 - y).clip(0) + .03 * noise(rng, y.shape, 14) > .15
@@ -177,7 +265,8 @@ def avenue(rng, y, x):
     wood = trees(rng, y, x)
     scene[wood] = ramp(.4 + .3 * noise(rng, y.shape, (12, 2)) - radius * .3, palette('1c123c 5a2c3a be5028'))[wood]
     path = (y > .57) & (np.abs(x - .6 + .05 * near) < near * (.72 + .05 * noise(rng, y.shape, 8)))
-    wet = ndimage.gaussian_filter(scene, (9, 3, 0))[np.clip(672 - np.arange(HEIGHT), 0, HEIGHT - 1)]  # about y = .56
+    # The wet path reflects the scene: mirror it at y = .56, which is row 336.
+    wet = ndimage.gaussian_filter(scene, (9, 3, 0))[np.clip(672 - np.arange(HEIGHT), 0, HEIGHT - 1)]
     wet = blend(wet, color('507dcd'), .45 + .25 * noise(rng, y.shape, (4, 24)))
     sun = .9 - np.abs(x - .6) / (.05 + .1 * near) + .3 * noise(rng, y.shape, (4, 14))
     scene[path] = blend(wet, color('ffebaa'), sun)[path]
@@ -186,8 +275,19 @@ def avenue(rng, y, x):
     return scene, direction + np.where(wood, .05, .35) * noise(rng, y.shape, 30), wood
 
 
-def stroke(rng, canvas, relief, center, angle, length, width, paint):
-    """Lay one stroke on `canvas` [H, W, 3] and its thickness on `relief` [H, W], in place."""
+def stroke(rng: np.random.Generator, canvas: np.ndarray, relief: np.ndarray, center: Sequence[int], angle: float,
+           length: float, width: float, paint: np.ndarray) -> None:
+    """Paint one stroke of a palette knife, in place.
+
+    Args:
+        rng: random generator.
+        canvas: image [HEIGHT, WIDTH, 3], 0 to 1, that the stroke covers.
+        relief: thickness [HEIGHT, WIDTH] of the paint, which is updated.
+        center: (y, x) of the middle of the stroke, in pixels.
+        angle: direction in radians, from x toward y.
+        length, width: size in pixels.
+        paint: color [3], 0 to 1.
+    """
     reach = int(np.hypot(length, width) / 2) + 2
     window = tuple(slice(max(middle - reach, 0), middle + reach + 1) for middle in center)
     y, x = np.mgrid[:HEIGHT, :WIDTH][(slice(None), *window)] - np.reshape(center, (2, 1, 1))
@@ -195,14 +295,16 @@ def stroke(rng, canvas, relief, center, angle, length, width, paint):
     ridges = np.interp(across, np.linspace(-.6, .6, 12) * width, rng.standard_normal(12)).clip(-2, 2)
     edge = np.minimum(length / 2 * (1 - .12 * np.abs(ridges)) - np.abs(along),
                       width / 2 - np.abs(across) + .25 * ridges)
-    cover = np.clip(edge + .5, 0, 1) * np.clip(1.15 - .25 * (along / length + .5) * (1 + ridges), .35, 1)  # it runs dry
+    # The second factor makes the paint run out toward the end of the stroke.
+    cover = np.clip(edge + .5, 0, 1) * np.clip(1.15 - .25 * (along / length + .5) * (1 + ridges), .35, 1)
     canvas[window] = blend(canvas[window], paint * (1 + .07 * ridges + .06 * along / length)[..., None], cover)
     thickness = width**.5 * (.5 + .22 * ridges + .5 * np.clip(2 * np.abs(across) / width, 0, 1)**4
                              + .4 * along / length)
     relief[window] += cover * (thickness - .7 * relief[window])
 
 
-def palette_knife(rng):
+def palette_knife(rng: np.random.Generator) -> np.ndarray:
+    """Paint the avenue with a palette knife, [HEIGHT, WIDTH, 3] with values of about 0 to 1."""
     y, x = grid(1)
     scene, direction, wood = avenue(rng, y, x)
     canvas, relief = np.full(scene.shape, .15), np.zeros(y.shape)

@@ -1,12 +1,16 @@
-"""Paints photos in many ways, to train the network of any style on more styles than there are paintings at hand.
+"""Paint photos in random styles, as additional style images to train the arbitrary style network on.
 
     python -m fast.data.paint_photos PHOTOS OUT --count 2000 [--seed 0]
 
-Each picture draws what it shows, its colors, one of the KINDS and that one's marks at random: variety counts, not the
-likeness. Pictures are [H, W, 3] of 0-1, colors [3] or [n, 3], lengths pixels, directions radians from x to y.
+Each picture has a random subject, random colors, and a random technique out of KINDS with random parameters. The aim
+is a large variety of styles; a picture need not resemble its photo.
+
+Conventions: pictures are [H, W, 3] with values from 0 to 1, colors [3] or [n, 3] in the same range, lengths are in
+pixels, points are (y, x), and directions are in radians from the x axis toward the y axis, which points down.
 """
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,34 +26,42 @@ from fast.data import make_styles
 from fast.data.make_styles import blend, ramp
 from fast.inference import moment_matching
 
-SIDE_PX = 400  # shorter one
-ASPECT_RANGE = 3 / 4, 4 / 3  # width : height
-JPEG_QUALITY = 90  # of a JPEG
-MAX_PICTURES = 99_999  # pictures
-MIN_DEVIATION = .02  # deviation up to which a part of a photo shows nothing
-LUMA_WEIGHTS = np.float32([.299, .587, .114])
-STROKE_SIZE_RANGE = .6, 1.3  # of a stroke's length and width, in those of its layer
+SIDE_PX = 400  # pixels of the shorter side
+ASPECT_RANGE = 3 / 4, 4 / 3  # width / height
+JPEG_QUALITY = 90  # 1 to 100
+MAX_PICTURES = 99_999  # file names have five digits
+MIN_DEVIATION = .02  # standard deviation up to which a part of a photo counts as blank
+LUMA_WEIGHTS = np.float32([.299, .587, .114])  # of red, green and blue
+STROKE_SIZE_RANGE = .6, 1.3  # random factors of a stroke's length and width
 
 
 # ---------------------------------------------------------------------------------------------------------- ingredients
 
-def log_uniform(rng, low, high):
-    """A number between two whose logarithm is uniform."""
+def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    """Draw a random number between `low` and `high` whose logarithm is uniformly distributed."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def grid(shape):
-    """y and x, float32 [H, W] each."""
+def grid(shape: Sequence[int]) -> np.ndarray:
+    """Return the pixel coordinates y and x, float32 [2, H, W], of a picture whose shape begins with H and W."""
     return np.mgrid[:shape[0], :shape[1]].astype(np.float32)
 
 
-def rotate(y, x, turn):
-    """(along, across): what y and x are in a frame turned by `turn`."""
+def rotate(y: np.ndarray, x: np.ndarray, turn: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the coordinates (along, across) of points (y, x) in a frame that is rotated by `turn` radians."""
     return x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
 
 
-def noise(rng, shape, grain):
-    """`make_styles.noise`, float32 [H, W], drawn small and enlarged where its grain is coarse, which is quick."""
+def noise(rng: np.random.Generator, shape: Sequence[int], grain: float | Sequence[float]) -> np.ndarray:
+    """Return smooth random noise, float32 [H, W], of mean 0 and standard deviation of about 1.
+
+    Coarse noise is drawn at low resolution and then enlarged, which is much faster.
+
+    Args:
+        rng: random generator.
+        shape: (H, W).
+        grain: size of the grain in pixels, one number or one for each axis; see `make_styles.noise`.
+    """
     factor = max(1, int(np.min(grain) / 2))
     small = make_styles.noise(rng, [side // factor + 3 for side in shape], np.divide(grain, factor))
     if factor > 1:
@@ -57,42 +69,60 @@ def noise(rng, shape, grain):
     return np.float32(small[:shape[0], :shape[1]])
 
 
-def blur(image, sigma):
-    """[H, W] or [H, W, 3] smoothed by a Gaussian."""
+def blur(image: np.ndarray, sigma: float) -> np.ndarray:
+    """Smooth an image [H, W] or [H, W, 3] by a Gaussian of standard deviation `sigma` pixels."""
     return ndimage.gaussian_filter(image, (sigma, sigma, 0)[:image.ndim], truncate=3)
 
 
-def luminance(colors):
-    """[...] of [..., 3]."""
+def luminance(colors: np.ndarray) -> np.ndarray:
+    """Return the luminance [...] of colors [..., 3], as the weighted sum of red, green and blue."""
     return colors @ LUMA_WEIGHTS
 
 
-def rank(values):
-    """The share (0-1) of values that are less, of their shape: the histogram made flat."""
+def rank(values: np.ndarray) -> np.ndarray:
+    """Replace each value by the share (0 to 1) of values below it: histogram equalization, float32, same shape.
+
+    The shares are approximate: they are interpolated between 65 quantiles of every seventh value.
+    """
     steps = np.linspace(0, 1, 65)
     return np.float32(np.interp(values, np.quantile(values.ravel()[::7], steps), steps))
 
 
-def adjust_contrast(colors, amount):
-    """Colors `amount` times as far from their mean."""
+def adjust_contrast(colors: np.ndarray, amount: float) -> np.ndarray:
+    """Scale the distances of colors [..., 3] from their mean by `amount`, and clip to 0 to 1."""
     mean = colors.reshape(-1, 3).mean(axis=0)
     return np.clip(mean + (colors - mean) * amount, 0, 1)
 
 
-def adjust_saturation(colors, amount):
-    """Colors `amount` times as far from the gray of their luminance."""
+def adjust_saturation(colors: np.ndarray, amount: float | np.ndarray) -> np.ndarray:
+    """Scale the distance of each color [..., 3] from the gray of its luminance by `amount`, and clip to 0 to 1."""
     gray = luminance(colors)[..., None]
     return np.clip(gray + (colors - gray) * amount, 0, 1)
 
 
-def sample_colors(image, points):
-    """The pixels [n, …] of [H, W, …] nearest to points [n, 2] (y, x), those at the rim for what lies outside."""
+def sample_colors(image: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Return the values of the pixels nearest to some points; for points outside, those at the image's border.
+
+    Args:
+        image: [H, W, ...], colors or any other values.
+        points: (y, x) of each point, [n, 2].
+
+    Returns:
+        The values, [n, ...].
+    """
     y, x = np.rint(points).astype(int).T
     return image[y.clip(0, image.shape[0] - 1), x.clip(0, image.shape[1] - 1)]
 
 
-def displace(rng, image, amount, grain):
-    """The image with its pixels moved by smooth noise of `amount` pixels."""
+def displace(rng: np.random.Generator, image: np.ndarray, amount: float, grain: float) -> np.ndarray:
+    """Distort an image [H, W, ...] by moving its pixels randomly but smoothly.
+
+    Args:
+        rng: random generator.
+        image: [H, W, ...].
+        amount: standard deviation of the displacement, in pixels.
+        grain: distance in pixels over which it varies, as in `noise`.
+    """
     shape = image.shape[:2]
     points = np.stack([axis + amount * noise(rng, shape, grain) for axis in grid(shape)], axis=-1)
     return sample_colors(image, points.reshape(-1, 2)).reshape(image.shape)
@@ -100,8 +130,11 @@ def displace(rng, image, amount, grain):
 
 # ------------------------------------------------------------------------------------------------------------- colors
 
-def random_palette(rng):
-    """4 to 8 colors from dark to light: of one hue, of two or three in harmony, or of any."""
+def random_palette(rng: np.random.Generator) -> np.ndarray:
+    """Draw a palette of 4 to 8 colors from dark to light, float32 [n, 3].
+
+    Its hues are similar, or two or three that harmonize, or random.
+    """
     count = rng.integers(4, 9)
     hues = [[0], [0, .5], [0, .33, .67], [0, .12, .5], [0, .42, .58], *rng.random((2, count))][rng.integers(7)]
     hue = rng.random() + rng.choice(hues, count) + rng.normal(0, rng.choice([.03, .08, .15]), count)
@@ -111,8 +144,8 @@ def random_palette(rng):
     return np.float32(hsv2rgb(np.stack([hue % 1, saturation, value], axis=-1)))
 
 
-def main_colors(rng, image, count):
-    """The `count` means of k-means over an image's colors, from dark to light."""
+def main_colors(rng: np.random.Generator, image: np.ndarray, count: int) -> np.ndarray:
+    """Return the `count` main colors of an image, by k-means clustering, from dark to light, float32 [count, 3]."""
     pixels = rng.permutation(image.reshape(-1, 3))[:3000]
     centers = pixels[:count]
     for _ in range(6):
@@ -121,18 +154,21 @@ def main_colors(rng, image, count):
     return np.float32(centers[np.argsort(luminance(centers))])
 
 
-def dark(rng):
-    """The color of ink."""
+def dark(rng: np.random.Generator) -> np.ndarray:
+    """Draw a random dark color, as of ink, float32 [3]."""
     return np.float32(rng.uniform(0, .22, 3))
 
 
-def pale(rng):
-    """The color of paper: white to yellowish."""
+def pale(rng: np.random.Generator) -> np.ndarray:
+    """Draw a random light color, white to yellowish, as of paper, float32 [3]."""
     return np.float32(rng.uniform(.82, 1) - rng.uniform(0, .2) * np.array([0, .35, 1]))
 
 
-def boost_colors(rng, image):
-    """An image of more contrast and color, tinted; now and then of other hues."""
+def boost_colors(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """Change the contrast, saturation and tint of an image at random, mostly to stronger ones, float32 [H, W, 3].
+
+    One image in five also has all its hues rotated by a random angle.
+    """
     light, share = luminance(image), rng.uniform(.1, .8)
     image = image * ((1 - share) + share * (rank(light) + .02) / (light + .02))[..., None]
     image = adjust_saturation(image, rng.uniform(.7, 2.1))
@@ -143,23 +179,39 @@ def boost_colors(rng, image):
     return np.float32(np.clip(image * (1 + rng.normal(0, .12, 3)) + rng.normal(0, .04, 3), 0, 1))
 
 
-def transport_colors(image, colors):
-    """An image with its colors moved to the mean and covariance of `colors`."""
+def transport_colors(image: np.ndarray, colors: np.ndarray) -> np.ndarray:
+    """Map the colors of an image [H, W, 3] linearly, so that they get the mean and covariance of `colors` [n, 3]."""
     A, b = moment_matching.affine_map(moment_matching.moments(image), moment_matching.moments(colors))
     return np.clip(image @ A + b, 0, 1)
 
 
-def nearest(image, colors, softness):
-    """Each pixel the color that is nearest to it; the larger `softness`, the more of others in it."""
+def nearest(image: np.ndarray, colors: np.ndarray, softness: float) -> np.ndarray:
+    """Replace each pixel of an image [H, W, 3] by the nearest of some colors [n, 3], or by a mixture of the nearest.
+
+    Args:
+        image: [H, W, 3], 0 to 1.
+        colors: [n, 3], 0 to 1.
+        softness: the distance, in units of color, over which colors mix; a small one gives flat colors.
+    """
     distance = ((image[..., None, :] - colors) ** 2).sum(axis=-1)
     weight = np.exp((distance.min(axis=-1, keepdims=True) - distance) / softness ** 2)
     return weight / weight.sum(axis=-1, keepdims=True) @ colors
 
 
-def recolor(rng, image, other):
-    """An image half of the time in its own colors, else in those of a palette: a random one or the image `other`'s.
+def recolor(rng: np.random.Generator, image: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Give an image random colors: its own, but stronger, or those of a palette.
 
-    These are laid along its luminance, or its colors are moved to them, and to the nearest of them.
+    Half of the images keep their own colors. The palette of the others is a random one or the main colors of `other`.
+    It is mapped to the image's luminance, or the image's colors are transported to the palette, and in half of these
+    cases also replaced by its nearest colors.
+
+    Args:
+        rng: random generator.
+        image: [H, W, 3], 0 to 1.
+        other: an image of any size, [H', W', 3], 0 to 1.
+
+    Returns:
+        The recolored image, [H, W, 3].
     """
     if rng.random() < .5:
         return boost_colors(rng, image)
@@ -169,22 +221,31 @@ def recolor(rng, image, other):
     if rng.random() < .35:
         share = rank(blur(luminance(image), .7))
         return ramp(share, rng.permutation(colors) if rng.random() < .25 else colors)
-    moved = transport_colors(boost_colors(rng, image), colors)
-    return moved if rng.random() < .5 else nearest(moved, colors, rng.uniform(.04, .25))
+    transported = transport_colors(boost_colors(rng, image), colors)
+    return transported if rng.random() < .5 else nearest(transported, colors, rng.uniform(.04, .25))
 
 
 # ---------------------------------------------------------------------------------------------------------- directions
 
-def contours(image, sigma):
-    """Directions [H, W] along an image's edges, and how sure (0-1) each is: of its structure tensor."""
+def contours(image: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the directions along an image's edges, and how clear they are, from its structure tensor.
+
+    Args:
+        image: [H, W, 3].
+        sigma: standard deviation in pixels of the Gaussian that averages the tensor.
+
+    Returns:
+        The directions [H, W] in radians, which are axes without a sense, and their coherence [H, W]: 0 where no
+        direction prevails, 1 where all gradients are parallel.
+    """
     light = luminance(image)
     gy, gx = ndimage.gaussian_filter(light, 1, (1, 0)), ndimage.gaussian_filter(light, 1, (0, 1))
     yy, xx, xy = (blur(product, sigma) for product in (gy * gy, gx * gx, gx * gy))
     return np.arctan2(2 * xy, xx - yy) / 2 + np.pi / 2, np.hypot(xx - yy, 2 * xy) / (xx + yy + 1e-4)
 
 
-def flow(rng, shape):
-    """Directions [H, W] that have nothing to do with an image: nearly one, wandering, or about some vortices."""
+def flow(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Draw a random field of directions [H, W] in radians: nearly uniform, meandering, or swirling around vortices."""
     kind, start = rng.integers(4), rng.uniform(0, np.pi)
     if kind < 2:
         return start + ((rng.uniform(.1, .6), rng.uniform(1, 3))[kind]) * noise(rng, shape, rng.uniform(15, 80))
@@ -197,22 +258,38 @@ def flow(rng, shape):
     return np.angle(field) + .2 * noise(rng, shape, 30)
 
 
-def directions(rng, image):
-    """Directions [H, W] of strokes: more or less along the contours, where there are any, else along a flow."""
-    along, sure = contours(image, log_uniform(rng, 2, 8))
-    trust = np.clip(sure * rng.uniform(0, 2.2), 0, 1)
-    # a line has no sense: of twice its angle there is a mean
-    twice = (1 - trust) * np.exp(2j * flow(rng, image.shape[:2])) + trust * np.exp(2j * along)
-    return np.float32(np.angle(twice) / 2 + np.pi / 2 * (rng.random() < .15))
+def directions(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """Choose directions for the strokes of a painting: along the image's edges where it has clear ones, else random.
+
+    The weight of the edges is random. In 15 % of the paintings all directions are perpendicular to this.
+
+    Args:
+        rng: random generator.
+        image: [H, W, 3].
+
+    Returns:
+        Directions in radians, float32 [H, W].
+    """
+    along, coherence = contours(image, log_uniform(rng, 2, 8))
+    trust = np.clip(coherence * rng.uniform(0, 2.2), 0, 1)
+    # Angles that differ by π are the same axis; doubling them makes them equal, so that they can be averaged.
+    doubled = (1 - trust) * np.exp(2j * flow(rng, image.shape[:2])) + trust * np.exp(2j * along)
+    return np.float32(np.angle(doubled) / 2 + np.pi / 2 * (rng.random() < .15))
 
 
 # ------------------------------------------------------------------------------------------------------------- strokes
 
-def paths(angle, centers, reach, curved):
-    """Points [n, T, 2] (y, x), one pixel apart, `receptive_radius` either way from `centers` [n, 2]; directions [n, T]
-    there.
+def paths(angle: np.ndarray, centers: np.ndarray, reach: int, curved: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return the center lines of strokes as points that are one pixel apart.
 
-    Straight, or following `angle` [H, W].
+    Args:
+        angle: field of directions [H, W].
+        centers: (y, x) of the middle of each stroke, [n, 2].
+        reach: number of points on either side of the middle, so that T = 2 · reach + 1.
+        curved: whether a line follows `angle` all along; otherwise it is straight, in the direction at its middle.
+
+    Returns:
+        The points [n, T, 2] as (y, x), and the directions [n, T] of the line there.
     """
     def ahead(point, turn):
         return point + np.stack([np.sin(turn), np.cos(turn)], axis=-1)
@@ -234,24 +311,28 @@ def paths(angle, centers, reach, curved):
     return tuple(np.stack(part, axis=1) for part in zip(*back, *halves[1]))
 
 
-def topmost(rng, angle, centers, length, width, curved, ends):
-    """The pixels under strokes, and of each pixel the last stroke over it.
+def topmost(rng: np.random.Generator, angle: np.ndarray, centers: np.ndarray, length: float, width: float, curved: bool,
+            ends: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Find the pixels that some strokes cover and, for each pixel, the last stroke that covers it.
 
-    Five arrays [m]: the pixel's number, the stroke's, how far the pixel lies along it and across it (-1 to 1), and how
-    many pixels inside its outline. As in `lay`.
+    Args: as in `lay`.
+
+    Returns:
+        Five arrays [m], one entry for each covered pixel: its index in the flattened picture; the index of the stroke;
+        its position along and across the stroke, both -1 to 1; and how many pixels it lies inside the outline.
     """
     H, W = angle.shape
     reach = int(np.ceil(length * STROKE_SIZE_RANGE[1] / 2))
     points, turn = paths(angle, centers, reach, curved)
     sine, cosine = np.sin(turn)[..., None], np.cos(turn)[..., None]
-    aside = np.arange(
+    offsets = np.arange(
         -width * STROKE_SIZE_RANGE[1] / 2 - 1, width * STROKE_SIZE_RANGE[1] / 2 + 1.01, 0.9, dtype=np.float32
     )
-    exact = points[:, :, None] + aside[:, None] * np.stack([cosine, -sine], axis=-1)
+    exact = points[:, :, None] + offsets[:, None] * np.stack([cosine, -sine], axis=-1)
     pixel = np.rint(exact).astype(np.int32)
     y, x = np.moveaxis(pixel, -1, 0)
     along, across = rotate(*np.moveaxis(np.float32(pixel - exact), -1, 0), np.arctan2(sine, cosine))
-    along, across = along + np.arange(-reach, reach + 1, dtype=np.float32)[:, None], across + aside
+    along, across = along + np.arange(-reach, reach + 1, dtype=np.float32)[:, None], across + offsets
     half_length, half_width = (np.float32(size / 2 * rng.uniform(*STROKE_SIZE_RANGE, (len(centers), 1, 1)))
                                for size in (length, width))
     share = along / half_length
@@ -259,30 +340,40 @@ def topmost(rng, angle, centers, length, width, curved, ends):
                       half_length - np.abs(along))
     inside = (edge > -.4) & (y >= 0) & (y < H) & (x >= 0) & (x < W)
     owner = np.full(H * W, -1)
-    owner[(y * W + x)[inside]] = np.flatnonzero(inside)  # of those that write to one place the last stays
+    owner[(y * W + x)[inside]] = np.flatnonzero(inside)  # Where strokes overlap, the last one wins.
     pixels = np.flatnonzero(owner >= 0)
     share, across, edge = (values.ravel()[owner[pixels]] for values in (share, across, edge))
     stroke = owner[pixels] // inside[0].size
     return pixels, stroke, share, across / half_width.ravel()[stroke], edge
 
 
-def lay(rng, canvas, relief, angle, centers, paint, length, width, *, curved=False, ends=4., dry=.25, bristle=.07,
-        paper=None, batches=8):
-    """Lay strokes on `canvas` [H, W, 3] and their thickness on `relief` [H, W], in place, later ones over earlier.
+def lay(rng: np.random.Generator, canvas: np.ndarray, relief: np.ndarray, angle: np.ndarray, centers: np.ndarray,
+        paint: np.ndarray, length: float, width: float, *, curved: bool = False, ends: float = 4., dry: float = .25,
+        bristle: float = .07, paper: np.ndarray | None = None, batches: int = 8) -> None:
+    """Paint brush strokes on a canvas, in place; later strokes cover earlier ones.
 
-    angle: [H, W], their directions; centers: [n, 2] (y, x); paint: [n, 3]; length, width: of a stroke, varied by
-    STROKE_SIZE_RANGE
-    curved: whether they follow `angle` all along; ends: 1 pointed, 2 an ellipse, the more the nearer to a rectangle
-    dry: how much of the paint is gone at the end; bristle: how much lighter or darker its ridges are
-    paper: [H, W], the share (0-1) of the paint that stays; batches: within one no stroke shines through another
+    Args:
+        rng: random generator.
+        canvas: picture [H, W, 3], which is painted on.
+        relief: thickness of the paint [H, W], which is updated.
+        angle: directions [H, W] of the strokes.
+        centers: (y, x) of the middle of each stroke, [n, 2].
+        paint: color of each stroke, [n, 3].
+        length, width: size of a stroke in pixels; each stroke varies it by random factors from STROKE_SIZE_RANGE.
+        curved: whether strokes follow `angle` all along; otherwise they are straight.
+        ends: shape of the strokes: 1 pointed, 2 an ellipse, larger values closer to a rectangle.
+        dry: how much of the paint is used up at the end of a stroke, as a share.
+        bristle: relative change of brightness by the ridges that bristles leave.
+        paper: share [H, W] of the paint, 0 to 1, that the paper takes; None for all of it.
+        batches: number of groups that are painted one after the other; strokes of a group do not mix at their edges.
     """
     flat, thick = canvas.reshape(-1, 3), relief.reshape(-1)
     for part in np.array_split(np.arange(len(centers)), min(batches, len(centers))):
         pixels, stroke, along, across, edge = topmost(rng, angle, centers[part], length, width, curved, float(ends))
         ridges = np.float32(rng.standard_normal((len(part), 14)).clip(-2, 2))
-        place = ((across + 1.3) * 5).clip(0, 12.99)
-        low = place.astype(int)
-        ridge = ridges[stroke, low] + (ridges[stroke, low + 1] - ridges[stroke, low]) * (place - low)
+        position = ((across + 1.3) * 5).clip(0, 12.99)
+        low = position.astype(int)
+        ridge = ridges[stroke, low] + (ridges[stroke, low + 1] - ridges[stroke, low]) * (position - low)
         cover = (edge + .1 * width ** .5 * ridge + .5).clip(0, 1)
         cover *= (1.15 - dry * (along / 2 + .5) * (1 + ridge)).clip(.3, 1)
         if paper is not None:
@@ -293,32 +384,63 @@ def lay(rng, canvas, relief, angle, centers, paint, length, width, *, curved=Fal
         thick[pixels] += cover * (height - .7 * thick[pixels])
 
 
-def places(rng, weight, count):
-    """`count` points [n, 2] (y, x), the more the larger `weight` [H, W] is."""
+def places(rng: np.random.Generator, weight: np.ndarray, count: int) -> np.ndarray:
+    """Draw random pixels with probabilities proportional to a weight.
+
+    Args:
+        rng: random generator.
+        weight: [H, W], not negative.
+        count: number of pixels; one may be drawn more than once.
+
+    Returns:
+        (y, x) of each pixel, float32 [count, 2].
+    """
     total = np.cumsum(weight.ravel(), dtype=float)
     chosen = np.searchsorted(total, rng.random(count) * total[-1]).clip(0, weight.size - 1)
     return np.float32(np.stack(np.divmod(chosen, weight.shape[1]), axis=-1))
 
 
-def vary_paint(rng, paint, value, hue):
-    """Colors varied: each lighter or darker by `value`, each channel by `hue`; and purer."""
+def vary_paint(rng: np.random.Generator, paint: np.ndarray, value: float, hue: float) -> np.ndarray:
+    """Vary colors at random and raise their saturation.
+
+    Args:
+        rng: random generator.
+        paint: colors [n, 3], 0 to 1.
+        value: standard deviation of the relative change of each color's brightness.
+        hue: standard deviation of the change of each of its channels.
+
+    Returns:
+        The changed colors, float32 [n, 3], 0 to 1.
+    """
     paint = adjust_saturation(paint, rng.uniform(1, 1.5, (len(paint), 1)))
     paint = paint * (1 + value * rng.standard_normal((len(paint), 1))) + hue * rng.standard_normal(paint.shape)
     return np.float32(np.clip(paint, 0, 1))
 
 
-def light_relief(rng, canvas, relief, strength):
-    """The canvas in a light that comes from one side over its relief [H, W]."""
+def light_relief(rng: np.random.Generator, canvas: np.ndarray, relief: np.ndarray, strength: float) -> np.ndarray:
+    """Shade a picture [H, W, 3] as if light from a random side fell on the relief [H, W] of its surface."""
     slope, _ = rotate(*np.gradient(blur(relief, .6)), rng.uniform(0, 2 * np.pi))
     light = np.clip(-strength * slope, -.3, .4)[..., None]
     return canvas * (1 + .8 * light) + .25 * light.clip(0)
 
 
-def paint_layers(rng, scene, angle, widths, ratio, cover, value, hue, light=0., **marks):
-    """The scene in layers of strokes, one of each of `widths`, on a dark or pale ground or one of its own colors.
+def paint_layers(rng: np.random.Generator, scene: np.ndarray, angle: np.ndarray, widths: Sequence[float],
+                 ratio: float, cover: float, value: float, hue: float, light: float = 0., **marks) -> np.ndarray:
+    """Paint a scene with layers of brush strokes on a ground that is dark, pale, or one of the scene's colors.
 
-    ratio: of length to width; cover: strokes over a pixel, in a layer; value, hue: as `vary_paint` has them; light: how
-    strongly the relief is lit; marks: as `lay` has them
+    Args:
+        rng: random generator.
+        scene: [H, W, 3], 0 to 1.
+        angle: directions [H, W] of the strokes.
+        widths: width of the strokes of each layer, in pixels, the first layer first.
+        ratio: length of a stroke divided by its width.
+        cover: mean number of strokes over a pixel, in each layer.
+        value, hue: random change of the colors, see `vary_paint`.
+        light: strength of the light on the relief of the paint.
+        **marks: further arguments of `lay`.
+
+    Returns:
+        The picture [H, W, 3].
     """
     canvas = np.full_like(scene, [dark(rng), pale(rng), rng.choice(scene.reshape(-1, 3))][rng.integers(3)])
     relief = np.zeros(scene.shape[:2], np.float32)
@@ -334,8 +456,18 @@ def paint_layers(rng, scene, angle, widths, ratio, cover, value, hue, light=0., 
 
 # ----------------------------------------------------------------------------------------------------- shapes and lines
 
-def regions(rng, scene, count, coarse):
-    """The scene in flat colors: their numbers [H, W], the colors [count, 3]; coarse: the pixels of what is lost."""
+def regions(rng: np.random.Generator, scene: np.ndarray, count: int, coarse: float) -> tuple[np.ndarray, np.ndarray]:
+    """Divide a scene into smooth regions of its main colors.
+
+    Args:
+        rng: random generator.
+        scene: [H, W, 3], 0 to 1.
+        count: number of colors.
+        coarse: size in pixels of the details that are smoothed away.
+
+    Returns:
+        The index of each pixel's color, [H, W], and the colors [count, 3], from dark to light.
+    """
     small = ndimage.median_filter(blur(scene, coarse)[::2, ::2], (3, 3, 1))
     colors = main_colors(rng, small, count)
     index = cKDTree(colors).query(small.reshape(-1, 3))[1].reshape(small.shape[:2])
@@ -344,27 +476,53 @@ def regions(rng, scene, count, coarse):
     return np.argmax(votes, axis=0), colors
 
 
-def outlines(rng, parts, width):
-    """0-1 [H, W]: lines about `width` wide between parts [H, W], swelling and fading."""
+def outlines(rng: np.random.Generator, parts: np.ndarray, width: float) -> np.ndarray:
+    """Draw lines of varying width along the borders between parts.
+
+    Args:
+        rng: random generator.
+        parts: number [H, W] of the part that each pixel belongs to.
+        width: mean width of the lines, in pixels.
+
+    Returns:
+        Opacity [H, W] of the lines, 0 to 1.
+    """
     swell = np.clip(1 + .6 * noise(rng, parts.shape, 20) + .15 * noise(rng, parts.shape, 3), 0, 3)
     return np.clip(width / 2 * swell + .8 - make_styles.lead_depth(parts, 0), 0, 1)
 
 
-def draw_lines(scene, least):
-    """0-1 [H, W]: lines where a scene is darker than what is around (difference of Gaussians)."""
+def draw_lines(scene: np.ndarray, least: float) -> np.ndarray:
+    """Draw lines where a scene is darker than its surroundings, by a difference of Gaussians.
+
+    Args:
+        scene: [H, W, 3], 0 to 1.
+        least: threshold, in fortieths of the range of luminance; a larger one gives fewer lines.
+
+    Returns:
+        Opacity [H, W] of the lines, 0 to 1.
+    """
     light = luminance(scene)
     return np.clip(40 * (blur(light, 2.5) - blur(light, 1)) - least, 0, 1)
 
 
-def add_grain(rng, picture, strength):
-    """A picture on paper, wood or cloth, whose grain shows."""
+def add_grain(rng: np.random.Generator, picture: np.ndarray, strength: float) -> np.ndarray:
+    """Let the grain of paper, wood or cloth show through a picture [H, W, 3]; `strength` is its relative contrast."""
     shape = picture.shape[:2]
-    fibres = noise(rng, shape, [(1, 1), (1, 5), (5, 1)][rng.integers(3)])
-    return picture * (1 + strength * (fibres + .5 * noise(rng, shape, 40)))[..., None]
+    fibers = noise(rng, shape, [(1, 1), (1, 5), (5, 1)][rng.integers(3)])
+    return picture * (1 + strength * (fibers + .5 * noise(rng, shape, 40)))[..., None]
 
 
-def hatching(rng, scene, spacing, turn):
-    """Phase [H, W] of lines about `spacing` apart: straight or round, bent by noise and by the scene's light."""
+def hatching(rng: np.random.Generator, scene: np.ndarray, spacing: float, turn: float) -> np.ndarray:
+    """Return a phase [H, W] that grows by 1 from one hatching line to the next.
+
+    The lines are distorted by noise and by the scene's luminance.
+
+    Args:
+        rng: random generator.
+        scene: [H, W, 3], 0 to 1.
+        spacing: mean distance of the lines, in pixels.
+        turn: direction of the lines, in radians; one time in four they are circles instead.
+    """
     shape = scene.shape[:2]
     y, x = grid(shape)
     phase = rotate(y, x, turn)[1]
@@ -374,8 +532,17 @@ def hatching(rng, scene, spacing, turn):
     return (phase + rng.uniform(-40, 40) * blur(luminance(scene), 6)) / spacing
 
 
-def cells(rng, shape, size):
-    """Numbers [H, W] of cells about `size` wide: squares or bricks in rows, or at random; turned, bent a little."""
+def cells(rng: np.random.Generator, shape: tuple[int, int], size: float) -> np.ndarray:
+    """Divide a picture into tiles: squares or bricks in rows, or irregular cells, rotated and slightly distorted.
+
+    Args:
+        rng: random generator.
+        shape: (H, W).
+        size: approximate width of a tile, in pixels.
+
+    Returns:
+        The number of the tile that each pixel belongs to, [H, W].
+    """
     y, x = np.mgrid[-shape[0]:2 * shape[0]:size, -shape[1]:2 * shape[1]:size * rng.choice([1, 1, 1.7])]
     x = x + size / 2 * (np.arange(len(x))[:, None] % 2) * (rng.random() < .5)
     along, across = rotate(y - shape[0] / 2, x - shape[1] / 2, rng.uniform(0, np.pi))
@@ -387,72 +554,94 @@ def cells(rng, shape, size):
     return cKDTree(points).query(pixels.reshape(-1, 2))[1].reshape(shape)
 
 
-def means(scene, parts):
-    """The mean colors [n, 3] of parts [H, W], and the numbers [H, W] of these."""
+def means(scene: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the mean color of each part of a scene.
+
+    Args:
+        scene: [H, W, 3].
+        parts: number [H, W] of the part that each pixel belongs to; numbers may be missing.
+
+    Returns:
+        The mean colors, float32 [n, 3], and for each pixel the index [H, W] of its part's color.
+    """
     _, parts = np.unique(parts, return_inverse=True)
     count = np.bincount(parts.ravel())
     sums = [np.bincount(parts.ravel(), channel) for channel in scene.reshape(-1, 3).T]
     return np.float32(sums / count).T, parts.reshape(scene.shape[:2])
 
 
-# A shape: (rng, along, across, size) -> how many pixels [H, W] lie inside it, negative outside; about (0, 0)
+# Each shape function takes a random generator, the coordinates `along` and `across` [H, W] of pixels relative to the
+# shape's center, and the shape's radius `size`, all in pixels. It returns [H, W]: about how many pixels each pixel lies
+# inside the outline; the number is negative outside.
 
-def disc(rng, along, across, size):
+def disc(rng: np.random.Generator, along: np.ndarray, across: np.ndarray, size: float) -> np.ndarray:
+    """Approximate signed distance, positive inside, to the outline of a disc, half of the time an ellipse."""
     return size - np.hypot(along, across * rng.uniform(1, 2) ** rng.integers(2))
 
 
-def ring(rng, along, across, size):
+def ring(rng: np.random.Generator, along: np.ndarray, across: np.ndarray, size: float) -> np.ndarray:
+    """Approximate signed distance, positive inside, to the outline of a ring."""
     return size * rng.uniform(.06, .3) - np.abs(np.hypot(along, across) - size * .8)
 
 
-def rings(rng, along, across, size):
+def rings(rng: np.random.Generator, along: np.ndarray, across: np.ndarray, size: float) -> np.ndarray:
+    """Approximate signed distance, positive inside, to the outline of concentric rings."""
     radius = np.hypot(along, across)
     return np.minimum(size - radius, size / 3 * np.abs(radius / size * rng.integers(2, 6) % 1 - .5) - size * .05)
 
 
-def line(rng, along, across, size):
+def line(rng: np.random.Generator, along: np.ndarray, across: np.ndarray, size: float) -> np.ndarray:
+    """Approximate signed distance, positive inside, to the outline of a thin straight or wavy line."""
     wave = size * rng.choice([0, .3]) * np.sin(along / size * 4)
     return np.minimum(size * 1.5 - np.abs(along), size * rng.uniform(.02, .08) + .6 - np.abs(across + wave))
 
 
-def bar(rng, along, across, size):
+def bar(rng: np.random.Generator, along: np.ndarray, across: np.ndarray, size: float) -> np.ndarray:
+    """Approximate signed distance, positive inside, to the outline of a rectangle."""
     return np.minimum(size - np.abs(along), size * rng.uniform(.15, 1) - np.abs(across))
 
 
-def arc(rng, along, across, size):
+def arc(rng: np.random.Generator, along: np.ndarray, across: np.ndarray, size: float) -> np.ndarray:
+    """Approximate signed distance, positive inside, to the outline of an arc."""
     return np.minimum(size * rng.uniform(.05, .25) - np.abs(np.hypot(along, across) - size),
                       along + size * rng.uniform(-.6, .5))
 
 
-def checker(rng, along, across, size):
+def checker(rng: np.random.Generator, along: np.ndarray, across: np.ndarray, size: float) -> np.ndarray:
+    """Approximate signed distance, positive inside, to the outline of the fields of a checkerboard."""
     unit = size / rng.integers(2, 5)
     one, other = (np.abs(axis % (2 * unit) - unit) - unit / 2 for axis in (along, across))
     tiles = np.minimum(np.abs(one), np.abs(other)) * np.sign(one * other)
     return np.minimum(tiles, size - np.maximum(np.abs(along), np.abs(across)))
 
 
-def stripes(rng, along, across, size):
+def stripes(rng: np.random.Generator, along: np.ndarray, across: np.ndarray, size: float) -> np.ndarray:
+    """Approximate signed distance, positive inside, to the outline of parallel stripes within a disc or square."""
     unit = size / rng.integers(2, 6)
     outer = np.hypot(along, across) if rng.random() < .4 else np.maximum(np.abs(along), np.abs(across))
     return np.minimum(size - outer, np.abs(along % unit - unit / 2) - unit / 4)
 
 
-def blob(rng, along, across, size):
+def blob(rng: np.random.Generator, along: np.ndarray, across: np.ndarray, size: float) -> np.ndarray:
+    """Approximate signed distance, positive inside, to the outline of an irregular rounded blob."""
     theta = np.arctan2(across, along)
     waves = sum(rng.normal(0, .25 / k) * np.cos(k * theta + rng.uniform(0, 6)) for k in range(1, 6))
     return size * (.8 + waves) - np.hypot(along, across)
 
 
-def star(rng, along, across, size):
+def star(rng: np.random.Generator, along: np.ndarray, across: np.ndarray, size: float) -> np.ndarray:
+    """Approximate signed distance, positive inside, to the outline of a star with 3 to 8 rounded points."""
     petals = np.cos(rng.integers(3, 9) * np.arctan2(across, along))
     return size * (.6 + .4 * petals) - np.hypot(along, across)
 
 
-def crescent(rng, along, across, size):
+def crescent(rng: np.random.Generator, along: np.ndarray, across: np.ndarray, size: float) -> np.ndarray:
+    """Approximate signed distance, positive inside, to the outline of a crescent."""
     return np.minimum(size - np.hypot(along, across), np.hypot(along - size * .5, across) - size * .9)
 
 
-def triangle(rng, along, across, size):
+def triangle(rng: np.random.Generator, along: np.ndarray, across: np.ndarray, size: float) -> np.ndarray:
+    """Approximate signed distance, positive inside, to the outline of an irregular triangle."""
     corners = np.arange(3) * 2.1 + rng.uniform(-.5, .5, 3)
     return np.minimum.reduce([size * .6 - rotate(across, along, corner)[0] for corner in corners])
 
@@ -460,8 +649,18 @@ def triangle(rng, along, across, size):
 SHAPES = disc, ring, rings, line, bar, arc, checker, stripes, blob, star, crescent, triangle
 
 
-def add_shapes(rng, picture, colors, sizes, kinds, outlined):
-    """Draw shapes on `picture` in place, large ones first; outlined: the share that has a dark outline."""
+def add_shapes(rng: np.random.Generator, picture: np.ndarray, colors: np.ndarray, sizes: np.ndarray,
+               kinds: Sequence[Callable], outlined: float) -> None:
+    """Draw random geometric shapes at random places of a picture, in place, large ones first.
+
+    Args:
+        rng: random generator.
+        picture: [H, W, 3], which is drawn on.
+        colors: colors [n, 3] for the shapes; the first one, darkened, is that of outlines.
+        sizes: radius of each shape, in pixels.
+        kinds: functions out of SHAPES.
+        outlined: share of the shapes, 0 to 1, that have a dark outline.
+    """
     H, W = picture.shape[:2]
     for size in np.sort(sizes)[::-1]:
         center, reach = rng.random(2) * (H, W), 1.6 * size + 4
@@ -477,8 +676,17 @@ def add_shapes(rng, picture, colors, sizes, kinds, outlined):
             picture[window] = blend(picture[window], colors[0] * .4, rng.uniform(.8, 2.5) - np.abs(edge))
 
 
-def composition(rng, shape, colors):
-    """[*shape, 3]: circles, lines, checkers, triangles over a ground, as in Kandinsky and Miró."""
+def composition(rng: np.random.Generator, shape: tuple[int, int], colors: np.ndarray) -> np.ndarray:
+    """Draw an abstract composition of circles, lines, checkerboards and triangles, inspired by Kandinsky and Miró.
+
+    Args:
+        rng: random generator.
+        shape: (H, W).
+        colors: colors [n, 3] to use, from dark to light.
+
+    Returns:
+        The picture [H, W, 3], 0 to 1.
+    """
     picture = ramp(rank(noise(rng, shape, rng.uniform(20, 90))), rng.permutation(colors)[:3])
     if rng.random() < .6:
         picture = picture * .25 + .75 * colors[rng.choice([0, -1, -1])]
@@ -489,10 +697,11 @@ def composition(rng, shape, colors):
 
 
 # --------------------------------------------------------------------------------------------------------------- kinds
-# Each takes a random generator and the scene [H, W, 3], float32, and gives its picture.
+# Each function takes a random generator and a scene, float32 [H, W, 3] with values from 0 to 1, and returns a picture
+# of the scene in its technique, [H, W, 3]. Values may lie a little outside 0 to 1; `finish` clips them.
 
-def oil(rng, scene):
-    """Brush strokes, coarse to fine, short or long, straight or bent."""
+def oil(rng: np.random.Generator, scene: np.ndarray) -> np.ndarray:
+    """Paint a scene in oil: brush strokes from coarse to fine, short or long, straight or curved."""
     angle = directions(rng, scene) + rng.uniform(0, .3) * noise(rng, scene.shape[:2], 4)
     widths = log_uniform(rng, 5, 16) * rng.uniform(.45, .65) ** np.arange(rng.integers(2, 4))
     return paint_layers(
@@ -512,16 +721,16 @@ def oil(rng, scene):
     )
 
 
-def ribbons(rng, scene):
-    """Long bent strokes side by side, each of its own color, as in van Gogh."""
+def ribbons(rng: np.random.Generator, scene: np.ndarray) -> np.ndarray:
+    """Paint a scene with long curved strokes side by side, each of its own color, in the manner of van Gogh."""
     widths = log_uniform(rng, 3.5, 9) * np.array([1.4, 1, .7])[:rng.integers(2, 4)]
     return paint_layers(rng, scene, directions(rng, scene), widths, log_uniform(rng, 5, 12), rng.uniform(1, 1.8),
                    rng.uniform(.12, .35), rng.uniform(.02, .1), rng.uniform(.1, .4), ends=rng.choice([2, 4]),
                    curved=True, dry=rng.uniform(0, .3), bristle=rng.uniform(.03, .12))
 
 
-def dabs(rng, scene):
-    """Dots and short dabs whose colors mix in the eye, as in Seurat and Signac."""
+def dabs(rng: np.random.Generator, scene: np.ndarray) -> np.ndarray:
+    """Paint a scene with dots and short dabs whose colors mix in the eye, in the manner of Seurat and Signac."""
     angle = directions(rng, scene) if rng.random() < .6 else rng.uniform(0, np.pi, scene.shape[:2])
     widths = log_uniform(rng, 3, 10) * np.array([1.5, 1, .8])[:rng.integers(2, 4)]
     return paint_layers(rng, scene, angle, widths, rng.uniform(1, 2), rng.uniform(.9, 1.8), rng.uniform(.08, .25),
@@ -529,10 +738,10 @@ def dabs(rng, scene):
                    batches=12)
 
 
-def knife(rng, scene):
-    """Broad flat strokes with ridges."""
+def knife(rng: np.random.Generator, scene: np.ndarray) -> np.ndarray:
+    """Paint a scene with a palette knife: broad flat strokes with ridges."""
     angle = directions(rng, blur(scene, 4))
-    if rng.random() < .4:  # in few directions
+    if rng.random() < .4:  # Use only a few directions.
         angle = np.round(angle / (np.pi / 4)) * np.pi / 4 + rng.uniform(0, np.pi)
     angle = angle + rng.uniform(0, .4) * noise(rng, angle.shape, 8)
     widths = log_uniform(rng, 14, 30) * rng.uniform(.5, .65) ** np.arange(rng.integers(2, 4))
@@ -541,8 +750,8 @@ def knife(rng, scene):
                    bristle=rng.uniform(.04, .14))
 
 
-def crayon(rng, scene):
-    """Waxy or chalky strokes, broken by the paper's grain."""
+def crayon(rng: np.random.Generator, scene: np.ndarray) -> np.ndarray:
+    """Draw a scene in crayon or chalk: strokes that the grain of the paper breaks up."""
     shape = scene.shape[:2]
     paper = np.clip(.75 + rng.uniform(.25, .7) * noise(rng, shape, rng.uniform(.7, 1.6)), 0, 1)
     angle = rng.uniform(0, np.pi) + .2 * noise(rng, shape, 40) if rng.random() < .4 else directions(rng, scene)
@@ -554,8 +763,8 @@ def crayon(rng, scene):
                    curved=rng.random() < .4)
 
 
-def pen(rng, scene):
-    """Thin strokes of ink or pencil on paper along the contours, the more the darker; or of chalk on black."""
+def pen(rng: np.random.Generator, scene: np.ndarray) -> np.ndarray:
+    """Draw a scene with thin strokes: ink or pencil on paper, denser where it is darker, or chalk on black."""
     chalk = rng.random() < .3
     ground, inks = (dark(rng), [pale(rng) for _ in range(3)]) if chalk else (pale(rng), [dark(rng) for _ in range(3)])
     canvas, relief = np.full_like(scene, ground), np.zeros(scene.shape[:2], np.float32)
@@ -584,8 +793,8 @@ def pen(rng, scene):
     return blend(canvas, inks[0], draw_lines(-scene if chalk else scene, .7) * (rng.random() < .5))
 
 
-def engraving(rng, scene):
-    """Cut lines that swell with the tone, in one to three inks on paper; or on flat colors, or white on black."""
+def engraving(rng: np.random.Generator, scene: np.ndarray) -> np.ndarray:
+    """Engrave a scene: lines whose width is the tone, in 1 to 3 inks on paper or flat colors, or white on black."""
     shape, light = scene.shape[:2], luminance(scene)
     tone = 1 - (.5 * rank(blur(light, 1)) + .5 * light)
     low, high = np.quantile(tone, (.03, .97))
@@ -598,17 +807,17 @@ def engraving(rng, scene):
     if rng.random() < .35:
         parts, flat = regions(rng, scene, rng.integers(3, 7), 3)
         picture = flat[parts] * .6 + .4 * paper
-    turn, spacing, many = rng.uniform(0, np.pi), log_uniform(rng, 3.5, 9), rng.random() < .5
+    turn, spacing, multicolor = rng.uniform(0, np.pi), log_uniform(rng, 3.5, 9), rng.random() < .5
     for number in range(rng.integers(1, 4)):
         phase = hatching(rng, scene, spacing, turn + number * rng.uniform(.6, 1.6))
         ragged = .07 * noise(rng, shape, 2) + .08 * noise(rng, shape, 14)
         depth = tone * rng.uniform(.85, 1.2) - .28 * number + ragged - np.abs(phase % 1 - .5) * 2
-        picture = blend(picture, inks[number * many], depth * spacing / 2 + .5)
+        picture = blend(picture, inks[number * multicolor], depth * spacing / 2 + .5)
     return add_grain(rng, picture, rng.uniform(.01, .05))
 
 
-def woodblock(rng, scene):
-    """Few flat colors, some fading or cut in lines, dark outlines, the grain of paper or wood, as in ukiyo-e."""
+def woodblock(rng: np.random.Generator, scene: np.ndarray) -> np.ndarray:
+    """Print a scene from woodblocks, as in ukiyo-e: few flat or graded colors, dark outlines, visible grain."""
     shape = scene.shape[:2]
     parts, colors = regions(rng, scene, rng.integers(4, 10), rng.uniform(1.2, 3.5))
     colors = adjust_contrast(colors, rng.uniform(1.1, 1.7))
@@ -629,11 +838,11 @@ def woodblock(rng, scene):
     return add_grain(rng, blend(picture, dark(rng), lines), rng.uniform(.02, .07))
 
 
-def poster(rng, scene):
-    """Flat shapes of few colors, some patterned, with thick outlines or a print's dots or neither."""
+def poster(rng: np.random.Generator, scene: np.ndarray) -> np.ndarray:
+    """Turn a scene into a poster: flat areas of few colors, some with patterns, outlines or halftone dots."""
     shape = scene.shape[:2]
-    bent = displace(rng, scene, rng.uniform(1, 8), 20)
-    parts, colors = regions(rng, bent, rng.integers(3, 7), rng.uniform(3, 7))
+    displaced = displace(rng, scene, rng.uniform(1, 8), 20)
+    parts, colors = regions(rng, displaced, rng.integers(3, 7), rng.uniform(3, 7))
     colors = adjust_contrast(colors, rng.uniform(1.3, 2))
     picture = colors[parts]
     for part in np.flatnonzero(rng.random(len(colors)) < .5):
@@ -652,8 +861,8 @@ def poster(rng, scene):
     return add_grain(rng, picture, rng.uniform(.02, .08))
 
 
-def mosaic(rng, scene):
-    """Tiles in mortar."""
+def mosaic(rng: np.random.Generator, scene: np.ndarray) -> np.ndarray:
+    """Turn a scene into a mosaic of tiles in mortar."""
     shape, size = scene.shape[:2], log_uniform(rng, 9, 34)
     colors, parts = means(scene, cells(rng, shape, size))
     picture = vary_paint(rng, colors, rng.uniform(.05, .25), rng.uniform(.01, .08))[parts]
@@ -662,8 +871,8 @@ def mosaic(rng, scene):
     return blend([dark, pale][rng.integers(2)](rng), picture, depth - width + .5)
 
 
-def glass(rng, scene):
-    """Panes of clear color in lead, some of which follows the scene."""
+def glass(rng: np.random.Generator, scene: np.ndarray) -> np.ndarray:
+    """Turn a scene into stained glass: panes of clear color in lead, which may follow the scene's outlines."""
     shape = scene.shape[:2]
     parts = cells(rng, shape, log_uniform(rng, 18, 50))
     if rng.random() < .7:
@@ -675,8 +884,8 @@ def glass(rng, scene):
     return blend(dark(rng), add_grain(rng, colors[parts] * glow[..., None], .07), depth + .5)
 
 
-def watercolor(rng, scene):
-    """Washes one over the other, darker at their rims, on paper with a grain."""
+def watercolor(rng: np.random.Generator, scene: np.ndarray) -> np.ndarray:
+    """Paint a scene in watercolor: overlapping washes with darker edges, on grainy paper."""
     shape, paper = scene.shape[:2], pale(rng)
     picture = np.full_like(scene, paper)
     scene = displace(rng, scene, rng.uniform(1, 5), rng.uniform(4, 14))
@@ -693,14 +902,14 @@ def watercolor(rng, scene):
     return blend(picture, paper, rng.uniform(-3, -.8) + grain - 2.2 * np.abs(noise(rng, shape, 20)))
 
 
-def abstract(rng, scene):
-    """A composition in a random palette or the scene's colors."""
+def abstract(rng: np.random.Generator, scene: np.ndarray) -> np.ndarray:
+    """Draw an abstract composition that ignores the scene, in a random palette or the scene's colors."""
     colors = random_palette(rng) if rng.random() < .75 else main_colors(rng, scene, 7)
     return add_grain(rng, composition(rng, scene.shape[:2], colors), rng.uniform(.02, .07))
 
 
-def cubist(rng, scene):
-    """Facets between straight cuts, each with its own part of the scene, tint and shade; some of them painted over."""
+def cubist(rng: np.random.Generator, scene: np.ndarray) -> np.ndarray:
+    """Paint a scene in a cubist way: facets with straight edges, each showing a shifted, tinted, shaded part."""
     shape = scene.shape[:2]
     y, x = grid(shape)
     parts, shade, edge = np.zeros(shape, int), np.zeros(shape), np.full(shape, 99.)
@@ -725,14 +934,24 @@ def cubist(rng, scene):
     return add_grain(rng, picture, .04)
 
 
+# technique -> its relative frequency
 KINDS = {oil: 5, ribbons: 4, dabs: 3, knife: 3, crayon: 2, pen: 2, engraving: 3, woodblock: 4, poster: 2, mosaic: 2,
-         glass: 2, watercolor: 3, abstract: 3, cubist: 2}  # and how often each comes
+         glass: 2, watercolor: 3, abstract: 3, cubist: 2}
 
 
 # ------------------------------------------------------------------------------------------------------------ pictures
 
-def part_of(rng, photo, shape):
-    """A random part of a photo, 0.6 to 1 of what fits of it, made [*shape, 3]; None for one that shows nothing."""
+def part_of(rng: np.random.Generator, photo: np.ndarray, shape: Sequence[int]) -> np.ndarray | None:
+    """Cut a random part out of a photo, resize it, and mirror it half of the time.
+
+    Args:
+        rng: random generator.
+        photo: [H, W, 3], 0 to 1.
+        shape: (height, width) of the result. The part has 0.6 to 1 times the sides of the largest one that fits.
+
+    Returns:
+        The part, [*shape, 3], or None if it is nearly blank (MIN_DEVIATION).
+    """
     scale = rng.uniform(.6, 1) * min(np.divide(photo.shape[:2], shape))
     height, width = (max(1, int(side * scale)) for side in shape)
     top, left = (rng.integers(whole - side + 1) for whole, side in zip(photo.shape, (height, width)))
@@ -743,10 +962,18 @@ def part_of(rng, photo, shape):
     return part[:, ::-1] if rng.random() < .5 else part
 
 
-def random_part(rng, photos, shape):
-    """`part_of` one of the photos, which are paths; of those that follow it for one that is no image, or shows nothing.
+def random_part(rng: np.random.Generator, photos: Sequence[Path], shape: Sequence[int]) -> np.ndarray:
+    """Cut a random part, [*shape, 3] with values from 0 to 1, out of a random photo.
 
-    Raises `UserError` where all are such.
+    If the photo is unreadable or the part nearly blank, the photos that follow it are tried.
+
+    Args:
+        rng: random generator.
+        photos: paths of images.
+        shape: (height, width) of the result.
+
+    Raises:
+        UserError: no photo gives a part.
     """
     for path in np.roll(photos, -rng.integers(len(photos))):
         try:
@@ -755,11 +982,21 @@ def random_part(rng, photos, shape):
             continue
         if part is not None:
             return part
-    raise UserError(f'{Path(photos[0]).parent}: no image there can be read and shows anything')
+    raise UserError(f'{Path(photos[0]).parent}: every image in this folder is unreadable or nearly blank; '
+                    'name a folder with other photos')
 
 
-def random_scene(rng, photos, shape):
-    """What is to be painted, float32 [*shape, 3]: part of a photo, recolored; or a composition; or colored clouds."""
+def random_scene(rng: np.random.Generator, photos: Sequence[Path], shape: tuple[int, int]) -> np.ndarray:
+    """Draw a random scene to paint: mostly recolored parts of photos, else abstract compositions or colored clouds.
+
+    Args:
+        rng: random generator.
+        photos: paths of images.
+        shape: (height, width) of the scene.
+
+    Returns:
+        The scene, float32 [*shape, 3], 0 to 1.
+    """
     form = rng.random()
     if form < .08:
         return np.float32(composition(rng, shape, random_palette(rng)))
@@ -768,14 +1005,14 @@ def random_scene(rng, photos, shape):
         return np.float32(ramp(rank(clouds), rng.permutation(random_palette(rng))))
     photo, other = random_part(rng, photos, shape), random_part(rng, photos, [side // 4 for side in shape])
     scene = adjust_contrast(recolor(rng, photo, other), rng.uniform(1, 1.3))
-    if rng.random() < .1:  # outlined, as in Gauguin
+    if rng.random() < .1:  # Add dark outlines, in the manner of Gauguin.
         parts, _ = regions(rng, scene, rng.integers(3, 7), 3)
         scene = blend(scene, dark(rng), outlines(rng, parts, rng.uniform(2, 6)))
     return np.float32(scene)
 
 
-def finish(rng, picture):
-    """A picture given a random range within 0-1 and brightness; now and then on canvas whose weave shows."""
+def finish(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
+    """Vary the range, brightness and saturation of a picture, sometimes add the weave of a canvas; clip to 0 to 1."""
     low, high = np.quantile(luminance(picture)[::4, ::4], (.01, .99))
     floor, ceiling = rng.uniform(0, .18), rng.uniform(.72, 1)
     picture = floor + (picture - low) * (ceiling - floor) / max(high - low, .1)
@@ -787,8 +1024,17 @@ def finish(rng, picture):
     return np.clip(picture, 0, 1)
 
 
-def painting(rng, photos, side):
-    """A picture [H, W, 3] of 0-1, of a random kind and shape, its shorter side `side` pixels."""
+def painting(rng: np.random.Generator, photos: Sequence[Path], side: int) -> np.ndarray:
+    """Paint a random scene in a random technique.
+
+    Args:
+        rng: random generator.
+        photos: paths of images.
+        side: pixels of the picture's shorter side; its aspect ratio is random within ASPECT_RANGE.
+
+    Returns:
+        The picture [H, W, 3], 0 to 1.
+    """
     aspect = log_uniform(rng, *ASPECT_RANGE)
     shape = round(side * max(1, 1 / aspect)), round(side * max(1, aspect))
     kind = rng.choice(list(KINDS), p=np.divide(list(KINDS.values()), sum(KINDS.values())))
@@ -796,23 +1042,28 @@ def painting(rng, photos, side):
 
 
 def _flags(argv):
+    """Parse the command line."""
     parser = cli.Parser(prog='python -m fast.data.paint_photos', description=__doc__.split('\n')[0])
-    parser.add_argument('photos', type=Path, metavar='PHOTOS', help='a folder; all images below it are used')
-    parser.add_argument('out', type=Path, metavar='OUT', help='a folder for the pictures, <seed>-<number>.jpg; those '
-                        'that are there already are left')
+    parser.add_argument('photos', type=Path, metavar='PHOTOS', help='folder of photos; all images below it are used')
+    parser.add_argument('out', type=Path, metavar='OUT', help='folder for the pictures, <seed>-<number>.jpg; existing '
+                        'ones are kept')
     parser.add_argument('--count', type=cli.int_in_range(1, MAX_PICTURES), default=2000, metavar='N',
-                        help=f'pictures, 1 to {MAX_PICTURES} (default: %(default)s)')
+                        help=f'number of pictures, 1 to {MAX_PICTURES} (default: %(default)s)')
     parser.add_argument('--seed', type=cli.int_in_range(0, 2**31 - 1), default=0, metavar='N',
-                        help='of everything random, 0 to 2147483647 (default: %(default)s)')
+                        help='seed of everything random, 0 to 2147483647 (default: %(default)s)')
     return parser.parse_args(argv)
 
 
 @errors.command_line
-def main(argv=None):
-    """Write `--count` pictures; the same number, seed, photos and libraries give the same one."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write `--count` pictures to the folder OUT, except for those that exist.
+
+    A picture depends only on its number, the seed, the photos and the versions of the libraries.
+    """
     args = _flags(argv)
     photos = utils.find_images(args.photos, args.out)
-    random_part(np.random.default_rng(args.seed), photos, (SIDE_PX, SIDE_PX))  # if none is of use, before any picture
+    # If no photo is usable, this fails before the output folder is created.
+    random_part(np.random.default_rng(args.seed), photos, (SIDE_PX, SIDE_PX))
     args.out.mkdir(parents=True, exist_ok=True)
     for number in tqdm(range(args.count), unit='picture'):
         path = args.out / f'{args.seed}-{number:05}.jpg'

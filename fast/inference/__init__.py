@@ -1,1 +1,1 @@
-"""Trained networks applied to photos and clips, by NumPy and LiteRT alone."""
+"""Apply trained networks to images and clips with NumPy and LiteRT, without TensorFlow."""

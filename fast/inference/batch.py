@@ -1,11 +1,12 @@
-"""A trained network applied to files: images, folders of them, animations, clips, standard input."""
+"""Apply a trained network to files: images, folders of images, animations, clips and standard input."""
 
 import contextlib
 import os
 import re
 import sys
 import tempfile
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePath
 
 import numpy as np
 from tqdm import tqdm
@@ -15,58 +16,79 @@ from common import files, images
 from common.errors import UserError
 from fast.inference import multi_style, tiled, video
 
-OUTPUT_SUFFIXES = ('.gif', '.jpeg', '.jpg', '.png')  # a picture of another kind is written as PNG
-PIPE = Path('-')  # standard input or output
-# how a name may end that is made of one with a suffix
+OUTPUT_SUFFIXES = ('.gif', '.jpeg', '.jpg', '.png')  # an image in another format becomes a PNG
+PIPE = Path('-')  # standard input or standard output
+# The end that `name_outputs` may add to a name when it turns the suffix into a part of the name: x-tif.
 COLLISION_SUFFIX = re.compile(
     f'(-({"|".join(suffix[1:] for suffix in utils.IMAGE_SUFFIXES + video.CLIP_SUFFIXES)}))+$', re.IGNORECASE
 )
 
 
-def plan_outputs(sources, out, name):
-    """Pairs (source, target) for images, folders and PIPE: in the folder `out`, or `out` itself, a file or PIPE.
+def plan_outputs(sources: Sequence[Path], out: Path, name: str) -> list[tuple[Path, Path]]:
+    """Choose an output path for each photo of `sources`.
 
-    What lies in a folder keeps its place below it. Raises `UserError` for photos with one target, for a target that is
-    one of the photos, and where there is nothing to do.
+    Args:
+        sources: Image files, folders of images, and PIPE for standard input.
+        out: Output folder, or for a single photo an output file or PIPE. A photo in a folder keeps its subfolder.
+        name: Name of the style, which becomes part of the file names.
+
+    Returns:
+        Pairs (source, target).
+
+    Raises:
+        UserError: Two photos would get the same output path, an output would overwrite a photo, a folder has no images,
+            or `out` is a file and there are several photos.
     """
-    found = [pair for source in sources for pair in _photos_below(source, out)]
+    pairs = [pair for source in sources for pair in _photos_below(source, out)]
     if out == PIPE or out.suffix.lower() in utils.IMAGE_SUFFIXES + video.CLIP_SUFFIXES:
-        if len(found) != 1:
-            raise UserError(f'--out {out}: takes one picture, and there are {len(found)} photos; name a folder')
-        targets = {out: found[0][0]}
+        if len(pairs) != 1:
+            raise UserError(f'--out {out}: holds a single picture, but there are {len(pairs)} photos; name a folder')
+        targets = {out: pairs[0][0]}
     else:
-        targets = name_outputs(found, out, name)
+        targets = name_outputs(pairs, out, name)
     originals = {source.resolve() for source in targets.values()}
     for target in targets:
         if target != PIPE and target.resolve() in originals:
-            raise UserError(f'{target}: is one of the photos, and would be overwritten; name another --out')
+            raise UserError(f'{target}: is one of the photos and would be overwritten; choose another --out')
     return [(source, target) for target, source in targets.items()]
 
 
-def name_outputs(found, out, name):
-    """Target -> source, of pairs (source, its place below the output folder `out`), in the style `name`.
+def name_outputs(found: Iterable[tuple[Path | str, PurePath]], out: PurePath, name: str) -> dict[PurePath, Path | str]:
+    """Map output paths to photos.
 
-    Raises `UserError` for photos with one target.
+    Args:
+        found: Pairs (photo, relative path of the photo below the output folder).
+        out: Output folder.
+        name: Name of the style, which becomes part of the file names.
+
+    Returns:
+        Output path -> photo.
+
+    Raises:
+        UserError: Two photos would get the same output path.
     """
     targets, kinds = {}, {}
     for source, place in found:
         target = out / _output_place(place, name)
-        if target in targets and kinds[target] != place.suffix:  # x.bmp beside x.tif
+        if target in targets and kinds[target] != place.suffix:  # x.bmp next to x.tif: both would become x-<name>.png
             target = out / _output_place(place.with_name(place.name.replace('.', '-') + place.suffix), name)
         if target in targets:
             raise UserError(f'{targets[target]} and {source} would both become {target}; '
-                            'stylize them into two folders')
+                            'stylize them into two different folders')
         targets[target], kinds[target] = source, place.suffix
     return targets
 
 
-def collision_key(place):
-    """A place that photos share whose pictures could have one name: of x.bmp, x.tif and x-tif.png it is x."""
+def collision_key(place: PurePath) -> PurePath:
+    """Return a key that photos share if their pictures could get the same name.
+
+    The key of x.bmp, x.tif and x-tif.png is x.
+    """
     return place.with_name(COLLISION_SUFFIX.sub('', place.stem.replace('.', '-')) or '-')
 
 
 def _output_place(place, name):
-    """The place of a picture in the style `name`, of that of its photo."""
+    """Return the relative path of the picture in the style `name` for the relative path of a photo."""
     kind = place.suffix.lower()
     suffix = (
         place.suffix
@@ -79,18 +101,30 @@ def _output_place(place, name):
 
 
 def _photos_below(source, out):
-    """(path, its place below the output folder) of a photo, or of every one in a folder, those in `out` left out."""
+    """Return pairs (path, relative path for the output) of a photo, or of all images in a folder except for `out`."""
     if not source.is_dir():
         return [(source, Path(_stdin_name() if source == PIPE else source.name))]
     if out.resolve() == source.resolve():
-        raise UserError(f'--out {out}: is the folder of the photos; name another, so that pictures are not taken for '
-                        'photos the next time')
+        raise UserError(f'--out {out}: is the folder of the photos; choose another, because the next run would take '
+                        'the pictures for photos')
     return [(path, path.relative_to(source)) for path in utils.find_images(source, out)]
 
 
 @contextlib.contextmanager
-def open_pipes(source, target):
-    """Yield two paths for `source` and `target`: a temporary file where one is PIPE, or a pipe with a name."""
+def open_pipes(source: Path, target: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield two regular file paths to read from and to write to, in place of pipes.
+
+    Args:
+        source: File, PIPE for standard input, or a named pipe. The content of a pipe is copied to a temporary file.
+        target: File, or PIPE for standard output. The content of a temporary file is copied to standard output when the
+            block ends.
+
+    Yields:
+        Source and target as paths of regular files.
+
+    Raises:
+        UserError: Standard input or output is closed.
+    """
     with _temporary_folder() as folder:
         file, picture = source, target
         if source == PIPE or source.is_fifo():
@@ -107,7 +141,7 @@ def open_pipes(source, target):
 
 @contextlib.contextmanager
 def _temporary_folder(name=''):
-    """Yield a folder for files that only pass through: what is said of them names neither it nor, at first, `name`."""
+    """Yield a temporary folder; remove its path, and a leading `name`, from the messages of a `UserError`."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             yield folder
@@ -116,46 +150,59 @@ def _temporary_folder(name=''):
 
 
 def _stdin_name():
-    """A name for what comes from standard input."""
+    """Return a file name for the content of standard input."""
     return 'stdin.gif' if _stream(sys.stdin, 'standard input').peek(4)[:4] == b'GIF8' else 'stdin'
 
 
 def _stream(stream, name):
-    """The bytes of standard input or output. Raises `UserError` where it is closed."""
+    """Return the binary buffer of standard input or output; raise `UserError` if the stream is closed."""
     if stream is None:
         raise UserError(f'{name}: is closed; name a file')
     return stream.buffer
 
 
 class Renderer:
-    """How photos become pictures: a `tiling.Tiled` model, a style of its, and what is made of the pictures."""
+    """Stylize photos, animations and clips with one model, one style and one set of options."""
 
     def __init__(
         self,
-        model,
-        style,
-        tile=None,
-        strength=1.0,
-        keep_colors=False,
-        temporal_smoothing=0.0,
-        mask=None,
-        black_style=None,
-    ):
-        """tile: None for the model's; strength: share of the picture, the rest is the photo.
+        model: tiled.TiledModel,
+        style: object,
+        tile: int | None = None,
+        strength: float = 1.0,
+        keep_colors: bool = False,
+        temporal_smoothing: float = 0.0,
+        mask: np.ndarray | None = None,
+        black_style: object | None = None,
+    ) -> None:
+        """Set the model and the options.
 
-        keep_colors: take light and shade alone; steady: of clips and animations, see `video.TemporalSmoothing`
-        mask: [H, W], of the photos' shape; where it is 0 and not 1 the picture is in the style `black_style`, None for
-        the
-        photo
+        Args:
+            model: The trained network.
+            style: A style of this model.
+            tile: Side of a tile in pixels, None for the model's default.
+            strength: Share of the stylized picture in the result, 0 to 1; the rest is the photo.
+            keep_colors: Whether to take only the luminance of the stylized picture and keep the photo's colors.
+            temporal_smoothing: Strength of the smoothing of clips and animations, 0 for none, 1 for full strength, see
+                `video.TemporalSmoothing`.
+            mask: [H, W] with the photos' aspect ratio, 1 for `style`, 0 for `black_style`; values between them blend.
+            black_style: Style of the model where the mask is 0, None to keep the photo there.
         """
         self.model, self.style, self.tile = model, style, tile or model.tile
         self.mask, self.black_style = mask, black_style
         self.strength, self.keep_colors, self.temporal_smoothing = strength, keep_colors, temporal_smoothing
 
-    def picture(self, photo):
-        """Of a photo [H, W, 3], float32 of 0-255, the picture, likewise.
+    def picture(self, photo: np.ndarray) -> np.ndarray:
+        """Stylize a photo.
 
-        Raises `UserError` for one of another shape than the mask.
+        Args:
+            photo: float32 [H, W, 3], 0 to 255.
+
+        Returns:
+            The picture, float32 [H, W, 3], 0 to 255.
+
+        Raises:
+            UserError: The photo and the mask differ in aspect ratio.
         """
         picture = self.model(photo, self.style, self.tile)
         if self.mask is not None:
@@ -165,16 +212,31 @@ class Renderer:
             picture = multi_style.blend(other, picture, tiled.resize_linear(self.mask[..., None], H, W), False)
         return multi_style.blend(photo, picture, self.strength, self.keep_colors)
 
-    def pictures(self, photos):
-        """One after the other, of photos that follow each other, uint8 [H, W, 3]."""
-        steady = video.TemporalSmoothing(self.temporal_smoothing)
+    def pictures(self, photos: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Stylize the frames of an animation one after the other, with temporal smoothing.
+
+        Args:
+            photos: The frames in order, each uint8 [H, W, 3].
+
+        Yields:
+            The pictures, each uint8 [H, W, 3].
+        """
+        smooth = video.TemporalSmoothing(self.temporal_smoothing)
         for photo in photos:
-            yield utils.to_uint8(steady(np.float32(photo), self.picture(np.float32(photo))))
+            yield utils.to_uint8(smooth(np.float32(photo), self.picture(np.float32(photo))))
 
-    def stylize_file(self, source, target):
-        """Stylize the image, animation or clip at `source`, write it to `target`; return its size as text.
+    def stylize_file(self, source: Path, target: Path) -> str:
+        """Stylize an image, an animation or a clip and write the result.
 
-        A target without a suffix becomes a PNG, or a GIF if it moves.
+        Args:
+            source: Path of the image, animated GIF or clip.
+            target: Path of the result. Without a suffix, it becomes a PNG, or a GIF for an animation.
+
+        Returns:
+            The size of the result as text, for example '640×480' or '48 frames of 640×480'.
+
+        Raises:
+            UserError: The source cannot be read, or `target` has a format that cannot hold the result.
         """
         if source.suffix.lower() in video.CLIP_SUFFIXES:
             return video.stylize(source, target, self)
@@ -183,16 +245,27 @@ class Renderer:
             photo, profile = utils.read_image(source), utils.color_profile(source)
             utils.save_image(target, self.picture(photo), profile)
             return f'{photo.shape[1]}×{photo.shape[0]}'
-        frames, plays = animation
+        frames, playback = animation
         if target.suffix.lower() not in ('', '.gif'):
-            raise UserError(f'{source}: is an animation, and {target} no GIF')
+            raise UserError(f'{source}: is an animation, but {target} does not end in .gif; change the name of the '
+                            'output')
         frames = list(tqdm(self.pictures(frames), total=len(frames), unit='frame', disable=None))
-        utils.save_animation(target, frames, plays)
+        utils.save_animation(target, frames, playback)
         return f'{len(frames)} frames of {frames[0].shape[1]}×{frames[0].shape[0]}'
 
-    def stylize_bytes(self, photo, suffix, target_suffix):
-        """The bytes of a picture's file, of those of its photo's: what `stylize_file` does, without paths in its
-        errors.
+    def stylize_bytes(self, photo: bytes, suffix: str, target_suffix: str) -> bytes:
+        """Stylize a photo in memory: `stylize_file` on the contents of files, with no paths in its error messages.
+
+        Args:
+            photo: Content of the photo's file.
+            suffix: Suffix of the photo's file name.
+            target_suffix: Suffix of the picture's file name, which determines its format.
+
+        Returns:
+            Content of the picture's file.
+
+        Raises:
+            UserError: As `stylize_file` does.
         """
         with _temporary_folder(f'photo{suffix}: ') as folder:
             source, target = Path(folder, f'photo{suffix}'), Path(folder, f'picture{target_suffix}')
@@ -200,16 +273,27 @@ class Renderer:
             self.stylize_file(source, target)
             return target.read_bytes()
 
-    def settings(self):
-        """What a picture depends on beside its photo, for JSON; the tile makes no difference but rounding."""
+    def settings(self) -> dict:
+        """Return as a dict for JSON everything, except for the photo, that determines a picture.
+
+        The tile size is left out, because it changes nothing but rounding.
+        """
         other = self.black_style if self.black_style is None else self.model.style_settings(self.black_style)
         return dict(model=self.model.about['files'], **self.model.style_settings(self.style), strength=self.strength,
                     keep_colors=self.keep_colors, steady=self.temporal_smoothing, other=other,
                     mask=None if self.mask is None else files.array_hash(self.mask))
 
 
-def sheet(renderer, photo):
-    """The photo, then its picture in every style of the model, row by row, [H, W, 3]."""
+def sheet(renderer: Renderer, photo: np.ndarray) -> np.ndarray:
+    """Arrange a photo and its picture in every style of a multi-style model in a grid, row by row.
+
+    Args:
+        renderer: Renderer of a `multi_style.MultiStyleModel`; its style is overwritten.
+        photo: float32 [H, W, 3], 0 to 255.
+
+    Returns:
+        The grid, float32 [rows · H, columns · W, 3]; unused cells are white.
+    """
     styles = len(renderer.model.styles)
     pictures = [photo]
     for renderer.style in np.eye(styles, dtype=np.float32):

@@ -1,81 +1,118 @@
-"""A style's colors put on a photo's: curves along one set of axes after the other give them its distribution.
+"""Give a photo the color distribution of a style by sliced optimal transport (Pitié, Kokaram and Dahyot 2007).
 
-Sliced optimal transport (Pitié, Kokaram and Dahyot 2007): a woodcut's paper, ink and one red, where mean and covariance
-would have a mixture of them.
+One curve per axis is applied to the colors, along one set of three axes after the other. Unlike a match of mean and
+covariance, this keeps separate colors separate: a photo in the style of a woodcut gets its paper, ink and one red
+instead of mixtures of them.
 """
+
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from common.images import LUMINANCE_WEIGHTS
 
-# colors, channels of -1 to 1, @ LUMINANCE_HUE_BASIS: luminance, and two of hue
+# Columns are axes: colors [..., 3], channels from -1 to 1, @ LUMINANCE_HUE_BASIS gives luminance and two values of hue,
+# red against blue and magenta against green.
 LUMINANCE_HUE_BASIS = np.stack([3 ** 0.5 * LUMINANCE_WEIGHTS, *(np.array(axis) / np.linalg.norm(axis)
                                          for axis in ([1, 0, -1], [1, -2, 1]))], axis=1)
 RANDOM_ROTATIONS = 13
-# sets of axes, as columns: those of LUMINANCE_HUE_BASIS, then turns of them by chance, the same for ever
+# Sets of axes [K, 3, 3], axes as columns: LUMINANCE_HUE_BASIS and random rotations of it. The seeds are fixed, because
+# training and inference need the same axes.
 AXES = LUMINANCE_HUE_BASIS @ np.stack([np.eye(3), *(np.linalg.qr(np.random.default_rng(i).normal(size=(3, 3)))[0]
                                      for i in range(RANDOM_ROTATIONS))])
 INVERSE_AXES = np.linalg.inv(AXES)
-BIN_EDGES = np.linspace(-3, 3, 301)  # of the bins in which colors are counted along an axis
-MAX_SAMPLES = 8192  # colors that are counted
-DITHER_DEVIATION = 0.08  # deviation of the noise that is added to what is counted: bounds how steep curves are
-MIN_BIN_COUNT = 1e-6  # colors in a bin at least, so that a share is one value's
+BIN_EDGES = np.linspace(-3, 3, 301)  # [E], edges of the histogram bins along an axis
+MAX_SAMPLES = 8192  # colors that are sampled from an image
+DITHER_DEVIATION = 0.08  # standard deviation of the noise added to sampled colors, which bounds the slope of the curves
+MIN_BIN_COUNT = 1e-6  # added to the count of every bin, so that the cumulative distribution can be inverted
 
 
-def cumulative_distributions(colors):
-    """Of colors [..., 3], with DITHER_DEVIATION, the shares [K, 3, E] below BIN_EDGES along AXES."""
+def cumulative_distributions(colors: np.ndarray) -> np.ndarray:
+    """Return the cumulative distributions of an image's colors along all axes.
+
+    Args:
+        colors: [..., 3], channels from -1 to 1. Noise of DITHER_DEVIATION is added to a sample of them.
+
+    Returns:
+        [K, 3, E], the share of the colors below each of BIN_EDGES along each axis of AXES.
+    """
     return np.stack([_cumulative_shares(values) for values in _dithered_samples(colors) @ AXES])
 
 
-def fit_curves(colors, styles, weights):
-    """What `apply_curves` takes to give colors [..., 3] the distributions of styles, [K, 3, E]: the values at
-    BIN_EDGES.
+def fit_curves(colors: np.ndarray, styles: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
+    """Fit the curves with which `apply_curves` gives colors the distribution of one style or a mixture of styles.
 
-    styles: `cumulative_distributions` of each, mixed by the means of equal shares; weights: adding up to 1
+    Args:
+        colors: Colors of the photo, [..., 3].
+        styles: `cumulative_distributions` of each style. A mixture has the weighted mean of the styles' quantiles.
+        weights: One per style, adding up to 1.
+
+    Returns:
+        float32 [K, 3, E], the values that the curve of each axis of AXES takes at BIN_EDGES.
     """
-    colors, found = _dithered_samples(colors), []
-    for axes, inverse, *of_styles in zip(AXES, INVERSE_AXES, *styles):
-        own = _cumulative_shares(colors @ axes)
-        found.append(sum(weight * np.stack([np.interp(*shares, BIN_EDGES) for shares in zip(own, style)])
-                         for weight, style in zip(weights, of_styles)))
-        colors = _apply_curve(colors, axes, inverse, found[-1])
-    return np.float32(found)
+    colors, curves = _dithered_samples(colors), []
+    for axes, inverse, *style_shares in zip(AXES, INVERSE_AXES, *styles):
+        photo_shares = _cumulative_shares(colors @ axes)
+        curves.append(sum(weight * np.stack([np.interp(*shares, BIN_EDGES) for shares in zip(photo_shares, style)])
+                          for weight, style in zip(weights, style_shares)))
+        colors = _apply_curve(colors, axes, inverse, curves[-1])
+    return np.float32(curves)
 
 
-def in_luminance_hue_basis(transform):
-    """A transform of covariances, see `transforms`, in the coordinates of LUMINANCE_HUE_BASIS."""
-    def turned(C, S):
+def in_luminance_hue_basis(transform: Callable) -> Callable:
+    """Return a transform of covariances that works in the coordinates of LUMINANCE_HUE_BASIS.
+
+    Args:
+        transform: A value of `moment_matching.TRANSFORMS`: covariances [3, 3] of content and style -> matrix [3, 3].
+
+    Returns:
+        A function with the same signature, for covariances and a matrix in RGB.
+    """
+    def transform_in_basis(C, S):
         return (
             np.linalg.inv(LUMINANCE_HUE_BASIS.T)
             @ transform(*(LUMINANCE_HUE_BASIS.T @ covariance @ LUMINANCE_HUE_BASIS for covariance in (C, S)))
             @ LUMINANCE_HUE_BASIS.T
         )
 
-    return turned
+    return transform_in_basis
 
 
-def apply_curves(colors, curves):
-    """Colors [..., 3] by `fit_curves`, float32; by none as they are."""
+def apply_curves(colors: np.ndarray, curves: Iterable[np.ndarray]) -> np.ndarray:
+    """Apply the curves of `fit_curves`, one set of axes after the other.
+
+    Args:
+        colors: [..., 3].
+        curves: [K, 3, E]; an empty sequence leaves the colors as they are.
+
+    Returns:
+        float32 [..., 3].
+    """
     for axes, inverse, curve in zip(AXES, INVERSE_AXES, curves):
         colors = _apply_curve(colors, axes, inverse, curve)
     return np.asarray(colors, np.float32)
 
 
 def _apply_curve(colors, axes, inverse, curve):
+    """Apply a curve [3, E] to colors [..., 3] along the three columns of `axes`; `inverse` is the inverse of `axes`."""
     values = colors @ axes
     return np.stack([np.interp(values[..., i], BIN_EDGES, curve[i]) for i in range(3)], axis=-1) @ inverse
 
 
 def _dithered_samples(colors):
-    """SAMPLES of colors as [n, 3], with DITHER_DEVIATION: a flat ground is spread by that and not by the curves."""
+    """Sample MAX_SAMPLES colors and add noise of DITHER_DEVIATION: [MAX_SAMPLES, 3].
+
+    The noise spreads a flat area of the image; without it, the curves would, and would amplify the area's own noise.
+    """
     colors = colors.reshape(-1, 3)
-    even = np.arange(MAX_SAMPLES) * (5 ** 0.5 - 1) / 2 % 1  # in no step with the rows
+    # Multiples of the golden ratio are spread evenly, but not in step with the rows of the image.
+    even = np.arange(MAX_SAMPLES) * (5 ** 0.5 - 1) / 2 % 1
     noise = np.random.default_rng(0).normal(size=(MAX_SAMPLES, 3))
     return colors[(even * len(colors)).astype(int)] + DITHER_DEVIATION * noise @ INVERSE_AXES[0]
 
 
 def _cumulative_shares(values):
-    """Of values [n, 3] the shares [3, E] of each column."""
+    """Return the cumulative distributions [3, E] at BIN_EDGES of the three columns of values [n, 3]."""
     bins = len(BIN_EDGES) - 1
     places = ((values - BIN_EDGES[0]) / (BIN_EDGES[1] - BIN_EDGES[0])).astype(int).clip(0, bins - 1)
     counts = MIN_BIN_COUNT + np.stack([np.bincount(column, minlength=bins) for column in places.T])

@@ -1,8 +1,10 @@
-"""A network in LiteRT applied to photos of any size, in tiles; and images of another size, in NumPy."""
+"""Run a LiteRT network on photos of any size, in tiles, and resize images with NumPy."""
 
 import math
 import os
 import threading
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -13,49 +15,67 @@ from common.process import suppress_stderr
 from fast.inference import models
 from fast.inference.models import MIN_SIDE_PX
 
-BLEND_PX = 32  # pixels over which neighboring tiles pass into each other
-MAX_TILE_PX = 4096  # side of a tile
-# A kernel is as wide as a pixel of the smaller grid; weights of a pixel add up to 1, at the edges too.
-KERNEL_SUPPORT_PX = 2  # pixels from which on all kernels are 0
-# longer side of a photo up to which its own statistics are taken, else those of it reduced to that
+BLEND_PX = 32  # width of the transition between neighboring tiles
+MAX_TILE_PX = 4096  # largest side of a tile
+# A resampling kernel is scaled to the coarser of the two grids. Its weights are normalized for each output pixel, at
+# the edges too.
+KERNEL_SUPPORT_PX = 2  # distance from which all kernels are 0
+# A photo with a longer side than this is downsampled to it before statistics are computed from it.
 STATISTICS_SIDE_PX = 1024
 
 
 class TiledModel:
-    """A network, loaded once. Threads may share it: what it computes for them goes one after the other.
+    """Base class of the networks that run in LiteRT, tile by tile.
 
-    about: what model.json says; stride: photos are extended to multiples of it
-    reach: pixels away that a pixel of the photo is still seen, the statistics apart; tile: side of a tile, in pixels
-    Raises `UserError` for a folder that is no model.
+    Threads may share a model; their computations run one after the other.
+
+    Attributes:
+        about: Content of model.json.
+        stride: Photos are padded to multiples of this, in pixels.
+        receptive_radius: Distance in pixels up to which a pixel of the photo affects the picture, other than through
+            the statistics.
+        tile: Default side of a tile in pixels.
+
+    Raises:
+        UserError: The folder does not hold a complete model of this kind.
     """
 
     stride = receptive_radius = tile = None
 
-    def __init__(self, folder, threads=0):
-        """threads: to compute with, 0 for one a core."""
-        threads = threads or os.cpu_count()  # its own default is a single one
+    def __init__(self, folder: Path, threads: int = 0) -> None:
+        """Load the model in `folder`; `threads` is the number of threads to compute with, 0 for one per core."""
+        threads = threads or os.cpu_count()  # LiteRT's default is a single thread
         self.about = models.read_model_json(folder, models.LITERT_FILE)
         self._lock = threading.Lock()
         try:
             self._load(Interpreter(str(folder / models.LITERT_FILE), num_threads=threads))
         except (ValueError, KeyError, RuntimeError) as error:
-            raise UserError(f'{folder}: not a whole model ({error}); train it again, or take another') from error
+            raise UserError(f'{folder}: not a complete model ({error}); train it again or choose another') from error
 
     @classmethod
-    def overlap(cls):
-        """Pixels that neighboring tiles share at least."""
+    def overlap(cls) -> int:
+        """Return the smallest overlap of neighboring tiles in pixels."""
         return 2 * cls.receptive_radius + BLEND_PX
 
     @classmethod
-    def min_tile(cls):
-        """Side of a tile; smaller ones would be mostly overlap."""
+    def min_tile(cls) -> int:
+        """Return the smallest side of a tile in pixels; smaller tiles would consist mostly of overlap."""
         return 2 * cls.overlap()
 
-    def __call__(self, photo, style, tile=None):
-        """The picture [H, W, 3] of a photo [H, W, 3], both float32 of 0-255.
+    def __call__(self, photo: np.ndarray, style: object, tile: int | None = None) -> np.ndarray:
+        """Stylize a photo.
 
-        One of more than `tile` pixels either way goes through in parts. Statistics are those of the whole photo, of one
-        larger than STATISTICS_SIDE_PX those of it reduced: the same whatever the tile.
+        A photo with more than `tile` pixels in either direction is processed in tiles. All tiles share the statistics
+        of the whole photo, or of the photo downsampled to STATISTICS_SIDE_PX, so that the picture does not depend on
+        the tile size.
+
+        Args:
+            photo: float32 [H, W, 3], 0 to 255.
+            style: A style in the form that the subclass expects.
+            tile: Side of a tile in pixels, None for the model's default.
+
+        Returns:
+            The stylized picture, float32 [H, W, 3], 0 to 255.
         """
         tile = tile or self.tile
         statistics = None
@@ -74,10 +94,10 @@ class TiledModel:
 
     @staticmethod
     def _photo_for_statistics(photo):
-        """A photo of which statistics are taken: its longer side reduced to STATISTICS_SIDE_PX, a short one no further
-        than LEAST.
+        """Downsample the longer side to STATISTICS_SIDE_PX, but a shorter side no further than to MIN_SIDE_PX.
 
-        A row that is the mean of a white one and a black one shows nothing: variances of 0, pictures without bounds.
+        A very narrow photo could otherwise lose all contrast, for example when a white row and a black row are averaged
+        into one: its variances would be 0, and the values of the picture unbounded.
         """
         factor = min(1, STATISTICS_SIDE_PX / max(photo.shape[:2]))
         return resize_linear(
@@ -85,55 +105,65 @@ class TiledModel:
         )
 
     def _load(self, interpreter):
-        """Set `_decoder`, the signature that gives pictures, and what else is needed of an interpreter.
+        """Set `_decoder`, the signature that returns pictures, and whatever else the subclass needs.
 
-        Raises ValueError or KeyError for a file of another network.
+        Raises:
+            ValueError, KeyError: The file holds another kind of network.
         """
         raise NotImplementedError
 
     def _stylize(self, photo, style, statistics=None):
-        """The picture of a photo, with the given statistics or its own; and these."""
+        """Return the picture of a photo and the statistics used: those of the photo where `statistics` is None."""
         raise NotImplementedError
 
     def _padded(self, photo):
-        """A photo reflected down and right to multiples of the stride, at least LEAST, as a batch of one."""
+        """Pad a photo by reflection at the bottom and right, and add a batch axis.
+
+        Height and width become multiples of the stride and at least MIN_SIDE_PX.
+        """
         below, right = (
             max(MIN_SIDE_PX, -(-length // self.stride) * self.stride) - length for length in photo.shape[:2]
         )
         return np.pad(photo, [(0, below), (0, right), (0, 0)], 'reflect')[None]
 
     def _run_decoder(self, shape, statistics, **inputs):
-        """The picture, of this shape, that `_decoder` gives, with given statistics of its instance norms or its own.
+        """Run `_decoder` and crop the picture to `shape`, [H, W, ...].
 
-        And these, [1, S].
+        Args:
+            shape: Shape of the photo.
+            statistics: Means and variances for the instance norms, [1, S]; None to compute them from the inputs.
+            **inputs: The other inputs of the signature.
+
+        Returns:
+            The picture [H, W, 3], 0 to 255, and the means and variances computed from the inputs, [1, S].
         """
         if statistics is None:
-            given, statistics = 0, np.zeros(self._decoder.get_input_details()['statistics']['shape'])
+            use_given, statistics = 0, np.zeros(self._decoder.get_input_details()['statistics']['shape'])
         else:
-            given = 1
+            use_given = 1
         result = self._run_signature(
-            self._decoder, statistics=np.float32(statistics), given=np.float32(given), **inputs
+            self._decoder, statistics=np.float32(statistics), given=np.float32(use_given), **inputs
         )
         return result['pictures'][0, :shape[0], :shape[1]].clip(0, 255), result['own']
 
     def _run_signature(self, run, **inputs):
-        """What a signature of the file gives: name -> array."""
-        with self._lock, suppress_stderr():  # the first call writes a line on a delegate
+        """Run a signature of the LiteRT file and return its outputs, name -> array."""
+        with self._lock, suppress_stderr():  # the first call prints a line about its delegate
             return run(**inputs)
 
 
-def limit_side(photo, side):
-    """A photo [H, W, C], its longer side reduced to `side` where it has more."""
+def limit_side(photo: np.ndarray, side: int) -> np.ndarray:
+    """Downsample a photo [H, W, C] so that its longer side has at most `side` pixels."""
     return resize_by(photo, min(1, side / max(photo.shape[:2])))
 
 
-def resize_by(photo, factor):
-    """A photo [H, W, C] with its sides times `factor`, 1 or more pixels: as `resize_linear`."""
+def resize_by(photo: np.ndarray, factor: float) -> np.ndarray:
+    """Resize both sides of a photo [H, W, C] by a factor, to at least 1 pixel, as `resize_linear` does."""
     return resize_linear(photo, *(max(1, round(factor * length)) for length in photo.shape[:2]))
 
 
-def resize_linear(photo, height, width):
-    """A photo [H, W, C] as [height, width, C]: reduced by means of whole pixels, the rest linearly."""
+def resize_linear(photo: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize a photo [H, W, C] to [height, width, C]: first by averages of whole pixels, then linearly."""
     factor = min(photo.shape[0] // height, photo.shape[1] // width)
     photo = utils.box_downsample(photo, factor) if factor > 1 else photo
     for axis, new in enumerate((height, width)):
@@ -148,12 +178,20 @@ def resize_linear(photo, height, width):
     return photo
 
 
-def tile_spans(length, tile, overlap, stride):
-    """Cover `length` by (slice, weights): slices of about `tile` that share at least `overlap`, weights adding up to 1.
+def tile_spans(length: int, tile: int, overlap: int, stride: int) -> list[tuple[slice, np.ndarray]]:
+    """Cover one side of a photo with overlapping spans and weights for blending.
 
-    They start at multiples of `stride`, so that tiles are cut up as the whole is. Over the BLEND_PX pixels in the
-    middle
-    of two neighbors' overlap the weight passes from one to the other.
+    Spans start at multiples of `stride`, so that the network's strides divide a tile as they divide the whole photo.
+    The weight passes from one span to the next over the BLEND_PX pixels in the middle of their overlap.
+
+    Args:
+        length: Length of the side in pixels.
+        tile: Length of a span; the last one may be up to `stride` - 1 pixels longer.
+        overlap: Smallest overlap of neighboring spans.
+        stride: Stride of the network.
+
+    Returns:
+        Pairs (slice, float32 weights [length of the slice]); the weights of each pixel add up to 1.
     """
     n = 1 if length <= tile else -(-(length - overlap - stride) // (tile - overlap - stride))
     starts = [i * (length - tile) // (n - 1) // stride * stride for i in range(n)] if n > 1 else [0]
@@ -166,19 +204,26 @@ def tile_spans(length, tile, overlap, stride):
     return [(slice(start, stop), np.float32(weight[start:stop])) for start, stop, weight in zip(starts, stops, weights)]
 
 
-def cubic_kernel(x):
-    """Catmull and Rom's cubic of distances x in pixels, with Keys' a of -1/2: enlarges without steps."""
+def cubic_kernel(x: np.ndarray) -> np.ndarray:
+    """Catmull-Rom cubic kernel (Keys' cubic with a = -1/2) at distances x in pixels; it upsamples smoothly."""
     x = np.abs(x)
     return np.select([x < 1, x < 2], [(1.5 * x - 2.5) * x ** 2 + 1, ((2.5 - 0.5 * x) * x - 4) * x + 2])
 
 
-def hamming_kernel(x):
-    """A sinc in Hamming's window: reduces without aliasing."""
+def hamming_kernel(x: np.ndarray) -> np.ndarray:
+    """Sinc kernel in a Hamming window at distances x in pixels; it downsamples without aliasing."""
     return np.where(np.abs(x) < 1, np.sinc(x) * (0.54 + 0.46 * np.cos(np.pi * x)), 0)
 
 
-def resample(image, height, width, kernel):
-    """An image [H, W, C] as [height, width, C], float32."""
+def resample(image: np.ndarray, height: int, width: int, kernel: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Resize an image [H, W, C] to float32 [height, width, C] with a resampling kernel.
+
+    Args:
+        image: [H, W, C].
+        height: New height in pixels.
+        width: New width in pixels.
+        kernel: `cubic_kernel` to upsample, `hamming_kernel` to downsample.
+    """
     image = np.float32(image)
     for axis, new in enumerate((height, width)):
         places, weights = _weights(image.shape[axis], new, kernel)
@@ -188,9 +233,9 @@ def resample(image, height, width, kernel):
 
 
 def _weights(length, new, kernel):
-    """Places of the pixels that make each of the new ones, and their weights, [taps, new] both."""
+    """Return the indices of the input pixels that contribute to each output pixel, and their weights, [taps, new]."""
     scale = max(1, length / new)
-    centers, reach = (np.arange(new) + 0.5) * length / new - 0.5, math.ceil(KERNEL_SUPPORT_PX * scale)
-    places = np.floor(centers).astype(int) + np.arange(1 - reach, 1 + reach)[:, None]
+    centers, radius = (np.arange(new) + 0.5) * length / new - 0.5, math.ceil(KERNEL_SUPPORT_PX * scale)
+    places = np.floor(centers).astype(int) + np.arange(1 - radius, 1 + radius)[:, None]
     weights = kernel((places - centers) / scale) * ((places >= 0) & (places < length))
     return places.clip(0, length - 1), np.float32(weights / weights.sum(axis=0))

@@ -1,4 +1,7 @@
-"""Clips: frame by frame in constant memory, in parts that survive a kill, with the sound; steadier if asked for."""
+"""Stylize clips frame by frame in constant memory, with their audio and optional temporal smoothing.
+
+The frames are written in parts, and finished parts survive an interruption: the same call then continues after them.
+"""
 
 import contextlib
 import heapq
@@ -17,27 +20,37 @@ from common import files
 from common.errors import UserError
 
 CLIP_SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.webm')
-OUTPUT_SUFFIXES = CLIP_SUFFIXES[:-1]  # those that hold the codec; of another kind becomes FALLBACK_SUFFIX
+OUTPUT_SUFFIXES = CLIP_SUFFIXES[:-1]  # formats that can hold CODEC; other clips become FALLBACK_SUFFIX
 FALLBACK_SUFFIX = '.mkv'
-PART_FRAMES = 48  # frames that are written at a time
-CODEC, PIXEL_FORMAT = 'libx264', 'yuv420p'  # what every player takes; it has even sides alone
-ENCODER_OPTIONS = {'crf': '18'}  # of 51, 0 the best: no loss that is seen
-MAX_BLEND_SHARE = 0.8  # of the picture before, at most, in a steady one
-AGREEMENT_SCALE = 12.  # of 255: by how much a photo may differ from the one before, warped, to count as the same
-FLOW_SIDE_PX = 256  # longer side at which the flow is looked for
+PART_FRAMES = 48  # frames per part
+CODEC, PIXEL_FORMAT = 'libx264', 'yuv420p'  # every player supports these; the pixel format needs even sides
+ENCODER_OPTIONS = {'crf': '18'}  # from 0, lossless, to 51; 18 has no visible loss
+MAX_BLEND_SHARE = 0.8  # share of the previous picture in a clip with full temporal smoothing
+AGREEMENT_SCALE = 12.  # of 255, mean difference of a photo from the warped previous one that lowers the share to 1/e
+FLOW_SIDE_PX = 256  # longer side of the images that optical flow is computed from
 
 
 class TemporalSmoothing:
-    """Mixes the picture before into a picture, where the photos show the same at the place where it has moved to.
+    """Blend each picture of a sequence with the previous one, warped along the optical flow of the photos.
 
-    Call it with photo and picture of one frame after the other, float32 [H, W, 3]; share: at most, of the one before.
+    The share of the previous picture decreases where the photo differs from the warped previous photo.
+
+    Attributes:
+        share: Largest share of the previous picture, 0 to 1.
+        before: Photo and smoothed picture of the previous frame, None before the first one.
     """
 
-    def __init__(self, share):
+    def __init__(self, share: float) -> None:
+        """Set the largest share of the previous picture, 0 to 1; 0 turns smoothing off."""
         self.share, self.before = share, None
 
-    def __call__(self, photo, picture):
-        """Return the picture, steadier."""
+    def __call__(self, photo: np.ndarray, picture: np.ndarray) -> np.ndarray:
+        """Return the smoothed picture of the next frame.
+
+        Args:
+            photo: The frame, float32 [H, W, 3], 0 to 255.
+            picture: Its stylized picture, in the same form.
+        """
         if self.share:
             if self.before:
                 warped_photo, warped_picture = warp(photo, *self.before)
@@ -49,14 +62,25 @@ class TemporalSmoothing:
         return picture
 
 
-def warp(photo, before, *others):
-    """The photo before, and others of its size, moved to where their things are in this photo, [H, W, 3] each.
+def warp(photo: np.ndarray, before: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
+    """Warp the previous photo, and other images of its size, onto the current photo.
 
-    NaN where nothing of them is.
-    By the optical flow of the iterative Lucas-Kanade method (Le Besnerais and Champagnat 2005), at a reduced size.
+    The optical flow is that of the iterative Lucas-Kanade method (Le Besnerais and Champagnat 2005), computed on photos
+    downsampled to FLOW_SIDE_PX.
+
+    Args:
+        photo: Current photo, [H, W, 3], 0 to 255.
+        before: Previous photo, [H, W, 3], 0 to 255.
+        *others: More images to warp in the same way, [H, W, 3].
+
+    Returns:
+        The warped images, `before` first, each float32 [H, W, 3], NaN where they do not cover the photo.
+
+    Raises:
+        UserError: scikit-image is not installed.
     """
     try:
-        import skimage.color  # only steady clips need it
+        import skimage.color  # imported here because only temporal smoothing needs it
         import skimage.registration
         import skimage.transform
     except ImportError:
@@ -74,14 +98,25 @@ def warp(photo, before, *others):
             for image in (before, *others)]
 
 
-def stylize(source, target, renderer):
-    """Stylize the clip at `source` with an `applying.Renderer`, write it to `target`; return its size as text.
+def stylize(source: Path, target: Path, renderer) -> str:
+    """Stylize a clip, keeping its frame rate and audio.
 
-    Finished parts of it are kept beside `target` until all are there: after a kill the same call goes on.
+    Finished parts stay in a folder beside `target` until all are there: after an interruption, the same call continues.
+
+    Args:
+        source: Path of the clip.
+        target: Path of the result, ending in one of OUTPUT_SUFFIXES.
+        renderer: A `batch.Renderer`.
+
+    Returns:
+        The number of frames as text, for example '100 frames'.
+
+    Raises:
+        UserError: The clip cannot be read, has no video, or `target` is a format that cannot hold the result.
     """
     if target.suffix.lower() not in OUTPUT_SUFFIXES:
-        raise UserError(f'{source}: is a clip, and {target} none that can be written; '
-                        f'those end in {", ".join(OUTPUT_SUFFIXES)}')
+        raise UserError(f'{source}: is a clip, but the name of its output, {target}, does not end in one of '
+                        f'{", ".join(OUTPUT_SUFFIXES)}')
     if not source.is_file():
         raise UserError(f'{source}: no such clip')
     parts = target.with_name(f'.parts-{target.name}')
@@ -89,15 +124,15 @@ def stylize(source, target, renderer):
         with _reading(source):
             clip = stack.enter_context(_opened(source))
         if not clip.streams.video:
-            raise UserError(f'{source}: has no pictures')
+            raise UserError(f'{source}: contains no video')
         stream = clip.streams.video[0]
-        stream.thread_type, rate = 'AUTO', stream.average_rate  # a closed clip has no rate
+        stream.thread_type, rate = 'AUTO', stream.average_rate  # the rate is lost when the clip is closed
         _check_audio(clip, source, target)
         _acquire_parts(parts, source, renderer)
         bar = stack.enter_context(tqdm(total=stream.frames or None, unit='frame', disable=None))
         written = _write_parts(parts, _photos(clip, source), rate, renderer, bar)
     if not written:
-        raise UserError(f'{source}: has no pictures')
+        raise UserError(f'{source}: contains no video')
     with files.atomic_write(target) as part:
         _join([_part_path(parts, i) for i in range(-(-written // PART_FRAMES))], rate, source, part)
     shutil.rmtree(parts)
@@ -105,25 +140,25 @@ def stylize(source, target, renderer):
 
 
 def _check_audio(clip, source, target):
-    """Raise `UserError` for a sound that the kind of clip at `target` cannot hold."""
+    """Raise `UserError` if a file like `target` cannot hold the audio of an open clip."""
     with tempfile.TemporaryDirectory() as folder, _opened(Path(folder, target.name), 'w') as trial:
         for sound in clip.streams.audio[:1]:
             try:
                 trial.add_stream_from_template(sound)
             except ValueError as error:
-                raise UserError(f'{source}: its sound, {sound.codec_context.name}, does not go into a clip like '
-                                f'{target}; --out clip{FALLBACK_SUFFIX} takes any') from error
+                raise UserError(f'{source}: a file like {target} cannot hold its audio ({sound.codec_context.name}); '
+                                f'use --out clip{FALLBACK_SUFFIX}, which can hold any') from error
 
 
 def _photos(clip, source):
-    """The frames of an open clip, uint8 [H, W, 3], one after the other, upright."""
+    """Yield the frames of an open clip in order, upright, each uint8 [H, W, 3]."""
     with _reading(source):
         for frame in clip.decode(clip.streams.video[0]):
             yield _upright(frame)
 
 
 def _opened(path, *mode):
-    """A container of the package av, which imageio's plugin for clips is made of: that one takes no sound."""
+    """Open a clip with the package av, because imageio's clip plugin, which is built on it, ignores audio."""
     try:
         import av
     except ImportError:
@@ -132,14 +167,14 @@ def _opened(path, *mode):
 
 
 def _upright(frame):
-    """Its pixels, uint8 [H, W, 3], the way up that it is to be shown, without an odd last row or column."""
+    """Return the pixels of a frame, uint8 [H, W, 3], rotated upright, without an odd last row or column."""
     pixels = np.rot90(frame.to_ndarray(format='rgb24'), round(frame.rotation / 90))
     return pixels[:len(pixels) // 2 * 2, :pixels.shape[1] // 2 * 2]
 
 
 @contextlib.contextmanager
 def _reading(source):
-    """What goes wrong with the clip at `source` becomes a `UserError`."""
+    """Turn errors that occur while the clip at `source` is read into a `UserError`."""
     try:
         yield
     except (UserError, MemoryError):
@@ -149,7 +184,7 @@ def _reading(source):
 
 
 def _acquire_parts(parts, source, renderer):
-    """Make the folder of parts; parts of another clip, or of other settings, go."""
+    """Create the folder of parts; if it holds parts of another clip or with other settings, remove them."""
     now = dict(clip=[source.stat().st_size, source.stat().st_mtime_ns], tile=renderer.tile) | renderer.settings()
     with contextlib.suppress(OSError, ValueError):
         if json.loads((parts / 'about.json').read_text()) == now:
@@ -160,29 +195,33 @@ def _acquire_parts(parts, source, renderer):
 
 
 def _part_path(parts, i):
+    """Return the path of part `i` in the folder of parts."""
     return parts / f'{i:06d}.mp4'
 
 
 def _write_parts(parts, photos, rate, renderer, bar):
-    """Stylize the photos, PART_FRAMES of them a file, those that are there left out; return how many there were."""
-    steady, written = TemporalSmoothing(MAX_BLEND_SHARE * renderer.temporal_smoothing), 0
+    """Stylize the photos in parts of PART_FRAMES, skipping finished ones; return the number of frames of the clip."""
+    smooth, written = TemporalSmoothing(MAX_BLEND_SHARE * renderer.temporal_smoothing), 0
 
-    def shown(photo):
-        picture = utils.to_uint8(steady(np.float32(photo), renderer.picture(np.float32(photo))))
-        steady.before = np.float32(photo), np.float32(picture)  # as it is read again after a kill
+    def stylize_frame(photo):
+        picture = utils.to_uint8(smooth(np.float32(photo), renderer.picture(np.float32(photo))))
+        # Continue from the rounded picture, because a resumed run reads it from a file.
+        smooth.before = np.float32(photo), np.float32(picture)
         return picture
     for first in photos:
         part = _part_path(parts, written // PART_FRAMES)
         numbered = enumerate(itertools.chain([first], itertools.islice(photos, PART_FRAMES - 1)), written + 1)
-        last = part.with_suffix('.png')  # where a steady clip goes on; written after its part
+        # The last picture of a part, which a resumed run continues from. It is written after the part, so that it
+        # exists only if the part is complete.
+        last = part.with_suffix('.png')
         if last.exists():
             for written, photo in numbered:
                 bar.update()
-            steady.before = np.float32(photo), np.float32(iio.imread(last))
+            smooth.before = np.float32(photo), np.float32(iio.imread(last))
         else:
             with _encoder(part, rate, *first.shape[:2]) as encode:
                 for written, photo in numbered:
-                    encode(picture := shown(photo))
+                    encode(picture := stylize_frame(photo))
                     bar.update()
             utils.save_image(last, picture)
     return written
@@ -190,7 +229,7 @@ def _write_parts(parts, photos, rate, renderer, bar):
 
 @contextlib.contextmanager
 def _encoder(path, rate, height, width):
-    """Yield a function that takes the pictures of a part, uint8 [height, width, 3], one after the other."""
+    """Yield a function that encodes the pictures of a part, uint8 [height, width, 3], in order."""
     import av
     with files.atomic_write(path) as part, _opened(part, 'w') as file:
         stream = file.add_stream(CODEC, rate)
@@ -199,7 +238,7 @@ def _encoder(path, rate, height, width):
         places = itertools.count()
 
         def encode(picture):
-            """Write one."""
+            """Encode one picture."""
             frame = av.VideoFrame.from_ndarray(picture, format='rgb24').reformat(format=PIXEL_FORMAT)
             frame.pts, frame.time_base = next(places), 1 / rate
             file.mux(stream.encode(frame))
@@ -208,7 +247,7 @@ def _encoder(path, rate, height, width):
 
 
 def _join(parts, rate, source, target):
-    """Write one clip of the frames of `parts` and of the sound of the clip at `source`, neither encoded again."""
+    """Write a clip of the frames of `parts` and the audio of the clip at `source`, without encoding either again."""
     with contextlib.ExitStack() as stack:
         clips = [stack.enter_context(_opened(part)) for part in parts]
         original, joined = stack.enter_context(_opened(source)), stack.enter_context(_opened(target, 'w'))
@@ -222,7 +261,7 @@ def _join(parts, rate, source, target):
 
 
 def _video_packets(clips, rate, stream):
-    """The packets of the clips, one after the other."""
+    """Yield the video packets of the clips in order for `stream`, with their times shifted to follow each other."""
     start = 0
     for clip in clips:
         n = 0
@@ -236,7 +275,7 @@ def _video_packets(clips, rate, stream):
 
 
 def _audio_packets(original, sound, stream):
-    """The packets of the sound."""
+    """Yield the packets of the audio stream `sound` of a clip for `stream`."""
     for packet in original.demux(sound):
         if packet.dts is not None:
             packet.stream = stream

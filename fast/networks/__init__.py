@@ -1,1 +1,1 @@
-"""The networks as graphs, and what they are exported as."""
+"""The networks as TensorFlow graphs, their export to files, and channel pruning of VGG-19."""

@@ -1,10 +1,11 @@
-"""A trained network becomes models/<name>/: a SavedModel, a LiteRT file and model.json; and is read again."""
+"""Export a trained network to models/<name>/ as a SavedModel, a LiteRT file and model.json, and read it again."""
 
 import contextlib
 import json
 import re
 import shutil
 import tempfile
+from collections.abc import Callable
 from concurrent import futures
 from pathlib import Path
 from typing import NamedTuple
@@ -17,37 +18,42 @@ from fast.inference import models
 from fast.networks.arbitrary import MAP_NAMES, ArbitraryStyleNet
 from fast.networks.multi_style import TransformNet, pad_to_stride
 
-# names of the parameters
+# Patterns of the parameters' names in the graph of a SavedModel.
 MULTI_STYLE_PARAMETER = r'(conv|residual)\w+/\w+'
 ARBITRARY_PARAMETER = r'(code|conv|decoder|fine|residual|up)\w*/(mean|components|weights|biases|bias|gamma|beta|share)'
 
 
 class TrainedNetwork(NamedTuple):
-    """A trained network to begin another with.
+    """A trained network that another training can start from.
 
-    parameters: name -> array; styles: name -> hash of the image; hash: of the SavedModel
+    Attributes:
+        parameters: Name -> array.
+        styles: Name of a style -> hash of its image; `models.ARBITRARY` for an arbitrary-style model.
+        hash: SHA-256 of the SavedModel.
     """
     parameters: dict
-    styles: dict
+    styles: dict[str, str] | str
     hash: str
 
     @property
-    def base(self):
-        """Of the `TransformNet`."""
+    def base(self) -> int:
+        """Number of channels of the first convolution, `base` of the `TransformNet`."""
         return self.parameters['conv1/weights'].shape[-1]
 
 
-def write_multi_style(folder, parameters, about):
-    """Export a trained `TransformNet`; the folder may hold an older one.
+def write_multi_style(folder: Path, parameters: dict, about: dict) -> None:
+    """Export a trained `TransformNet`; an older model in the folder is overwritten.
 
-    parameters: name -> array
-    about: what model.json says beside the files' hashes; its 'styles' and 'base' are those of `TransformNet`
+    Args:
+        folder: The model's folder.
+        parameters: Name -> array.
+        about: Content of model.json except for the hashes of the files; 'styles' and 'base' describe the network.
     """
     def network(*inputs):
         return TransformNet(len(about['styles']), about['base'], parameters=parameters)(*inputs)
 
-    def whole():
-        """`photos` [B, H, W, 3] of any size, `style_weights` [B or 1, styles] -> `pictures`."""
+    def saved_model():
+        """Build the graph: `photos` [B, H, W, 3] of any size, `style_weights` [B or 1, styles] -> `pictures`."""
         photos = tf.placeholder(tf.float32, [None, None, None, 3], name='photos')
         style_weights = tf.placeholder(tf.float32, [None, len(about['styles'])], name='style_weights')
         _, H, W, _ = tf.unstack(tf.shape(photos))
@@ -55,8 +61,8 @@ def write_multi_style(folder, parameters, about):
         return {'serving_default': ({'photos': photos, 'style_weights': style_weights},
                                     {'pictures': tf.clip_by_value(pictures[:, :H, :W], 0, 255)})}
 
-    def lite():
-        """One photo, extended; statistics if it is part of a larger one."""
+    def litert():
+        """Build the graph for a single padded photo, with `statistics` in case it is a tile of a larger one."""
         statistics = [2 * array.shape[1] for name, array in parameters.items() if name.endswith('gamma')]
         inputs = {'photos': tf.placeholder(tf.float32, [1, None, None, 3]),
                   'style_weights': tf.placeholder(tf.float32, [1, len(about['styles'])]),
@@ -64,35 +70,43 @@ def write_multi_style(folder, parameters, about):
                   'given': tf.placeholder(tf.float32, [])}
         pictures, own = network(*inputs.values())
         return {'serving_default': (inputs, {'pictures': pictures, 'own': own})}
-    write_model(folder, about, whole, lite)
+    write_model(folder, about, saved_model, litert)
 
 
-def write_arbitrary(folder, parameters, about):
-    """Export an `AnyNet`; the folder may hold an older one.
+def write_arbitrary(folder: Path, parameters: dict, about: dict) -> None:
+    """Export a trained `ArbitraryStyleNet`; an older model in the folder is overwritten.
 
-    parameters: name -> array; about: what model.json says beside the files' hashes and that it takes any style
-    Two signatures, for one photo: `encode`, of `photos` [1, H, W, 3] of 0-255, height and width multiples of 8, gives
-    its MAPS; `decode` takes these with a style's statistics and what else `AnyNet.decode` does, and gives `pictures`
-    and their `own` statistics.
+    The files have two signatures, for a single photo. `encode` maps `photos` [1, H, W, 3], 0 to 255, H and W multiples
+    of 8, to the maps of MAP_NAMES. `decode` takes these maps with a style's statistics, and the other arguments of
+    `ArbitraryStyleNet.decode`, and returns `pictures` and `own`, the means and variances computed from the maps.
+
+    Args:
+        folder: The model's folder.
+        parameters: Name -> array.
+        about: Content of model.json except for 'files', 'styles' and 'maps'.
     """
     def build():
         network = ArbitraryStyleNet(parameters=parameters)
         photos = tf.placeholder(tf.float32, [1, None, None, 3])
         maps = dict(zip(MAP_NAMES, network.encode(photos)))
-        mapped = {name: tf.placeholder(tf.float32, [1, None, None, x.shape[-1]]) for name, x in maps.items()}
+        matched = {name: tf.placeholder(tf.float32, [1, None, None, x.shape[-1]]) for name, x in maps.items()}
         size = 2 * sum(value.shape[1] for name, value in parameters.items() if name.endswith('gamma'))
         more = {'description': tf.placeholder(tf.float32, [1, len(parameters['code/mean'])]),
                 'statistics': tf.placeholder(tf.float32, [1, size]), 'given': tf.placeholder(tf.float32, [])}
-        outputs = dict(zip(('pictures', 'own'), network.decode(mapped.values(), **more)))
-        return {'encode': ({'photos': photos}, maps), 'decode': (mapped | more, outputs)}
+        outputs = dict(zip(('pictures', 'own'), network.decode(matched.values(), **more)))
+        return {'encode': ({'photos': photos}, maps), 'decode': (matched | more, outputs)}
     write_model(folder, about | {'styles': models.ARBITRARY, 'maps': MAP_NAMES}, build, build)
 
 
-def write_model(folder, about, whole, lite):
-    """Write a model's folder: its SavedModel, its LiteRT file and model.json, `about` and their hashes.
+def write_model(folder: Path, about: dict, whole: Callable, lite: Callable) -> None:
+    """Write a model's SavedModel, LiteRT file and model.json.
 
-    whole, lite: build the graph of the one and of the other; return its signatures, name -> (inputs, outputs), each
-    name -> tensor
+    Args:
+        folder: The model's folder.
+        about: Content of model.json except for the hashes of the files.
+        whole: Function that builds the graph of the SavedModel and returns its signatures, name -> (inputs, outputs),
+            each of these name -> tensor.
+        lite: Function that does the same for the LiteRT file.
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -101,7 +115,8 @@ def write_model(folder, about, whole, lite):
         _write_saved_model(temporary / 'whole', whole)
         contents = {models.SAVED_MODEL_FILE: (temporary / 'whole' / models.SAVED_MODEL_FILE).read_bytes()}
         keys = _write_saved_model(temporary / 'lite', lite)
-        with futures.ThreadPoolExecutor(1) as thread:  # which is in no graph: there the converter leaves signatures out
+        # A thread of its own has no default graph. Inside a graph, the converter would leave the signatures out.
+        with futures.ThreadPoolExecutor(1) as thread:
             contents[models.LITERT_FILE] = thread.submit(_convert_to_litert, temporary / 'lite', keys).result()
     finally:
         shutil.rmtree(temporary)
@@ -114,7 +129,7 @@ def write_model(folder, about, whole, lite):
 
 
 def _write_saved_model(folder, build):
-    """Write a SavedModel; return the names of its signatures."""
+    """Write a SavedModel of the graph that `build` builds; return the names of its signatures."""
     with tf.Graph().as_default(), tf.Session() as sess:
         signatures = build()
         builder = tf.saved_model.Builder(str(folder))
@@ -125,43 +140,60 @@ def _write_saved_model(folder, build):
 
 
 def _convert_to_litert(folder, keys):
-    """The bytes of a LiteRT file, weights in float16, of a SavedModel with the signatures `keys`."""
+    """Convert the signatures `keys` of a SavedModel to the bytes of a LiteRT file with float16 weights."""
     converter = tf2.lite.TFLiteConverter.from_saved_model(str(folder), keys)
     converter.optimizations = [tf2.lite.Optimize.DEFAULT]
     converter.target_spec.supported_types = [tf2.float16]
     return converter.convert()
 
 
-def read_multi_style(folder):
-    """The `TrainedNetwork` network in a model's folder.
+def read_multi_style(folder: Path) -> TrainedNetwork:
+    """Read the network of a multi-style model.
 
-    Raises `UserError` for a folder that is no model, or is damaged.
+    Args:
+        folder: The model's folder.
+
+    Raises:
+        UserError: The folder does not hold a complete multi-style model.
     """
     about, parameters = read_model(folder, MULTI_STYLE_PARAMETER)
     if about['styles'] == models.ARBITRARY:
-        raise UserError(f'{folder}: takes any painting and has no styles of its own; name a model that has')
+        raise UserError(f'{folder}: is a model for arbitrary styles; choose a multi-style model')
     if len(parameters.get('conv1/gamma', ())) != len(about['styles']):
-        raise UserError(f'{folder}: not a whole model (another number of styles); train it again, or take another')
+        raise UserError(f'{folder}: not a complete model ({models.MODEL_JSON} and {models.SAVED_MODEL_FILE} differ in '
+                        'the number of styles); train it again or choose another')
     return TrainedNetwork(parameters, about['styles'], about['files'][models.SAVED_MODEL_FILE])
 
 
-def read_arbitrary(folder):
-    """The `TrainedNetwork` network in a model's folder.
+def read_arbitrary(folder: Path) -> TrainedNetwork:
+    """Read the network of an arbitrary-style model.
 
-    Raises `UserError` for a folder that is no such model, or is damaged.
+    Args:
+        folder: The model's folder.
+
+    Raises:
+        UserError: The folder does not hold a complete arbitrary-style model of the current architecture.
     """
     about, parameters = read_model(folder, ARBITRARY_PARAMETER)
     if about['styles'] != models.ARBITRARY:
-        raise UserError(f'{folder}: has styles of its own and takes no others; name a model that takes any')
+        raise UserError(f'{folder}: is a multi-style model; choose a model for arbitrary styles')
     if list(about['maps']) != list(MAP_NAMES) or 'residual2_1_1/weights' not in parameters:
-        raise UserError(f'{folder}: of an older network; it stylizes as before, but no training begins with it')
+        raise UserError(f'{folder}: has an older architecture; it can still stylize, but no training can start from it')
     return TrainedNetwork(parameters, about['styles'], about['files'][models.SAVED_MODEL_FILE])
 
 
-def read_model(folder, parameter):
-    """What a model's model.json says, and its constants whose names match `parameter`: name -> array.
+def read_model(folder: Path, parameter: str) -> tuple[dict, dict]:
+    """Read a model's model.json and the parameters in its SavedModel.
 
-    Raises `UserError` for a folder that is no model, or is damaged.
+    Args:
+        folder: The model's folder.
+        parameter: Regular expression of the parameters' names, which are those of constants in the graph.
+
+    Returns:
+        The content of model.json, and the parameters, name -> array.
+
+    Raises:
+        UserError: The folder does not hold a complete model.
     """
     about = models.read_model_json(folder, models.SAVED_MODEL_FILE)
     try:
@@ -170,11 +202,21 @@ def read_model(folder, parameter):
             return about, sess.run({op.name: op.outputs[0] for op in graph.get_operations()
                                     if op.type == 'Const' and re.fullmatch(parameter, op.name)})
     except (OSError, ValueError, KeyError, RuntimeError, tf.errors.OpError) as error:
-        raise UserError(f'{folder}: not a whole model ({error}); train it again, or take another') from error
+        raise UserError(f'{folder}: not a complete model ({error}); train it again or choose another') from error
 
 
-def check_overwrite(folder, run, steps):
-    """Raise `UserError` if the folder holds a model of another `runs.Run` than `run`, or of more than `steps` steps."""
+def check_overwrite(folder: Path, run: runs.Run, steps: int) -> None:
+    """Check that a training run may overwrite the model in a folder.
+
+    Args:
+        folder: The model's folder, which need not exist.
+        run: The training run.
+        steps: Number of training steps of the new model.
+
+    Raises:
+        UserError: The folder holds a model with other settings than those of `run` or with more training steps, or its
+            model.json is damaged.
+    """
     path, about = Path(folder, models.MODEL_JSON), None
     with contextlib.suppress(ValueError):
         if not path.exists():
@@ -188,4 +230,5 @@ def check_overwrite(folder, run, steps):
                         ('--restart', 'replaces it'), runs.KEEP_BOTH_HINT)
     if about.get('steps', 0) > steps:
         raise UserError(f'{folder} is a model of {about["steps"]} steps, more than {steps}',
-                        ('--iterations', 'with more goes on'), ('--restart', 'replaces it'), runs.KEEP_BOTH_HINT)
+                        ('--iterations', 'with a larger number continues it'), ('--restart', 'replaces it'),
+                        runs.KEEP_BOTH_HINT)

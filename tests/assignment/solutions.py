@@ -169,7 +169,7 @@ WRONG = {
         'for w, e in zip(self.recipe.style_layer_weights, E):\n            return w * e',
         2,
         '_style_loss',
-        'does return stand in the loop?',
+        'is return inside the loop?',
     ),
     'α and β exchanged': (
         'style_transfer.py',
@@ -321,7 +321,7 @@ WRONG = {
         '',
         5,
         'checkpoints',
-        'no checkpoint has come',
+        'no checkpoint was written',
     ),
     'every summary of iteration 0': (
         'style_transfer.py',
@@ -329,7 +329,7 @@ WRONG = {
         'run.write_step(writer, 0, summary, jpeg)',
         5,
         'summaries',
-        'they should for 3, 6, 7',
+        'expected 3, 6, 7',
     ),
     'the first layer is written in': (
         'load_vgg.py',
@@ -361,7 +361,7 @@ WRONG = {
         '                            pass\n',
         5,
         'summaries',
-        'no summary has come',
+        'no summary was written',
     ),
 }
 

@@ -77,7 +77,7 @@ def without(name, step=None):
 
 def test_a_run_that_fits_has_its_length_to_look_at_alone(handed, capsys, monkeypatch):
     assert handed_in.main([str(handed.parent.parent)]) == 1
-    assert capsys.readouterr().out == f'{handed}: 1 to look at\n  60 iterations; the handout asks for at least 200\n'
+    assert capsys.readouterr().out == f'{handed}: issues found: 1\n  60 iterations; the handout asks for at least 200\n'
     monkeypatch.setattr(handed_in, 'MIN_ITERATIONS', 60)
     monkeypatch.setattr(handed_in, 'first_losses', lambda settings, recipe, folder, steps: {
         step: {name: dict(zip(*points))[step] for name, points in report.read(handed).curves.items()}
@@ -98,15 +98,16 @@ def test_first_losses_of_other_settings_are_told(handed):
     (times('_loss', 1e-9, 60), ''),
     (times('_loss', 1e9, 60), 'the total loss does not fall: '),
     (times('_loss', np.nan, 60), 'some losses are not finite'),
-    (lambda event: event.step != 20 or not event.summary.value, '1 iterations are missing that the recipe cs20 logs, '
-                                                                'the first is 20: '),
+    (lambda event: event.step != 20 or not event.summary.value, 'iterations that the recipe cs20 logs are missing: 1, '
+                                                                'the first is 20; '),
     (without('style_loss', 20), 'the losses were not logged'),
     (lambda event: 'picture' not in str(event), 'no pictures'),
-    (setting(b'style_coefficient', b'other'), 'the event files do not tell the setting style_coefficient'),
-    (without('settings'), 'the event files do not tell the setting content_coefficient'),
+    (setting(b'style_coefficient', b'other'), 'the event files lack the setting style_coefficient'),
+    (without('settings'), 'the event files lack the setting content_coefficient'),
     (without('content_loss'), 'no curve of content_loss'),
-    (setting(b'| style_weight | 1.0 |', b'| style_weight | -1 |'), 'settings that are none: --style-weight -1'),
-    (setting(b'| style_weight | 1.0 |', b'| style_weight | {} |'), 'settings that are none: '),
+    (setting(b'| style_weight | 1.0 |', b'| style_weight | -1 |'),
+     'the settings in the event files are invalid: --style-weight -1'),
+    (setting(b'| style_weight | 1.0 |', b'| style_weight | {} |'), 'the settings in the event files are invalid: '),
     (setting(b'1/(4s)', b'1/s of mine'), 'content_coefficient 1/s of mine: unknown'),
 ])
 def test_curves_that_do_not_fit_are_told(handed, quick, change, told):
@@ -127,32 +128,33 @@ def test_a_graph_without_its_parts_is_told(handed, quick):
 
 
 @pytest.mark.parametrize('change, told', [
-    (setting(b'| width | 48 |', b'| width | 4800000000000 |'), "its setting width is '4800000000000'"),
-    (setting(b'| scales | 1 |', b'| scales | 2 |'), 'the run is one of several sizes'),
-    (setting(b'| seed | 0 |', b'| seed | 0 |\n| mask | 01234567 |'), 'the run is one with mask'),
+    (setting(b'| width | 48 |', b'| width | 4800000000000 |'),
+     "the setting width is '4800000000000'; it must be a whole number from 16 to 4096"),
+    (setting(b'| scales | 1 |', b'| scales | 2 |'), 'the run uses more than one scale'),
+    (setting(b'| seed | 0 |', b'| seed | 0 |\n| mask | 01234567 |'), 'the run uses mask'),
     (lambda event: event.step > 25 or not event.summary.value or 'settings' in str(event),
-     'there are none of the first 25 iterations'),
+     'the event files lack losses of the first 25 iterations'),
 ])
 def test_why_the_first_losses_were_not_made_anew(handed, change, told):
     changed(handed, change)
-    assert handed_in.verify_run(handed)[-1] == f'the first losses were not made anew: {told}'
+    assert handed_in.verify_run(handed)[-1] == f'the first losses were not recomputed: {told}'
 
 
 def test_images_and_weights_that_are_not_here_are_told(handed, images, tiny_vgg, monkeypatch):
     (handed.parent.parent / 'styles/mine.png').unlink()
     digits = hashlib.sha256(images[1].read_bytes()).hexdigest()[:8]
-    assert handed_in.verify_run(handed)[-1].endswith(f'no file here is its style, of SHA-256 {digits}…')
+    assert handed_in.verify_run(handed)[-1].endswith(f'style: no file was found whose SHA-256 begins with {digits}')
     (handed.parent.parent / 'styles/link.png').symlink_to(images[1])  # out of the folder
-    assert handed_in.verify_run(handed)[-1].endswith(f'no file here is its style, of SHA-256 {digits}…')
+    assert handed_in.verify_run(handed)[-1].endswith(f'style: no file was found whose SHA-256 begins with {digits}')
 
 
 def test_files_that_would_not_end_are_not_read(handed, tmp_path, monkeypatch):
     monkeypatch.setattr(handed_in, 'MAX_EVENT_BYTES', 1000)
-    assert handed_in.verify_run(handed) == [f'{handed}: event files of more than 0 MB']
+    assert handed_in.verify_run(handed) == [f'{handed}: the event files have more than 0 MB']
     link = handed / 'events.out.tfevents.9.x'
     for target in ('/dev/zero', sorted(handed.iterdir())[0]):
         link.symlink_to(target)
-        assert handed_in.verify_run(handed) == [f'{link}: a link, or no file']
+        assert handed_in.verify_run(handed) == [f'{link}: is a link or not a regular file']
         link.unlink()
 
 
@@ -164,7 +166,7 @@ def test_events_of_any_kind_are_told(handed):
         return True
     changed(handed, change)
     line, = handed_in.verify_run(handed)
-    assert 'event files that cannot be read (IndexError' in line
+    assert 'cannot read the event files (IndexError' in line
 
 
 def test_events_that_are_none_are_told(tmp_path):
@@ -188,12 +190,13 @@ def test_a_zip_file_and_a_folder_with_one_are_read_as_the_folder_is(handed, quic
     for given in (path, place):  # Moodle makes a folder of each student
         assert handed_in.main([str(given)]) == 1
         shown = f'{path}/{handed.parent.parent.name}/graphs/r'
-        assert capsys.readouterr().out == f'{shown}: 1 to look at\n  60 iterations; the handout asks for at least 200\n'
+        assert capsys.readouterr().out == (
+            f'{shown}: issues found: 1\n  60 iterations; the handout asks for at least 200\n')
     assert handed_in.main(['--json', str(path)]) == 1
     assert json.loads(capsys.readouterr().out) == {shown: ['60 iterations; the handout asks for at least 200']}
 
 
-@pytest.mark.parametrize('content, says', [(b'PK', 'cannot be read as a zip file'), (None, 'no such folder')])
+@pytest.mark.parametrize('content, says', [(b'PK', 'cannot be read as a zip file'), (None, 'no such file or folder')])
 def test_a_place_that_cannot_be_read_ends_in_one_line(tmp_path, capsys, content, says):
     if content:
         (tmp_path / 'hw2.zip').write_bytes(content)
@@ -214,4 +217,4 @@ def test_a_zip_file_that_would_fill_the_disk_is_not_unpacked(handed, tmp_path_fa
     path = zipped(handed, tmp_path_factory.mktemp('downloads'))
     monkeypatch.setattr(handed_in, 'MAX_ZIP_BYTES', 1000)
     assert handed_in.main([path]) == 2
-    assert 'unpacked it is larger than' in capsys.readouterr().err
+    assert 'its contents are larger than' in capsys.readouterr().err

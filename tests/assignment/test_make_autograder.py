@@ -81,7 +81,7 @@ def test_a_right_solution_has_all_points_and_an_empty_one_none(container):
 def test_results_come_of_code_that_crashes_hangs_and_prints_for_ever(container):
     bodies = {'import os, ctypes; ctypes.string_at(0)': ('_content_loss', 'SIGSEGV'),
               'while True: print("passed " * 999)': ('_gram_matrix', 'not done after 3 s'),
-              'import sys; sys.exit()': ('losses', 'leave sys.exit and exit out')}
+              'import sys; sys.exit()': ('losses', 'remove sys.exit and exit')}
     places = (CONTENT, '        if isinstance(F, np.ndarray):\n            F = F.reshape',
               '            # step 2: self.total_loss')
     root, = container(files(*(('style_transfer.py', place, f'{indent(place)}{body}\n{place}')

@@ -121,13 +121,14 @@ def test_homework_of_another_version_is_named_and_not_failed_in_silence(folder, 
         (tmp_path / name).write_text(text.replace(f'version {make_starter.VERSION}', 'version 99', 1))
     grades = check.check_step(tmp_path, 1)
     assert set(grades) == {'conv2d_relu', 'avgpool', 'maxpool'}
-    assert all('is of starter version 99, this grader of version 2;' in wrong for wrong in grades.values())
+    assert all('was made from starter version 99, but this grader expects version 2;' in wrong
+               for wrong in grades.values())
 
 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path, capsys):
     (tmp_path / 'notes.txt').write_text('mine')
     assert make_starter.main([str(tmp_path)]) == 2
-    assert 'there is something already' in capsys.readouterr().err
+    assert 'already exists and is not an empty folder' in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ['notes.txt']
 
 

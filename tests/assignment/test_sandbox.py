@@ -33,10 +33,10 @@ MISCHIEF = {  # name: (code, what the grader says)
     'a loop that ignores the signal of its end': ('import signal; signal.signal(signal.SIGXCPU, signal.SIG_IGN)\n'
                                                   'while True: pass', ''),  # by the limit that comes first
     'a sleep without an end': ('import time; time.sleep(1000)', 'not done after 1 s'),
-    'the program is left': ('sys.exit(0)', 'leave sys.exit and exit out'),
+    'the program is left': ('sys.exit(0)', 'remove sys.exit and exit'),
     'the process is left': ('os._exit(0)', 'there is no answer'),
-    'the process is left with a status': ('os._exit(3)', 'ended by itself (status 3)'),
-    'the process crashes': ('ctypes.string_at(0)', 'ended by itself (SIGSEGV)'),
+    'the process is left with a status': ('os._exit(3)', 'crashed or exited (status 3)'),
+    'the process crashes': ('ctypes.string_at(0)', 'crashed or exited (SIGSEGV)'),
     'the process is killed': ('import signal; os.kill(os.getpid(), signal.SIGKILL)', 'PermissionError'),
     'it forks': ('if os.fork() == 0: os._exit(0)', 'PermissionError'),
     'it forks past Python': ('assert ctypes.CDLL(None).fork() >= 0', 'AssertionError'),
@@ -50,7 +50,7 @@ MISCHIEF = {  # name: (code, what the grader says)
     'an object': ('return object()', 'TypeError'),
     'no error': (LINES.format(b'{"error": ""}'), 'no answer'),
     'an error that is no text': (LINES.format(b'{"error": "", "kind": []}'), 'no answer'),
-    'an error without a word': (LINES.format(b'{"error": "", "kind": ""}'), 'without a word'),
+    'an error without a word': (LINES.format(b'{"error": "", "kind": ""}'), 'without a message'),
     'brackets without end': (LINES.format(b'[' * 500_000), 'no answer'),
     'escapes': ('raise ValueError("\\x1b[2J\\ud800 passed")', 'ValueError: ?[2J'),
     'NumPy is another': ('np.abs = np.max = np.allclose = lambda *args, **kwargs: 0; np.isfinite = lambda x: True\n'

@@ -93,7 +93,7 @@ def test_what_cannot_be_read_is_a_row_with_the_reason(tmp_path, found):
     said = {'half': f'{TODO[1]} is missing; there is {TODO[0]}', 'none': 'there is notes.txt, report.pdf',
             'twice': '2 versions, in a and b', 'damaged.zip': 'cannot be read', 'other.rar': 'zip it',
             'grades.csv': 'there is grades.csv', 'empty.zip': 'cannot be read', 'large': 'more than 1,000,000 bytes',
-            'notebook': 'not a notebook', 'text': 'not a notebook', 'broken': '', 'pipe': 'is no file',
+            'notebook': 'not a notebook', 'text': 'not a notebook', 'broken': '', 'pipe': 'is not a regular file',
             'locked.zip': 'has a password', 'deep.zip': 'CRC'}
     assert set(rows) == {'fine', *said} and rows['fine'] == CODE
     for name, reason in said.items():
@@ -168,7 +168,7 @@ def test_code_of_any_editor_is_the_same_code(tmp_path, found, written):
         assert names['x'] == name
     assert check.version_problem(files) is None
     older = {name: written(text) for name, text in {TODO[0]: b'# starter version 99\n', TODO[1]: b''}.items()}
-    assert 'of starter version 99' in check.version_problem(found(put(tmp_path / 'old', older))['old'])
+    assert 'from starter version 99' in check.version_problem(found(put(tmp_path / 'old', older))['old'])
 
 
 def with_cells(*cells):

@@ -135,12 +135,12 @@ def test_of_several_tries_one_has_to_be_right():
 
 
 @pytest.mark.parametrize('item, change, says', [
-    ('summaries', {'events': []}, 'no summary has come'),
-    ('summaries', {'events': [0]}, 'iterations 0, they should for 3, 6, 7'),
-    ('checkpoints', {'checkpoints': []}, 'no checkpoint has come'),
-    ('checkpoints', {'checkpoints': [5]}, 'the last iteration, 7: there are 5'),
+    ('summaries', {'events': []}, 'no summary was written'),
+    ('summaries', {'events': [0]}, 'iterations 0, expected 3, 6, 7'),
+    ('checkpoints', {'checkpoints': []}, 'no checkpoint was written'),
+    ('checkpoints', {'checkpoints': [5]}, 'the last iteration, 7, has no checkpoint: there are checkpoints of 5'),
     ('restore', {'resuming': 'KeyError: 1'}, 'when the run is resumed: KeyError: 1'),
-    ('restore', {'resumed_image': []}, 'does not come to its end'),
+    ('restore', {'resumed_image': []}, 'does not finish'),
     ('restore', {'resumed_image': np.zeros((1, 4, 5, 3))}, 'are all variables restored?')])
 def test_what_a_training_leaves_is_judged_apart(item, change, says):
     given = verdicts.draw_inputs('train', 0)

@@ -165,7 +165,7 @@ def test_an_output_has_one_strength_a_style(renderer, model_folder, workdir):
     remote.acquire(Local(), 'out', 'a', renderer.settings())
     remote.acquire(Local(), 'out', 'b', renderer.settings() | {'style_weights': [0, 1, 0]})
     half = batch.Renderer(renderer.model, renderer.style, strength=0.5)
-    with pytest.raises(UserError, match='out/a.json: .* made with another strength; name another --output'):
+    with pytest.raises(UserError, match=r'out/a.json: .* with other settings \(strength\); choose another --output'):
         remote.acquire(Local(), 'out', 'a', half.settings())
     assert json.loads(Path('out/a.json').read_text())['strength'] == 1
 
@@ -257,11 +257,11 @@ def test_threads_share_a_model_and_what_the_user_can_mend_is_said_before_workers
     (workdir / 'file').touch()
     good = {'--input': 'in/*.png', '--output': 'out', '--style': 'a', '--model': str(model_folder),
             '--runner': 'FnApiRunner', '--direct_num_workers': '2', '--direct_running_mode': 'multi_threading'}
-    bad = [({'--input': 'in/*.jpg'}, '/in/*.jpg: no such files'), ({'--style': 'd'}, '--style d: no style of this'),
+    bad = [({'--input': 'in/*.jpg'}, '/in/*.jpg: no file matches'), ({'--style': 'd'}, '--style d: is not a style'),
            ({'--model': 'nowhere'}, 'nowhere: no such model'), ({'--output': 'file'}, '/file: '),
            ({'--output': 'in'}, '--output in: is the folder of the photos'), ({'--strength': '2'}, '--strength'),
            ({'--strenght': '0.5'}, '--strenght: neither a flag of this command nor one of Beam'),
-           ({'--strength': '0.5'}, 'made with another strength'), ({'--runner': 'Rynner'}, '--runner Rynner: '),
+           ({'--strength': '0.5'}, 'with other settings (strength)'), ({'--runner': 'Rynner'}, '--runner Rynner: '),
            ({'--runner': 'DataflowRunner'}, '--runner DataflowRunner: '),
            ({'--input': 'nowhere://bucket/*'}, 'nowhere://bucket/*: ')]
     commands = [[text for pair in (good | more).items() for text in pair] for more in ({}, *(more for more, _ in bad))]

@@ -99,12 +99,12 @@ def test_tiles_agree_with_the_whole(multi_style_model):
 
 
 @pytest.mark.parametrize('arguments, status, message', [
-    (['photo.png', '--style', 'nobody'], 2, 'nobody: no style of this model; it has '),
+    (['photo.png', '--style', 'nobody'], 2, 'nobody: is not a style of this model, which has '),
     (['photo.png', '--style', 'none.jpg'], 2, 'none.jpg: no such image'),
     (['none.png', '--style', 'woodcut'], 1, 'none.png: no such '),
     (['photo.png', '--style', 'woodcut', '--strength', '2'], 2, '--strength'),
     (['photo.png', '--style', 'woodcut', '--model', 'nobody'], 2, 'nobody: no such model'),
-    (['photo.png', '--style', 'woodcut', '--style-scale', '2'], 2, '--style-scale: is for paintings')])
+    (['photo.png', '--style', 'woodcut', '--style-scale', '2'], 2, '--style-scale: applies only to paintings')])
 def test_mistakes_are_named_in_one_line(photo, capsys, arguments, status, message):
     assert stylize(*arguments) == status
     error = capsys.readouterr().err

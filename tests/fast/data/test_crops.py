@@ -137,5 +137,5 @@ def test_folders_without_photos_are_refused(folder, tmp_path):
         CropDataset([tmp_path / 'nowhere'], SIDE, 0)
     (tmp_path / 'none').mkdir()
     (tmp_path / 'none/notes.txt').write_text('no picture')
-    with pytest.raises(UserError, match='no image there can be read'):
+    with pytest.raises(UserError, match='no readable image whose width'):
         CropDataset([tmp_path / 'none'], SIDE, 0)

@@ -154,7 +154,7 @@ def test_the_command_writes_what_is_missing(photos, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('flags, says', [
     (['nowhere', 'out'], 'nowhere: no images in this folder'),
-    (['empty', 'out'], 'empty: no image there can be read and shows anything'),
+    (['empty', 'out'], 'empty: every image in this folder is unreadable or nearly blank'),
     (['photos', 'empty/photo.png'], 'empty/photo.png: File exists'),
     (['empty', 'out', '--count', '0'], "'0': must be a whole number from 1 to 99999"),
     (['empty', 'out', '--seed', 'a'], "'a': must be a whole number from 0"),

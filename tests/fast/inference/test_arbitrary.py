@@ -187,7 +187,7 @@ def test_a_style_says_what_it_is_made_of(style):
 
 def test_models_of_the_other_kind_are_refused(any_folder, model_folder):
     for kind, folder in ((ArbitraryStyleModel, model_folder), (multi_style.MultiStyleModel, any_folder)):
-        with pytest.raises(UserError, match='not a whole model'):
+        with pytest.raises(UserError, match='not a complete model'):
             kind(folder)
 
 
@@ -215,5 +215,5 @@ def test_paintings_and_styles_are_told_apart_and_named(workdir):
             ('plain', [('plain', 1)], 'plain'), ('dir/e.PNG:2', [('dir/e.PNG', 1)], 'e2')):
         assert style_spec.parse(text) == pairs and style_spec.slug(text) == name
         assert style_spec.names_paintings(text) == (text not in ('starry_night', 'b:0.25,c:0.75'))
-    with pytest.raises(UserError, match='--style a.b.jpg,starry_night: starry_night is no image; .* do not mix'):
+    with pytest.raises(UserError, match='--style a.b.jpg,starry_night: starry_night is not an image; .* mixed'):
         style_spec.names_paintings('a.b.jpg,starry_night')

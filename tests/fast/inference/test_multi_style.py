@@ -134,9 +134,9 @@ def test_styles_are_named_one_or_mixed():
     for text, weights in (('b', [0, 1, 0]), ('a:0.6,c:0.4', [0.6, 0, 0.4]), ('a,b', [0.5, 0.5, 0]),
                           ('a:3,b:1', [0.75, 0.25, 0]), ('a,a,b:2', [0.5, 0.5, 0])):
         np.testing.assert_allclose(multi_style.parse_style_weights(text, styles), weights, rtol=1e-6)
-    for text, says in (('d', 'no style of this model; it has a, b, c'), ('a:x', 'x is no number'),
+    for text, says in (('d', 'not a style of this model, which has a, b, c'), ('a:x', 'x is not a number'),
                        ('a:-1', '0 or more'), ('a:0', 'not all 0'), ('a:nan', '0 or more'), ('a:inf', '0 or more'),
-                       ('', 'no style')):
+                       ('', 'not a style')):
         with pytest.raises(UserError, match=says):
             multi_style.parse_style_weights(text, styles)
 
@@ -163,7 +163,7 @@ def test_damaged_models_are_refused(model_folder, tmp_path):
             (folder / 'model.tflite').write_bytes(lite_now)
         if about_now is not None:
             (folder / 'model.json').write_text(about_now)
-        with pytest.raises(UserError, match='damaged.*: not a whole model'):
+        with pytest.raises(UserError, match='damaged.*: not a complete model'):
             multi_style.MultiStyleModel(folder)
 
 
@@ -173,5 +173,5 @@ def test_models_are_found_by_path_and_by_name(model_folder, workdir):
         models.find('random')
     shutil.copytree(model_folder, workdir / 'models/random')
     assert models.find('random').resolve() == workdir / 'models/random'
-    with pytest.raises(UserError, match='^other: no such model; there are .*random'):
+    with pytest.raises(UserError, match='^other: no such model; available models: .*random'):
         models.find('other')

@@ -56,7 +56,7 @@ def test_a_damaged_savedmodel_is_refused(model_folder, tmp_path):
         (tmp_path / 'saved_model.pb').write_bytes(content)
         hashes = {'saved_model.pb': files.file_hash(tmp_path / 'saved_model.pb')}
         (tmp_path / 'model.json').write_text(json.dumps(about | {'files': hashes, 'styles': styles}))
-        with pytest.raises(UserError, match='not a whole model'):
+        with pytest.raises(UserError, match='not a complete model'):
             export.read_multi_style(tmp_path)
 
 

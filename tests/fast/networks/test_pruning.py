@@ -98,4 +98,4 @@ def test_the_command_writes_weights_to_train_against(tmp_path, tiny_vgg, monkeyp
     assert [len(b) for _, b in narrow.convolutions.values()] == [
         round(len(b) / 2) for _, b in list(whole.convolutions.values())[:13]]
     np.testing.assert_array_equal(narrow.mean_pixels, whole.mean_pixels)
-    assert main(command) == 2 and f'{path} is there already' in capsys.readouterr().err
+    assert main(command) == 2 and f'{path}: exists already' in capsys.readouterr().err

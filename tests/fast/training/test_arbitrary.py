@@ -272,7 +272,7 @@ def test_the_command(folders, images, tiny_vgg, workdir, capsys, monkeypatch):
              '32', '--batch', '2', '--iterations', '2', '--held-out', str(images[0]), '--precision', 'float32',
              '--steadiness', '0']
     assert main(flags) == 0
-    assert 'any style, of 5 files; 6 files to train on' in capsys.readouterr().out
+    assert 'styles: arbitrary, from 5 files; training photos: 6 files' in capsys.readouterr().out
     assert export.read_arbitrary(workdir / 'models' / 'any').parameters['code/components'].shape[1] == 4
     with monkeypatch.context() as patch:
         patch.setattr(ArbitraryStyleTraining, 'build', None)  # what takes seconds comes after the refusal
@@ -281,17 +281,17 @@ def test_the_command(folders, images, tiny_vgg, workdir, capsys, monkeypatch):
         (workdir / 'no models').rename('models')
     assert 'transform (now wct, was optimal_transport)' in capsys.readouterr().err
     assert main([*flags[:2], str(folders[1] / 'none'), *flags[3:]]) == 2
-    assert 'no such folder of images' in capsys.readouterr().err
+    assert 'no such folder; name a folder that contains images' in capsys.readouterr().err
     for statistic in ('gram', 'wasserstein'):
         assert main([*flags, '--name', 'b', '--style-statistic', statistic]) == 2
         assert f'--style-statistic {statistic}: here losses count as shares' in capsys.readouterr().err
     assert main([*flags, '--name', 'b', '--start', 'many']) == 2
-    assert 'takes no others' in capsys.readouterr().err
+    assert 'is a multi-style model' in capsys.readouterr().err
     about = workdir / 'models' / 'any' / 'model.json'
     about.write_text(about.read_text().replace('"details"', '"edges"'))
     assert main([*flags, '--name', 'b', '--start', 'any']) == 2
-    assert 'of an older network; it stylizes as before' in capsys.readouterr().err
-    with pytest.raises(Exception, match='takes any painting'):
+    assert 'has an older architecture; it can still stylize' in capsys.readouterr().err
+    with pytest.raises(Exception, match='is a model for arbitrary styles'):
         export.read_multi_style(workdir / 'models' / 'any')
 
 
@@ -303,5 +303,5 @@ def test_no_training_begins_with_a_network_without_the_blocks_at_half_of_the_pic
         about, parameters = read(*args)
         return about, {name: value for name, value in parameters.items() if not name.startswith('residual2')}
     monkeypatch.setattr(export, 'read_model', older)
-    with pytest.raises(UserError, match='of an older network'):
+    with pytest.raises(UserError, match='has an older architecture'):
         export.read_arbitrary(folder)
