@@ -1,20 +1,21 @@
-"""VGG-19 as a graph of constants, and where its weights come from.
+"""Build VGG-19 as a TensorFlow graph with constant weights; as a program, download these weights.
 
-    python load_vgg.py                   fetch the public weights, keep their 16 convolutions in weights/
-    python load_vgg.py --source keras    the same from tf.keras.applications, when that host is down
-    python load_vgg.py --levels          either with each layer's filters rounded to 256 values, 18.5 MB in place of 80
+    python load_vgg.py                   download the public weights and keep their 16 convolutions in weights/
+    python load_vgg.py --source keras    take them from tf.keras.applications, if that host is down
+    python load_vgg.py --levels          round each layer's filters to 256 values: 18.5 MB instead of 80
 """
 
 import re
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from common import process
 
 if __name__ == '__main__':
-    process.while_loading()  # before the imports that take seconds
+    process.while_loading()  # The imports below take seconds.
 
 import numpy as np
 import scipy
@@ -29,42 +30,48 @@ VGG_DOWNLOAD_LINK = 'https://www.vlfeat.org/matconvnet/models/imagenet-vgg-veryd
 VGG_FILENAME = 'imagenet-vgg-verydeep-19.mat'
 EXPECTED_BYTES = 534904783
 EXPECTED_SHA256 = 'abdb57167f82a2a1fbab1e1c16ad9373411883f262a1a37ee5db2e6fb0044695'
-KERAS_MEAN = (123.68, 116.779, 103.939)  # what its preprocess_input subtracts, as RGB
+KERAS_MEAN = (123.68, 116.779, 103.939)  # RGB; Keras's `preprocess_input` subtracts it
 DESCRIPTION = 'VGG-19 (Simonyan and Zisserman 2014, CC BY 4.0), 16 convolutions'
 WEIGHTS_SEARCH_PATHS = (paths.ROOT / 'weights' / VGG_FILENAME, paths.ROOT / VGG_FILENAME, paths.WEIGHTS)
-QUANTIZATION_LEVELS = 256  # values a layer, so that a filter's number is one byte
-KMEANS_ITERATIONS = 3  # of k-means; eight gain next to nothing
+QUANTIZATION_LEVELS = 256  # values per layer, so that a filter's code is one byte
+KMEANS_ITERATIONS = 3  # eight iterations reduce the error by next to nothing
 
 
 class MissingLayer(UserError, AttributeError):
-    """A layer was asked for that the weights file does not have."""
+    """Error raised when a layer is requested that the weights file does not contain."""
 
 
 class Weights(NamedTuple):
-    """What a weights file holds.
+    """Contents of a weights file.
 
-    convolutions: name -> (filters [height, width, in, out], biases [out]), float32, shallowest first
-    mean_pixels: [3], the RGB mean, 0-255, that the network expects to be subtracted
-    description: one line that says what the file is
+    Attributes:
+        path: The file.
+        convolutions: Name -> (filters [height, width, in, out], biases [out]), float32, shallowest layer first.
+        mean_pixels: RGB mean that the network expects to be subtracted from its input, float32 [3], 0 to 255.
+        description: One line that says what the file contains.
     """
     path: Path
-    convolutions: dict
+    convolutions: dict[str, tuple[np.ndarray, np.ndarray]]
     mean_pixels: np.ndarray
     description: str
 
 
 class VGG:
-    """The convolutions and poolings of VGG-19 over `input_img`, an NHWC tensor of RGB 0-255 less `mean_pixels`.
+    """The convolutions and poolings of VGG-19 applied to an image.
 
-    After `load()` each layer is an attribute: `vgg.conv4_2` is the map after its ReLU, `vgg.conv4_2_pre` the one
-    before, `vgg.avgpool1` (or `vgg.maxpool1`) the pooled one.
-    A layer that the weights file lacks raises `MissingLayer`, which lists those it has.
+    After `load()` each layer is an attribute: `vgg.conv4_2` is the feature map after its ReLU, `vgg.conv4_2_pre` the
+    one before it, and `vgg.avgpool1` (or `vgg.maxpool1`) the pooled map. Requesting a layer that the weights file does
+    not contain raises `MissingLayer`, which lists the available layers.
     """
 
-    def __init__(self, input_img, weights, pooling='avg', padding='zeros'):
-        """weights: from `read_weights`; pooling: 'avg' (Gatys et al. found it better) or 'max' (as VGG was trained).
+    def __init__(self, input_img: tf.Tensor, weights: Weights, pooling: str = 'avg', padding: str = 'zeros'):
+        """Prepare VGG-19 without building its layers.
 
-        padding: what lies outside of every map, 'zeros' (as VGG was trained) or its 'mirror' image
+        Args:
+            input_img: [B, H, W, 3], RGB, 0 to 255 minus `mean_pixels`.
+            weights: The result of `read_weights`.
+            pooling: 'avg' (which Gatys et al. found better) or 'max' (as VGG-19 was trained).
+            padding: Values outside of every map: 'zeros' (as VGG-19 was trained) or 'mirror', its reflection.
         """
         self.input_img = input_img
         self.weights = weights
@@ -73,15 +80,20 @@ class VGG:
         self.mean_pixels = weights.mean_pixels.reshape(1, 1, 1, 3)
 
     def _weights(self, layer_idx, expected_layer_name):
-        """Return (filters, biases) of the layer at `layer_idx` of VGG-19, which must be the expected one."""
+        """Return (filters, biases) of the layer at index `layer_idx` of VGG-19, whose name must be the expected one."""
         assert LAYERS[layer_idx] == expected_layer_name, f'layer {layer_idx} is {LAYERS[layer_idx]}'
         return self.weights.convolutions[expected_layer_name]
 
     def conv2d_relu(self, prev_layer, layer_idx, layer_name, padding='SAME'):
-        """Convolve, add the bias, rectify: [1, H, W, in] -> [1, H, W, out].
+        """Convolve, add the bias, and apply ReLU: [1, H, W, in] -> [1, H, W, out].
 
-        The weights are constants: it is the image that is trained, not VGG. padding: 'SAME' for zeros around, 'VALID'
-        where prev_layer has its own border of one pixel.
+        The weights are constants, because the image is trained and VGG-19 is not.
+
+        Args:
+            prev_layer: The map to convolve.
+            layer_idx: The index of the layer, for `_weights`.
+            layer_name: The name of the layer, of its variable scope and of the attribute that holds the result.
+            padding: 'SAME' pads with zeros; 'VALID' is for a `prev_layer` that already has a border of one pixel.
         """
         # step 1: take the layer's filters and biases from self._weights, as constants; convolve with `padding`; the
         #   result is the attribute layer_name, and what it was before its ReLU the attribute layer_name + BEFORE_RELU
@@ -95,29 +107,30 @@ class VGG:
         setattr(self, layer_name, out)
 
     def _mirrored(self, prev_layer, layer_idx, layer_name):
-        """`conv2d_relu` with the map's mirror image beyond its edges."""
-        with tf.name_scope(f'{tf.get_default_graph().get_name_scope()}/{layer_name}/'.lstrip('/')):  # the layer's own
+        """Apply `conv2d_relu` to a map padded with its own reflection."""
+        # Reenter the layer's own name scope.
+        with tf.name_scope(f'{tf.get_default_graph().get_name_scope()}/{layer_name}/'.lstrip('/')):
             padded = tf.pad(prev_layer, [[0, 0], [1, 1], [1, 1], [0, 0]], 'SYMMETRIC')
         self.conv2d_relu(padded, layer_idx, layer_name, 'VALID')
 
     def avgpool(self, prev_layer, layer_name):
-        """Average over 2×2 with stride 2: [1, H, W, C] -> [1, ⌈H/2⌉, ⌈W/2⌉, C]."""
+        """Average pooling over 2×2 with stride 2: [1, H, W, C] -> [1, ⌈H/2⌉, ⌈W/2⌉, C]."""
         # step 1: pool over a window of 2×2, an odd edge too; the result is the attribute layer_name
         with tf.variable_scope(layer_name):
             out = tf.nn.avg_pool2d(prev_layer, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding='SAME')
         setattr(self, layer_name, out)
 
     def maxpool(self, prev_layer, layer_name):
-        """The maximum of 2×2 with stride 2: [1, H, W, C] -> [1, ⌈H/2⌉, ⌈W/2⌉, C]."""
+        """Maximum pooling over 2×2 with stride 2: [1, H, W, C] -> [1, ⌈H/2⌉, ⌈W/2⌉, C]."""
         # step 1: the same with the maximum; only recipes other than CS20's need it
         with tf.variable_scope(layer_name):
             out = tf.nn.max_pool2d(prev_layer, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding='SAME')
         setattr(self, layer_name, out)
 
-    def load(self, needed=CONVOLUTIONS):
-        """Stack the layers, conv1_1 first, down to the deepest of those `needed`, or as deep as the weights file goes.
+    def load(self, needed: Sequence[str] = CONVOLUTIONS) -> None:
+        """Build the layers from conv1_1 to the deepest of `needed`, or to the last one in the weights file.
 
-        What lies deeper would only take memory: half of VGG-19's weights belong to conv4_4 and what follows.
+        Deeper layers would only take memory: half of VGG-19's weights belong to conv4_4 and the layers after it.
         """
         pool = {'avg': self.avgpool, 'max': self.maxpool}[self.pooling]
         prev_layer = self.input_img
@@ -131,41 +144,46 @@ class VGG:
                 pool(prev_layer, self.pooling + name)
                 prev_layer = getattr(self, self.pooling + name)
 
-    def features(self, layers):
-        """The maps of `layers`, a list."""
+    def features(self, layers: Sequence[str]) -> list[tf.Tensor]:
+        """Return the feature maps of the named layers, each [B, H', W', channels]."""
         return [getattr(self, layer) for layer in layers]
 
     def __getattr__(self, name):
-        if name.startswith('_'):  # copy and pickle probe for their own
+        """Raise `MissingLayer`, because Python calls this only for attributes that do not exist."""
+        if name.startswith('_'):  # copy and pickle look up optional special methods.
             raise AttributeError(name)
         built = ', '.join(layer for layer in CONVOLUTIONS if layer in vars(self))
         raise MissingLayer(f'{self.weights.path} has no layer {name}; it has {built}')
 
 
-def deepest_index(layers):
-    """The place in CONVOLUTIONS of the deepest of some layers."""
+def deepest_index(layers: Sequence[str]) -> int:
+    """Return the index in `CONVOLUTIONS` of the deepest of the named layers."""
     return max(CONVOLUTIONS.index(layer.removesuffix(BEFORE_RELU)) for layer in layers)
 
 
-def find_weights(path=None):
+def find_weights(path: str | Path | None = None) -> Path:
     """Return the path of the weights to use: `path` if given, else the first of `WEIGHTS_SEARCH_PATHS` that exists.
 
-    Raises `UserError` when there are none.
+    Raises:
+        UserError: `path` does not exist, or none of the search paths does.
     """
     for candidate in [Path(path)] if path else WEIGHTS_SEARCH_PATHS:
         if candidate.is_file():
             return candidate
     if path:
-        raise UserError(f'{path}: no such weights file; python load_vgg.py fetches the public one')
-    raise UserError(f'no VGG-19 weights in {paths.ROOT} or its weights/, not even those that ship: '
-                    'python load_vgg.py fetches them (535 MB)', ('--vgg', 'PATH names a file you have'))
+        raise UserError(f'{path}: no such weights file; python load_vgg.py downloads the public one')
+    raise UserError(f'{paths.ROOT}: no VGG-19 weights in this folder or its weights/, not even the bundled file; '
+                    'python load_vgg.py downloads them (535 MB)', ('--vgg', 'PATH uses a file that you have'))
 
 
-def read_weights(path):
-    """Read a MatConvNet file (today's or the beta16 layout, any width, any depth) as `Weights`.
+def read_weights(path: str | Path) -> Weights:
+    """Read a MatConvNet file of VGG-19, in the current layout or that of beta16, with any width and depth.
 
-    Fields are taken by name; where a layer has `levels`, its filters are `levels[codes]`.
-    Raises `UserError` for a file that is no such thing.
+    Fields are found by name. If a layer has the field `levels`, its filters are `levels[codes]`.
+
+    Raises:
+        UserError: The file is missing, damaged or not a MatConvNet file; its layers are not the first ones of VGG-19,
+            or do not fit each other; or it contains numbers that are not finite.
     """
     try:
         mat = scipy.io.loadmat(path, variable_names=('layers', 'meta', 'normalization'))
@@ -176,38 +194,40 @@ def read_weights(path):
                 W, b = _field(layer, 'weights').ravel()
                 if 'levels' in _fields(layer):
                     W = _field(layer, 'levels').ravel()[W]
-                # MATLAB drops a last dimension of 1
+                # MATLAB drops a last dimension of 1.
                 convolutions[name] = np.float32(W).reshape(*W.shape[:3], b.size), np.float32(b).reshape(b.size)
         normalization = mat['normalization'] if 'normalization' in mat else _field(mat['meta'], 'normalization')
         mean_pixels = np.float32(_field(normalization, 'averageImage').reshape(-1, 3).mean(axis=0, dtype=np.float64))
-        described = 'meta' in mat and 'description' in _fields(mat['meta'])
-        description = str(_field(mat['meta'], 'description')[0]) if described else None
-    except Exception as error:  # SciPy raises a dozen kinds for a damaged file
+        has_description = 'meta' in mat and 'description' in _fields(mat['meta'])
+        description = str(_field(mat['meta'], 'description')[0]) if has_description else None
+    except Exception as error:  # SciPy raises a dozen types for damaged files.
         raise UserError(f'{path}: not a MatConvNet VGG-19 file ({error})') from error
     _check_chain(path, convolutions)
     for name, numbers in (*convolutions.items(), ('the mean', (mean_pixels,))):
         if not all(np.isfinite(array).all() for array in numbers):
-            raise UserError(f'{path}: {name} has numbers that are not finite: a damaged file')
+            raise UserError(f'{path}: {name} has numbers that are not finite; the file is damaged')
     return Weights(Path(path), convolutions, mean_pixels, description or _describe(convolutions))
 
 
 def _struct(cell):
-    """The 1×1 MATLAB struct in a cell, however deep loadmat has wrapped it in object arrays."""
+    """Return the 1×1 MATLAB struct in a cell, which `loadmat` may have wrapped in several object arrays."""
     while cell.dtype == object:
         cell = cell.ravel()[0]
     return cell
 
 
 def _fields(cell):
+    """Return the names of the fields of the MATLAB struct in a cell."""
     return _struct(cell).dtype.names or ()
 
 
 def _field(cell, name):
+    """Return the value of a field of the MATLAB struct in a cell."""
     return _struct(cell)[name].ravel()[0]
 
 
 def _check_chain(path, convolutions):
-    """Each convolution must take what the one before it gives, and none may be missing between two others."""
+    """Raise `UserError` unless the convolutions are the first ones of VGG-19 and their numbers of channels match."""
     channels = 3
     for expected, (name, (W, b)) in zip(CONVOLUTIONS, convolutions.items()):
         if name != expected or W.shape[2] != channels:
@@ -219,20 +239,23 @@ def _check_chain(path, convolutions):
 
 
 def _describe(convolutions):
+    """Describe weights whose file has no description: their width relative to VGG-19, and their layers."""
     width = next(iter(convolutions.values()))[1].size / 64
     size = 'full-width' if width == 1 else f'{width:g}-width'
     return f'{size} VGG-19, {next(iter(convolutions))} to {list(convolutions)[-1]}'
 
 
-def write_weights(path, weights, levels=False):
-    """Write `weights` in MatConvNet's layout, ReLUs and poolings between.
+def write_weights(path: str | Path, weights: Weights, levels: bool = False) -> None:
+    """Write weights in MatConvNet's layout, with the ReLUs and poolings between the convolutions.
 
-    Any reader of the public file takes it as it is. With `levels` each layer's filters are rounded to
-    QUANTIZATION_LEVELS values,
-    and the file, a quarter of the size, holds their codes beside these; only `read_weights` takes that.
+    Args:
+        path: The file, written atomically.
+        weights: The weights to write.
+        levels: Whether to round each layer's filters to `QUANTIZATION_LEVELS` values and to store codes and values, in
+            a quarter of the size. Only `read_weights` reads this; without it, every reader of the public file does.
     """
     last = LAYERS.index(list(weights.convolutions)[-1])
-    layers = [_layer(name, weights.convolutions.get(name), levels) for name in LAYERS[:last + 2]]
+    layers = [_layer_struct(name, weights.convolutions.get(name), levels) for name in LAYERS[:last + 2]]
     cells = np.empty((1, len(layers)), dtype=object)
     cells[0, :] = layers
     description = weights.description or _describe(weights.convolutions)
@@ -242,8 +265,8 @@ def write_weights(path, weights, levels=False):
         scipy.io.savemat(part, {'layers': cells, 'meta': meta}, appendmat=False, do_compression=levels)
 
 
-def _layer(name, filters_and_biases, levels):
-    """One struct of the file's `layers`: a convolution if there are filters, else what the name says."""
+def _layer_struct(name, filters_and_biases, levels):
+    """Return one struct of the file's `layers`: a convolution, or without filters a ReLU or pooling."""
     if filters_and_biases is None:
         return {'name': name, 'type': name.rstrip('_0123456789')}
     W, b = filters_and_biases
@@ -256,11 +279,18 @@ def _layer(name, filters_and_biases, levels):
             'stride': np.float64([[1, 1]])} | ({} if values is None else {'levels': values})
 
 
-def quantize(W, max_levels=QUANTIZATION_LEVELS):
-    """(levels [at most n], float32, ascending; codes of W's shape, uint8): levels[codes] is near W, by k-means.
+def quantize(W: np.ndarray, max_levels: int = QUANTIZATION_LEVELS) -> tuple[np.ndarray, np.ndarray]:
+    """Quantize an array to a few values by k-means, so that levels[codes] approximates it.
 
-    Levels start where the cube root of the density has its quantiles: there the squared error is least (Panter and Dite
-    1951). Exact where W has no more than n values.
+    k-means starts from the quantiles of the cube root of the density, which minimize the squared error for many levels
+    (Panter and Dite 1951). The result is exact if W has no more than `max_levels` different values.
+
+    Args:
+        W: The array, of any shape.
+        max_levels: The largest number of levels, at most 256.
+
+    Returns:
+        (levels, codes): levels is float32 [at most max_levels], ascending; codes is uint8 and has the shape of W.
     """
     levels = np.unique(np.float32(W))
     if len(levels) > max_levels:
@@ -268,48 +298,65 @@ def quantize(W, max_levels=QUANTIZATION_LEVELS):
         mass = np.concatenate([[0], np.cumsum(np.cbrt(counts))])
         start = np.interp((np.arange(max_levels) + 0.5) / max_levels * mass[-1], mass, edges)
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # a level that no value is nearest to stays where it is
+            warnings.simplefilter('ignore')  # A level that is nearest to no value stays where it is.
             levels, _ = scipy.cluster.vq.kmeans2(np.float64(W).ravel(), start, iter=KMEANS_ITERATIONS, minit='matrix')
         levels = np.unique(np.float32(levels))
     codes = np.searchsorted((np.float64(levels[1:]) + levels[:-1]) / 2, W)
     return levels, codes.astype(np.uint8)
 
 
-def fetch(path, url=VGG_DOWNLOAD_LINK, levels=False):
-    """Write the 16 convolutions of the public file to `path` (80 MB of 535), downloading it unless it lies in the root.
+def fetch(path: Path, url: str = VGG_DOWNLOAD_LINK, levels: bool = False) -> None:
+    """Download the public file and write its 16 convolutions (80 of 535 MB) to `path`.
 
-    levels: as `write_weights` has it. The download is removed once they are written. Raises `UserError` if it cannot
-    be had whole.
+    A copy of the public file in the project's root is used instead of a download. The download is removed after its
+    convolutions are written.
+
+    Args:
+        path: The file to write.
+        url: The address of the public file.
+        levels: As in `write_weights`.
+
+    Raises:
+        UserError: The file cannot be downloaded completely.
     """
-    own, fetched = paths.ROOT / VGG_FILENAME, path.with_name('public-' + path.name)
-    public = next((file for file in (own, fetched) if _is_public(file)), None)
-    if own.is_file() and public != own:
-        print(f'{own}: its size or SHA-256 is not that of the public file, which is fetched instead')
+    root_file, downloaded = paths.ROOT / VGG_FILENAME, path.with_name('public-' + path.name)
+    public = next((file for file in (root_file, downloaded) if _is_public(file)), None)
+    if root_file.is_file() and public != root_file:
+        print(f'{root_file}: its size or SHA-256 is not that of the public file, which is downloaded instead')
     if public is None:
         try:
-            download(url, fetched, EXPECTED_BYTES, EXPECTED_SHA256)
+            download(url, downloaded, EXPECTED_BYTES, EXPECTED_SHA256)
         except UserError as error:
-            raise UserError(str(error), ('--url', 'takes a mirror'),
-                            ('--source', 'keras the copy that Keras has')) from error
-    write_weights(path, read_weights(public or fetched)._replace(description=DESCRIPTION), levels)
-    fetched.unlink(missing_ok=True)
+            raise UserError(str(error), ('--url', 'uses a mirror'),
+                            ('--source', 'keras uses the copy of Keras')) from error
+    write_weights(path, read_weights(public or downloaded)._replace(description=DESCRIPTION), levels)
+    downloaded.unlink(missing_ok=True)
 
 
 def _is_public(path):
+    """Return whether a file exists and is the public weights file."""
     return path.is_file() and path.stat().st_size == EXPECTED_BYTES and files.file_hash(path) == EXPECTED_SHA256
 
 
-def convert_keras(path, weights='imagenet', levels=False):
-    """Write the 16 convolutions that tf.keras.applications has to `path`; it fetches them (80 MB) unless it has them.
+def convert_keras(path: Path, weights: str | Path = 'imagenet', levels: bool = False) -> None:
+    """Write the 16 convolutions of tf.keras.applications to `path`.
 
-    weights: 'imagenet', or a Keras weights file; levels: as `write_weights` has it. Keras's network takes BGR, ours
-    RGB. Raises `UserError`.
+    Keras downloads its weights (80 MB) unless it has them already. The input channels of conv1_1 are reversed, because
+    the network of Keras takes BGR and ours takes RGB.
+
+    Args:
+        path: The file to write.
+        weights: 'imagenet', or a Keras weights file.
+        levels: As in `write_weights`.
+
+    Raises:
+        UserError: Keras cannot load the weights.
     """
     try:
         model = tf2.keras.applications.VGG19(include_top=False, weights=weights)
-    except Exception as error:  # a download that fails is a bare Exception there
-        raise UserError(f'Keras has no VGG-19 weights to give: {error}; the same command tries again',
-                        ('--source', 'vlfeat takes the public file')) from error
+    except Exception as error:  # Keras raises a bare Exception if a download fails.
+        raise UserError(f'Keras cannot provide VGG-19 weights: {error}; run the same command to try again',
+                        ('--source', 'vlfeat uses the public file')) from error
     convolutions = {}
     for layer in model.layers:
         if match := re.fullmatch(r'block(\d)_conv(\d)', layer.name):
@@ -320,22 +367,23 @@ def convert_keras(path, weights='imagenet', levels=False):
 
 
 @errors.command_line
-def main(argv=None):
-    """Fetch the weights as the flags say; return the exit status."""
-    parser = cli.Parser(description='Fetch the public VGG-19 and keep its convolutions in weights/.')
+def main(argv: Sequence[str] | None = None) -> int | None:
+    """Download the weights as the flags say; return the exit status."""
+    parser = cli.Parser(description='Download the public VGG-19 and keep its convolutions in weights/.')
     parser.add_argument('--source', choices=('vlfeat', 'keras'), default='vlfeat',
-                        help='the public file (535 MB), or what tf.keras.applications has (80 MB) '
+                        help='where the weights come from: the public file (535 MB) or tf.keras.applications (80 MB) '
                         '(default: %(default)s)')
-    parser.add_argument('--url', default=VGG_DOWNLOAD_LINK, help='a mirror of the public file (default: %(default)s)')
+    parser.add_argument('--url', default=VGG_DOWNLOAD_LINK,
+                        help='address of the public file, for example of a mirror (default: %(default)s)')
     parser.add_argument('--levels', action='store_true',
-                        help=f'round each layer\'s filters to {QUANTIZATION_LEVELS} values, as in the file that ships: '
-                        '18.5 MB in place of 80')
+                        help=f'round each layer\'s filters to {QUANTIZATION_LEVELS} values, as in the bundled file: '
+                        '18.5 MB instead of 80')
     args = parser.parse_args(argv)
     if args.source == 'keras' and args.url != VGG_DOWNLOAD_LINK:
-        parser.error('--url is for --source vlfeat: Keras has its own address')
+        parser.error('--url works only with --source vlfeat, because Keras has its own address')
     path = WEIGHTS_SEARCH_PATHS[0]
     if path.exists():
-        print(f'{path} is there already; remove it to have it made again')
+        print(f'{path} already exists; remove it to create it again')
     elif args.source == 'keras':
         convert_keras(path, levels=args.levels)
     else:

@@ -1,35 +1,53 @@
-"""Recipes: every hyperparameter of a published system, as data. The command line is made from the fields."""
+"""Recipes: all hyperparameters of published systems, as data.
+
+The flags of the commands are generated from the fields of `Recipe`, and the `help` of a field is the help of its flag.
+"""
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 from common.errors import UserError
 from common.vgg_layers import BEFORE_RELU, CONVOLUTIONS, FEATURES
 
-MAX_ITERATIONS = 100_000  # iterations
-MAX_STRENGTH_FACTOR = 5.  # times β, at strength 1
-NOT_IN_FINGERPRINT = 'iterations', 'log_schedule', 'size'  # settings that do not decide what an iteration computes
+MAX_ITERATIONS = 100_000
+MAX_STRENGTH_FACTOR = 5.  # factor on β at strength 1; at strength 0 β is divided by it
+NOT_IN_FINGERPRINT = 'iterations', 'log_schedule', 'size'  # settings that do not change what an iteration computes
 
-# a content loss as a share of the content's own sum of squares: of any size, in any network
+# The content loss relative to the sum of squares of the content features. It is independent of the size of the image
+# and of the network.
 RELATIVE_TO_CONTENT = '1/ΣP²'
 
-# The coefficients before the sums of squares. s: size of P; N: channels; M: height × width
+# Coefficients of the sums of squares. s: number of elements of P; N: channels; M: height × width
 CONTENT_COEFFICIENTS = {
     '1/(4s)': lambda s: 1 / (4 * s),  # CS20's handout
-    '1/s': lambda s: 1 / s,  # a mean squared error
+    '1/s': lambda s: 1 / s,  # mean squared error
     '1/2': lambda s: 1 / 2,  # Gatys et al. 2015, equation 1
-    RELATIVE_TO_CONTENT: lambda s: 1,  # of ΣP², by which each layer's weight is divided
+    RELATIVE_TO_CONTENT: lambda s: 1,  # The weight of each layer is divided by ΣP² instead.
 }
 STYLE_COEFFICIENTS = {
     '1/(4N²M²)': lambda N, M: 1 / (4 * N**2 * M**2),  # Gatys et al. 2015, equation 4; CS20
-    '1/(N⁴M²)': lambda N, M: 1 / (N**4 * M**2),       # Gram / (N·M), then a mean squared error
+    '1/(N⁴M²)': lambda N, M: 1 / (N**4 * M**2),       # mean squared error of Gram / (N·M)
 }
 
 
-def setting(default, help, choices=None, low=None, high=None, active_when=()):
-    """A field of `Recipe` that the command line sets too: either from `choices`, or a number from `low` to `high`.
+def setting(
+    default: object, help: str, choices: Sequence[str] | None = None, low: float | None = None,
+    high: float | None = None, active_when: tuple = ()
+):
+    """Define a field of `Recipe` that the command line can set.
 
-    only: pairs (another field, a test of the recipe): the setting does something where all of them hold
+    Args:
+        default: The value in CS20's recipe. A tuple makes the flag accept values separated by commas.
+        help: The help text of the flag.
+        choices: The allowed values, for text.
+        low: The smallest allowed number.
+        high: The largest allowed number.
+        active_when: Pairs (name of another field, function of the recipe). The setting has an effect only if all
+            functions return a true value.
+
+    Returns:
+        A field for `dataclasses.dataclass`.
     """
     return dataclasses.field(default=default, metadata={'help': help, 'choices': choices, 'low': low, 'high': high,
                                                         'active_when': active_when})
@@ -45,22 +63,22 @@ WITH_NOISE = (('init', lambda recipe: recipe.init != 'content'),
          ('noise_ratio', lambda recipe: recipe.init != 'uniform' or recipe.noise_ratio))
 
 
-def flag_name(field):
-    """The flag of a setting."""
+def flag_name(field: dataclasses.Field) -> str:
+    """Return the command-line flag of a setting, for example --style-weight."""
     return '--' + field.name.replace('_', '-')
 
 
-def describe_allowed(field):
-    """The values that a setting may have, as text."""
+def describe_allowed(field: dataclasses.Field) -> str:
+    """Describe the allowed values of a setting, for help texts and after "must be" in error messages."""
     if choices := field.metadata['choices']:
-        return f'of {choices[0]} … {choices[-1]}' if len(choices) > 3 else ' or '.join(choices)
+        return f'among {choices[0]} … {choices[-1]}' if len(choices) > 3 else ' or '.join(choices)
     kind = ('a whole number' if isinstance(field.default, int)
-            else 'each' if isinstance(field.default, tuple) else 'a number')
+            else 'numbers' if isinstance(field.default, tuple) else 'a number')
     return f'{kind} from {field.metadata["low"]:g} to {field.metadata["high"]:g}'
 
 
-def check_value(field, value):
-    """Raise `UserError` for a value that the setting may not have; of a tuple, one of its values."""
+def check_value(field: dataclasses.Field, value: str | float) -> None:
+    """Raise `UserError` if a setting does not allow a value; if the setting is a tuple, `value` is one element."""
     choices, low, high = (field.metadata[key] for key in ('choices', 'low', 'high'))
     if not (value in choices if choices else low <= value <= high):
         raise UserError(f'{flag_name(field)} {value}: must be {describe_allowed(field)}')
@@ -68,83 +86,95 @@ def check_value(field, value):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Every hyperparameter of a run. Raises `UserError` for a value out of its range."""
+    """All hyperparameters of a run; the defaults are those of CS20.
+
+    Raises:
+        UserError: A value is not allowed, or values contradict each other.
+    """
     name: str
 
-    # content: what is kept of the content image, and how much it counts (α)
-    content_layers: tuple = setting(('conv4_2',), 'layers whose features the picture keeps', choices=FEATURES,
-                                    active_when=WITH_CONTENT)
+    # Content: the features that are kept from the content image, and the weight of their loss (α).
+    content_layers: tuple = setting(('conv4_2',), 'layers, separated by commas, at which the content loss compares '
+                                    'features', choices=FEATURES, active_when=WITH_CONTENT)
     content_layer_weights: tuple = setting(
-        (1.0,), 'weight of each content layer', low=0, high=1e6, active_when=WITH_CONTENT
+        (1.0,), 'weights of the content layers, separated by commas', low=0, high=1e6, active_when=WITH_CONTENT
     )
     content_weight: float = setting(0.05, 'α, the weight of the content loss', low=0, high=1e9)
     content_coefficient: str = '1/(4s)'
 
-    # style: whose statistics are matched, and how much that counts (β); the coefficient is that of Gram matrices
+    # Style: the features whose statistics are matched, and the weight of their loss (β). The coefficient applies to the
+    # loss of Gram matrices.
     style_layers: tuple = setting(('conv1_1', 'conv2_1', 'conv3_1', 'conv4_1', 'conv5_1'),
-                                  'layers whose Gram matrices the picture takes from the style', choices=FEATURES,
-                                  active_when=WITH_STYLE)
-    style_layer_weights: tuple = setting((0.5, 1., 1.5, 3., 4.), 'weight of each style layer', low=0, high=1e6,
-                                         active_when=WITH_STYLE)
+                                  'layers, separated by commas, at which the style loss compares statistics of the '
+                                  'features', choices=FEATURES, active_when=WITH_STYLE)
+    style_layer_weights: tuple = setting((0.5, 1., 1.5, 3., 4.), 'weights of the style layers, separated by commas',
+                                         low=0, high=1e6, active_when=WITH_STYLE)
     style_weight: float = setting(1., 'β, the weight of the style loss', low=0, high=1e9)
     style_coefficient: str = '1/(4N²M²)'
-    style_statistic: str = setting('gram', 'what of the features is style: Gram matrices as the paper has them, or '
-                                   'as a share of the style\'s own; covariance and mean likewise, or by Wasserstein\'s '
-                                   'distance',
+    style_statistic: str = setting('gram', 'statistics that the style loss compares: gram (Gram matrices, as in the '
+                                   'paper), gram_share (Gram matrices, errors relative to the style), covariance (mean '
+                                   'and covariance, errors relative to the style) or wasserstein (Wasserstein distance '
+                                   'of mean and covariance)',
                                    choices=('gram', 'gram_share', 'covariance', 'wasserstein'), active_when=WITH_STYLE)
-    style_fit: str = setting('crop', 'the style image: cut to the picture\'s size, as CS20 has it, or of its own '
-                             'shape, with as many pixels as the picture', choices=('crop', 'own'),
-                             active_when=WITH_STYLE)
-    style_scale: float = setting(1., 'how large the style image is, of that: less for finer strokes, more for bolder '
-                                 'ones', low=0.1, high=4, active_when=WITH_STYLE + WITH_OWN_SHAPE)
+    style_fit: str = setting('crop', 'how the style image is resized: crop (cropped to the size of the picture, as in '
+                             'CS20) or own (its own aspect ratio, with as many pixels as the picture)',
+                             choices=('crop', 'own'), active_when=WITH_STYLE)
+    style_scale: float = setting(1., 'scale of the style image with --style-fit own: smaller for finer strokes, larger '
+                                 'for bolder ones', low=0.1, high=4, active_when=WITH_STYLE + WITH_OWN_SHAPE)
 
-    keep_colors: str = setting('none', 'the photo\'s colors: the style\'s luminance alone is taken, or the style '
-                               'image is given the photo\'s colors first, their mean and covariance',
+    keep_colors: str = setting('none', 'how the photo\'s colors are kept: none (they are not), luminance (only the '
+                               'luminance is stylized) or histogram (the style image is first given the mean and '
+                               'covariance of the photo\'s colors)',
                                choices=('none', 'luminance', 'histogram'), active_when=WITH_STYLE)
 
-    # smoothness: the mean squared difference of vertical neighbors, plus that of horizontal ones
+    # Smoothness: the mean squared difference of vertical neighbors plus that of horizontal neighbors.
     tv_weight: float = setting(0., 'weight of the total variation loss', low=0, high=1e9)
 
-    # network
-    padding: str = setting('zeros', 'what lies outside of the picture, and of every map: zeros, as VGG-19 was '
-                           'trained, or its mirror image', choices=('zeros', 'mirror'))
-    pooling: str = setting('avg', 'how VGG-19 pools: the average of 2×2, as the paper, or the maximum, '
-                           'as it was trained', choices=('avg', 'max'))
+    # Network.
+    padding: str = setting('zeros', 'padding of the picture and of every feature map: zeros (as VGG-19 was trained) or '
+                           'mirror (reflection)', choices=('zeros', 'mirror'))
+    pooling: str = setting('avg', 'pooling of VGG-19 over 2×2 values: avg (average, as in the paper) or max (maximum, '
+                           'as VGG-19 was trained)', choices=('avg', 'max'))
 
-    # start: uniform noise blended with the content image; normal noise; or the content image
-    init: str = setting('uniform', 'the starting image: content blended with uniform noise, normal noise alone, '
-                        'or content', choices=('uniform', 'normal', 'content'))
-    noise_ratio: float = setting(0.6, 'share of noise in the blend', low=0, high=1, active_when=WITH_BLEND)
-    noise_amplitude: float = setting(20., 'of 255: largest value of the uniform noise, deviation of the normal one',
-                                     low=0, high=255, active_when=WITH_NOISE)
+    # Starting image.
+    init: str = setting('uniform', 'the starting image (content blended with uniform noise, only normal noise, or '
+                        'content)', choices=('uniform', 'normal', 'content'))
+    noise_ratio: float = setting(0.6, 'share of uniform noise in the starting image', low=0, high=1,
+                                 active_when=WITH_BLEND)
+    noise_amplitude: float = setting(20., 'largest value of the uniform noise, or standard deviation of the normal '
+                                     'noise, in pixel values', low=0, high=255, active_when=WITH_NOISE)
 
-    # optimizer
-    optimizer: str = setting('adam', 'Adam, or SciPy\'s L-BFGS-B with pixels kept in 0-255', choices=('adam', 'lbfgs'))
-    learning_rate: float = setting(2., 'step of Adam, in units of what is trained: pixel values, '
-                                   'or a network\'s parameters', low=1e-4, high=1000, active_when=WITH_ADAM)
-    beta1: float = setting(0.9, 'decay of Adam\'s mean of the gradients', low=0, high=0.9999, active_when=WITH_ADAM)
-    beta2: float = setting(0.999, 'decay of Adam\'s mean of their squares', low=0, high=0.999999,
+    # Optimizer.
+    optimizer: str = setting('adam', 'Adam, or SciPy\'s L-BFGS-B, which keeps pixel values within 0 to 255',
+                             choices=('adam', 'lbfgs'))
+    learning_rate: float = setting(2., 'learning rate of Adam, in units of what is trained: pixel values, '
+                                   'or the parameters of a network', low=1e-4, high=1000, active_when=WITH_ADAM)
+    beta1: float = setting(0.9, 'decay of Adam\'s moving average of the gradients', low=0, high=0.9999,
                            active_when=WITH_ADAM)
-    pixels: str = setting('free', 'with Adam they go where they want and are clipped when shown, or are kept in 0-255',
-                          choices=('free', '0-255'), active_when=WITH_ADAM)
-    averaging: float = setting(0., 'decay of the mean of Adam\'s iterates that is shown in place of the last one; 0 '
-                               'for none', low=0, high=0.9999, active_when=WITH_ADAM)
+    beta2: float = setting(0.999, 'decay of Adam\'s moving average of the squared gradients', low=0, high=0.999999,
+                           active_when=WITH_ADAM)
+    pixels: str = setting('free', 'pixel values with Adam: free (unbounded, clipped only for display) or 0-255 '
+                          '(clipped after every step)', choices=('free', '0-255'), active_when=WITH_ADAM)
+    averaging: float = setting(0., 'decay of the exponential moving average of Adam\'s iterates, which is displayed '
+                               'and saved instead of the last iterate; 0 turns it off', low=0, high=0.9999,
+                               active_when=WITH_ADAM)
 
-    # length, and when a picture and summaries are written: (up to this iteration, every so many)
-    iterations: int = setting(300, 'steps of Adam, evaluations of L-BFGS', low=1, high=MAX_ITERATIONS)
-    # coarse to fine: sizes, each of half the next one's sides, and the steps at each but the last
-    scales: int = setting(1, 'sizes to train at, smallest first; 0 for as many as it takes from 128 pixels on',
-                          low=0, high=8, active_when=WITH_ADAM)
+    # Number of iterations.
+    iterations: int = setting(300, 'steps of Adam, or evaluations of L-BFGS', low=1, high=MAX_ITERATIONS)
+    # Coarse to fine: at each size but the largest, the sides are half of those at the next size.
+    scales: int = setting(1, 'number of image sizes to train at, coarse to fine; 0 chooses the largest number with '
+                          'at least 128 pixels on the longer side', low=0, high=8, active_when=WITH_ADAM)
     coarse_iterations: int = setting(
         200, 'steps at the smallest size', low=1, high=MAX_ITERATIONS, active_when=WITH_SCALES
     )
-    coarse_ratio: float = setting(1., 'steps at each further size but the last, as a share of those at the one before',
-                                  low=0.1, high=2, active_when=WITH_SCALES)
-    # what is left out at larger sizes, the smallest always has all: (from this longer side on, no layer deeper than
-    # that one, times α)
+    coarse_ratio: float = setting(1., 'steps at each further size except for the last, relative to those at the size '
+                                  'before', low=0.1, high=2, active_when=WITH_SCALES)
+    # Restrictions at larger sizes; the smallest size of a run has none. Entries are (longer side in pixels from which
+    # the entry applies, deepest layer that is used, factor on α), in ascending order; the last one that applies counts.
     deepest: tuple = ()
-    # width and height if nobody tells; of other photos than the bundled one the longer is that of the longer side
+    # Default (width, height) for the bundled photo. For other photos the larger number is the longer side.
     size: tuple = (333, 250)
+    # When a picture and summaries are written: (up to this iteration, every so many iterations), in ascending order.
     log_schedule: tuple = ((5, 1), (20, 10), (math.inf, 20))
 
     def __post_init__(self):
@@ -157,29 +187,32 @@ class Recipe:
             layers, weights = getattr(self, f'{kind}_layers'), getattr(self, f'{kind}_layer_weights')
             if len(layers) != len(weights) or not layers:
                 raise UserError(f'--{kind}-layer-weights: {len(weights)} weights for {len(layers)} layers; '
-                                f'--{kind}-layers needs at least one layer and as many weights')
+                                'there must be at least one layer, and one weight per layer')
             if not any(weights):
                 raise UserError(f'--{kind}-layer-weights are all 0; --{kind}-weight 0 leaves the {kind} out')
         if self.scales != 1 and self.optimizer != 'adam':
-            raise UserError(f'--scales {self.scales}: for --optimizer adam alone')
+            raise UserError(f'--scales {self.scales}: works only with --optimizer adam')
         if not self.content_weight and not self.style_weight:
-            raise UserError('--content-weight and --style-weight are both 0: nothing is left to look for')
+            raise UserError('--content-weight and --style-weight are both 0; at least one must be larger than 0')
 
-    def inactive_because(self, name):
-        """Why the setting `name` does nothing in this recipe, or None if it counts."""
-        for other, counts in self.__dataclass_fields__[name].metadata['active_when']:
-            if not counts(self):
+    def inactive_because(self, name: str) -> str | None:
+        """Return the flag and value that make the setting `name` have no effect, or None if it has one.
+
+        The result completes the sentence "--beta1 does nothing with ...", for example '--optimizer lbfgs'.
+        """
+        for other, is_active in self.__dataclass_fields__[name].metadata['active_when']:
+            if not is_active(self):
                 value = getattr(self, other)
                 shown = f'{value:g}' if isinstance(value, float) else value
                 return f'{flag_name(self.__dataclass_fields__[other])} {shown}'
 
     @property
-    def has_random_start(self):
-        """Whether the starting image has noise in it, so that the seed counts."""
+    def has_random_start(self) -> bool:
+        """Whether the starting image contains noise, so that the seed has an effect."""
         return self.inactive_because('noise_amplitude') is None
 
-    def for_size(self, side):
-        """This recipe for a picture whose longer side that is: without the layers too deep for it."""
+    def for_size(self, side: int) -> 'Recipe':
+        """Return this recipe with the restrictions of `deepest` for a picture whose longer side is `side` pixels."""
         limits = [(layer, factor) for start, layer, factor in self.deepest if side >= start]
         if not limits:
             return self
@@ -189,39 +222,42 @@ class Recipe:
             layers, weights = f'{kind}_layers', f'{kind}_layer_weights'
             pairs = [pair for pair in zip(getattr(self, layers), getattr(self, weights))
                      if CONVOLUTIONS.index(pair[0].removesuffix(BEFORE_RELU)) <= CONVOLUTIONS.index(deepest)]
-            if pairs:  # else all of the kind are too deep, and stay
+            if pairs:  # If all layers are too deep, they are kept.
                 kept[layers], kept[weights] = zip(*pairs)
         return dataclasses.replace(self, **kept)
 
-    def with_strength(self, strength):
-        """This recipe with β times 1/MAX_STRENGTH_FACTOR, at 0, up to MAX_STRENGTH_FACTOR, at 1.
+    def with_strength(self, strength: float) -> 'Recipe':
+        """Return this recipe with β multiplied by MAX_STRENGTH_FACTOR ** (2 · strength − 1).
 
-        0.5 leaves it as it is.
+        Args:
+            strength: 0 to 1; 0.5 leaves the recipe as it is.
         """
         return dataclasses.replace(self, style_weight=self.style_weight * MAX_STRENGTH_FACTOR ** (2 * strength - 1))
 
-    def content_factor(self, s):
-        """What stands before Σ (F − P)²; s: the number of elements of P."""
+    def content_factor(self, s: int) -> float:
+        """Return the coefficient of Σ (F − P)²; s is the number of elements of P."""
         return CONTENT_COEFFICIENTS[self.content_coefficient](s)
 
-    def style_factor(self, N, M):
-        """What stands before Σ (G − A)²; N: channels, M: height × width."""
+    def style_factor(self, N: int, M: int) -> float:
+        """Return the coefficient of Σ (G − A)²; N is the number of channels, M is height × width."""
         return STYLE_COEFFICIENTS[self.style_coefficient](N, M)
 
-    def fingerprint(self):
-        """What decides the result, as a dict: every setting but the length, since a run can go on, and the
-        log_schedule.
+    def fingerprint(self) -> dict:
+        """Return the settings that decide the result, name -> value.
+
+        The number of iterations, the logging schedule and the default size are left out, so that a run can be continued
+        with other ones.
         """
         return {key: value for key, value in dataclasses.asdict(self).items() if key not in NOT_IN_FINGERPRINT}
 
-    def should_log(self, step):
-        """Whether the picture and the summaries of iteration `step` are written."""
+    def should_log(self, step: int) -> bool:
+        """Return whether the picture and the summaries of iteration `step` are written."""
         every = next(every for up_to, every in self.log_schedule if step <= up_to)
         return step % every == 0
 
 
-def legacy_defaults():
-    """Settings under which a run is the same that was made before they existed, as `runs.Run` takes them."""
+def legacy_defaults() -> dict:
+    """Return the values (name -> value) that settings had in runs that were made before these settings existed."""
     return {
         field.name: field.default
         for field in dataclasses.fields(Recipe)
@@ -232,7 +268,7 @@ def legacy_defaults():
 FIELD_NAMES = tuple(field.name for field in dataclasses.fields(Recipe))
 CS20 = Recipe(name='cs20')
 
-# TensorFlow Machine Learning Cookbook's StyleNet, after anishathalye/neural-style
+# StyleNet of the TensorFlow Machine Learning Cookbook, after anishathalye/neural-style.
 STYLENET = Recipe(
     name='stylenet',
     content_layers=('conv4_2', 'conv5_2'), content_layer_weights=(0.5, 0.5),
@@ -242,8 +278,9 @@ STYLENET = Recipe(
     log_schedule=((math.inf, 25),),
 )
 
-# PyTorch's tutorial. Its 10⁶ goes with inputs that are 57 times smaller, (0-1 less a mean) / 0.225, and with its own
-# pictures: with 3000 the weighted style loss stands to the content loss as in its log (gallery/README.md).
+# PyTorch's tutorial. Its style weight of 10⁶ belongs to its own images and to inputs that are 57 times smaller,
+# (0 to 1 minus a mean) / 0.225. With 3000, the ratio of weighted style loss to content loss is that of its log
+# (gallery/README.md).
 LBFGS_TUTORIAL = Recipe(
     name='lbfgs',
     content_layers=('conv2_2_pre',), content_layer_weights=(1.,), content_weight=1., content_coefficient='1/s',
@@ -252,16 +289,16 @@ LBFGS_TUTORIAL = Recipe(
     pooling='max', init='content', optimizer='lbfgs', log_schedule=((math.inf, 50),),
 )
 
-# Gatys, Ecker and Bethge (2015), equations 1 to 7
+# Gatys, Ecker and Bethge (2015), equations 1 to 7.
 GATYS = Recipe(
     name='gatys',
     content_weight=1., content_coefficient='1/2', style_layer_weights=(0.2,) * 5, style_weight=1e4,
     init='normal', noise_amplitude=5., optimizer='lbfgs', iterations=300, log_schedule=((math.inf, 50),),
 )
 
-# Our own, from what came after: coarse to fine (Gatys et al. 2017), losses as shares of the targets' own, so that α
-# and β mean the same at every size, no zeros beyond the border, from the content image. A shallower content layer
-# keeps faces.
+# Our own recipe, from later work. It trains coarse to fine (Gatys et al. 2017) and starts from the content image. Its
+# losses are relative to the targets, so that α and β mean the same at every size. It pads with reflections instead of
+# zeros. A shallower content layer keeps faces.
 MODERN = Recipe(
     name='modern',
     content_layers=('conv3_1',), content_weight=1., content_coefficient=RELATIVE_TO_CONTENT,
@@ -273,8 +310,8 @@ MODERN = Recipe(
 
 RECIPES = {recipe.name: recipe for recipe in (CS20, STYLENET, LBFGS_TUTORIAL, GATYS, MODERN)}
 
-# Johnson, Alahi and Fei-Fei (2016) with the losses of MODERN; at their content layer, the third of its block, faces
-# fade. The learning rate is of the network's parameters.
+# Johnson, Alahi and Fei-Fei (2016) with the losses of MODERN. The content layer is shallower than theirs, the third of
+# its block, at which faces fade. The learning rate is that of the network's parameters.
 FAST = Recipe(
     name='fast',
     content_layers=('conv3_1',), content_weight=1., content_coefficient=RELATIVE_TO_CONTENT,
@@ -283,7 +320,8 @@ FAST = Recipe(
     learning_rate=2e-3, iterations=10_000, log_schedule=((math.inf, 200),),
 )
 
-# For any style, with all style layers of MODERN, the losses of which are then more together; conv2_1 keeps eyes
+# Arbitrary style transfer, with all style layers of MODERN, whose losses add up to more than those of FAST. The content
+# layer conv2_1 keeps eyes.
 ARBITRARY = dataclasses.replace(
     FAST,
     name='any',

@@ -1,20 +1,21 @@
-"""What each layer keeps: the content image rebuilt from single layers, the style from ever more of them.
+"""Show what each VGG-19 layer keeps: content reconstructed from single layers, style from more and more layers.
 
     python reconstruct.py --content photo.jpg --style painting.jpg
 
-As figure 1 of Gatys, Ecker and Bethge (2015): pictures trained from noise, above by content loss alone, below by style
-loss alone. Writes outputs/reconstruction/<content>-<style>.png.
+Reproduces figure 1 of Gatys, Ecker and Bethge (2015): pictures are trained from noise, in the upper row with only the
+content loss, in the lower row with only the style loss. Writes outputs/reconstruction/<content>-<style>.png.
 """
 
 import argparse
 import dataclasses
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from common import process
 
 if __name__ == '__main__':
-    process.while_loading()  # before the imports that take seconds
+    process.while_loading()  # The imports below take seconds.
 
 import imageio.v3 as iio
 
@@ -29,14 +30,24 @@ from engine.results import figures
 SIZE_PX = 200, 150
 MAX_EVALUATIONS = 90
 CONTENT_LAYERS = ('conv1_2', 'conv2_2', 'conv3_2', 'conv4_2', 'conv5_2')
-LOG_NEVER = ((float('inf'), recipes.MAX_ITERATIONS),)  # no numbered pictures but the last
+LOG_NEVER = ((float('inf'), recipes.MAX_ITERATIONS),)  # no numbered pictures except for the last one
 
 
-def reconstructions(content, style, content_layers, style_layers, evaluations):
-    """The pictures to train: two rows of (label, name of the run, recipe).
+def reconstructions(
+    content: Path, style: Path, content_layers: Sequence[str], style_layers: Sequence[str], evaluations: int
+) -> tuple[list[tuple[str, str, recipes.Recipe]], list[tuple[str, str, recipes.Recipe]]]:
+    """List the pictures to train.
 
-    Above the paper's content loss at each of `content_layers`, below its style loss at the first, the first two, … of
-    `style_layers`.
+    Args:
+        content: Path of the content image.
+        style: Path of the style image.
+        content_layers: One picture is trained for each of these layers, with the paper's content loss.
+        style_layers: One picture each is trained for the first layer, the first two layers and so on, with the paper's
+            style loss.
+        evaluations: Evaluations of L-BFGS per picture.
+
+    Returns:
+        The upper row (content) and the lower row (style), lists of (label, name of the run, recipe).
     """
     shared = dict(iterations=evaluations, log_schedule=LOG_NEVER)
     top = [(layer, f'reconstruction-{content.stem}-content-{layer}', dataclasses.replace(
@@ -51,39 +62,42 @@ def reconstructions(content, style, content_layers, style_layers, evaluations):
     return top, bottom
 
 
-def _layers(text):
+def _parse_layers(text):
+    """Argparse type: read a comma-separated list of different layers of VGG-19."""
     layers = tuple(text.split(','))
-    wrong = [layer for layer in layers if layer not in vgg_layers.FEATURES]
-    if wrong or len(set(layers)) < len(layers):
-        raise argparse.ArgumentTypeError(f'{text!r}: must be different layers of {vgg_layers.FEATURES[0]} … '
+    unknown = [layer for layer in layers if layer not in vgg_layers.FEATURES]
+    if unknown or len(set(layers)) < len(layers):
+        raise argparse.ArgumentTypeError(f'{text!r}: must be different layers among {vgg_layers.FEATURES[0]} … '
                                          f'{vgg_layers.FEATURES[-1]}')
     return layers
 
 
-def _flags(argv):
+def _parse_flags(argv):
+    """Parse the command line."""
     parser = cli.Parser(description=__doc__.split('\n')[0])
     flags.add_image_flags(parser, SIZE_PX)
-    for kind, layers, what in (('content', CONTENT_LAYERS, 'one a picture'),
-                               ('style', recipes.GATYS.style_layers, 'one more a picture')):
-        parser.add_argument(f'--{kind}-layers', type=_layers, default=layers, metavar='LAYER,...',
-                            help=f'layers to rebuild the {kind} from, {what} (default: {",".join(layers)})')
+    for kind, layers, usage in (('content', CONTENT_LAYERS, 'one per picture'),
+                                ('style', recipes.GATYS.style_layers, 'one more with each picture')):
+        parser.add_argument(f'--{kind}-layers', type=_parse_layers, default=layers, metavar='LAYER,...',
+                            help=f'layers to reconstruct the {kind} from, {usage} (default: {",".join(layers)})')
     parser.add_argument(
         '--iterations',
         type=cli.int_in_range(1, recipes.MAX_ITERATIONS),
         default=MAX_EVALUATIONS,
         metavar='N',
-        help='evaluations of L-BFGS a picture (default: %(default)s)',
+        help='evaluations of L-BFGS per picture (default: %(default)s)',
     )
     return parser.parse_args(argv)
 
 
 @errors.command_line
-def main(argv=None):
-    """Train the pictures, those that an earlier call has left unfinished too, and put them into one figure."""
-    args = _flags(argv)
-    (width, height), whence = flags.size(args, SIZE_PX)
+def main(argv: Sequence[str] | None = None) -> int | None:
+    """Train the pictures, resuming those that an earlier call left unfinished, and combine them into one figure."""
+    args = _parse_flags(argv)
+    (width, height), size_note = flags.size(args, SIZE_PX)
     weights = load_vgg.read_weights(load_vgg.find_weights(args.vgg))
-    print(f'{args.content} and {args.style}, {width}×{height}{whence}\nweights {weights.path}: {weights.description}')
+    print(f'{args.content} and {args.style}, {width}×{height}{size_note}\n'
+          f'weights {weights.path}: {weights.description}')
     rows = []
     planned = reconstructions(args.content, args.style, args.content_layers, args.style_layers, args.iterations)
     for path, row in zip((args.content, args.style), planned):
@@ -94,8 +108,8 @@ def main(argv=None):
                                                    threads=args.threads, name=name)
             machine.check_memory()
             machine.build()
-            with progress.ProgressBar(recipe.iterations) as shown:
-                outcome = machine.train(recipe.iterations, shown, args.restart)
+            with progress.ProgressBar(recipe.iterations) as bar:
+                outcome = machine.train(recipe.iterations, bar, args.restart)
             if not progress.report_ending(outcome, machine.run.name, args.restart):
                 return 130
             print(f'{label}: {machine.run.outputs / "final.png"}')

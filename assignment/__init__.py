@@ -1,1 +1,1 @@
-"""The course kit: a starter made from the real code, a grader that says what is wrong, a report from event files."""
+"""The course kit: a starter cut from the real code, a grader that explains mistakes, a report from event files."""

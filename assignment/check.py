@@ -1,11 +1,12 @@
-"""Grade a student's solution step by step, or a class's solutions.
+"""Grade a student's solution step by step, or all solutions of a class.
 
     python -m assignment.check ~/hw2
     python -m assignment.check class/ --csv grades.csv --json grades.json
     python -m assignment.check submissions.zip --seed 7
 
-Of a solution only style_transfer.py and load_vgg.py count; everything else is the project's own. Every item runs apart,
-in a process with limits, and is judged here, by numbers. With --runs the runs that were handed in are read as well.
+The grader uses only style_transfer.py and load_vgg.py of a submission; everything else is the project's own code. Each
+item runs separately, in a sandboxed process with limits, and this process judges the numbers that it returns. With
+--runs, the submitted training runs are checked as well.
 """
 
 import concurrent.futures
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from common import process
@@ -32,25 +34,26 @@ from assignment.grader import gradebook, processes, submissions, verdicts
 from common import cli, errors, files, paths
 from engine.run import memory
 
-ITEM_SECONDS = 10  # of processor time an item may take, a dozen times what the real solution takes
-MAX_MESSAGE_CHARACTERS = 400  # characters of what is wrong with an item
-RUN_SECONDS = 600  # that reading the runs of a submission may take, some twenty times what one takes
-BYTES_PER_JOB, BASE_BYTES = 350e6, 100e6  # bytes of memory that a job takes, and all of them together
-ERROR_HINTS = {  # kind of error: (text in it, what to do)
-    'RuntimeError': (('finalized', 'an op is added while training: build every op before the loop, in build'),
-                     ('maximum recursion', 'a method calls itself')),
+ITEM_SECONDS = 10  # of processor time per item, a dozen times what the real solution takes
+MAX_MESSAGE_CHARACTERS = 400  # characters of the message about an item
+RUN_SECONDS = 600  # for checking the runs of one submission, some twenty times what one run takes
+BYTES_PER_JOB, BASE_BYTES = 350e6, 100e6  # bytes of memory per job, and once for all jobs together
+ERROR_HINTS = {  # kind of error: (text in its message, what to do)
+    'RuntimeError': (('finalized', 'an op is added while training: create every op in build, before the loop'),
+                     ('maximum recursion', 'a method calls itself without end')),
     'FailedPreconditionError': (('', 'a variable has no value yet: run self.init before it is used'),),
-    'ValueError': (('EncodeJpeg', 'the picture is [H, W, 3]: leave the batch axis out'),),
-    'SystemExit': (('', 'the code ends the program: leave sys.exit and exit out'),),
-    'PermissionError': (('', 'the code may write in its own folder alone, and starts no programs'),),
-    'MemoryError': (('', 'the item is tried on a few hundred numbers, which need no such memory'),),
+    'ValueError': (('EncodeJpeg', 'the picture must be [H, W, 3]: leave the batch axis out'),),
+    'SystemExit': (('', 'the code ends the program: remove sys.exit and exit'),),
+    'PermissionError': (('', 'the code may write only in its own folder and may not start programs'),),
+    'MemoryError': (('', 'the item is tested on a few hundred numbers, which need little memory'),),
 }
 
 
-def parse(output):
-    """What a process of a student's code wrote, as a dict of 'values', a dict, or of 'error' and 'kind', texts; or {}.
+def parse(output: bytes) -> dict:
+    """Parse the output of a process that ran a student's code, which may be arbitrary bytes.
 
-    came: bytes, of whatever kind
+    Returns:
+        {'values': dict} for results, {'error': str, 'kind': str} for an exception, or {} for anything else.
     """
     try:
         answer = json.loads(output)
@@ -63,46 +66,73 @@ def parse(output):
     return {}
 
 
-def grade_item(item, answer, ended, inputs):
-    """What is wrong with one item, one line; None if it is right, which only its values can show.
+def grade_item(item: str, answer: dict, ended: str | None, inputs: dict) -> str | None:
+    """Return what is wrong with one item, in one line, or None if it is right.
 
-    answer: from `parse`; ended: what ended the code, or None; given: the inputs
+    Only the values that the student's code computed can make an item right.
+
+    Args:
+        item: The name of the item, a key of `points.ITEMS`.
+        answer: The result of `parse`.
+        ended: What ended the student's process early, or None.
+        inputs: The inputs that the item was run on, from `verdicts.draw_inputs`.
     """
-    problem = _problem_of(item, answer, ended, inputs)  # of whatever letters, in part the student's
+    problem = _find_problem(item, answer, ended, inputs)
+    # Part of the message comes from the student, so it may hold characters that no encoding can represent.
     return problem and errors.one_line(problem.encode('utf-8', 'replace').decode())[:MAX_MESSAGE_CHARACTERS]
 
 
-def _problem_of(item, answer, ended, inputs):
+def _find_problem(item, answer, ended, inputs):
+    """Return the message of `grade_item` before it is cleaned and shortened."""
     if 'values' in answer:
         try:
             return verdicts.judge(item, answer['values'], inputs)
-        except Exception as error:  # values of any kind may come
-            return f'what came cannot be compared ({type(error).__name__}: {error})'
+        except Exception as error:  # The student's code may return values of any shape and type.
+            return f'the result cannot be compared ({type(error).__name__}: {error})'
     if 'error' not in answer:
-        return ended or 'there is no answer: the code has ended the program, or its answer is too large'
+        return ended or 'there is no answer: the code ended the program, or its answer is too large'
     error, kind = answer['error'], answer['kind']
     if kind == 'NotImplementedError':
         return f'still to do: {error.split(": ", 2)[-1]}'
     hint = next((hint for text, hint in ERROR_HINTS.get(kind, ()) if text in error), None)
-    return f'{error}: {hint}' if hint else error or f'{kind} without a word'
+    return f'{error}: {hint}' if hint else error or f'{kind} without a message'
 
 
-def version_problem(files):
-    """What to do about files of a starter that this grader does not know, as text; None where there are none."""
+def version_problem(files: Mapping[str, bytes]) -> str | None:
+    """Return a message if the files come from another starter version than this grader's, else None.
+
+    Args:
+        files: The contents of the student's files by file name.
+    """
     for name, content in files.items():
         text = content[:200].decode('utf-8-sig', 'replace').replace('\r', '\n')
         mark = make_starter.VERSION_LINE.match(text)
         if mark and int(mark[1]) != regions.VERSION:
-            return (f'not graded: {name} is of starter version {mark[1]}, '
-                    f'this grader of version {regions.VERSION}; '
-                    'grade it with the project as it was then, or move the code into a new starter')
+            return (f'not graded: {name} was made from starter version {mark[1]}, '
+                    f'but this grader expects version {regions.VERSION}; '
+                    'grade it with the project version that made the starter, or move the code into a new starter')
 
 
-def grade(submission, seed, seconds=ITEM_SECONDS, steps=tuple(points.POINTS)):
-    """Grade a `Submission`: {step: {item: None if right, else what is wrong}}."""
+def grade(
+    submission: submissions.Submission,
+    seed: int,
+    seconds: int = ITEM_SECONDS,
+    steps: Sequence[int] = tuple(points.POINTS),
+) -> dict[int, dict[str, str | None]]:
+    """Grade a `Submission`.
+
+    Args:
+        submission: The student's code.
+        seed: The seed of the inputs that the items run on.
+        seconds: The processor time that an item may take.
+        steps: The steps to grade.
+
+    Returns:
+        For each step a dict from item to None if it is right, else to what is wrong, in one line.
+    """
     if problem := submission.problem or version_problem(submission.files):
         return {step: dict.fromkeys(points.POINTS[step], problem) for step in steps}
-    tried = {}  # those of a step show several items
+    tried = {}  # One run, that of 'train', serves several items.
     grades = {}
     with processes.prober() as prober:
         for step in steps:
@@ -116,36 +146,73 @@ def grade(submission, seed, seconds=ITEM_SECONDS, steps=tuple(points.POINTS)):
     return grades
 
 
-def check_step(folder, step, seconds=ITEM_SECONDS, seed=None):
-    """Grade one step of the solution in a folder: {item: None if right, else what is wrong}."""
+def check_step(
+    folder: Path | str, step: int, seconds: int = ITEM_SECONDS, seed: int | None = None
+) -> dict[str, str | None]:
+    """Grade one step of the solution in a folder.
+
+    Args:
+        folder: The student's folder.
+        step: The step, 1 to 5.
+        seconds: The processor time that an item may take.
+        seed: The seed of the inputs; None draws a random one.
+
+    Returns:
+        A dict from item to None if it is right, else to what is wrong.
+    """
     submission = submissions.read(Path(folder).name, [Path(folder)])
     return grade(submission, _seed(seed), seconds, [step])[step]
 
 
-def check(folders, seconds=ITEM_SECONDS, jobs=None, seed=None):
-    """Grade the solutions in folders, so many at a time: a list of what `grade` gives."""
+def check(
+    folders: Sequence[Path | str], seconds: int = ITEM_SECONDS, jobs: int | None = None, seed: int | None = None
+) -> list[dict[int, dict[str, str | None]]]:
+    """Grade the solutions in several folders in parallel.
+
+    Args:
+        folders: One folder per student.
+        seconds: The processor time that an item may take.
+        jobs: How many solutions to grade at a time; None uses `max_jobs`.
+        seed: The seed of the inputs; None draws a random one.
+
+    Returns:
+        The result of `grade` for each folder.
+    """
     solutions = [submissions.read(Path(folder).name, [Path(folder)]) for folder in folders]
     return grade_all(solutions, _seed(seed), seconds, jobs)
 
 
-def grade_all(solutions, seed, seconds=ITEM_SECONDS, jobs=None):
-    """Grade `Submission`s, so many at a time: a list of what `grade` gives."""
+def grade_all(
+    solutions: Sequence[submissions.Submission], seed: int, seconds: int = ITEM_SECONDS, jobs: int | None = None
+) -> list[dict[int, dict[str, str | None]]]:
+    """Grade several `Submission`s in parallel and show a progress bar; return a list of `grade`'s results.
+
+    Args:
+        solutions: The submissions, at least one.
+        seed: The seed of the inputs, the same for all.
+        seconds: The processor time that an item may take.
+        jobs: How many solutions to grade at a time; None uses `max_jobs`.
+    """
     pool = concurrent.futures.ThreadPoolExecutor(min(jobs or max_jobs(), len(solutions)))
     try:
         grades = pool.map(lambda solution: grade(solution, seed, seconds), solutions)
         return list(tqdm.tqdm(grades, total=len(solutions), disable=None if len(solutions) > 1 else True))
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
-        processes.close()  # those at work end with their processes
+        processes.close()  # Threads that wait for a process end with it.
         raise
     finally:
         pool.shutdown()
 
 
-def verify_runs(submission):
-    """What does not fit in the run of a `Submission`, lines; none where all does. Of several the one that fits best.
+def verify_runs(submission: submissions.Submission) -> list[str]:
+    """Check the training runs of a `Submission` and return the problems of the run that has the fewest.
 
-    A process of its own reads it, by `assignment.handed_in`: that takes 1.8 GB, and event files may be of any kind.
+    `assignment.handed_in` reads the runs in a separate process, because that takes 1.8 GB and event files from students
+    may be malformed.
+
+    Returns:
+        One line per problem; an empty list if everything is consistent.
     """
     places = [str(entry.resolve()) for entry in submission.entries if entry.is_dir() or zipfile.is_zipfile(entry)]
     if not places:
@@ -155,25 +222,27 @@ def verify_runs(submission):
                               capture_output=True, timeout=RUN_SECONDS)
         return min(json.loads(done.stdout).values(), key=len)
     except subprocess.TimeoutExpired:
-        return [f'its event files were not read after {RUN_SECONDS} s']
+        return [f'reading its event files took longer than {RUN_SECONDS} s']
     except ValueError:
         last = done.stderr.decode(errors='replace').strip().splitlines()[-1:]
-        return [errors.one_line(''.join(last).removeprefix('error: ')) or 'reading its event files ended in nothing']
+        return [errors.one_line(''.join(last).removeprefix('error: '))
+                or 'reading its event files failed without a message']
 
 
-def max_jobs():
-    """How many solutions to grade at a time: one a core that this process may use, as far as the free memory goes."""
+def max_jobs() -> int:
+    """Return how many solutions to grade at a time: one per available core, as far as the free memory allows."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     return max(1, min(cores, int((memory.free_memory() - BASE_BYTES) / BYTES_PER_JOB)))
 
 
 def _seed(seed):
+    """Return the seed, or a random one if it is None."""
     return secrets.randbits(32) if seed is None else seed
 
 
 @contextlib.contextmanager
-def _clean_exit_on_sigterm():
-    """Within, SIGTERM ends the command as Ctrl-C does: with its processes, and its temporary files removed."""
+def _clean_exit_on_sigterm() -> Iterator[None]:
+    """Make SIGTERM end the command as Ctrl-C does inside the block: end its processes, remove its temporary files."""
     def end(number, frame):
         raise SystemExit(128 + number)
     previous = signal.signal(signal.SIGTERM, end)
@@ -183,13 +252,16 @@ def _clean_exit_on_sigterm():
         signal.signal(signal.SIGTERM, previous)
 
 
-def _show(grades, runs, seed, as_csv, as_json):
-    """Print the grades, and write them to the paths that are not None; - is for printing them so."""
+def _output_grades(grades, runs, seed, as_csv, as_json):
+    """Print the grades and write them to the CSV and JSON paths that are not None.
+
+    The path - prints that format to standard output, in place of the table.
+    """
     if Path('-') not in (as_csv, as_json):
         print(gradebook.table(grades, runs) if len(grades) > 1 else
               gradebook.report(*grades.values(), *(runs or {}).values()))
-        print(f'the same inputs again: --seed {seed}')
-    for path, text, encoding in ((as_csv, gradebook.to_csv(grades, runs), 'utf-8-sig'),  # as Excel wants it
+        print(f'to grade with the same inputs again: --seed {seed}')
+    for path, text, encoding in ((as_csv, gradebook.to_csv(grades, runs), 'utf-8-sig'),  # Excel needs the BOM.
                                  (as_json, gradebook.to_json(grades, seed, runs), 'utf-8')):
         if path == Path('-'):
             print(text)
@@ -199,22 +271,25 @@ def _show(grades, runs, seed, as_csv, as_json):
 
 
 @errors.command_line
-def main(argv=None):
-    """Grade what the command line names; return 0 if all is right, else 1."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Grade the submissions that the command line names; return 0 if everything is right, else 1."""
     parser = cli.Parser(prog='python -m assignment.check', description=__doc__.split('\n')[0])
     parser.add_argument('submissions', type=Path,
-                        help='a student\'s folder, zip file or notebook, or a folder or zip file of a class\'s')
-    parser.add_argument('--csv', type=Path, metavar='FILE', help='write a row of points a submission; - prints it')
+                        help='the folder, zip file or notebook of one student, or the folder or zip file of a class')
+    parser.add_argument('--csv', type=Path, metavar='FILE',
+                        help='write the points as CSV, one row per submission; - prints them')
     parser.add_argument('--json', type=Path, metavar='FILE',
-                        help='write submission -> step -> item -> null or what is wrong; - prints it')
-    parser.add_argument('--runs', action='store_true', help='read the runs that were handed in too, whether their '
-                        'curves fit their settings: one after the other, some 20 s and 1.8 GB')
+                        help='write the grades as JSON, submission -> step -> item -> null or what is wrong; '
+                             '- prints them')
+    parser.add_argument('--runs', action='store_true', help='also check that the curves of the submitted runs fit '
+                        'their settings, one run after the other: about 20 s and 1.8 GB each')
     parser.add_argument('--seed', type=cli.int_in_range(0, 2 ** 32 - 1), metavar='N',
-                        help='of the inputs, to repeat a verdict (default: another one each time)')
+                        help='seed of the inputs, to repeat a verdict (default: random)')
     parser.add_argument('--seconds', type=cli.int_in_range(1, 3600), default=ITEM_SECONDS, metavar='S',
-                        help='of processor time that an item may take (default: %(default)s)')
+                        help='processor time in seconds that an item may take (default: %(default)s)')
     parser.add_argument('--jobs', type=cli.int_in_range(1, 256), default=max_jobs(), metavar='N',
-                        help='submissions graded at a time (default: %(default)s, by free cores and memory)')
+                        help='number of submissions to grade at a time (default: %(default)s, from the available cores '
+                             'and free memory)')
     args = parser.parse_args(argv)
     if args.csv and args.csv == args.json:
         parser.error(f'--csv and --json are both {args.csv}')
@@ -224,11 +299,12 @@ def main(argv=None):
         grades = dict(zip((solution.name for solution in solutions),
                           grade_all(solutions, seed, args.seconds, args.jobs)))
         runs = {solution.name: verify_runs(solution) for solution in solutions} if args.runs else None
-    _show(grades, runs, seed, args.csv, args.json)
+    _output_grades(grades, runs, seed, args.csv, args.json)
     if len(grades) > 1 and (lacking := processes.missing_protection()):
-        print(f'note: without {lacking} a submission can read and write where you can: '
-              'grade those you do not trust in a container', file=sys.stderr)
-    right = all(len(gradebook.passed_steps(of_one)) == len(of_one) for of_one in grades.values())
+        print(f'note: without {lacking} a submission can read and write the files that you can: '
+              'grade submissions that you do not trust in a container', file=sys.stderr)
+    right = all(len(gradebook.passed_steps(student_grades)) == len(student_grades)
+                for student_grades in grades.values())
     return 0 if right and not any((runs or {}).values()) else 1
 
 

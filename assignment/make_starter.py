@@ -1,4 +1,4 @@
-"""Make a student's folder from the real code: what lies between markers becomes a TODO.
+"""Make a student's folder from the real code, with a TODO in place of each marked solution.
 
     python -m assignment.make_starter ~/hw2
     python -m assignment.make_starter --notebook ~/hw2
@@ -11,6 +11,7 @@ import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from assignment import notebook
@@ -18,48 +19,62 @@ from assignment.regions import TODO, VERSION, regions, without_solution
 from common import cli, errors, paths
 from common.errors import UserError
 
-VERSION_LINE = re.compile(r'# starter version (\d+)\n')  # first line of each of its files
-HANDOUT_PROGRAMS = ('reconstruct.py', 'assignment/report.py')  # what else the handout runs
+VERSION_LINE = re.compile(r'# starter version (\d+)\n')  # the first line of each file that students complete
+HANDOUT_PROGRAMS = ('reconstruct.py', 'assignment/report.py')  # other programs that the handout tells students to run
 DOCUMENTS = ('requirements.txt', 'LICENSE')
 FOLDERS = ('content', 'styles', 'weights')
-HANDOUT_ENDS = {'README.md': '## For teachers', 'README.zh.md': '## 给教师'}  # where the students' part ends
+HANDOUT_ENDS = {'README.md': '## For teachers', 'README.zh.md': '## 给教师'}  # headings that end the students' part
 
 
 @functools.cache
-def dependencies(programs=TODO):
-    """The paths below the root of what some programs import, from whatever in the project, and of the papers."""
+def dependencies(programs: tuple[str, ...] = TODO) -> list[str]:
+    """Return the paths, relative to the project's root, of the project files that some programs need.
+
+    These are the modules that the programs import, directly or indirectly, the programs themselves except those in
+    `TODO`, and the files in `DOCUMENTS`.
+
+    Args:
+        programs: The paths of the programs relative to the root.
+    """
     finder = modulefinder.ModuleFinder([str(paths.ROOT)])
     for name in programs:
         finder.load_file(str(paths.ROOT / name))
-    found = {Path(module.__file__).relative_to(paths.ROOT).as_posix()
-             for module in finder.modules.values() if module.__file__}
-    return sorted(found - set(TODO)) + list(DOCUMENTS)
+    modules = {Path(module.__file__).relative_to(paths.ROOT).as_posix()
+               for module in finder.modules.values() if module.__file__}
+    return sorted(modules - set(TODO)) + list(DOCUMENTS)
 
 
-def make_folder(folder, more=()):
-    """Write the student's folder, which must be new or empty; of a link, what it leads to. Raises `UserError`.
+def make_folder(folder: Path, more: Iterable[Callable[[Path], object]] = ()) -> None:
+    """Write the student's folder.
 
-    more: functions that add to what is in the folder, given its path
+    The files are prepared in a temporary folder and moved at the end, so that a failure leaves no incomplete folder.
+
+    Args:
+        folder: A new or empty folder, or a link to one.
+        more: Functions that are called with the path of the unfinished folder, to add files to it.
+
+    Raises:
+        UserError: The folder is not empty or is a file.
     """
     folder = Path(os.path.realpath(folder.expanduser()))
     new = not folder.exists()
     if not new and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f'{folder}: there is something already; name a new folder')
+        raise UserError(f'{folder}: already exists and is not an empty folder; name a new folder')
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent if new else folder, prefix='.part-') as place:
         starter = Path(place, 'starter')
         starter.mkdir()
-        for fill in (_fill, *more):
+        for fill in (_write_starter, *more):
             fill(starter)
         if new:
             starter.rename(folder)
-        else:  # somebody may stand in it
+        else:  # Keep the folder itself: it may be the current folder of a shell.
             for path in starter.iterdir():
                 path.rename(folder / path.name)
 
 
-def _fill(starter):
-    """Write what the student gets into a folder."""
+def _write_starter(starter):
+    """Write the files that every student gets into the folder `starter`."""
     for name in TODO:
         text = without_solution((paths.ROOT / name).read_text(encoding='utf-8'))
         (starter / name).write_text(f'# starter version {VERSION}\n{text}', encoding='utf-8')
@@ -72,24 +87,31 @@ def _fill(starter):
                         ignore=shutil.ignore_patterns('__pycache__', '*.py', '*imagenet*'))
 
 
-def copy_files(folder, names=None):
-    """Copy files of the project, what is given if nobody names any, into the folder."""
+def copy_files(folder: Path, names: Iterable[str] | None = None) -> None:
+    """Copy project files into `folder`, with their paths relative to the root.
+
+    Args:
+        folder: The target folder.
+        names: The paths of the files; None stands for `dependencies()`.
+    """
     for name in dependencies() if names is None else names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(paths.ROOT / name, folder / name)
 
 
 @errors.command_line
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     """Make the folder that the command line names."""
     parser = cli.Parser(prog='python -m assignment.make_starter', description=__doc__.split('\n')[0])
-    parser.add_argument('folder', type=Path, help='to make; new or empty')
-    parser.add_argument('--notebook', action='store_true', help='add the assignment as a notebook, with checks')
-    parser.add_argument('--for', dest='edition', choices=('otter', 'nbgrader'), help='with --notebook: the teacher\'s, '
-                        'solutions marked, from which that system makes the students\' and the tests')
+    parser.add_argument('folder', type=Path, help='the folder to make; it must be new or empty')
+    parser.add_argument('--notebook', action='store_true',
+                        help='also write the assignment as a notebook, with a check for each method')
+    parser.add_argument('--for', dest='edition', choices=('otter', 'nbgrader'), help='with --notebook: write the '
+                        'teacher\'s notebook, with marked solutions, from which otter or nbgrader makes the students\' '
+                        'notebook and the tests')
     args = parser.parse_args(argv)
     if args.edition and not args.notebook:
-        raise UserError('--for is for --notebook')
+        raise UserError(f'--for {args.edition}: needs --notebook as well')
     make_folder(args.folder, [functools.partial(notebook.write, edition=args.edition)] * args.notebook)
     count = sum(len(regions((paths.ROOT / name).read_text(encoding='utf-8'))) for name in TODO)
     print(f'{args.folder}: {count} places to fill in, in {" and ".join(TODO)}'

@@ -1,4 +1,4 @@
-"""What a solution is worth, item by item; change it as your course has it."""
+"""The points of every graded item; change them to suit your course."""
 
 STEPS = {1: 'inference', 2: 'loss', 3: 'optimizer', 4: 'summaries', 5: 'training'}
 POINTS = {  # step: item: points
@@ -10,14 +10,17 @@ POINTS = {  # step: item: points
 }
 ITEMS = {item: points for items in POINTS.values() for item, points in items.items()}
 WRITTEN_POINTS = 10  # for the written answer
-SHOWN_BY_TRAINING = 'summaries', 'checkpoints', 'restore'  # items that the runs of 'train' show
+SHOWN_BY_TRAINING = 'summaries', 'checkpoints', 'restore'  # items that the probe run of 'train' tests too
 
 
-def run_item(item):
-    """The key of `probe.ITEM_FUNCTIONS` that shows an item."""
+def run_item(item: str) -> str:
+    """Return the key of `probe.ITEM_FUNCTIONS` whose run produces the values that `item` is graded by."""
     return 'train' if item in SHOWN_BY_TRAINING else item
 
 
-def check_points(name):
-    """What a check of the notebook edition is worth: its item's points; that of `build`, all of step 5's."""
+def check_points(name: str) -> int:
+    """Return the points of a check in the notebook edition.
+
+    These are the points of the item of the same name. The check `build` is worth all points of step 5.
+    """
     return sum(POINTS[5].values()) if name == 'build' else ITEMS[name]

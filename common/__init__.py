@@ -1,1 +1,1 @@
-"""What needs nothing of the rest, and no TensorFlow; tf1.py apart, which imports it."""
+"""Modules that need no other package of the project and, except for tf1.py, no TensorFlow."""

@@ -1,31 +1,35 @@
-"""Reading a command line: mistakes in one line, numbers within their ranges; and loading the module of a command."""
+"""Parse command lines with one-line errors, check numbers against their ranges, and load the module of a command."""
 
 import argparse
 import contextlib
 import importlib
+from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from common import errors, process
 from common.errors import UserError
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line and that takes no abbreviated flags."""
+    """ArgumentParser that reports errors in one line and accepts no abbreviated flags."""
 
     def __init__(self, **settings):
         super().__init__(allow_abbrev=False, **settings)
 
-    def parse_known_args(self, args=None, namespace=None):
-        """As argparse has it; messages may name these flags from now on."""
+    def parse_known_args(
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse arguments as argparse does, and register the flags of this parser for hints in error messages."""
         errors.add_known_flags(self._option_string_actions)
         return super().parse_known_args(args, namespace)
 
-    def error(self, message):
-        """Raise `UserError` in place of printing the usage."""
+    def error(self, message: str) -> NoReturn:
+        """Raise `UserError` instead of printing the usage and exiting."""
         raise UserError(f'{message}; --help lists the flags')
 
 
-def int_in_range(low, high):
-    """A type for argparse: a whole number from low to high."""
+def int_in_range(low: int, high: int) -> Callable[[str], int]:
+    """Return an argparse type that accepts whole numbers from `low` to `high`, both included."""
     def parse(text):
         if not (text.lstrip('-').isdecimal() and low <= int(text) <= high):
             raise argparse.ArgumentTypeError(f'{text!r}: must be a whole number from {low} to {high}')
@@ -33,8 +37,8 @@ def int_in_range(low, high):
     return parse
 
 
-def float_in_range(low, high):
-    """A type for argparse: a number from low to high."""
+def float_in_range(low: float, high: float) -> Callable[[str], float]:
+    """Return an argparse type that accepts numbers from `low` to `high`, both included."""
     def parse(text):
         with contextlib.suppress(ValueError):
             if low <= float(text) <= high:
@@ -43,8 +47,19 @@ def float_in_range(low, high):
     return parse
 
 
-def load_module(name, requirements):
-    """The module `name`, which takes a second or more to load and needs the packages that `requirements` lists."""
+def load_module(name: str, requirements: str):
+    """Import a module that takes a second or more to load; Ctrl-C during the import ends the process silently.
+
+    Args:
+        name: The dotted name of the module.
+        requirements: The requirements file that lists the packages that the module needs.
+
+    Returns:
+        The imported module.
+
+    Raises:
+        UserError: A package that the module needs is not installed.
+    """
     process.while_loading()
     try:
         module = importlib.import_module(name)

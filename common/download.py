@@ -1,4 +1,4 @@
-"""Large files over a network that breaks: what has come is kept, and nothing is used before its hash is right."""
+"""Download large files over unreliable connections: resume after a break, and verify the hash before use."""
 
 import errno
 import http.client
@@ -14,17 +14,26 @@ from tqdm import tqdm
 from common import files
 from common.errors import UserError
 
-MAX_TRIES = 6  # of a download that does not get on
+MAX_TRIES = 6  # attempts that receive nothing before the download is given up
 RETRY_SECONDS = 1
 TIMEOUT_SECONDS = 30  # seconds without a byte
 
 
-def download(url, path, size, sha256):
-    """Fetch the file at `url` to `path`, which appears only when it has `size` bytes and that hash (hexadecimal).
+def download(url: str, path: str | Path, size: int, sha256: str) -> None:
+    """Download `url` to `path`, which appears only when the file has the expected size and hash.
 
-    What has come is kept beside it as .part, and a later call goes on from there. An https address is also tried over
-    http: the hash protects. Raises `UserError` when it cannot be had or written; a file with another hash is kept as
-    .wrong.
+    The bytes received so far are kept beside `path` with the suffix .part, and a later call resumes from there. An
+    https address is also tried over http, which is safe because the hash is checked.
+
+    Args:
+        url: The address of the file.
+        path: Where the file is written; missing parent folders are created.
+        size: The expected size in bytes.
+        sha256: The expected SHA-256 as hexadecimal text.
+
+    Raises:
+        UserError: The file cannot be downloaded or written, or its size or hash is wrong. A complete file with a wrong
+            hash is kept beside `path` with the suffix .wrong.
     """
     path = Path(path)
     part, wrong = path.with_name(path.name + '.part'), path.with_name(path.name + '.wrong')
@@ -38,46 +47,48 @@ def download(url, path, size, sha256):
                 _append(urls[len(failures) % 2], part, size, bar)
             except (OSError, ValueError, http.client.HTTPException) as error:
                 if getattr(error, 'errno', None) in (errno.ENOSPC, errno.EDQUOT):
-                    raise UserError(f'{part}: {error.strerror}, {size} bytes are needed; with that much room the same '
-                                    'command goes on') from error
+                    raise UserError(f'{part}: {error.strerror}; the download needs {size} bytes, so free some space '
+                                    'and run the same command again to continue') from error
                 reason = error
             else:
                 reason = 'the connection was closed'
             if part.stat().st_size <= before:
                 failures.append(str(reason))
                 time.sleep(RETRY_SECONDS)
-    have = part.stat().st_size
-    if have < size:
-        if not have:
+    received = part.stat().st_size
+    if received < size:
+        if not received:
             part.unlink()
-        raise UserError(f'{url}: {have} of {size} bytes have come ({"; ".join(dict.fromkeys(failures))}); '
-                        'the same command goes on from there')
-    if have != size or files.file_hash(part) != sha256:
+        raise UserError(f'{url}: received only {received} of {size} bytes ({"; ".join(dict.fromkeys(failures))}); '
+                        'run the same command again to continue from there')
+    if received != size or files.file_hash(part) != sha256:
         os.replace(part, wrong)
-        raise UserError(f'{url}: not the expected file, its size or SHA-256 differs; kept as {wrong}, not used')
+        raise UserError(f'{url}: this is not the expected file, its size or SHA-256 differs; kept as {wrong}, not used')
     os.replace(part, path)
 
 
 def _append(url, part, size, bar):
-    """Add to the file `part` what it lacks of `url`; from the beginning if the server does not know ranges.
+    """Append the missing bytes of `url` to the file `part`; start over if the server does not support ranges.
 
-    Raises ValueError, `part` untouched, when the server's file is not of `size` bytes: a page that asks to log in, say.
+    Raises ValueError, and leaves `part` as it is, if the server's file does not have `size` bytes, for example because
+    it is a login page.
     """
     response, start = _open(url, part.stat().st_size)
     with response:
-        told = response.headers.get('Content-Range' if start else 'Content-Length', '*').rpartition('/')[2]
-        if told not in ('*', str(size)):
-            raise ValueError(f'the file there has {told} bytes')
+        total = response.headers.get('Content-Range' if start else 'Content-Length', '*').rpartition('/')[2]
+        if total not in ('*', str(size)):
+            raise ValueError(f'the file on the server has {total} bytes')
         with open(part, 'ab' if start else 'wb') as file:
             bar.n = start
-            # read1 gives what has come, of which a break would lose up to a block; and a stream may have no end
+            # `read1` returns what has arrived; `read` would lose up to a block if the connection broke. The size is
+            # checked because a stream without a declared length may never end.
             while file.tell() < size and (block := response.read1(1 << 16)):
                 file.write(block)
                 bar.update(len(block))
 
 
 def _open(url, start):
-    """Ask for `url` from byte `start` on; return the response and the byte that it does start from, `start` or 0."""
+    """Request `url` from byte `start`; return the response and its actual first byte, which is `start` or 0."""
     request = urllib.request.Request(url, headers={'Range': f'bytes={start}-'} if start else {})
     try:
         response = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
@@ -88,6 +99,6 @@ def _open(url, start):
     if start and response.status == http.HTTPStatus.PARTIAL_CONTENT:
         if response.headers.get('Content-Range', '').startswith(f'bytes {start}-'):
             return response, start
-        response.close()  # some other range
+        response.close()  # The server sent a different range.
         return _open(url, 0)
     return response, 0

@@ -1,8 +1,9 @@
-"""What the user can mend is said in one line, without a traceback, and ends a command with status 2."""
+"""Report errors that the user can fix in one line, without a traceback, and end the command with status 2."""
 
 import codecs
 import functools
 import sys
+from collections.abc import Callable, Iterable
 
 from common import process
 
@@ -27,46 +28,52 @@ ASCII_REPLACEMENTS = str.maketrans(
         'ᵀ': '^T',
     }
 )
-known_flags = set()  # the flags of the command at hand
-exit_status = 1  # that the last command ended with; while it runs, that of one that fails in a way of its own
+known_flags = set()  # flags of the running command
+exit_status = 1  # of the last command; 1 while a command runs, because an unexpected exception ends it with 1
 
 
 class UserError(Exception):
-    """Something the user can mend: shown as one line, exit status 2, no traceback.
+    """Error that the user can fix; `command_line` shows it as one line, without a traceback, and exits with status 2.
 
-    ways: pairs (flag, what it does) of ways out; a command names those whose flag it has
+    Args:
+        message: What is wrong.
+        ways: Hints, pairs (flag, what the flag does). A command shows only the hints whose flag it has.
     """
 
-    def __init__(self, message, *ways):
+    def __init__(self, message: str, *ways: tuple[str, str]):
         self.message, self.hints = message, ways
         super().__init__(self.line())
 
-    def line(self, flags=None):
-        """The line, with the ways whose flags are among `flags`, None for all."""
-        ways = ', '.join(f'{flag} {does}' for flag, does in self.hints if flags is None or flag in flags)
-        return one_line(f'{self.message}; {ways}' if ways else self.message)
+    def line(self, flags: Iterable[str] | None = None) -> str:
+        """Return the message in one line, followed by the hints whose flags are in `flags` (None: all hints)."""
+        hints = ', '.join(f'{flag} {does}' for flag, does in self.hints if flags is None or flag in flags)
+        return one_line(f'{self.message}; {hints}' if hints else self.message)
 
 
-def one_line(text):
-    """The text in one line, without what a terminal would obey: a file's name may have escapes."""
+def one_line(text: str) -> str:
+    """Join the lines of a text and replace control characters by ?, since a file name may contain escape sequences."""
     return ''.join(c if c.isprintable() or c > '\x9f' else '?' for c in ' '.join(text.split()))
 
 
-def add_known_flags(flags):
-    """Note that the command at hand has these flags."""
+def add_known_flags(flags: Iterable[str]) -> None:
+    """Register flags of the running command, so that error messages may mention them in hints."""
     known_flags.update(flags)
 
 
-def command_line(main):
-    """Decorate `main(argv)`: what the user can mend ends in one line on stderr and status 2."""
+def command_line(main: Callable) -> Callable:
+    """Decorate `main(argv)` so that errors that the user can fix end in one line on stderr and status 2.
+
+    The decorated function returns the exit status: that of `main` (0 if it returns None), 2 after such an error, and
+    130 after Ctrl-C. Other exceptions propagate. Characters that the terminal cannot encode are replaced.
+    """
     @functools.wraps(main)
     def run(argv=None):
         global exit_status
         exit_status = 1
-        exit_status = ended(argv)
+        exit_status = run_main(argv)
         return exit_status
 
-    def ended(argv):
+    def run_main(argv):
         known_flags.clear()
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, 'reconfigure'):
@@ -84,22 +91,24 @@ def command_line(main):
     return run
 
 
-def describe(error):
-    """What went wrong, in a line for the user who can mend it; None for a mistake of the program's own.
+def describe(error: Exception) -> str | None:
+    """Describe in one line an error that the user can fix; return None for a bug in the program.
 
-    Of what lies outside the program that is a full disk, an unwritable folder, too little memory.
+    Besides `UserError`, the user can fix an OSError (a full disk, a folder that is not writable) and a lack of memory
+    (MemoryError, or TensorFlow's ResourceExhaustedError).
     """
     if isinstance(error, OSError):
         error = UserError(f'{error.filename or "a file"}: {error.strerror or error}')
-    # TensorFlow's, by its name: this module comes before it
+    # TensorFlow's exception is recognized by its name, because this module must not import TensorFlow.
     if isinstance(error, MemoryError) or type(error).__name__ == 'ResourceExhaustedError':
-        error = UserError('the memory is too small for this', ('--width', 'makes the picture smaller'),
-                          ('--size', 'the pictures'), ('--side', 'the crops'), ('--tile', 'the parts'))
+        error = UserError('there is not enough memory', ('--width', 'makes the picture smaller'),
+                          ('--size', 'makes the pictures smaller'), ('--side', 'makes the crops smaller'),
+                          ('--tile', 'makes the tiles smaller'))
     return error.line(known_flags) if isinstance(error, UserError) else None
 
 
 def _replace_unencodable(error):
-    """What a terminal cannot show, in the letters that it has."""
+    """Codec error handler 'plain': spell characters that the terminal cannot encode with those that it can."""
     text = error.object[error.start:error.end].translate(ASCII_REPLACEMENTS)
     return text.encode(error.encoding, 'replace').decode(error.encoding), error.end
 

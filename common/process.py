@@ -1,53 +1,61 @@
-"""Ctrl-C: no page while packages load; asked once, a training ends in order. And libraries that greet: what their C++
-writes to standard error, past every log level.
-"""
+"""Handle Ctrl-C while packages load and while a training runs, and silence what libraries write to standard error."""
 
 import contextlib
 import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 
 
-def while_loading():
-    """Until the command begins Ctrl-C ends the process silently, with status 130; called first in a program."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where it is ignored, as by nohup
-        signal.signal(signal.SIGINT, _leave)
+def while_loading() -> None:
+    """Make Ctrl-C end the process silently, with status 130, until `after_loading` is called.
+
+    A program calls this first, because importing its packages takes seconds and Ctrl-C would print a long traceback.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # Keep an ignored signal ignored (nohup).
+        signal.signal(signal.SIGINT, _exit_silently)
 
 
-def after_loading():
-    """From here on Ctrl-C raises KeyboardInterrupt again."""
-    if signal.getsignal(signal.SIGINT) is _leave:
+def after_loading() -> None:
+    """Make Ctrl-C raise KeyboardInterrupt again, after `while_loading`."""
+    if signal.getsignal(signal.SIGINT) is _exit_silently:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _leave(number, frame):
+def _exit_silently(number, frame):
+    """Signal handler that ends the process at once, with status 130."""
     os._exit(130)
 
 
-def is_stopping():
-    """Whether a training has been asked to stop, for what waits inside of it or comes after."""
+def is_stopping() -> bool:
+    """Return whether the latest training has been asked to stop; for code that runs inside or after it."""
     return StopSignal.latest is not None and StopSignal.latest.requested
 
 
 class StopSignal:
-    """Within `with StopSignal() as stop`, the first Ctrl-C (or SIGTERM) sets `stop.requested`; a second interrupts.
+    """Context manager in which the first Ctrl-C or SIGTERM only sets `requested`, so that a training can end in order.
 
-    newest: the last one that was entered
+    The second signal of the same kind has its usual effect. Outside of the main thread signals are not handled.
+
+    Attributes:
+        requested: Whether a signal has arrived.
+        latest: The instance that was entered last, or None (class attribute).
     """
 
     requested = False
     latest = None
 
-    def __enter__(self):
+    def __enter__(self) -> 'StopSignal':
         StopSignal.latest = self
         self._previous = {}
-        if threading.current_thread() is threading.main_thread():  # Python allows handlers nowhere else
+        if threading.current_thread() is threading.main_thread():  # Python allows signal handlers only there.
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._previous[number] = signal.signal(number, self._request)
         return self
 
     def _request(self, number, frame):
+        """Signal handler that notes the request and restores the previous handler."""
         self.requested = True
         signal.signal(number, self._previous[number])
 
@@ -57,8 +65,8 @@ class StopSignal:
 
 
 @contextlib.contextmanager
-def suppress_stderr():
-    """Nothing is written to standard error within."""
+def suppress_stderr() -> Iterator[None]:
+    """Context manager that discards everything written to file descriptor 2, including output of C++ libraries."""
     sys.stderr.flush()
     stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)

@@ -1,4 +1,4 @@
-"""What a training tells while it runs and how it has ended; the bar and the lines that people see."""
+"""Progress of a training: what its callback receives, how it ended, and the bar and lines that users see."""
 
 import time
 from collections.abc import Callable
@@ -8,21 +8,25 @@ from tqdm import tqdm
 
 
 class Iteration(NamedTuple):
-    """Where a training stands after an iteration, as its callback gets it.
+    """State of a training after an iteration, passed to its callback.
 
-    step: the iteration; losses: name -> value, the newest there are: of this iteration where it was logged or saved,
-    else of the one before; picture: a function that computes it, uint8 [H, W, 3]
+    Attributes:
+        step: The iteration, counted from 1.
+        losses: Name -> the latest known value: of this iteration if it was logged or saved, else of the one before.
+        picture: Function that computes the current picture, uint8 [H, W, 3].
     """
     step: int
-    losses: dict
+    losses: dict[str, float]
     picture: Callable
 
 
 class Outcome(NamedTuple):
-    """How a training has ended.
+    """How a training ended.
 
-    step: the iteration reached; ending: 'finished', 'stopped' by Ctrl-C, or 'converged', its optimizer finding nothing
-    better; begun: the iteration it went on from
+    Attributes:
+        step: The last iteration.
+        ending: 'finished', 'stopped' (by Ctrl-C), or 'converged' (the optimizer finds no better picture).
+        start_step: The iteration from which this training resumed, or 0.
     """
     step: int
     ending: str
@@ -30,13 +34,18 @@ class Outcome(NamedTuple):
 
 
 class ProgressBar:
-    """A callback that draws a bar, where there is a terminal. Within `with`."""
+    """Callback and context manager that draws a progress bar if standard error is a terminal."""
 
-    def __init__(self, n_iters, cost=lambda step: 1):
-        """work: what an iteration takes, in any unit, so that the time left is told right where sizes differ."""
+    def __init__(self, n_iters: int, cost: Callable[[int], float] = lambda step: 1):
+        """Create a bar for `n_iters` iterations.
+
+        Args:
+            n_iters: The last iteration.
+            cost: Iteration number -> its cost in any unit, so that the remaining time is right if image sizes differ.
+        """
         self.n_iters, self.cost = n_iters, cost
 
-    def __enter__(self):
+    def __enter__(self) -> 'ProgressBar':
         self._bar = None
         return self
 
@@ -44,10 +53,11 @@ class ProgressBar:
         if self._bar is not None:
             self._bar.close()
 
-    def __call__(self, iterate):
-        if self._bar is None:  # disable=None: only a terminal has one
+    def __call__(self, iterate: Iteration) -> None:
+        if self._bar is None:
             done, left = (sum(map(self.cost, steps)) for steps in (range(1, iterate.step),
                                                                    range(iterate.step, self.n_iters + 1)))
+            # disable=None: tqdm draws the bar only on a terminal.
             self._bar = tqdm(total=done + left, initial=done, disable=None,
                              bar_format='{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}')
         self._bar.set_postfix_str(f'iteration {iterate.step}/{self.n_iters}, loss {iterate.losses["total_loss"]:.4g}',
@@ -56,31 +66,47 @@ class ProgressBar:
 
 
 class ProgressLines:
-    """A callback that prints CS20's lines at the iterations that `recipe` logs, and at the last. Within `with`."""
+    """Callback and context manager that prints CS20's lines when the recipe logs, and at the last iteration."""
 
-    def __init__(self, recipe, n_iters):
+    def __init__(self, recipe, n_iters: int):
+        """Create it for a `recipes.Recipe`, whose `should_log` decides, and a number of iterations."""
         self.recipe, self.n_iters = recipe, n_iters
 
-    def __enter__(self):
+    def __enter__(self) -> 'ProgressLines':
         self._start = time.time()
         return self
 
     def __exit__(self, *exception):
         pass
 
-    def __call__(self, iterate):
+    def __call__(self, iterate: Iteration) -> None:
         if self.recipe.should_log(iterate.step) or iterate.step == self.n_iters:
             print(f'Step {iterate.step}\n   Loss: {iterate.losses["total_loss"]:.5g}\n'
                   f'   Took: {time.time() - self._start:.1f} seconds')
 
 
-def report_ending(outcome, name, restarted=False):
-    """Whether training the run `name` was not stopped; say how it ended where that is not by its last iteration."""
+def display(recipe, n_iters: int, verbose: bool, cost: Callable[[int], float] = lambda step: 1):
+    """Return the callback that shows a training's progress: lines if it is verbose, a bar otherwise."""
+    return ProgressLines(recipe, n_iters) if verbose else ProgressBar(n_iters, cost)
+
+
+def report_ending(outcome: Outcome, name: str, restarted: bool = False) -> bool:
+    """Print how a training ended, unless it simply reached its last iteration.
+
+    Args:
+        outcome: How the training ended.
+        name: The name of the run.
+        restarted: Whether --restart was given, which must be left out to continue a stopped run.
+
+    Returns:
+        Whether the training ended without being stopped.
+    """
     if outcome.ending == 'finished' and outcome.step == outcome.start_step:
-        print(f'{name} is finished at iteration {outcome.step}: a larger --iterations goes on, --restart begins again')
+        print(f'{name} already finished at iteration {outcome.step}; a larger --iterations continues it, --restart '
+              'starts over')
     if outcome.ending == 'stopped':
         command = 'the same command without --restart' if restarted else 'the same command'
-        print(f'stopped at iteration {outcome.step}; {command} goes on from there')
+        print(f'stopped at iteration {outcome.step}; run {command} to continue from there')
     if outcome.ending == 'converged':
-        print(f'iteration {outcome.step} is the last: L-BFGS finds nothing better, also with its memory cleared')
+        print(f'converged at iteration {outcome.step}: L-BFGS finds no better picture, even after clearing its memory')
     return outcome.ending != 'stopped'

@@ -1,6 +1,6 @@
-"""TensorFlow without its greeting, a page about GPUs that no log level stops.
+"""Import TensorFlow without its start-up messages, some of which ignore the log level.
 
-It exports `tf`, the interface of version 1, and `tf2`, for what version 2 alone has.
+Exports `tf`, the interface of version 1, and `tf2`, for features that only version 2 has.
 """
 
 import os
@@ -9,14 +9,15 @@ import sys
 from common.process import suppress_stderr
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-# TensorFlow loads Keras, and Keras Matplotlib, a quarter of the seconds: kept from it, they come when asked for
-_early = 'keras' not in sys.modules
-if _early:
+# TensorFlow imports Keras, which imports Matplotlib: a quarter of the import time. Blocking Keras here defers both
+# until something uses them.
+_defer_keras = 'keras' not in sys.modules
+if _defer_keras:
     sys.modules['keras'] = None
 with suppress_stderr():
     import tensorflow as tf2
     import tensorflow.compat.v1 as tf  # noqa: F401
     tf2.config.list_physical_devices('GPU')
-if _early:
+if _defer_keras:
     del sys.modules['keras']
-tf2.get_logger().setLevel('ERROR')  # deprecations: compat.v1 is what this project is about
+tf2.get_logger().setLevel('ERROR')  # Hide deprecation warnings: this project uses compat.v1 on purpose.

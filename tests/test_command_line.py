@@ -58,7 +58,7 @@ def call(images, tiny_vgg, workdir, capsys):
     ('--content-layers conv6_1', 'conv1_1 … conv5_4'),
     ('--style-layers conv1_1,,conv2_1', 'conv1_1 … conv5_4'),
     ('--style-layers conv1_1,conv2_1', '5 weights for 2 layers'),
-    ('--style-layer-weights 1,2,3,4,x', 'each from 0 to 1e+06'),
+    ('--style-layer-weights 1,2,3,4,x', 'numbers from 0 to 1e+06'),
     ('--content-layer-weights 1,2', '2 weights for 1 layers'),
     ('--seed -1', 'from 0 to 2147483647'),
     ('--precision float16', 'bfloat16'),
@@ -74,15 +74,15 @@ def call(images, tiny_vgg, workdir, capsys):
     ('--noise-ratio 0 --noise-amplitude 3', '--noise-amplitude does nothing with --noise-ratio 0'),
     ('--style-layer-weights 0,0,0,0,0', '--style-layer-weights are all 0; --style-weight 0 leaves the style out'),
     ('--content-layer-weights 0', '--content-layer-weights are all 0'),
-    ('--mask wide.png', 'wide.png: 9×1 has another shape than '),
+    ('--mask wide.png', 'wide.png: 9×1 has a different aspect ratio than '),
     ('--style-weights 1 2', '--style-weights does nothing with one style'),
     ('--init wide.png --noise-ratio 0.3', '--noise-ratio does nothing with --init content'),
     ('--init nowhere.png', 'nowhere.png: no such image'),
     ('--output a.bmp', '--output a.bmp: must end in .png, .tif'),
     ('--quality 50', '--quality does nothing without --output'),
     ('--output a.jpg --depth 16', '.jpg has 8 bits'),
-    ('--init wide.png --output ./wide.png', 'wide.png: is one of the images, and would be overwritten'),
-    ('--output wide.png/a.png', 'wide.png is no folder that can be written to'),
+    ('--init wide.png --output ./wide.png', 'wide.png: is one of the input images, which it would overwrite'),
+    ('--output wide.png/a.png', 'wide.png is not a writable folder'),
     ('--output a.png --alpha', 'content.png has no transparency'),
     ('--like wide.png', 'wide.png: does not say which command made it'),
     ('--like nowhere.png', 'nowhere.png: No such file or directory'),
@@ -152,7 +152,7 @@ def test_help_shows_every_setting_with_its_default(capsys):
     for said in ('--content-layers LAYER,...', 'conv1_1,conv2_1,conv3_1,conv4_1,conv5_1 in cs20',
                  '0.5,1,1.5,3,4 in cs20', '2 in cs20', '300 in cs20', '0.6 in cs20', '--restart',
                  '--precision {auto,float32,bfloat16}',
-                 '(default: 333 by 250, with --content 333 for the longer side; 512 in modern)'):
+                 '(default: 333 by 250; with --content, 333 for the longer side; 512 in modern)'):
         assert said in text
 
 

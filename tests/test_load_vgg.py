@@ -274,7 +274,7 @@ def test_keras_weights_give_the_same_features(tmp_path):
 
 
 def test_keras_without_weights_says_so(tmp_path):
-    with pytest.raises(UserError, match='Keras has no VGG-19 weights to give'):
+    with pytest.raises(UserError, match='Keras cannot provide VGG-19 weights'):
         load_vgg.convert_keras(tmp_path / 'vgg.mat', tmp_path / 'nowhere.weights.h5')
     assert list(tmp_path.iterdir()) == []
 

@@ -57,7 +57,7 @@ def test_another_style_leaves_the_content_as_it_is(call, images):
 
 
 @pytest.mark.parametrize('flags, says', [
-    (['--content-layers', 'conv6_1'], "'conv6_1': must be different layers of conv1_1 … conv5_4_pre"),
+    (['--content-layers', 'conv6_1'], "'conv6_1': must be different layers among conv1_1 … conv5_4_pre"),
     (['--style-layers', 'conv1_1,conv1_1'], 'must be different layers'),
     (['--iterations', '0'], 'must be a whole number from 1 to 100000'),
     (['--content', 'no.png'], 'no.png: no such image')])

@@ -217,8 +217,8 @@ def huge_float_tiff(path):
 BAD = {
     'missing.png': (lambda path: None, 'no such image'),
     'folder.png': (lambda path: path.mkdir(), 'is a folder, not an image'),
-    'empty.png': (lambda path: path.touch(), 'of no format that is known'),
-    'text.jpg': (lambda path: path.write_text('no picture'), 'of no format that is known'),
+    'empty.png': (lambda path: path.touch(), 'unknown image format'),
+    'text.jpg': (lambda path: path.write_text('no picture'), 'unknown image format'),
     'cut.jpg': (lambda path: (noise(path), cut(path, 0.9)), 'truncated'),
     'cut.png': (lambda path: (noise(path), cut(path, 0.9)), 'truncated'),
     'cut.tif': (lambda path: (noise(path), cut(path, 0.5)), ''),

@@ -1,1 +1,1 @@
-"""What a report is made of."""
+"""The parts of a student's report: the graph diagram and the PDF page."""

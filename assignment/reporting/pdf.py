@@ -1,9 +1,11 @@
-"""The report as one page to hand in: pictures, curves, answers, graph and settings, as a PDF."""
+"""The report as a one-page PDF to hand in: pictures, curves, answers, graph and settings."""
 
 import io
 import logging
 import re
 import warnings
+from collections.abc import Sequence
+from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
@@ -14,29 +16,37 @@ from matplotlib.ft2font import FT2Font
 from assignment.reporting import diagram
 from common import files
 
-PAPER_INCHES = 8.27, 11.69  # inches, A4
+PAPER_INCHES = 8.27, 11.69  # width and height of A4
 MARGIN_INCHES = 0.55
 GAP_INCHES = 0.22
 TEXT_WIDTH_INCHES = PAPER_INCHES[0] - 2 * MARGIN_INCHES
-MAX_PICTURES = 6  # of the training
-PLOTS_PER_ROW = 4  # in a row
-ROW_INCHES = 1.4  # a plot, and a row of pictures at most
-MIN_GRAPH_INCHES = 2.2  # the graph
-ANSWER_POINTS = 9, 8, 7, 6  # points, of the answers: the largest at which they fit
-SETTING_POINTS = 5.5  # points
+MAX_PICTURES = 6  # pictures of the training
+PLOTS_PER_ROW = 4
+ROW_INCHES = 1.4  # height of a plot, and the maximum height of a row of pictures
+MIN_GRAPH_INCHES = 2.2  # minimum height of the graph diagram
+ANSWER_POINTS = 9, 8, 7, 6  # font sizes of the answers: the largest at which they fit is used
+SETTING_POINTS = 5.5  # font size of the settings
 MAX_VALUE_CHARACTERS = 22  # characters of a setting's value
-SETTING_COLUMNS = 4  # of settings
-LINE_SPACING = 1.35  # from a line to the next, in sizes
-MEASURING_POINTS = 100  # points at which letters are measured
-BOLD_FACTOR = 1.15  # times as wide
-WORD = re.compile(r'\s*(?:[⺀-鿿豈-﫿＀-￯]|[^\s⺀-鿿豈-﫿＀-￯]{1,60})')  # or a character of Chinese or Japanese
+SETTING_COLUMNS = 4  # columns of settings at the bottom of the page
+LINE_SPACING = 1.35  # distance of two lines, in font sizes
+MEASURING_POINTS = 100  # font size at which character widths are measured
+BOLD_FACTOR = 1.15  # width of bold text relative to regular text
+# a word, or one Chinese or Japanese character
+WORD = re.compile(r'\s*(?:[⺀-鿿豈-﫿＀-￯]|[^\s⺀-鿿豈-﫿＀-￯]{1,60})')
 HEADING = re.compile('#+ *(.*)')
 CUT_MARK = '… (the rest is in report.md)'
-logging.getLogger('matplotlib.font_manager').setLevel(logging.ERROR)  # it tells of every font without a bold face
+logging.getLogger('matplotlib.font_manager').setLevel(logging.ERROR)  # It warns about every font without a bold face.
 
 
-def plot_curve(axes, name, iterations, values):
-    """Plot one loss, on a log axis where it can be."""
+def plot_curve(axes, name: str, iterations: Sequence[int], values: Sequence[float]) -> None:
+    """Plot one loss, with a logarithmic y axis if all values are positive.
+
+    Args:
+        axes: The Matplotlib axes to draw on.
+        name: The name of the loss, which becomes the title.
+        iterations: The iterations at which the loss was logged.
+        values: The loss at these iterations.
+    """
     axes.plot(iterations, values, marker='.')
     axes.set_title(name.replace('_', ' '), parse_math=False)
     axes.set(xlabel='iteration', yscale='log' if min(values) > 0 else 'linear')
@@ -44,12 +54,14 @@ def plot_curve(axes, name, iterations, values):
 
 
 class Letters:
-    """The fonts, Matplotlib's own first, that have the characters of a text.
+    """The installed fonts that are needed to show a text, Matplotlib's own DejaVu Sans first.
 
-    families: their names; missing: the characters that no font here has
+    Attributes:
+        families: The names of the fonts.
+        missing: The characters of the text that no installed font has.
     """
 
-    def __init__(self, text):
+    def __init__(self, text: str):
         self.missing = {c for c in text if c.isprintable() and not c.isspace()}
         entries = [font for font in font_manager.fontManager.ttflist
                    if font.style == 'normal' and font.weight == 400 and not font.name.startswith('Last Resort')]
@@ -58,44 +70,61 @@ class Letters:
             if self._fonts and not self.missing:
                 break
             font = FT2Font(entry.fname)
-            has = font.get_charmap()
-            if not self._fonts or any(ord(c) in has for c in self.missing):
+            charmap = font.get_charmap()
+            if not self._fonts or any(ord(c) in charmap for c in self.missing):
                 font.set_size(MEASURING_POINTS, 72)
                 self.families.append(entry.name)
-                self._fonts.append((font, has))
-                self.missing = {c for c in self.missing if ord(c) not in has}
-        if self.missing:  # Matplotlib draws these as boxes, with a font of its own
+                self._fonts.append((font, charmap))
+                self.missing = {c for c in self.missing if ord(c) not in charmap}
+        if self.missing:  # Matplotlib draws these as boxes from its font Last Resort, whose widths count then.
             last_resort = [font for font in font_manager.fontManager.ttflist if font.name.startswith('Last Resort')]
             for font in [FT2Font(entry.fname) for entry in last_resort]:
                 font.set_size(MEASURING_POINTS, 72)
                 self._fonts.append((font, font.get_charmap()))
 
-    def width(self, text):
-        """How wide a line is, in sizes of its letters."""
+    def width(self, text: str) -> float:
+        """Return the width of a line of text in units of its font size."""
         return sum(self._widths[c] if c in self._widths else self._advance(c) for c in text)
 
     def _advance(self, c):
-        font = next((font for font, has in self._fonts if ord(c) in has), self._fonts[0][0])
-        glyph = font.load_glyph(font.get_char_index(ord(c)))  # load_char fails where the font lacks the character
+        """Measure and store the width of one character in units of the font size."""
+        font = next((font for font, charmap in self._fonts if ord(c) in charmap), self._fonts[0][0])
+        glyph = font.load_glyph(font.get_char_index(ord(c)))  # load_char fails if the font lacks the character.
         self._widths[c] = glyph.linearHoriAdvance / 65536 / MEASURING_POINTS
         return self._widths[c]
 
 
 class Page:
-    """A page that is filled from the top down; lengths are inches."""
+    """A page that is filled from the top down; all lengths are in inches.
 
-    def __init__(self, letters):
+    Attributes:
+        figure: The Matplotlib figure of the page.
+        letters: The fonts for all text.
+        y: The height above the lower edge of the paper down to which the page is filled.
+    """
+
+    def __init__(self, letters: Letters):
         self.figure = Figure(figsize=PAPER_INCHES)
         self.letters = letters
         self.y = PAPER_INCHES[1] - MARGIN_INCHES
 
-    def axes(self, x, width, height):
-        """Axes whose upper edge is where the page is filled to, x from the left margin."""
+    def axes(self, x: float, width: float, height: float):
+        """Add Matplotlib axes whose upper edge is at `self.y` and whose left edge is `x` from the left margin."""
         return self.figure.add_axes([(MARGIN_INCHES + x) / PAPER_INCHES[0], (self.y - height) / PAPER_INCHES[1],
                                      width / PAPER_INCHES[0], height / PAPER_INCHES[1]])
 
-    def line(self, text, size, x=0., **style):
-        """Write one line and go on below it."""
+    def line(self, text: str, size: float, x: float = 0., **style):
+        """Write one line at `self.y` and move `self.y` below it.
+
+        Args:
+            text: The line.
+            size: The font size, in points.
+            x: The distance from the left margin.
+            **style: Further arguments of `Figure.text`.
+
+        Returns:
+            The Matplotlib text.
+        """
         self.y -= size * LINE_SPACING / 72
         return self.figure.text(
             (MARGIN_INCHES + x) / PAPER_INCHES[0],
@@ -107,8 +136,11 @@ class Page:
             **style,
         )
 
-    def wrapped_lines(self, text, size):
-        """The text in lines of the page's width: broken at spaces, and between characters of scripts without."""
+    def wrapped_lines(self, text: str, size: float) -> list[str]:
+        """Break a text into lines that fit the page's width at a font size in points.
+
+        Lines break at spaces, and between Chinese or Japanese characters, which have none.
+        """
         lines = []
         for paragraph in text.splitlines():
             lines.append('')
@@ -118,8 +150,13 @@ class Page:
                 lines[-1] += word if lines[-1] else word.lstrip()
         return lines
 
-    def images(self, pictures, highest):
-        """A row of (label, image [H, W, 3]), all of one size, as wide as the page unless that is higher."""
+    def images(self, pictures: Sequence[tuple[str, np.ndarray]], highest: float) -> None:
+        """Add a row of pictures, as wide as the page unless the row would then be higher than `highest`.
+
+        Args:
+            pictures: Pairs of a label and an image, [H, W, 3], all of the same size.
+            highest: The maximum height of the row.
+        """
         gaps = (len(pictures) - 1) * GAP_INCHES / 2
         H, W = pictures[0][1].shape[:2]
         height = min(highest, (TEXT_WIDTH_INCHES - gaps) / len(pictures) * H / W)
@@ -133,8 +170,8 @@ class Page:
         self.y -= height
 
 
-def answers_of(text):
-    """The (question, answer) pairs of what the student wrote: a heading and what follows."""
+def answers_of(text: str) -> list[tuple[str, str]]:
+    """Split what the student wrote, as Markdown, into pairs of a heading (the question) and the text below it."""
     pairs = [['', '']]
     for line in text.strip().splitlines():
         if match := HEADING.fullmatch(line):
@@ -144,25 +181,28 @@ def answers_of(text):
     return [(question, answer.strip()) for question, answer in pairs if question or answer.strip()]
 
 
-def _answers(page, text, lowest):
-    """Write the answers, in the largest of ANSWER_POINTS that leaves the page free below `lowest`."""
+def _write_answers(page, text, lowest):
+    """Write the answers in the largest size of `ANSWER_POINTS` at which they end above the height `lowest`.
+
+    At the smallest size, lines that do not fit are replaced by `CUT_MARK`.
+    """
     pairs = answers_of(text)
     for size in ANSWER_POINTS:
         lines = [(line, style) for question, answer in pairs
                  for part, wider, style in ((question, BOLD_FACTOR, {'weight': 'bold'}), (answer + '\n ', 1, {}))
                  for line in page.wrapped_lines(part, wider * size)]
-        room = int((page.y - lowest) * 72 / (size * LINE_SPACING))
-        if len(lines) <= room:
+        capacity = int((page.y - lowest) * 72 / (size * LINE_SPACING))
+        if len(lines) <= capacity:
             break
     else:
-        lines = lines[:max(0, room - 1)] + [(CUT_MARK, {'style': 'italic'})]
+        lines = lines[:max(0, capacity - 1)] + [(CUT_MARK, {'style': 'italic'})]
     for line, style in lines:
         page.line(line, size, **style)
 
 
-def _settings(page, settings):
-    """The settings in columns at the foot of the page."""
-    rows = _rows(settings)
+def _write_settings(page, settings):
+    """Write the settings in columns at the bottom of the page, with long lists and values shortened."""
+    rows = _count_rows(settings)
     page.y = top = MARGIN_INCHES + rows * SETTING_POINTS * LINE_SPACING / 72
     for i, (name, value) in enumerate(settings.items()):
         if i % rows == 0:
@@ -175,15 +215,23 @@ def _settings(page, settings):
                    else ', '.join(listed))[:MAX_VALUE_CHARACTERS], SETTING_POINTS, column + 0.92)
 
 
-def _rows(settings):
+def _count_rows(settings):
+    """Return the number of rows that the columns of settings need."""
     return -(-len(settings) // SETTING_COLUMNS)
 
 
-def compose(title, told, events, sheet, answers):
-    """The page as a figure, and the characters that no font here has, and that are boxes therefore.
+def compose(title: str, told: str, events, sheet: np.ndarray | None, answers: str) -> tuple[Figure, set[str]]:
+    """Lay out the page.
 
-    told: a line below the title; events: a `report.Events`; sheet: an image [H, W, 3] of content, style and result, or
-    None; answers: what the student wrote, as Markdown
+    Args:
+        title: The title.
+        told: The line below the title.
+        events: The `report.Events` of the run.
+        sheet: An image of content, style and result side by side, uint8 [H, W, 3], or None.
+        answers: What the student wrote, as Markdown.
+
+    Returns:
+        The page, and the characters that no installed font has, which the page shows as boxes.
     """
     letters = Letters(title + told + answers)
     page = Page(letters)
@@ -198,19 +246,19 @@ def compose(title, told, events, sheet, answers):
         page.images([(f'iteration {step}', iio.imread(io.BytesIO(jpeg)))
                      for step, jpeg in (events.pictures[i] for i in np.unique(places))], ROW_INCHES)
         page.y -= 1.6 * GAP_INCHES
-    _curves(page, list(events.curves.items())[:PLOTS_PER_ROW])
-    foot = MARGIN_INCHES + _rows(events.settings) * SETTING_POINTS * LINE_SPACING / 72 + GAP_INCHES / 2
-    _answers(page, answers, foot + MIN_GRAPH_INCHES + GAP_INCHES)
+    _plot_curves(page, list(events.curves.items())[:PLOTS_PER_ROW])
+    foot = MARGIN_INCHES + _count_rows(events.settings) * SETTING_POINTS * LINE_SPACING / 72 + GAP_INCHES / 2
+    _write_answers(page, answers, foot + MIN_GRAPH_INCHES + GAP_INCHES)
     page.y -= GAP_INCHES
     height = min(3.4, page.y - foot)
     page.y -= (page.y - foot - height) / 2
     diagram.draw_on(page.axes(0, TEXT_WIDTH_INCHES, height), events.graph, 6)
-    _settings(page, events.settings)
+    _write_settings(page, events.settings)
     return page.figure, letters.missing
 
 
-def _curves(page, curves):
-    """A row of panels."""
+def _plot_curves(page, curves):
+    """Add a row of panels with one loss each."""
     pitch = (TEXT_WIDTH_INCHES + 0.35) / len(curves)
     for i, (name, points) in enumerate(curves):
         axes = page.axes(0.3 + i * pitch, pitch - 0.65, ROW_INCHES)
@@ -222,8 +270,8 @@ def _curves(page, curves):
     page.y -= ROW_INCHES + 2 * GAP_INCHES
 
 
-def write(path, figure, title):
-    """Write a page that is composed."""
+def write(path: Path, figure: Figure, title: str) -> None:
+    """Write the page that `compose` returned as a PDF with this title in its metadata."""
     with files.atomic_write(path) as part, warnings.catch_warnings():
-        warnings.filterwarnings('ignore', 'Glyph .* missing')  # told by the caller, once
+        warnings.filterwarnings('ignore', 'Glyph .* missing')  # The caller reports these characters once.
         figure.savefig(part, metadata={'Title': title, 'CreationDate': None})
