@@ -1,21 +1,22 @@
-"""A catalogue: every photo in every style, a small picture each, and one page to look at them all.
+"""Make a catalog: a small picture of every photo in every style, and a web page that shows all of them.
 
     python catalogue.py --content PHOTOS --style PAINTINGS
 
-Both are folders or images. The page is outputs/<name>/index.html, and needs nothing but its folder. The same command
-goes on where it was, also after images were added.
+Both flags take folders or images. The page is outputs/<name>/index.html and needs only the files in its folder. Running
+the same command again continues an unfinished catalog, also after images were added.
 """
 
 import argparse
 import gc
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from common import process
 
 if __name__ == '__main__':
-    process.while_loading()  # before the imports that take seconds
+    process.while_loading()  # The imports below take seconds.
 
 import load_vgg
 import recipes
@@ -31,23 +32,41 @@ SIDE_PX = 384
 RECIPE_CHOICES = {recipes.MODERN.name: recipes.MODERN, **recipes.RECIPES}
 
 
-def find_images(sources):
-    """The paths of the images that some files and folders are, each once. Raises `UserError` where one has none."""
-    found = [path for source in sources
-             for path in (utils.find_images(source, 'outputs') if source.is_dir() else [source])]
-    if missing := [path for path in found if not path.exists()]:
+def find_images(sources: Sequence[Path]) -> list[Path]:
+    """Return the paths of the given images and of all images in the given folders, without duplicates.
+
+    Images in the folder outputs of the current directory are left out.
+
+    Raises:
+        UserError: An image or folder does not exist, or a folder has no images.
+    """
+    images = [path for source in sources
+              for path in (utils.find_images(source, 'outputs') if source.is_dir() else [source])]
+    if missing := [path for path in images if not path.exists()]:
         raise UserError(f'{missing[0]}: no such image or folder')
-    return list({path.resolve(): path for path in found}.values())
+    return list({path.resolve(): path for path in images}.values())
 
 
-def train_pair(catalogue, content, style, recipe, args, command):
-    """Make the picture of a pair, or go on with it; return whether it was stopped. One that is there stays.
+def train_pair(
+    catalogue: catalogue_page.Catalog, content: Path, style: Path, recipe: recipes.Recipe, args: argparse.Namespace,
+    command: Callable[[StyleTransfer], list[str]]
+) -> bool:
+    """Train the picture of one photo in one style, or resume its training; a finished picture is left as it is.
 
-    command: a function that gives the flags of style_transfer.py for a `StyleTransfer`
+    Args:
+        catalogue: The catalog that the picture is added to.
+        content: Path of the photo.
+        style: Path of the style image.
+        recipe: The recipe.
+        args: The parsed flags of the command.
+        command: Function that returns the flags with which style_transfer.py makes the picture of a `StyleTransfer`.
+
+    Returns:
+        Whether the training was stopped, by Ctrl-C or SIGTERM.
     """
     width, height = utils.output_size(content, catalogue.size)
     sizes = pyramid.levels(recipe, width, height)
-    n_iters = sizes[-1].end
+    n_iters = sizes[-1].end_step
     if catalogue.is_finished(content, style, n_iters):
         return False
     print(f'{content} in the style of {style}, {width}×{height}')
@@ -57,7 +76,7 @@ def train_pair(catalogue, content, style, recipe, args, command):
                             name=catalogue.run_name(content, style))
     machine.command = command(machine)
     machine.check_memory()
-    # what lies under its name and is another run is of images that have changed since
+    # A run of that name with other settings was made before one of its images changed.
     restart = args.restart or not machine.run.exists()
     with progress.ProgressBar(n_iters, pyramid.iteration_cost(sizes)) as bar:
         outcome = machine.train_pyramid(bar, restart)
@@ -70,46 +89,48 @@ def train_pair(catalogue, content, style, recipe, args, command):
     return False
 
 
-def _flags(argv):
+def _parse_flags(argv):
+    """Parse the command line; return the parser and the flags."""
     parser = cli.Parser(description=__doc__.split('\n')[0])
-    for kind, what in (('content', 'photos'), ('style', 'styles')):
+    for kind, plural in (('content', 'photos'), ('style', 'style images')):
         parser.add_argument(f'--{kind}', type=Path, nargs='+', required=True, metavar='DIR',
-                            help=f'folders of {what}, or images')
+                            help=f'folders of {plural}, or single images')
     parser.add_argument('--size', type=cli.int_in_range(*utils.SIDE_RANGE_PX), default=SIDE_PX, metavar='N',
                         help='the longer side of each picture, in pixels, '
                         f'{utils.SIDE_RANGE_PX[0]} to {utils.SIDE_RANGE_PX[1]} (default: %(default)s)')
     flags.add_training_flags(parser)
     flags.add_strength_flag(parser)
     flags.add_recipe_flags(parser, RECIPE_CHOICES)
-    parser.add_argument('--name', default='catalogue', help='of the folder in outputs, and what the names of the runs '
-                        'begin with (default: %(default)s)')
+    parser.add_argument('--name', default='catalogue', help='name of the folder in outputs, and prefix of the names '
+                        'of the runs (default: %(default)s)')
     return parser, parser.parse_args(argv)
 
 
 def _command(parser, args, machine):
-    """The flags of style_transfer.py that make the picture of a `StyleTransfer` again."""
-    given = {name: value for name, value in vars(args).items() if name not in ('size', 'recipe')}
-    longer = 'width' if machine.img_width >= machine.img_height else 'height'  # the other follows the photo's shape
-    given |= {'content': machine.content_path, 'style': machine.style_paths, longer: args.size}
+    """Return the flags with which style_transfer.py makes the picture of a `StyleTransfer` again."""
+    values = {name: value for name, value in vars(args).items() if name not in ('size', 'recipe')}
+    # Set only the longer side; style_transfer.py derives the other one from the photo.
+    longer_side = 'width' if machine.img_width >= machine.img_height else 'height'
+    values |= {'content': machine.content_path, 'style': machine.style_paths, longer_side: args.size}
     return [
         '--recipe',
         args.recipe,
-        *flags.reproduction_command(parser, argparse.Namespace(**given), machine.precision),
+        *flags.reproduction_command(parser, argparse.Namespace(**values), machine.precision),
     ]
 
 
 @errors.command_line
-def main(argv=None):
-    """Make the pictures, those that an earlier call has left unfinished too, and the page; return the exit status."""
-    parser, args = _flags(argv)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Make the pictures, resuming those that an earlier call left unfinished, and the page; return the exit status."""
+    parser, args = _parse_flags(argv)
     recipe = flags.recipe(args, RECIPE_CHOICES)
     weights = load_vgg.read_weights(load_vgg.find_weights(args.vgg))
     settings = {**recipe.fingerprint(), 'seed': flags.seed(args, recipe), 'vgg': files.file_hash(weights.path)}
     catalogue = catalogue_page.Catalog(
         args.name, find_images(args.content), find_images(args.style), args.size, settings, recipes.legacy_defaults()
     )
-    print(f'{len(catalogue.contents)} × {len(catalogue.styles)} pictures, {recipe.name}; the page, which grows, is '
-          f'{catalogue.page_path}\nweights {weights.path}: {weights.description}')
+    print(f'{len(catalogue.contents)} × {len(catalogue.styles)} pictures, recipe {recipe.name}; '
+          f'{catalogue.page_path} is updated after each picture\nweights {weights.path}: {weights.description}')
     with catalogue.acquire(args.restart):
         for content, style in catalogue.pairs:
             try:
@@ -117,11 +138,11 @@ def main(argv=None):
                     return 130
             except Exception as error:
                 reason = errors.describe(error)
-                if isinstance(error, OSError) or not reason:  # a full disk is one for all pairs
+                if isinstance(error, OSError) or not reason:  # A full disk, for example, affects all other pairs too.
                     raise
                 catalogue.add_failure(content, style, reason)
                 print(f'{content} in the style of {style}: {reason}', file=sys.stderr)
-            gc.collect()  # a graph refers to itself, and would stay beside the next one
+            gc.collect()  # Graphs have reference cycles; free this one before the next one is built.
         catalogue.write()
         failures = catalogue.failures()
     print(f'{catalogue.page_path}: {len(catalogue.pairs) - len(failures)} pictures, {len(failures)} failed')

@@ -95,8 +95,9 @@ class VGG:
             layer_name: The name of the layer, of its variable scope and of the attribute that holds the result.
             padding: 'SAME' pads with zeros; 'VALID' is for a `prev_layer` that already has a border of one pixel.
         """
-        # step 1: take the layer's filters and biases from self._weights, as constants; convolve with `padding`; the
-        #   result is the attribute layer_name, and what it was before its ReLU the attribute layer_name + BEFORE_RELU
+        ### BEGIN SOLUTION 1: take the layer's filters and biases from self._weights, as constants; convolve with
+        ###   `padding`; store the result as the attribute layer_name, and the map before its ReLU as the attribute
+        ###   layer_name + BEFORE_RELU
         with tf.variable_scope(layer_name):
             W, b = self._weights(layer_idx, layer_name)
             W = tf.constant(W, name='weights')
@@ -105,6 +106,7 @@ class VGG:
             out = tf.nn.relu(conv2d)
         setattr(self, layer_name + BEFORE_RELU, conv2d)
         setattr(self, layer_name, out)
+        ### END SOLUTION
 
     def _mirrored(self, prev_layer, layer_idx, layer_name):
         """Apply `conv2d_relu` to a map padded with its own reflection."""
@@ -115,17 +117,19 @@ class VGG:
 
     def avgpool(self, prev_layer, layer_name):
         """Average pooling over 2×2 with stride 2: [1, H, W, C] -> [1, ⌈H/2⌉, ⌈W/2⌉, C]."""
-        # step 1: pool over a window of 2×2, an odd edge too; the result is the attribute layer_name
+        ### BEGIN SOLUTION 1: pool over windows of 2×2, also at an odd edge; the result is the attribute layer_name
         with tf.variable_scope(layer_name):
             out = tf.nn.avg_pool2d(prev_layer, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding='SAME')
         setattr(self, layer_name, out)
+        ### END SOLUTION
 
     def maxpool(self, prev_layer, layer_name):
         """Maximum pooling over 2×2 with stride 2: [1, H, W, C] -> [1, ⌈H/2⌉, ⌈W/2⌉, C]."""
-        # step 1: the same with the maximum; only recipes other than CS20's need it
+        ### BEGIN SOLUTION 1: do the same with the maximum; only recipes other than CS20's need it
         with tf.variable_scope(layer_name):
             out = tf.nn.max_pool2d(prev_layer, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding='SAME')
         setattr(self, layer_name, out)
+        ### END SOLUTION
 
     def load(self, needed: Sequence[str] = CONVOLUTIONS) -> None:
         """Build the layers from conv1_1 to the deepest of `needed`, or to the last one in the weights file.

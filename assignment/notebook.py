@@ -6,7 +6,6 @@
 
 import ast
 import functools
-import itertools
 import json
 import re
 import sys
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from assignment import points
-from assignment.regions import HINT_LINE, TODO, VERSION, regions, without_solution
+from assignment.regions import TODO, VERSION, regions, without_solution
 from common import cli, errors, paths
 from common.errors import UserError
 from common.files import atomic_write
@@ -81,7 +80,8 @@ def methods(file, text):
         for node in cls.body if isinstance(cls, ast.ClassDef) else ():
             inside = [region for region in found if node.lineno <= region.first < node.end_lineno]
             if inside:
-                own = '\n'.join(lines[node.lineno - 1:node.end_lineno])
+                end = max(node.end_lineno, inside[-1].last + 1)  # A comment at the end is in no syntax tree.
+                own = '\n'.join(lines[node.lineno - 1:end])
                 yield Method(file, cls.name, node.name, inside[0].step, own)
 
 
@@ -93,15 +93,18 @@ def _all_methods():
     return sorted(found, key=lambda method: method.step)
 
 
-def with_solution_marks(text, mark):
-    """A text with its solutions between marks, the hints above them."""
+def with_solution_marks(text: str, mark: str) -> str:
+    """Put an edition's marks around the solutions of a text, instead of the code's own, with the hints above them.
+
+    Args:
+        mark: one of SOLUTION_MARKS.
+    """
     lines = text.splitlines()
     for region in reversed(regions(text)):
-        inside = lines[region.first:region.last + 1]
-        hint = 1 + len(list(itertools.takewhile(HINT_LINE.fullmatch, inside[1:])))
-        done = inside[-1].strip() == f'# step {region.step} done'
-        lines[region.first:region.last + 1] = [*inside[:hint], region.indent + mark.format('BEGIN'),
-                                               *inside[hint:len(inside) - done], region.indent + mark.format('END')]
+        hint = textwrap.wrap(f'# step {region.step}: {region.hint}', 118 - len(region.indent), subsequent_indent='#   ')
+        lines[region.first:region.last + 1] = [
+            *(region.indent + line for line in [*hint, mark.format('BEGIN')]), *region.body,
+            region.indent + mark.format('END')]
     return '\n'.join(lines)
 
 

@@ -1,56 +1,60 @@
-"""What a student fills in: regions of the real code between markers.
+"""The regions of the real code that students fill in, between paired comments.
 
-A region of `style_transfer.py` or `load_vgg.py` begins with a comment `# step 2: hint` (its next lines,
-`#   more of it`) and ends with `# step 2 done`, or with its block.
+A region of `style_transfer.py` or `load_vgg.py` begins with `### BEGIN SOLUTION 2: hint`, where 2 is the step of the
+handout (a long hint continues on lines that begin with `###   `), and ends with `### END SOLUTION`.
 """
 
-import itertools
 import re
 import textwrap
 from typing import NamedTuple
 
-TODO = ('style_transfer.py', 'load_vgg.py')  # the files that have some
-VERSION = 2  # of what starter and grader agree on; see tests/assignment/test_make_starter.py for when to raise it
-BEGIN_MARK = re.compile(r'( *)# step (\d): (.*)')
-HINT_LINE = re.compile(r' *#   (.*)')
+TODO = ('style_transfer.py', 'load_vgg.py')  # the files that have regions
+# The version of what starter and grader agree on; tests/assignment/test_make_starter.py says when to raise it.
+VERSION = 2
+BEGIN_MARK = re.compile(r'( *)### BEGIN SOLUTION (\d): (.*)')
+HINT_LINE = re.compile(r' *###   (.*)')
+END_MARK = re.compile(r' *### END SOLUTION')
 
 
 class Region(NamedTuple):
-    """What a student fills in: lines first to last of a file, counted from 0, the markers among them."""
+    """A part of a file that students fill in.
+
+    Attributes:
+        step: of the handout, 1 to 5.
+        hint: what to write, one line.
+        indent: the spaces that its lines begin with.
+        first, last: its lines, counted from 0, the marks among them.
+        body: the lines between the marks.
+    """
     step: int
     hint: str
     indent: str
     first: int
     last: int
+    body: list[str]
 
 
-def regions(text):
-    """The regions of a file's text, in order."""
+def regions(text: str) -> list[Region]:
+    """Return the regions of a file's text, in order.
+
+    Raises:
+        ValueError: a region has no end.
+    """
     lines, found = text.splitlines(), []
     for first, line in enumerate(lines):
         if match := BEGIN_MARK.fullmatch(line):
-            indent, step, hint = match[1], int(match[2]), match[3]
-            for more in itertools.takewhile(bool, map(HINT_LINE.fullmatch, lines[first + 1:])):
-                hint += ' ' + more[1]
-            found.append(Region(step, hint, indent, first, _last(lines, first, indent, step)))
+            start, hint = first + 1, [match[3]]
+            while more := HINT_LINE.fullmatch(lines[start]):
+                start, hint = start + 1, [*hint, more[1]]
+            last = next((i for i in range(start, len(lines)) if END_MARK.fullmatch(lines[i])), None)
+            if last is None or any(map(BEGIN_MARK.fullmatch, lines[start:last])):
+                raise ValueError(f'line {first + 1}: this solution has no END SOLUTION')
+            found.append(Region(int(match[2]), ' '.join(hint), match[1], first, last, lines[start:last]))
     return found
 
 
-def _last(lines, first, indent, step):
-    """The last line of the region that begins at line `first`."""
-    last = first
-    for i in range(first + 1, len(lines)):
-        if lines[i].strip():
-            if not lines[i].startswith(indent):
-                break
-            last = i
-        if lines[i] == f'{indent}# step {step} done':
-            break
-    return last
-
-
-def without_solution(text):
-    """The file's text with a NotImplementedError, whose text is the hint, for every region."""
+def without_solution(text: str) -> str:
+    """Replace every region of a file's text by a NotImplementedError whose text is the hint."""
     lines = text.splitlines()
     for region in reversed(regions(text)):
         hint = map(repr, textwrap.wrap(f'step {region.step}: {region.hint}', 90, drop_whitespace=False))

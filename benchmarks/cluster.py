@@ -30,6 +30,7 @@ from common.tf1 import tf
 from engine.run import session
 from fast.data.crops import CropDataset
 from fast.training import cluster, multi_style
+from fast.training.network_training import SHIFT_PX
 
 BATCH_CROPS, BASE_CHANNELS = 4, 32
 TASK_COUNTS = 1, 2, 4
@@ -45,7 +46,7 @@ def machine(side: int, threads: int, task: cluster.Task | None = None) -> multi_
         threads: Number of threads.
         task: This process's task, started, or None for a training without a cluster.
     """
-    photos = CropDataset([paths.ROOT / 'content'], side + 2 * multi_style.SHIFT_PX, 0)
+    photos = CropDataset([paths.ROOT / 'content'], side + 2 * SHIFT_PX, 0)
     training = multi_style.MultiStyleTraining(
         photos,
         BATCH_CROPS,

@@ -103,7 +103,8 @@ def warm_passes(pythons: dict[str, Path], photo: Path) -> dict[str, float]:
 def training() -> None:
     """Train a multi-style network for STEPS steps in this process; print the crops per second as JSON."""
     from fast.data.crops import CropDataset
-    from fast.training.multi_style import SHIFT_PX, MultiStyleTraining
+    from fast.training.multi_style import MultiStyleTraining
+    from fast.training.network_training import SHIFT_PX
     photos = CropDataset([paths.ROOT / 'content'], 256 + 2 * SHIFT_PX, 0)
     machine = MultiStyleTraining(
         photos, 4, paths.HELD_OUT_PHOTOS, [paths.STYLE], 32, consistency_weight=10.0, vgg=paths.WEIGHTS, name='r'

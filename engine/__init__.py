@@ -1,1 +1,1 @@
-"""What the method stands on: runs and what they keep, sessions, flags, messages, L-BFGS, figures."""
+"""Engine of the optimization: losses, optimizers, runs on disk, result files and shared command-line flags."""

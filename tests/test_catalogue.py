@@ -84,7 +84,7 @@ def test_every_pair_is_a_run_and_one_that_fails_a_reason(made):
     assert page['contents'][1]['picture'] is None
     for i, about in enumerate(page['pairs']):
         if i // 2 == 1:
-            assert about == {'reason': 'photos/broken.jpg: cannot be read as an image (of no format that is known)'}
+            assert about == {'reason': 'photos/broken.jpg: cannot be read as an image (unknown image format)'}
         else:
             result = iio.imread(folder / 'outputs' / 'catalogue' / about['picture'])
             photo = iio.imread(folder / 'outputs' / 'catalogue' / page['contents'][i // 2]['picture'])
@@ -214,7 +214,7 @@ def test_restart_makes_all_anew_and_goes_on_without_it(again, flags, monkeypatch
 
 
 @pytest.mark.parametrize('wrong, says', [
-    (['--content', 'empty'], 'empty: no images in this folder; they end in .bmp, '),
+    (['--content', 'empty'], 'empty: no images in this folder; image files end in .bmp, '),
     (['--style', 'nowhere'], 'nowhere: no such image or folder'),
     (['--size', '15'], 'from 16 to 4096'),
     (['--name', 'a/b'], '--name'),

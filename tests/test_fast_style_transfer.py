@@ -26,7 +26,9 @@ from fast.inference import multi_style as multi_style_inference
 from fast.networks import export
 from fast.networks import multi_style as multi_style_network
 from fast.training import multi_style as multi_style_training
-from fast.training.multi_style import SHIFT_PX, MultiStyleTraining
+from fast.training import network_training
+from fast.training.multi_style import MultiStyleTraining
+from fast.training.network_training import NOISE_DEVIATION, SHIFT_PX
 from fast_style_transfer import main
 from tests import reference
 from tests.factories import block_photos, random_parameters
@@ -80,7 +82,7 @@ def machine(build):
     """One of one residual block whose rate falls soon, not trained."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(multi_style_network, 'RESIDUAL_BLOCKS', 1)
-        patch.setattr(multi_style_training, 'FULL_RATE_STEPS', 2)
+        patch.setattr(network_training, 'FULL_RATE_STEPS', 2)
         return build(recipe=QUIET, content_weights=[0.5, 3.])
 
 
@@ -107,8 +109,9 @@ def test_the_losses_of_a_batch_are_the_means_of_its_photos_losses(machine, tiny_
     weights = load_vgg.read_weights(tiny_vgg)
     with machine.open_session() as sess:
         machine.initialize(sess)
+        tower = machine.towers[0]
         losses, pictures, views, shift, one_hot = sess.run(
-            [machine.loss_terms, machine.input_img, machine.views, machine.shift, machine.style_weights],
+            [machine.loss_terms, tower.input_img, tower.views, machine.shift, tower.styles],
             machine.display_feed,
         )
     assert (one_hot == np.eye(2)).all() and min(shift) < SHIFT_PX < max(shift)
@@ -147,10 +150,11 @@ def test_the_second_view_is_the_photo_shifted_with_noise(build, monkeypatch):
         sess.run(machine.start_input, {machine.first: 0})
         shifts, noise = [], []
         for _ in range(30):
-            moved, shift, loss, _ = sess.run([machine.views[1], machine.shift, machine.consistency_loss, machine.opt])
+            moved, shift, loss, _ = sess.run([
+                machine.towers[0].views[1], machine.shift, machine.loss_terms['shift_loss'], machine.opt])
             shifts.append(tuple(shift))
             noise.append(loss)
-    assert np.sqrt(np.mean(noise)) * 127.5 == pytest.approx(multi_style_training.NOISE_DEVIATION, rel=0.05)
+    assert np.sqrt(np.mean(noise)) * 127.5 == pytest.approx(NOISE_DEVIATION, rel=0.05)
     assert len(set(shifts)) > 20 and np.min(shifts) == 0 and np.max(shifts) == 2 * SHIFT_PX
 
 
@@ -159,7 +163,7 @@ def test_without_steadiness_there_is_one_view_and_no_loss_of_two(build, one_bloc
     with machine.open_session() as sess:
         machine.initialize(sess)
         losses = sess.run(machine.loss_terms, machine.display_feed)
-    assert len(machine.views) == 1
+    assert len(machine.towers[0].views) == 1
     assert losses.keys() == {'content_loss', 'style_loss', 'tv_loss', 'total_loss'}
     assert losses['total_loss'] == pytest.approx(losses['content_loss'] + QUIET.style_weight * losses['style_loss']
                                                  + QUIET.tv_weight * losses['tv_loss'], rel=1e-4)
@@ -167,7 +171,7 @@ def test_without_steadiness_there_is_one_view_and_no_loss_of_two(build, one_bloc
 
 def test_a_gradient_that_is_too_long_is_cut_to_its_length(build, one_block, workdir, monkeypatch):
     """Adam's first mean is a tenth of the first gradient."""
-    monkeypatch.setattr(multi_style_training, 'MAX_GRADIENT_NORM', 1e-3)
+    monkeypatch.setattr(network_training, 'MAX_GRADIENT_NORM', 1e-3)
     machine = build()
     with machine.open_session() as sess:
         machine.initialize(sess)
@@ -190,7 +194,7 @@ def test_a_batch_has_each_style_once_and_all_come_in_turn(machine):
         machine.initialize(sess)
         sess.run(machine.start_input, {machine.first: 0})
         for _ in range(5):
-            weights, _ = sess.run([machine.style_weights, machine.opt])
+            weights, _ = sess.run([machine.towers[0].styles, machine.opt])
             assert sorted(weights.argmax(axis=1)[:2]) == [0, 1] and (np.sort(weights) == [0, 1]).all()
 
 
@@ -321,7 +325,7 @@ def test_the_command_trains_names_what_it_skipped_and_refuses_another_model(fold
     with monkeypatch.context() as patch:
         patch.setattr(process.StopSignal, 'requested', True)
         assert main([*flags, '--seed', '1', '--restart']) == 130
-    assert 'the same command without --restart goes on' in capsys.readouterr().out
+    assert 'run the same command without --restart to continue' in capsys.readouterr().out
     assert main([*flags, '--seed', '1']) == 0  # over the older model, as was asked for
     assert json.loads(Path('models/small/model.json').read_text())['seed'] == 1
 

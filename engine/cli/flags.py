@@ -1,7 +1,8 @@
-"""The flags of whatever trains, and those that are made from the fields of a recipe."""
+"""Command-line flags that the training commands share, including one flag for each field of a recipe."""
 
 import argparse
 import dataclasses
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 import load_vgg
@@ -10,64 +11,73 @@ import utils
 from common import paths
 from common.cli import float_in_range, int_in_range
 from common.errors import UserError
+from engine.optim import OPTIMIZERS
 from engine.results import output
 from engine.run import runs, session
 
-# flags that do not decide what a command's picture is; its iterations are those that it had
-FAST_INIT = 'any'  # what --init calls the picture of the network of any style
+FAST_INIT = 'any'  # value of --init that starts from the picture of the arbitrary style network
+# Flags that `reproduction_command` leaves out, because they do not change the picture. The number of iterations is
+# added later, when it is known how many were run.
 NOT_REPRODUCED = 'like', 'name', 'output', 'quality', 'depth', 'alpha', 'restart', 'verbose', 'iterations'
 
 
-def add_image_flags(parser, default, others=(), styles=None):
-    """Give `parser` the flags of whatever trains pictures: the two images, their size, and `add_training_flags`.
+def add_image_flags(parser: argparse.ArgumentParser, default: tuple[int, int], others: Iterable[recipes.Recipe] = (),
+                    styles: str | None = None) -> None:
+    """Add the flags of commands that train pictures: both images, the size, and those of `add_training_flags`.
 
-    default: (width, height) if neither is given, as `size` has it; others: recipes, of which some may have other ones
-    styles: '+' for one style or more, as a list
+    Args:
+        parser: The parser of the command.
+        default: Default (width, height) in pixels, as in `size`.
+        others: Recipes whose sizes the help names where they differ from `default`.
+        styles: '+' if --style takes one or more images, which makes its value a list; None if it takes one.
     """
     parser.add_argument('--content', type=Path, default=paths.CONTENT, metavar='IMAGE',
-                        help=f'the image whose content is kept (default: content/{paths.CONTENT.name})')
+                        help=f'image whose content is kept (default: content/{paths.CONTENT.name})')
     parser.add_argument('--style', type=Path, nargs=styles, default=[paths.STYLE] if styles else paths.STYLE,
-                        metavar='IMAGE', help=f'the image whose style is taken{"; several are blended" * bool(styles)} '
+                        metavar='IMAGE', help=f'image whose style is used{"; several are blended" * bool(styles)} '
                         f'(default: styles/{paths.STYLE.name})')
     side = int_in_range(*utils.SIDE_RANGE_PX)
-    usual = f'{default[0]} by {default[1]}, with --content {max(default)} for the longer side'
-    usual += ''.join(f'; {max(recipe.size)} in {recipe.name}' for recipe in others if recipe.size != default)
+    default_text = f'{default[0]} by {default[1]}; with --content, {max(default)} for the longer side'
+    default_text += ''.join(f'; {max(recipe.size)} in {recipe.name}' for recipe in others if recipe.size != default)
     parser.add_argument('--width', type=side, metavar='W',
-                        help=f'of the picture, in pixels, {utils.SIDE_RANGE_PX[0]} to {utils.SIDE_RANGE_PX[1]}; '
-                        f'where one of the two is given the other follows the content (default: {usual})')
-    parser.add_argument('--height', type=side, metavar='H', help='likewise')
+                        help=f'width of the picture in pixels, {utils.SIDE_RANGE_PX[0]} to {utils.SIDE_RANGE_PX[1]}; '
+                        'if only one of --width and --height is given, the other one follows from the shape of the '
+                        f'content image (default: {default_text})')
+    parser.add_argument('--height', type=side, metavar='H', help='height of the picture in pixels, as --width')
     add_training_flags(parser)
 
 
-def add_training_flags(parser):
-    """Give `parser` the flags of whatever trains: weights, seed, precision, threads, restart."""
+def add_training_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of every command that trains: weights, seed, precision, threads and restart."""
     add_weights_flag(parser)
     parser.add_argument('--seed', type=int_in_range(0, 2**31 - 1), metavar='N',
-                        help='of everything random, 0 to 2147483647 (default: 0)')
+                        help='seed of all random numbers, 0 to 2147483647 (default: 0)')
     parser.add_argument('--precision', choices=('auto', *session.PRECISIONS), default='auto',
-                        help='auto: what the run was begun in; for a new one bfloat16 if the processor has it in '
-                        'hardware and the optimizer is Adam, else float32 (default: %(default)s)')
+                        help='auto resumes a run in the precision in which it was started; a new run uses bfloat16 if '
+                        'the processor is faster with it and the optimizer is Adam, else float32 '
+                        '(default: %(default)s)')
     add_threads_flag(parser)
-    parser.add_argument('--restart', action='store_true', help='begin the run again instead of resuming it')
+    parser.add_argument('--restart', action='store_true', help='start the run over instead of resuming it')
 
 
-def add_weights_flag(parser):
-    """Give `parser` the weights that `load_vgg.find_weights` takes."""
-    parser.add_argument('--vgg', type=Path, metavar='FILE', help='VGG-19 weights in MatConvNet\'s layout (default: '
-                        f'{load_vgg.VGG_FILENAME} if it is there, else the bundled weights/vgg19.mat)')
+def add_weights_flag(parser: argparse.ArgumentParser) -> None:
+    """Add --vgg, the file of the VGG-19 weights, which `load_vgg.find_weights` takes."""
+    parser.add_argument('--vgg', type=Path, metavar='FILE', help='VGG-19 weights in MatConvNet\'s format (default: '
+                        f'{load_vgg.VGG_FILENAME} if it exists, else the bundled weights/vgg19.mat)')
 
 
-def add_threads_flag(parser):
-    """Give `parser` the threads that `sessions.session_config` takes."""
+def add_threads_flag(parser: argparse.ArgumentParser) -> None:
+    """Add --threads, the number of threads that `session.session_config` takes."""
     parser.add_argument('--threads', type=int_in_range(0, 1024), default=0, metavar='N',
-                        help='threads to compute with, 0 to 1024; 0 is one a core (default: %(default)s)')
+                        help='number of threads, 0 to 1024; 0 for one per core (default: %(default)s)')
 
 
-def size(args, default):
-    """The width and height of the picture, and in words whence they are: ((width, height), text).
+def size(args: argparse.Namespace, default: tuple[int, int]) -> tuple[tuple[int, int], str]:
+    """Return the size of the picture, and a note for the user about its origin: ((width, height), text).
 
-    What is missing follows the content's aspect: of one side given the other; of none both, the longer one as in the
-    default. Without --content it is the default.
+    If one side is given, the other one follows from the aspect ratio of the content image. If none is given, the size
+    is `default` for the bundled content image; another image keeps its aspect ratio, and its longer side becomes that
+    of `default`. The text is empty unless the size follows from the content image.
     """
     width, height = args.width, args.height
     if width and height:
@@ -77,51 +87,70 @@ def size(args, default):
     return utils.output_size(args.content, max(default), width, height), ' (the shape of the content)'
 
 
-def seed(args, recipe=None):
-    """--seed, or 0. Raises `UserError` for one given with a recipe of pictures in which nothing is random."""
+def seed(args: argparse.Namespace, recipe: recipes.Recipe | None = None) -> int:
+    """Return the value of --seed, or 0 if it is not given.
+
+    Raises:
+        UserError: --seed is given, but `recipe` has nothing random.
+    """
     if args.seed is not None and recipe and not recipe.has_random_start:
         raise UserError(f'--seed does nothing with {recipe.inactive_because("noise_amplitude")}')
     return args.seed or 0
 
 
-def precision(args, recipe):
-    """--precision for `StyleTransfer`; 'auto' with --restart looks at no older run."""
-    return session.fastest_precision(recipe.optimizer) if args.restart and args.precision == 'auto' else args.precision
+def precision(args: argparse.Namespace, recipe: recipes.Recipe) -> str:
+    """Return the precision for `StyleTransfer`: the value of --precision, which may be 'auto'.
+
+    With --restart, 'auto' becomes the fastest precision, so that the precision of an older run does not count.
+    """
+    if args.restart and args.precision == 'auto':
+        return session.fastest_precision(OPTIMIZERS[recipe.optimizer].takes_bfloat16)
+    return args.precision
 
 
-def add_strength_flag(parser):
-    """Give `parser` --strength, the one knob for people."""
+def add_strength_flag(parser: argparse.ArgumentParser) -> None:
+    """Add --strength, which sets the style weight on a scale from 0 to 1."""
     parser.add_argument(
         '--strength',
         type=float_in_range(0, 1),
         metavar='X',
-        help='how much of the style, 0 to 1: multiplies '
-        f'--style-weight by 1/{recipes.MAX_STRENGTH_FACTOR:g} … {recipes.MAX_STRENGTH_FACTOR:g} (default: 0.5, which '
-        'leaves it as it is)',
+        help='strength of the style, 0 to 1: multiplies the '
+        f'recipe\'s --style-weight by 1/{recipes.MAX_STRENGTH_FACTOR:g} … {recipes.MAX_STRENGTH_FACTOR:g} (default: '
+        '0.5, which leaves it unchanged)',
     )
 
 
-def add_control_flags(parser):
-    """Give `parser` what says where the styles go and what the picture begins with."""
+def add_control_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags for blending styles, for the mask and for the starting image."""
     parser.add_argument('--style-weights', type=float_in_range(0, 1e6), nargs='+', metavar='X',
-                        help='of several styles, one each (default: equal ones)')
-    parser.add_argument('--mask', type=Path, metavar='IMAGE', help='of the content\'s shape: the first style goes '
-                        'where it is white; where black the second, or the photo stays; grays mix')
+                        help='weights for blending several styles, one for each style (default: equal weights)')
+    parser.add_argument('--mask', type=Path, metavar='IMAGE', help='mask with the shape of the content image: the '
+                        'first style is applied where the mask is white; where it is black, the second style is '
+                        'applied, or with one style the photo is kept; gray blends the two')
     field = recipes.Recipe.__dataclass_fields__['init']
     parser.add_argument('--init', type=_parse_init, metavar='NAME|IMAGE', help=f'{field.metadata["help"]}: '
-                        f'{", ".join(field.metadata["choices"])}; or {FAST_INIT}, what the network of any style makes '
-                        'of them in one pass; or an image (default: the recipe\'s)')
+                        f'{", ".join(field.metadata["choices"])}; or {FAST_INIT}, the picture that the arbitrary style '
+                        'network makes in one pass; or an image file (default: set by the recipe)')
 
 
 def _parse_init(text):
+    """Return a value of --init as text if it is a name, else as a path."""
     choices = recipes.Recipe.__dataclass_fields__['init'].metadata['choices']
     return text if text in (*choices, FAST_INIT) else Path(text)
 
 
-def initial_img(args, width, height, fast_pass):
-    """The image that --init names, [1, height, width, 3] of 0-255, or None.
+def initial_img(args: argparse.Namespace, width: int, height: int, fast_pass: Callable):
+    """Return the starting image that --init names.
 
-    one_pass: photo, styles as arrays [H, W, 3], weights -> the picture of FAST_INIT
+    Args:
+        args: The parsed flags.
+        width: Width of the picture in pixels.
+        height: Height of the picture in pixels.
+        fast_pass: Function of a photo [H, W, 3], a list of styles [H, W, 3] and their weights (or None), which returns
+            the arbitrary style network's picture [H, W, 3]; used for FAST_INIT.
+
+    Returns:
+        float32 [1, height, width, 3], from 0 to 255; or None if --init names no image.
     """
     if args.init == FAST_INIT:
         photo = utils.get_resized_image(args.content, width, height)[0]
@@ -129,25 +158,32 @@ def initial_img(args, width, height, fast_pass):
     return utils.get_resized_image(args.init, width, height) if isinstance(args.init, Path) else None
 
 
-def add_output_flags(parser):
-    """Give `parser` the file that the picture is also written to, and a picture to be like."""
-    parser.add_argument('--output', type=Path, metavar='FILE', help='where the picture goes beside outputs/<run>: '
-                        f'{", ".join(output.FORMATS)}; it keeps the photo\'s ICC profile')
+def add_output_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags for an additional output file, and --like, which reuses the settings of a picture."""
+    parser.add_argument('--output', type=Path, metavar='FILE', help='also write the picture to this file, besides '
+                        f'outputs/<run>: {", ".join(output.FORMATS)}; it keeps the photo\'s ICC color profile')
     parser.add_argument('--quality', type=int_in_range(1, 100), metavar='N',
-                        help=f'of a JPEG or WebP (default: {utils.JPEG_QUALITY})')
-    parser.add_argument('--depth', type=int, choices=(8, 16), help='bits a channel of a PNG or TIFF (default: 8)')
+                        help=f'quality of a JPEG or WebP file, 1 to 100 (default: {utils.JPEG_QUALITY})')
+    parser.add_argument('--depth', type=int, choices=(8, 16),
+                        help='bits per channel of a PNG or TIFF file (default: 8)')
     parser.add_argument('--alpha', action='store_true', default=None,
-                        help='the photo\'s transparency stays; else what is transparent is white')
+                        help='keep the photo\'s transparency; otherwise transparent areas become white')
     parser.add_argument('--like', type=Path, metavar='PICTURE',
-                        help='run with the settings that made a picture; flags beside it change them')
+                        help='use the settings that are stored in this picture; other flags override them')
 
 
-def reproduction_command(parser, args, precision):
-    """The flags that make the same picture again, but for its iterations: those given, and what was computed in."""
-    given = {name: value for name, value in vars(args).items()
-             if name not in NOT_REPRODUCED and value != parser.get_default(name)} | {'precision': precision}
+def reproduction_command(parser: argparse.ArgumentParser, args: argparse.Namespace, precision: str) -> list[str]:
+    """Return the flags that make the same picture again, except for the number of iterations.
+
+    Args:
+        parser: The parser of the command, for the defaults.
+        args: The parsed flags.
+        precision: The precision that the run computes in.
+    """
+    changed = {name: value for name, value in vars(args).items()
+               if name not in NOT_REPRODUCED and value != parser.get_default(name)} | {'precision': precision}
     flags = []
-    for name, value in given.items():
+    for name, value in changed.items():
         flags += [
             '--' + name.replace('_', '-'),
             *(map(_format_exact, value) if isinstance(value, list) else [_format_exact(value)]),
@@ -156,28 +192,42 @@ def reproduction_command(parser, args, precision):
 
 
 def _format_exact(value):
+    """Return the value of a flag as text that parses to the same value."""
     return ','.join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def settings_diff(args, run):
-    """In what a run differs from the one that made the picture --like names, as lists of text."""
+def settings_diff(args: argparse.Namespace, run: runs.Run) -> list[str]:
+    """Return the settings in which a run differs from the run of the picture that --like names, one text each.
+
+    The list is empty without --like.
+    """
     if not args.like:
         return []
     return runs.settings_diff(run.fingerprint, output.read_settings(args.like)['settings'], run.defaults)
 
 
-def output_file(args, width, height):
-    """The `output.OutputFile` of the size that --output names, or None.
+def output_file(args: argparse.Namespace, width: int, height: int) -> output.OutputFile | None:
+    """Return the file that --output names, with the photo's color profile and, with --alpha, its transparency.
 
-    Raises `UserError` for flags that do nothing.
+    Args:
+        args: The parsed flags.
+        width: Width of the picture in pixels.
+        height: Height of the picture in pixels.
+
+    Returns:
+        The output file, or None without --output.
+
+    Raises:
+        UserError: A flag has no effect, the file format does not support it, or an input image would be overwritten.
     """
     if not args.output:
-        if given := [flag for flag in ('quality', 'depth', 'alpha') if getattr(args, flag)]:
-            raise UserError(f'--{given[0]} does nothing without --output')
+        if unused := [flag for flag in ('quality', 'depth', 'alpha') if getattr(args, flag)]:
+            raise UserError(f'--{unused[0]} does nothing without --output')
         return None
-    read = [args.content, *args.style, args.mask, args.init if isinstance(args.init, Path) else None]
-    if args.output.resolve() in [path.resolve() for path in read if path]:
-        raise UserError(f'--output {args.output}: is one of the images, and would be overwritten')
+    inputs = [args.content, *args.style, args.mask, args.init if isinstance(args.init, Path) else None]
+    if args.output.resolve() in [path.resolve() for path in inputs if path]:
+        raise UserError(f'--output {args.output}: is one of the input images, which it would overwrite; name another '
+                        'file')
     alpha = utils.read_alpha(args.content) if args.alpha else None
     if alpha is not None:
         alpha = utils.resize_and_crop(alpha[..., None], width, height)[..., 0]
@@ -186,15 +236,20 @@ def output_file(args, width, height):
     return output.OutputFile(args.output, args.quality, args.depth or 8, alpha, utils.color_profile(args.content))
 
 
-def add_recipe_flags(parser, choices=recipes.RECIPES, without=()):
-    """Give `parser` one flag a setting of `Recipe`, and --recipe where there is a choice.
+def add_recipe_flags(parser: argparse.ArgumentParser, choices: Mapping[str, recipes.Recipe] = recipes.RECIPES,
+                     without: Collection[str] = ()) -> None:
+    """Add one flag for each setting of `recipes.Recipe`, and --recipe if there is more than one recipe.
 
-    offered: name -> recipe, the default first; without: names of settings that do nothing there
+    Args:
+        parser: The parser of the command.
+        choices: name -> recipe, the default recipe first.
+        without: Names of settings that get no flag.
     """
     parser.set_defaults(recipe=next(iter(choices)))
     if len(choices) > 1:
         parser.add_argument('--recipe', choices=choices,
-                            help='the published system whose settings are the defaults (default: %(default)s)')
+                            help='published system whose settings are the defaults of the flags below '
+                            '(default: %(default)s)')
     for field in dataclasses.fields(recipes.Recipe):
         if field.metadata and field.name not in without:
             defaults = ', '.join(
@@ -210,49 +265,59 @@ def add_recipe_flags(parser, choices=recipes.RECIPES, without=()):
             )
 
 
-def recipe(args, choices=recipes.RECIPES):
-    """The recipe that --recipe names, with what the other flags change in it."""
+def recipe(args: argparse.Namespace, choices: Mapping[str, recipes.Recipe] = recipes.RECIPES) -> recipes.Recipe:
+    """Return the recipe that --recipe names, changed by the other flags.
+
+    Args:
+        args: The parsed flags.
+        choices: name -> recipe.
+
+    Raises:
+        UserError: A flag has no effect with the others, a value is out of its range, or flags contradict each other.
+    """
     changed = {field.name: getattr(args, field.name) for field in dataclasses.fields(recipes.Recipe)
                if field.metadata and getattr(args, field.name, None) is not None}
     init = changed.get('init')
-    if isinstance(init, Path) or init == FAST_INIT:  # nothing of the recipe's own start is left
+    if isinstance(init, Path) or init == FAST_INIT:  # the given image replaces the recipe's starting image
         changed['init'] = 'content'
     recipe = dataclasses.replace(choices[args.recipe], **changed)
     if getattr(args, 'strength', None) is not None:
         if 'style_weight' in changed:
-            raise UserError('--strength and --style-weight: one of the two, both set β')
-        if why := recipe.inactive_because('style_statistic'):
-            raise UserError(f'--strength does nothing with {why}')
+            raise UserError('--strength and --style-weight: give only one of the two, because both set β')
+        if reason := recipe.inactive_because('style_statistic'):
+            raise UserError(f'--strength does nothing with {reason}')
         recipe = recipe.with_strength(args.strength)
     for name in changed:
-        if why := recipe.inactive_because(name):
-            raise UserError(f'{recipes.flag_name(recipe.__dataclass_fields__[name])} does nothing with {why}')
+        if reason := recipe.inactive_because(name):
+            raise UserError(f'{recipes.flag_name(recipe.__dataclass_fields__[name])} does nothing with {reason}')
     return recipe
 
 
 def _value_parser(field):
-    """A type for argparse: reads one value, or a comma-separated tuple of them, and checks each."""
-    listed = isinstance(field.default, tuple)
-    kind = type(field.default[0] if listed else field.default)
+    """Return an argparse type that parses and checks the value of a setting, or a comma-separated tuple of values."""
+    is_tuple = isinstance(field.default, tuple)
+    kind = type(field.default[0] if is_tuple else field.default)
 
     def parse(text):
         try:
-            values = tuple(kind(item) for item in (text.split(',') if listed else [text]))
+            values = tuple(kind(item) for item in (text.split(',') if is_tuple else [text]))
             for value in values:
                 recipes.check_value(field, value)
         except (UserError, ValueError):
             raise argparse.ArgumentTypeError(f'{text!r}: must be {recipes.describe_allowed(field)}') from None
-        return values if listed else values[0]
+        return values if is_tuple else values[0]
     return parse
 
 
 def _format_short(value):
+    """Return the default value of a setting as short text for the help."""
     return (','.join(map(_format_short, value)) if isinstance(value, tuple)
             else f'{value:g}' if isinstance(value, float) else str(value))
 
 
 def _metavar(field):
-    listed = isinstance(field.default, tuple)
+    """Return the placeholder of a setting's value in the help."""
+    is_tuple = isinstance(field.default, tuple)
     if not field.metadata['choices']:
-        return 'X,...' if listed else 'X'
-    return 'LAYER,...' if listed else 'NAME'
+        return 'X,...' if is_tuple else 'X'
+    return 'LAYER,...' if is_tuple else 'NAME'

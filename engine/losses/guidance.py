@@ -1,8 +1,10 @@
-"""Several styles in one picture: their weights, or a mask, and what it is at each layer; and the photo in a picture.
+"""Several styles in one picture, by weights or by a mask; and what stays of the photo.
 
-Regions: Gatys et al. (2017, Controlling Perceptual Factors in Neural Style Transfer), section 3.
+Spatial guidance: Gatys et al. (2017, Controlling Perceptual Factors in Neural Style Transfer), section 3.
 """
 
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -14,8 +16,12 @@ from common.tf1 import tf
 from engine.losses.features import lazy_constant
 
 
-def blend_weights(styles, weights, mask):
-    """The weights of some styles, adding up to 1; None for equal ones. Raises `UserError` for what does nothing."""
+def blend_weights(styles: Sequence, weights: Sequence[float] | None, mask: Path | None) -> list[float]:
+    """Return one weight for each style; they add up to 1, and are equal if none are given.
+
+    Raises:
+        UserError: the weights do not fit the styles, or have no effect.
+    """
     if mask:
         images.check_mask_styles(len(styles))
     if weights is None:
@@ -30,36 +36,45 @@ def blend_weights(styles, weights, mask):
     return [weight / sum(weights) for weight in map(float, weights)]
 
 
-def read_mask(path, content_path, width, height):
-    """The mask at `path` fitted as the content is: [height, width] from 0, black, to 1, white.
+def read_mask(path: Path, content_path: Path, width: int, height: int) -> np.ndarray:
+    """Read a mask and fit it as the content image is fitted: float32 [height, width], 0 (black) to 1 (white).
 
-    Raises `UserError` for one of another shape than the content's.
+    Raises:
+        UserError: its aspect ratio differs from the content image's.
     """
     images.check_mask_shape(f'--mask {path}', utils.image_size(path), content_path, utils.image_size(content_path))
     return utils.get_resized_image(path, width, height)[0].mean(axis=-1) / 255
 
 
-def guidance_masks(mask, layers, pooling, config=None):
-    """A mask [H, W] reduced to the size of each of `layers` of VGG-19, by its poolings: arrays [1, H', W', 1].
+def guidance_masks(mask: np.ndarray, layers: Sequence[str], pooling: str, config: tf.ConfigProto | None = None) -> list:
+    """Downsample a mask [H, W] to the size of each of some layers of VGG-19, by its poolings.
 
-    pooling: 'avg' or 'max'; config: of the session, see `sessions.session_config`
+    Args:
+        pooling: 'avg' or 'max'.
+        config: of the session, see `session.session_config`.
+
+    Returns:
+        An array [1, H', W', 1] for each layer.
     """
     pool = {'avg': tf.nn.avg_pool2d, 'max': tf.nn.max_pool2d}[pooling]
     blocks = [int(layer[len('conv')]) for layer in layers]
     with tf.Graph().as_default(), tf.Session(config=config) as sess:
         pixels = tf.placeholder(tf.float32, [1, *mask.shape, 1])
-        reduced = [tf.identity(pixels)]
+        pooled = [tf.identity(pixels)]
         for _ in range(max(blocks) - 1):
-            reduced.append(pool(reduced[-1], 2, 2, 'SAME'))
-        reduced = sess.run(reduced, {pixels: mask[None, :, :, None]})
-    return [reduced[block - 1] for block in blocks]
+            pooled.append(pool(pooled[-1], 2, 2, 'SAME'))
+        pooled = sess.run(pooled, {pixels: mask[None, :, :, None]})
+    return [pooled[block - 1] for block in blocks]
 
 
-def composite_with_photo(image, photo, keep_colors, mask=None):
-    """A tensor [1, H, W, 3] with something of the photo, an array; both centered alike.
+def composite_with_photo(image: tf.Tensor, photo: np.ndarray, keep_colors: bool,
+                         mask: np.ndarray | None = None) -> tf.Tensor:
+    """Return an image [1, H, W, 3] with the photo's colors, or with the photo itself where a mask is black.
 
-    luminance: the photo's colors come back, every channel of the image differs from the photo by the same
-    mask: [H, W], where it is black the photo is
+    Args:
+        image, photo: centered by the same mean.
+        keep_colors: whether the photo's colors come back; then all channels differ from the photo by the same amount.
+        mask: [H, W], 0 to 1, or None.
     """
     photo = lazy_constant(photo, image)
     change = image - photo

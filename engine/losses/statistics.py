@@ -1,74 +1,99 @@
-"""What of a layer's features is its style, and how far two are apart.
+"""Style statistics: what of a layer's features is its style, and how far two styles are apart.
 
-A statistic has `of(F)`, of features [B, H, W, N], and `distance(G, A)` between two of what `compute` gives; for arrays
-and
-tensors. `of(F, guide)` is that of a region: a guide [1, H, W, 1], an array, is how much each position of a tensor F
-counts (Gatys et al. 2017). The handout's, Gram matrices of one size, is `StyleTransfer._single_style_loss`; those here
-know sizes that differ.
+The handout's own statistic, Gram matrices of one size, is `style_transfer.StyleTransfer._single_style_loss`; the
+statistics here also compare maps of different sizes, blends of styles and guided regions (Gatys et al. 2017).
 """
 
+import abc
 import operator
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+import recipes
 from common.tf1 import tf
 
-MIN_DIVISOR = 1e-12  # where a style has nothing of its own
-MIN_EIGENVALUE_SHARE = 1e-12  # share of all eigenvalues together under which one counts for nothing
+MIN_DIVISOR = 1e-12  # divisor for a style that has nothing of its own
+MIN_EIGENVALUE_SHARE = 1e-12  # share of the sum of all eigenvalues below which one is left out
+
+
+class Statistic(abc.ABC):
+    """A statistic of the features [B, H, W, N] of a layer, arrays or tensors."""
+
+    def __init__(self, recipe: recipes.Recipe):
+        self.recipe = recipe
+
+    @abc.abstractmethod
+    def compute(self, F, mask: np.ndarray | None = None):
+        """Return the statistic of features; with a mask [1, H, W, 1], each position of a tensor F counts by it."""
+
+    @abc.abstractmethod
+    def distance(self, G, A) -> tf.Tensor:
+        """Return the mean over the batch of the distances of the statistics G from the style's, A."""
+
+    def blend(self, values: Sequence, weights: Sequence[float]):
+        """Return the statistic of several styles together, by weights that add up to 1."""
+        return tf.nest.map_structure(lambda *parts: sum(map(operator.mul, weights, parts)), *values)
 
 
 class GramMatrix(NamedTuple):
-    """matrix [B, N, N], summed over `positions`, height × width."""
+    """A Gram matrix [B, N, N] that was summed over a number of positions, height × width."""
     matrix: object
     positions: int
 
 
-class Gram:
-    """The Gram matrix FᵀF, and Σ (G − A)² by a coefficient; a map of another size counts as one of that of G."""
+class Gram(Statistic):
+    """The Gram matrix FᵀF; the distance is Σ (G − A)² times the recipe's coefficient, A scaled to G's positions."""
 
-    def __init__(self, gram_matrix, factor):
-        """gram_matrix: F, N, M -> [B, N, N]; factor: N, M -> the coefficient, M the number of positions."""
-        self.gram_matrix, self.factor = gram_matrix, factor
-
-    def compute(self, F, guide=None):
-        """The `GramMatrix` of features [B, H, W, N] of one known size."""
-        _, H, W, N = map(lambda length: length and int(length), F.shape)
-        if guide is None:
-            return GramMatrix(self.gram_matrix(F, N, H * W), H * W)
-        return GramMatrix(self.gram_matrix(F * np.sqrt(guide), N, H * W), float(guide.sum()))
+    def compute(self, F, mask=None):
+        """Return the `GramMatrix` of features whose size is known."""
+        _, H, W, N = (length and int(length) for length in F.shape)
+        if mask is None:
+            return GramMatrix(_gram(F, N, H * W), H * W)
+        return GramMatrix(_gram(F * np.sqrt(mask), N, H * W), float(mask.sum()))
 
     def blend(self, values, weights):
-        """The `GramMatrix` of several styles, by weights that add up to 1."""
+        """Return the `GramMatrix` of several styles, scaled to the positions of the first."""
         positions = values[0].positions
         return GramMatrix(sum(weight * (positions / value.positions) * value.matrix
                               for weight, value in zip(weights, values)), positions)
 
     def distance(self, G, A):
-        """The mean over the batch of the distances of two `GramMatrix`."""
+        """Return the mean over the batch of the distances of two `GramMatrix`."""
         difference = G.matrix - A.matrix * (G.positions / A.positions)
         squares = (np.square(difference).sum(axis=(1, 2)).mean() if isinstance(difference, np.ndarray)
                    else tf.reduce_mean(tf.reduce_sum(tf.square(difference), axis=[1, 2])))
-        return self.factor(int(G.matrix.shape[-1]), G.positions) * squares
+        return self.recipe.style_factor(int(G.matrix.shape[-1]), G.positions) * squares
+
+
+def _gram(F, N, M):
+    """Return FᵀF, [B, N, N], of features with N channels and M positions."""
+    if isinstance(F, np.ndarray):
+        F = F.reshape(-1, M, N)
+        with np.errstate(over='ignore'):  # A loss that is not finite is reported later, with its iteration.
+            return F.swapaxes(1, 2) @ F
+    F = tf.reshape(F, [-1, M, N])
+    return tf.matmul(F, F, transpose_a=True)
 
 
 class Moments(NamedTuple):
-    """mean [B, N] of the features of a layer over its positions, and their covariance [B, N, N]."""
+    """The mean [B, N] of the features of a layer over its positions, and their covariance [B, N, N]."""
     mean: object
     covariance: object
 
 
-def moments(F, guide=None):
-    """The `Moments` of features [B, H, W, N], an array or a tensor, of any size."""
-    mean, product = second_moments(F, guide)
+def moments(F, mask: np.ndarray | None = None) -> Moments:
+    """Return the `Moments` of features [B, H, W, N], an array or a tensor, of any size."""
+    mean, product = second_moments(F, mask)
     return Moments(mean, product - mean[:, :, None] * mean[:, None])
 
 
-def second_moments(F, guide=None):
-    """The mean [B, N] of features [B, H, W, N] over their positions, and that of their products, [B, N, N]."""
+def second_moments(F, mask: np.ndarray | None = None) -> tuple:
+    """Return the mean [B, N] of features [B, H, W, N] over their positions, and that of their products, [B, N, N]."""
     N = int(F.shape[-1])
-    if guide is not None:
-        share = (guide / guide.sum()).reshape(1, -1, 1)
+    if mask is not None:
+        share = (mask / mask.sum()).reshape(1, -1, 1)
         rooted = tf.reshape(F, [1, -1, N]) * np.sqrt(share)
         return tf.reduce_sum(rooted * np.sqrt(share), axis=1), tf.matmul(rooted, rooted, transpose_a=True)
     if isinstance(F, np.ndarray):
@@ -79,9 +104,9 @@ def second_moments(F, guide=None):
 
 @tf.custom_gradient
 def _second_moments(F):
-    """`second_moments` of features [B, M, N], a tensor.
+    """Return the second moments of features [B, M, N], a tensor.
 
-    TensorFlow's own gradient has two products and a map of means beside them: a fifth more memory for a picture.
+    TensorFlow's own gradient keeps two products and a map of means: a fifth more memory for a picture.
     """
     M = tf.cast(tf.shape(F)[1], F.dtype)
 
@@ -91,68 +116,66 @@ def _second_moments(F):
     return (tf.reduce_mean(F, axis=1), tf.matmul(F, F, transpose_a=True) / M), gradient
 
 
-class BlendableStatistic:
-    """A statistic of arrays that mean the same for styles of any size."""
+class RelativeStatistic(Statistic):
+    """A tuple of values, each compared relative to the style's own: Σ (g − a)² / Σ a², summed over the tuple.
 
-    @staticmethod
-    def blend(values, weights):
-        """What `compute` gives for several styles, by weights that add up to 1."""
-        return tf.nest.map_structure(lambda *parts: sum(map(operator.mul, weights, parts)), *values)
-
-
-class RelativeStatistic(BlendableStatistic):
-    """Values of which each is compared as a share of the style's own: Σ (g − a)² / Σ a², added up over them.
-
-    A common factor on the features does not change it, nor does the size of the map.
+    A common factor of the features does not change the distance, nor does the size of the map.
     """
 
-    def __init__(self, compute):
-        """of: features [B, H, W, N], and a guide or None -> a tuple of what is compared."""
-        self.compute = compute
-
     def distance(self, G, A):
-        """The mean over the batch of `distances`."""
+        """Return the mean over the batch of `distances`."""
         return tf.reduce_mean(self.distances(G, A))
 
     @staticmethod
-    def distances(G, A):
-        """The distance [B] of each entry of G, tensors, from A, arrays of one style or tensors, one each."""
+    def distances(G, A) -> tf.Tensor:
+        """Return the distance [B] of each entry of G, tensors, from A, arrays of one style or tensors of B styles."""
         return sum(relative_errors(g, a) for g, a in zip(G, A))
 
 
-def mean_relative_error(g, a, weights=1.):
-    """The mean of `relative_errors` by weights [B]."""
+class GramShare(RelativeStatistic):
+    """The Gram matrix divided by the number of positions."""
+
+    def compute(self, F, mask=None):
+        """Return the mean products of features, alone in a tuple."""
+        return second_moments(F, mask)[1],
+
+
+class Covariance(RelativeStatistic):
+    """Mean and covariance: in the line of Novak and Nikulin (2016), who shift Gram matrices, and AdaIN (2017)."""
+
+    def compute(self, F, mask=None):
+        """Return the `Moments` of features."""
+        return moments(F, mask)
+
+
+def mean_relative_error(g: tf.Tensor, a, weights=1.) -> tf.Tensor:
+    """Return the mean over a batch of the `relative_errors`, by weights [B]."""
     return tf.reduce_mean(weights * relative_errors(g, a))
 
 
-def relative_errors(g, a):
-    """Σ (g − a)² / Σ a² of each entry of a batch, [B]; g a tensor, a too or an array."""
+def relative_errors(g: tf.Tensor, a) -> tf.Tensor:
+    """Return Σ (g − a)² / Σ a² of each entry of a batch, [B]; a is a tensor or an array."""
     axes = tuple(range(1, len(a.shape)))
     squares = tf.reduce_sum(tf.square(g - a), axis=axes)
     own = np.square(a).sum(axis=axes) if isinstance(a, np.ndarray) else tf.reduce_sum(tf.square(a), axis=axes)
     return squares / tf.maximum(own, MIN_DIVISOR)
 
 
-def gram_matrix(F, guide=None):
-    """The Gram matrix of features [B, H, W, N] over their number of positions, alone in a tuple."""
-    return second_moments(F, guide)[1],
+class Wasserstein(Statistic):
+    """The squared 2-Wasserstein distance of two normal distributions, relative to the style's mean square.
 
-
-class Wasserstein(BlendableStatistic):
-    """The squared distance of two normal distributions, as much as it takes to move one onto the other.
-
-    ‖μ − μ_s‖² + tr(C + C_s − 2 (C_s^½ C C_s^½)^½), as a share of ‖μ_s‖² + tr C_s, the mean square of the style's
-    features (Olkin and Pukelsheim 1982; in style transfer crowsonkb's style-transfer-pytorch has it since 2023).
-    In float64, which no graph rewriter rounds: small eigenvalues would be lost.
+    ‖μ − μ_s‖² + tr(C + C_s − 2 (C_s^½ C C_s^½)^½), divided by ‖μ_s‖² + tr C_s (Olkin and Pukelsheim 1982; in style
+    transfer, crowsonkb's style-transfer-pytorch has it since 2023). Computed in float64, which TensorFlow's graph
+    rewriter never rounds to bfloat16: small eigenvalues would be lost.
     """
 
-    def compute(self, F, guide=None):
-        """The `Moments` of features [B, H, W, N], an array or a tensor."""
+    def compute(self, F, mask=None):
+        """Return the `Moments` of features in float64."""
         return moments(np.float64(F) if isinstance(F, np.ndarray) else tf.cast(F, tf.float64),
-                       None if guide is None else np.float64(guide))
+                       None if mask is None else np.float64(mask))
 
     def distance(self, G, A):
-        """The mean over the batch of the distance of `Moments` G, tensors, from A, arrays."""
+        """Return the mean over the batch of the distances of `Moments` G, tensors, from A, arrays."""
         root, own = _matrix_root(A.covariance[0]), np.trace(A.covariance[0])
         means = tf.reduce_sum(tf.square(G.mean - A.mean), axis=1)
         cross = trace_of_root(tf.matmul(tf.matmul(root[None], G.covariance), root[None]))
@@ -161,56 +184,48 @@ class Wasserstein(BlendableStatistic):
 
 
 def _matrix_root(C):
-    """The root of a covariance matrix [N, N], an array."""
+    """Return the square root of a covariance matrix [N, N], an array."""
     values, vectors = np.linalg.eigh(C)
     return vectors * np.sqrt(values.clip(0)) @ vectors.T
 
 
-def trace_of_root(S):
-    """tr S^½ of symmetric matrices [B, N, N] without negative eigenvalues, a tensor, from their eigenvalues.
+def trace_of_root(S: tf.Tensor) -> tf.Tensor:
+    """Return tr S^½ of symmetric matrices [B, N, N] without negative eigenvalues, from their eigenvalues.
 
-    For 512 channels in a sixth of the time of twenty steps of Newton and Schulz's iteration. Eigenvalues of less than
-    MIN_EIGENVALUE_SHARE of all together are left out: their roots have gradients without bounds.
+    For 512 channels this takes a sixth of the time of twenty steps of the Newton-Schulz iteration. Eigenvalues below
+    MIN_EIGENVALUE_SHARE of their sum are left out, because their roots have unbounded gradients.
     """
-    values = tf.linalg.eigvalsh((S + tf.linalg.matrix_transpose(S)) / 2)  # its gradient is symmetric then, too
+    values = tf.linalg.eigvalsh((S + tf.linalg.matrix_transpose(S)) / 2)  # This makes its gradient symmetric, too.
     counts = values > MIN_EIGENVALUE_SHARE * tf.reduce_sum(tf.abs(values), axis=1, keepdims=True)
     return tf.reduce_sum(tf.sqrt(tf.where_v2(counts, values, 0.)), axis=1)
 
 
-# What a recipe can name beside the handout's Gram matrices. Covariance and mean are in the line of Novak and Nikulin
-# (2016), who shift Gram matrices, and of AdaIN (Huang and Belongie 2017), which has means and variances.
-STATISTICS = {
-    'gram_share': RelativeStatistic(gram_matrix),
-    'covariance': RelativeStatistic(moments),
-    'wasserstein': Wasserstein(),
-}
+# By the names that recipes give them. A new statistic is a class, its line here, and its name in `recipes.py`.
+STATISTICS = {'gram': Gram, 'gram_share': GramShare, 'covariance': Covariance, 'wasserstein': Wasserstein}
+
+
+def statistic_of(recipe: recipes.Recipe) -> Statistic:
+    """Return the statistic that a recipe names."""
+    return STATISTICS[recipe.style_statistic](recipe)
 
 
 class StyleTarget(NamedTuple):
-    """A style to be reached at one layer: a statistic and its value, of one image or a blend."""
-    statistic: object
+    """A style to be reached at one layer: a statistic, and its value of one image or of a blend."""
+    statistic: Statistic
     value: object
 
-    def loss(self, F):
-        """The distance of features F to it."""
+    def loss(self, F: tf.Tensor) -> tf.Tensor:
+        """Return the distance of features from the style."""
         return self.statistic.distance(self.statistic.compute(F), self.value)
 
 
 class GuidedStyleTarget(NamedTuple):
-    """Styles to be reached at one layer, each in its own region: values of a statistic, and the guide of each."""
-    statistic: object
-    values: list
-    masks: list
+    """Styles to be reached at one layer, each in its own region: a statistic, its values, and the region's masks."""
+    statistic: Statistic
+    values: Sequence
+    masks: Sequence[np.ndarray]
 
-    def loss(self, F):
-        """The distances of features F [1, H, W, N] to them, each by its region's share of the positions."""
-        return sum(guide.mean() * self.statistic.distance(self.statistic.compute(F, guide), value)
-                   for value, guide in zip(self.values, self.masks) if guide.any())
-
-
-TARGET_TYPES = StyleTarget, GuidedStyleTarget
-
-
-def make_targets(statistic, A):
-    """A `StyleTarget` a layer of what are features, arrays; those that are targets already stay."""
-    return [a if isinstance(a, TARGET_TYPES) else StyleTarget(statistic, statistic.compute(a)) for a in A]
+    def loss(self, F: tf.Tensor) -> tf.Tensor:
+        """Return the distances of features [1, H, W, N] from the styles, by each region's share of the positions."""
+        return sum(mask.mean() * self.statistic.distance(self.statistic.compute(F, mask), value)
+                   for value, mask in zip(self.values, self.masks) if mask.any())

@@ -1,40 +1,70 @@
-"""SciPy's L-BFGS-B turned around: it is asked for points and told their values, so that the caller keeps the loop."""
+"""L-BFGS-B by SciPy (Byrd, Lu, Nocedal and Zhu 1995), with the loop in the caller's hands."""
 
 import queue
 import threading
+from collections.abc import Iterator
 
 import numpy as np
 import scipy
 
-MEMORY_PAIRS = 10  # of steps and gradient changes that it remembers
+from common.tf1 import tf
+from engine.optim.optimizer import Optimizer
+
+MEMORY_PAIRS = 10  # pairs of steps and gradient changes that it remembers
 UNLIMITED = 2**31 - 1
-FIRST_STEP = 1.  # the mean of what its first step adds to a number of the point, in the units of these
+FIRST_STEP = 1.  # mean change of a pixel in the first step, in pixel values
+
+
+class LBFGS(Optimizer):
+    """SciPy's L-BFGS-B; pixels stay within 0 to 255 as bounds of the problem."""
+
+    bytes_per_pixel = 760  # for SciPy's pairs, in float64
+    resumes_exactly = False  # SciPy gives no access to its memory
+    takes_bfloat16 = False  # its line search needs exact values
+
+    def build(self, machine) -> None:
+        """Add the gradient of the loss, which SciPy asks for."""
+        machine.gradient, = tf.gradients(machine.total_loss, machine.input_img)
+
+    def steps(self, machine, sess: tf.Session) -> Iterator[dict]:
+        """Evaluate the loss where SciPy asks for it; the image kept is the best one so far."""
+        machine.has_converged = False
+        lower, upper = -machine.vgg.mean_pixels, 255 - machine.vgg.mean_pixels
+        with Search(sess.run(machine.input_img), lower, upper) as search:
+            while not machine.has_converged:
+                sess.run(machine.assign_img, {machine.new_img: search.point})
+                losses, gradient = sess.run([machine.loss_terms, machine.gradient])
+                search.tell(losses['total_loss'], gradient)
+                sess.run(machine.assign_img, {machine.new_img: search.best})  # A line search may overshoot.
+                machine.has_converged = search.has_converged
+                yield losses
 
 
 class Search:
-    """The minimum of a function between bounds, by L-BFGS-B (Byrd, Lu, Nocedal and Zhu 1995).
+    """The search for the minimum of a function between bounds, which is asked for points and told their values.
 
-    Where nothing is known of the curvature its first step is the gradient, whose size is that of the function. SciPy is
-    given the function over a number that makes that step FIRST_STEP: times any factor, the function has the same
-    points.
-
-    best: the point of the smallest value told so far, an array of the shape of the start, float32; first the start
-    value: that smallest value
-    ended: True once neither a line search nor a second one with its memory cleared found anything better
+    The first step of L-BFGS is the raw gradient, so its length depends on the scale of the loss. We rescale the loss so
+    that this step has length FIRST_STEP; the iterates are then independent of its scale.
 
         with Search(start, lower, upper) as search:
-            while not search.ended:
+            while not search.has_converged:
                 search.tell(*value_and_gradient(search.point))
+
+    Attributes:
+        point: where the function is to be evaluated next, float32, of the shape of the start.
+        best: the point with the smallest value so far; the start before the first value.
+        value: that smallest value.
+        has_converged: True once neither a line search nor a second one with its memory cleared found anything better.
     """
 
-    def __init__(self, start, lower, upper):
-        """start: any shape; lower, upper: what broadcasts to it."""
+    def __init__(self, start: np.ndarray, lower: np.ndarray, upper: np.ndarray):
+        """Set up a search; the bounds broadcast to the start, which may have any shape."""
         self.shape = start.shape
         bounds = [np.broadcast_to(bound, start.shape).ravel() for bound in (lower, upper)]
         self.best = self.point = np.clip(start, lower, upper).astype(np.float32)
         self.value = np.inf
         self.has_converged = False
-        # SciPy calls a function and returns at the end only: in a thread of its own it waits for each answer
+        # SciPy calls a function and returns at the end only, so it runs in a thread of its own and waits for answers.
         self._points, self._answers = queue.SimpleQueue(), queue.SimpleQueue()
         self._thread = threading.Thread(target=self._minimize, args=(scipy.optimize.Bounds(*bounds),), daemon=True)
 
@@ -47,14 +77,15 @@ class Search:
         self._answers.put(None)
         self._thread.join()
 
-    def tell(self, value, gradient):
-        """The function's value and gradient at `point`; then `point` is the next one."""
+    def tell(self, value: float, gradient: np.ndarray) -> None:
+        """Report the function's value and gradient at `point`; `point` is then the next one."""
         if value < self.value:
             self.best, self.value = self.point, value
         self._answers.put((float(value), np.float64(gradient).ravel()))
         self._next()
 
     def _next(self):
+        """Wait for the next point that SciPy asks for, or for its end."""
         point = self._points.get()
         if isinstance(point, Exception):
             raise point
@@ -63,19 +94,21 @@ class Search:
             self.point = point.reshape(self.shape).astype(np.float32)
 
     def _minimize(self, bounds):
+        """Run SciPy, in the search's thread."""
         options = dict(maxcor=MEMORY_PAIRS, ftol=0, gtol=0, maxfun=UNLIMITED, maxiter=UNLIMITED)
         try:
-            for _ in range(2):  # a line search that stalls is often helped by an empty memory
+            for _ in range(2):  # Clearing the memory often helps a line search that has stalled.
                 self._loss_scale = None
                 scipy.optimize.minimize(self._function, np.float64(self.best.ravel()), jac=True, method='L-BFGS-B',
                                         bounds=bounds, options=options)
             self._points.put(None)
         except _SearchAbandoned:
             pass
-        except Exception as error:  # too little memory, say; the caller must not wait for ever
+        except Exception as error:  # Too little memory, for example; the caller must not wait for ever.
             self._points.put(error)
 
     def _function(self, x):
+        """Return the rescaled value and gradient at x, once the caller has told them."""
         self._points.put(x.copy())
         answer = self._answers.get()
         if answer is None:

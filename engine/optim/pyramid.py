@@ -1,12 +1,14 @@
-"""Coarse to fine: a picture is trained small first, enlarged, and trained on.
+"""Coarse to fine: a picture is trained small first, upsampled, and trained further.
 
 Gatys et al. (2017, Controlling Perceptual Factors) found that VGG's receptive fields are too small for the large
-structures of a style in a large picture; trained small first it has them. All sizes are one run.
+structures of a style in a large picture; a picture that is trained small first has them. All levels are one run.
 """
 
+import copy
 import dataclasses
 import gc
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -15,74 +17,93 @@ import skimage.transform
 import recipes
 import utils
 from common.errors import UserError
+from common.progress import Outcome
+from common.tf1 import tf
 from engine.optim import averaging
 
-MIN_COARSE_SIDE_PX = 128  # pixels of the longer side at the smallest size, at least: from 96 on faces are lost
+MIN_COARSE_SIDE_PX = 128  # longer side of the smallest level, at least: at 96 and below faces are lost
 
 
 class Level(NamedTuple):
-    """A size of the picture, the iterations after `offset` up to `end` that it is trained for, and by which recipe."""
+    """A size of the picture in pixels, the iterations start_step + 1 to end_step it is trained for, and their
+    recipe.
+    """
     width: int
     height: int
-    offset: int
-    end: int
+    start_step: int
+    end_step: int
     recipe: recipes.Recipe
 
 
-def levels(recipe, width, height):
-    """The `Level` of each size, smallest first: each of half the next one's sides, the last is width × height.
+def levels(recipe: recipes.Recipe, width: int, height: int) -> list[Level]:
+    """Return the levels of a picture, smallest first: each has half the sides of the next one.
 
-    Raises `UserError` where that makes a side of less than `utils.MIN_SIDE_PX` pixels.
+    Raises:
+        UserError: a side of the smallest level has less than `utils.MIN_SIDE_PX` pixels.
     """
-    by_itself = min(
-        math.log2(max(width, height) / MIN_COARSE_SIDE_PX), math.log2(min(width, height) / utils.MIN_SIDE_PX)
-    )
-    count = recipe.scales or 1 + max(0, int(by_itself))
-    if count == 1 and not recipe.scales:  # the smallest of those that come by themselves
+    halvings = min(math.log2(max(width, height) / MIN_COARSE_SIDE_PX),
+                   math.log2(min(width, height) / utils.MIN_SIDE_PX))
+    count = recipe.scales or 1 + max(0, int(halvings))
+    if count == 1 and not recipe.scales:  # A picture with a single level gets as many steps as the smallest of several.
         recipe = dataclasses.replace(recipe, iterations=max(recipe.iterations, recipe.coarse_iterations))
-    scales, begin = [], 0
-    for halvings in reversed(range(count)):
-        coarse = max(1, round(recipe.coarse_iterations * recipe.coarse_ratio ** len(scales)))
-        end = begin + (coarse if halvings else recipe.iterations)
-        size = [round(side / 2 ** halvings) for side in (width, height)]
-        scales.append(Level(*size, begin, end, recipe.for_size(max(size)) if scales else recipe))
-        begin = end
-    if count > 1 and min(scales[0][:2]) < utils.MIN_SIDE_PX:
-        raise UserError(f'--scales {count} of {width}×{height} begin at {scales[0].width}×{scales[0].height}: '
-                        f'each side must be of at least {utils.MIN_SIDE_PX} pixels')
-    return scales
+    found, start_step = [], 0
+    for halving in reversed(range(count)):
+        coarse = max(1, round(recipe.coarse_iterations * recipe.coarse_ratio ** len(found)))
+        end_step = start_step + (coarse if halving else recipe.iterations)
+        size = [round(side / 2 ** halving) for side in (width, height)]
+        found.append(Level(*size, start_step, end_step, recipe.for_size(max(size)) if found else recipe))
+        start_step = end_step
+    if count > 1 and min(found[0][:2]) < utils.MIN_SIDE_PX:
+        raise UserError(f'--scales {count} of {width}×{height} begin at {found[0].width}×{found[0].height}: '
+                        f'each side must have at least {utils.MIN_SIDE_PX} pixels')
+    return found
 
 
-def iteration_cost(pyramid):
-    """What an iteration takes, as `progress.ProgressBar` has it: a function of its number, the pixels of its size."""
-    return lambda step: next(scale.width * scale.height for scale in pyramid if step <= scale.end)
+def iteration_cost(levels: list[Level]) -> Callable[[int], int]:
+    """Return a function from the number of an iteration to its cost, the pixels of its level."""
+    return lambda step: next(level.width * level.height for level in levels if step <= level.end_step)
 
 
-def upsample(image, width, height):
-    """[1, H, W, 3] of 0-255 enlarged to [1, height, width, 3] by cubic interpolation, clipped to what pixels are."""
+def upsample(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Enlarge an image [1, H, W, 3] to [1, height, width, 3] by cubic interpolation, clipped to 0 to 255."""
     large = skimage.transform.resize(image[0], (height, width), order=3, mode='edge', preserve_range=True, clip=False)
     return np.float32(large.clip(0, 255))[None]
 
 
-def train_levels(make_machine, pyramid, run, callback=None, restart=False):
-    """Train through the sizes from where the newest checkpoint of `run` is; return the last `progress.Outcome`.
+def at_level(machine, level: Level):
+    """Return a copy of a `StyleTransfer` for a level, with the same run, a graph of its own, and not built."""
+    other = copy.copy(machine)
+    other.recipe, other.img_width, other.img_height = level.recipe, level.width, level.height
+    other.graph, other.rng = tf.Graph(), np.random.default_rng(machine.seed)
+    if (level.width, level.height) != (machine.img_width, machine.img_height):
+        other.read_images()
+        # Building a machine clears its convolutions; only the last level may clear those that were read.
+        other.weights = machine.weights._replace(convolutions=dict(machine.weights.convolutions))
+        if machine.initial_img is not None:
+            other.initial_img = utils.resize_and_crop(machine.initial_img[0], level.width, level.height)[None]
+    return other
 
-    make: a Scale -> its `StyleTransfer`, not built, with `run` as its own
+
+def train_levels(machine, levels: list[Level], callback: Callable | None = None, restart: bool = False) -> Outcome:
+    """Train a `StyleTransfer` through its levels, from where the newest checkpoint of its run is.
+
+    Returns:
+        The outcome of the last level that was trained.
     """
-    step = begun = 0 if restart else run.latest_step()
-    for scale in pyramid:
-        if step >= scale.end and scale is not pyramid[-1]:
+    run = machine.run
+    step = first_step = 0 if restart else run.latest_step()
+    for level in levels:
+        is_last = level is levels[-1]
+        if step >= level.end_step and not is_last:
             continue
-        machine = make_machine(scale)
-        run.offset = scale.offset
-        if scale.offset and step == scale.offset:  # else a checkpoint of this size is what it goes on from
-            picture = run.load_variable(step, averaging.displayed_variable(scale.recipe)) + machine.weights.mean_pixels
-            machine.initial_img = upsample(picture, scale.width, scale.height)
-        machine.build()
-        last = scale is pyramid[-1]
-        outcome = machine.train(scale.end - scale.offset, callback, restart and not scale.offset, write_results=last)
+        current, run.start_step = at_level(machine, level), level.start_step
+        if level.start_step and step == level.start_step:  # Else it continues from a checkpoint of this level.
+            picture = run.load_variable(step, averaging.displayed_variable(level.recipe)) + machine.weights.mean_pixels
+            current.initial_img = upsample(picture, level.width, level.height)
+        current.build()
+        outcome = current.train(level.end_step, callback, restart and not level.start_step, write_results=is_last)
         step = outcome.step
-        if last or outcome.ending == 'stopped':
-            return outcome._replace(start_step=begun)
-        del machine
-        gc.collect()  # its graph refers to itself, and would stay beside the next, larger one
+        if is_last or outcome.ending == 'stopped':
+            return outcome._replace(start_step=first_step)
+        del current
+        gc.collect()  # A graph refers to itself, and would stay in memory beside the next, larger one.

@@ -1,1 +1,1 @@
-"""The files that a finished run leaves for people."""
+"""Files that a finished run leaves for the user: pictures, figures and the catalog page."""

@@ -1,8 +1,9 @@
-"""A catalogue: pictures of every photo in every style, and one page of them that needs nothing but its folder."""
+"""A catalog: pictures of every photo in every style, and an HTML page that shows them without any other resources."""
 
 import contextlib
 import json
 import shlex
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,23 +11,35 @@ import numpy as np
 import utils
 from common import files, names
 from common.errors import UserError
+from engine.results import output
 from engine.run import runs
 
 TEMPLATE_PATH = Path(__file__).with_name('catalogue_page.html')
-DATA_PLACEHOLDER = 'null'  # what stands in the template for the data
-MAX_CURVE_POINTS = 150  # of a curve, at most
+DATA_PLACEHOLDER = 'null'  # text in the template that the data replaces
+MAX_CURVE_POINTS = 150  # iterations per loss curve on the page
 RESTART_HINT = '--restart', 'begins again'
 
 
 class Catalog:
-    """The page outputs/<name>/index.html with its pictures; checkpoints/<name>/catalogue.json, what is known of each.
+    """A catalog on disk: the page outputs/<name>/index.html, its pictures, and its state.
 
-    contents, styles: paths of images; size: longer side of a picture, in pixels
-    settings: what all its pictures have in common, as a dict that JSON can hold
-    known: name of a run -> what the page says of its picture: `add_picture`, `start_step` or `add_failure`
+    The state is in checkpoints/<name>/catalogue.json.
+
+    Args:
+        name: Name of the catalog.
+        contents: Paths of the photos.
+        styles: Paths of the style images.
+        size: Longer side of a picture in pixels.
+        settings: Settings that all pictures share, as a dict that JSON can hold.
+        defaults: Defaults of settings that did not exist when older catalogs were made.
+
+    Attributes:
+        known: Name of a run -> what the page shows about its picture, as `add_picture`, `note_progress` or
+            `add_failure` has recorded it.
     """
 
-    def __init__(self, name, contents, styles, size, settings, defaults=None):
+    def __init__(self, name: str, contents: Sequence[Path], styles: Sequence[Path], size: int, settings: dict,
+                 defaults: dict | None = None):
         self.name, self.size = names.validate(name), size
         self.contents, self.styles = (dict(zip(paths, names.unique_labels(paths))) for paths in (contents, styles))
         self.settings, self.defaults = json.loads(json.dumps({'size': size, **settings})), defaults or {}
@@ -37,19 +50,23 @@ class Catalog:
         self.known = {}
 
     @property
-    def pairs(self):
-        """Every (content, style), one photo after the other."""
+    def pairs(self) -> list[tuple[Path, Path]]:
+        """All pairs (content, style), ordered by photo."""
         return [(content, style) for content in self.contents for style in self.styles]
 
-    def run_name(self, content, style):
-        """The name of the run of a pair."""
+    def run_name(self, content: Path, style: Path) -> str:
+        """Return the name of the run that makes the picture of a pair."""
         return names.from_files(self.name, self.contents[content], 'in', self.styles[style])
 
     @contextlib.contextmanager
-    def acquire(self, restart=False):
-        """Hold the catalogue alone; with `restart`, knowing nothing.
+    def acquire(self, restart: bool = False) -> Iterator['Catalog']:
+        """Lock the catalog for this process within a `with` block, and read its state.
 
-        Raises `UserError` when another process holds it, or its pictures have other settings.
+        Args:
+            restart: Ignore the state on disk, so that all pictures are made again.
+
+        Raises:
+            UserError: Another process uses the catalog, its state is damaged, or its pictures have other settings.
         """
         self.state_path.parent.mkdir(parents=True, exist_ok=True)
         with runs.exclusive_lock(self.state_path.parent):
@@ -59,21 +76,22 @@ class Catalog:
             yield self
 
     def _read(self):
+        """Read `known`; raises `UserError` if the file is damaged or its settings differ."""
         try:
-            kept = json.loads(self.state_path.read_text())
-            settings, known = dict(kept['settings']), dict(kept['known'])
+            state = json.loads(self.state_path.read_text())
+            settings, known = dict(state['settings']), dict(state['known'])
         except (ValueError, LookupError, TypeError) as error:
             raise UserError(f'{self.state_path}: damaged', RESTART_HINT, runs.ANOTHER_NAME_HINT) from error
         if differ := runs.settings_diff(self.settings, settings, self.defaults):
             raise UserError(
-                f'{self.page_path.parent} is a catalogue with other settings: {", ".join(differ)}',
+                f'{self.page_path.parent} is a catalog with other settings: {", ".join(differ)}',
                 RESTART_HINT,
                 runs.KEEP_BOTH_HINT,
             )
         self.known = known
 
     def _thumbnail(self, path):
-        """The name of an image in small beside the page; None for one that cannot be read."""
+        """Write a reduced copy of an image next to the page; return its file name, or None if it cannot be read."""
         with contextlib.suppress(UserError):
             width, height = utils.output_size(path, self.size)
             name = names.from_files(path.stem, f'{width}x{height}', files.file_hash(path)[:8]) + '.jpg'
@@ -81,18 +99,25 @@ class Catalog:
                 utils.save_image(self.page_path.parent / name, utils.get_resized_image(path, width, height))
             return name
 
-    def is_finished(self, content, style, n_iters):
-        """Whether the picture of these very images is there, of as many iterations or of all that there can be."""
+    def is_finished(self, content: Path, style: Path, n_iters: int) -> bool:
+        """Return whether the picture of a pair exists, for these image contents, and is trained far enough.
+
+        This means at least `n_iters` iterations, or fewer if the optimizer has converged.
+        """
         about = self.known.get(self.run_name(content, style), {})
         return ('picture' in about and (about['converged'] or about['iterations'] >= n_iters)
                 and all(about['settings'][kind] == files.file_hash(path)
                         for kind, path in (('content', content), ('style', style)))
                 and (self.page_path.parent / about['picture']).exists())
 
-    def add_picture(self, machine, outcome, seconds, sizes):
-        """Take in the picture that a `StyleTransfer` has handed in.
+    def add_picture(self, machine, outcome, seconds: float, sizes: Sequence) -> None:
+        """Add the finished picture of a pair to the page.
 
-        outcome: a `progress.Outcome`; seconds: that it took; sizes: the `scales.Scale`s that it was trained at
+        Args:
+            machine: The `StyleTransfer` that has written its results.
+            outcome: Its `progress.Outcome`.
+            seconds: Time that the training took.
+            sizes: The `pyramid.Level`s that it was trained at.
         """
         run = machine.run
         picture = run.name + '.jpg'
@@ -106,26 +131,30 @@ class Catalog:
                 'iterations': outcome.step,
                 'converged': run.converged,
                 'seconds': self._seconds(run.name, outcome, seconds),
-                'sizes': [(size.end, max(size.width, size.height)) for size in sizes],
+                'sizes': [(size.end_step, max(size.width, size.height)) for size in sizes],
                 **_thinned_curves(run.load_losses(), outcome.step, sizes),
                 'settings': run.fingerprint,
                 'command': [
                     shlex.quote(word)
-                    for word in ('python', 'style_transfer.py', *machine.reproduction_info()['command'])
+                    for word in (
+                        'python',
+                        'style_transfer.py',
+                        *output.reproduction_info(run, machine.command)['command'],
+                    )
                 ],
             },
         )
 
-    def note_progress(self, name, outcome, seconds):
-        """Note how far the run `name` has come."""
+    def note_progress(self, name: str, outcome, seconds: float) -> None:
+        """Record how far the run `name` was trained before it was stopped; outcome and seconds as in `add_picture`."""
         self._record(name, {'iterations': outcome.step, 'seconds': self._seconds(name, outcome, seconds)})
 
-    def add_failure(self, content, style, reason):
-        """Note why a pair has no picture."""
+    def add_failure(self, content: Path, style: Path, reason: str) -> None:
+        """Record why a pair has no picture."""
         self._record(self.run_name(content, style), {'reason': reason})
 
     def _seconds(self, name, outcome, seconds):
-        """What a run took in all; None where some of it was killed, with its clock."""
+        """Return the total seconds of a run, or None if an earlier part was killed and its time is not known."""
         before = self.known.get(name, {})
         if not outcome.start_step:
             return seconds
@@ -133,24 +162,25 @@ class Catalog:
             return before['seconds'] + seconds
 
     def _record(self, name, about):
+        """Set what is known about a run; write the state and the page."""
         self.known[name] = about
         with files.atomic_write(self.state_path) as part:
             part.write_text(json.dumps({'settings': self.settings, 'known': self.known}, indent=1) + '\n')
         self.write()
 
-    def failures(self):
-        """(content, style, reason) of each pair that has failed."""
+    def failures(self) -> list[tuple[Path, Path, str]]:
+        """Return (content, style, reason) for each pair that has failed."""
         about = [(*pair, self.known.get(self.run_name(*pair), {}).get('reason')) for pair in self.pairs]
         return [failure for failure in about if failure[-1]]
 
-    def write(self):
-        """Write the page, of what is known so far."""
+    def write(self) -> None:
+        """Write the page from what is known so far."""
         def images(named):
             return [{'name': name, 'picture': self._thumbnails[path]} for path, name in named.items()]
         data = {'name': self.name, 'recipe': self.settings['name'], 'size': self.size,
                 'contents': images(self.contents), 'styles': images(self.styles),
                 'pairs': [self.known.get(self.run_name(*pair)) for pair in self.pairs]}
-        # in a script element nothing but < could end it; names of files are text for the page, never markup
+        # The data is inside a script element, which only a < could end. File names must never become markup.
         text = json.dumps(data).replace('<', r'\u003c')
         before, after = TEMPLATE_PATH.read_text(encoding='utf-8').split(f'>{DATA_PLACEHOLDER}<')
         with files.atomic_write(self.page_path) as part:
@@ -158,12 +188,19 @@ class Catalog:
 
 
 def _thinned_curves(losses, last, sizes):
-    """Of losses, name -> values of iterations 0 to `last`, at most MAX_CURVE_POINTS, times their weights: they add
-    up.
+    """Select at most MAX_CURVE_POINTS of the iterations 0 to `last`, and weight their losses so that they add up.
+
+    Args:
+        losses: name -> values of all iterations.
+        last: The last iteration.
+        sizes: The `pyramid.Level`s, whose recipes have the weights.
+
+    Returns:
+        {'shown': iterations, 'losses': name -> weighted values}.
     """
-    shown = np.unique(np.linspace(0, last, MAX_CURVE_POINTS).round().astype(int)).tolist()
-    recipes = [next((size.recipe for size in sizes if i < size.end), sizes[-1].recipe) for i in shown]
-    def weighted(name, recipe):
+    steps = np.unique(np.linspace(0, last, MAX_CURVE_POINTS).round().astype(int)).tolist()
+    recipes = [next((size.recipe for size in sizes if i < size.end_step), sizes[-1].recipe) for i in steps]
+    def weight(name, recipe):
         return 1 if name == 'total_loss' else getattr(recipe, name.replace('loss', 'weight'))
-    return {'shown': shown, 'losses': {name: [float(f'{values[i] * weighted(name, recipe):.4g}')
-                                              for i, recipe in zip(shown, recipes)] for name, values in losses.items()}}
+    return {'shown': steps, 'losses': {name: [float(f'{values[i] * weight(name, recipe):.4g}')
+                                              for i, recipe in zip(steps, recipes)] for name, values in losses.items()}}

@@ -1,6 +1,6 @@
-"""Pictures as files for people: PNG, JPEG, TIFF or WebP, and in each of them how it was made, to be made again.
+"""Write pictures as PNG, JPEG, TIFF or WebP files that contain the settings to reproduce them.
 
-The settings lie in the file as XMP_TEMPLATE, which programs for photos read, as JSON in its dc:description.
+The settings are JSON in the dc:description of an XMP packet (XMP_TEMPLATE), which photo programs can read.
 """
 
 import json
@@ -8,6 +8,7 @@ import os
 import re
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
@@ -19,8 +20,9 @@ import utils
 from common import files
 from common.errors import UserError
 from common.tf1 import tf
+from engine.run.runs import Run
 
-FORMATS_16_BIT = '.png', '.tif', '.tiff'  # formats that hold 16 bits a channel
+FORMATS_16_BIT = '.png', '.tif', '.tiff'  # formats with up to 16 bits per channel
 LOSSY_FORMATS = '.jpg', '.jpeg', '.webp'
 OPAQUE_FORMATS = '.jpg', '.jpeg'  # formats without transparency
 FORMATS = tuple(dict.fromkeys(FORMATS_16_BIT + LOSSY_FORMATS))
@@ -30,36 +32,49 @@ XMP_TEMPLATE = ('<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpm
        '</rdf:Alt></dc:description></rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>')
 XMP_PACKET = re.compile(rb'<x:xmpmeta.*?</x:xmpmeta>', re.DOTALL)
 XMP_ITEM_TAG = '{http://www.w3.org/1999/02/22-rdf-syntax-ns#}li'
-TIFF_XMP_TAG = 700  # its tag
+TIFF_XMP_TAG = 700  # number of the TIFF tag that holds the XMP packet
 
 
 class OutputFile:
-    """A file that a picture is to be written to.
+    """An image file that a picture will be written to; the options are checked when the object is made.
 
-    path: ends in one of FORMATS; quality: 1 to 100; depth: bits a channel, 8 or 16
-    alpha: [H, W] from 0, transparent, to 1; profile: ICC, bytes; both None for none
-    Raises `UserError` for what the format does not have.
+    Args:
+        path: The file; its suffix is one of FORMATS.
+        quality: Quality of a lossy format, 1 to 100; None for `utils.JPEG_QUALITY`.
+        depth: Bits per channel, 8 or 16.
+        alpha: Opacity [H, W] from 0 (transparent) to 1, or None for an opaque picture.
+        profile: ICC color profile, or None.
+
+    Raises:
+        UserError: The format does not support an option, or the file cannot be written.
     """
 
-    def __init__(self, path, quality=None, depth=8, alpha=None, profile=None):
+    def __init__(self, path: Path | str, quality: int | None = None, depth: int = 8, alpha: np.ndarray | None = None,
+                 profile: bytes | None = None):
         self.path, self.suffix = Path(path), Path(path).suffix.lower()
         if self.suffix not in FORMATS:
             raise UserError(f'--output {path}: must end in {", ".join(FORMATS)}')
         if depth == 16 and self.suffix not in FORMATS_16_BIT:
-            raise UserError(f'--depth 16: {self.suffix} has 8 bits; {", ".join(FORMATS_16_BIT)} have 16')
+            raise UserError(f'--depth 16: {self.suffix} has 8 bits per channel; use one of {", ".join(FORMATS_16_BIT)}')
         if quality and self.suffix not in LOSSY_FORMATS:
-            raise UserError(f'--quality does nothing with {self.suffix}, which loses nothing')
+            raise UserError(f'--quality does nothing with {self.suffix}, a lossless format; '
+                            f'use one of {", ".join(LOSSY_FORMATS)}')
         if alpha is not None and self.suffix in OPAQUE_FORMATS:
-            raise UserError(f'--alpha: {self.suffix} has no transparency; .png, .tiff and .webp do')
+            raise UserError(f'--alpha: {self.suffix} has no transparency; use .png, .tif, .tiff or .webp')
         if self.path.is_dir():
-            raise UserError(f'--output {path}: is a folder')
-        above = next(folder for folder in self.path.absolute().parents if folder.exists())
-        if not (above.is_dir() and os.access(above, os.W_OK)):
-            raise UserError(f'--output {path}: {above} is no folder that can be written to')
+            raise UserError(f'--output {path}: is a folder; add a file name')
+        parent = next(folder for folder in self.path.absolute().parents if folder.exists())
+        if not (parent.is_dir() and os.access(parent, os.W_OK)):
+            raise UserError(f'--output {path}: {parent} is not a writable folder')
         self.quality, self.depth, self.alpha, self.profile = quality or utils.JPEG_QUALITY, depth, alpha, profile
 
-    def write(self, picture, about):
-        """Write a picture [H, W, 3] of 0-255; about: what `read_settings` is to give back."""
+    def write(self, picture: np.ndarray, about: dict) -> None:
+        """Write a picture and its settings.
+
+        Args:
+            picture: [H, W, 3], from 0 to 255.
+            about: {'settings': name -> value, 'command': list of flags}, which `read_settings` returns.
+        """
         if self.alpha is not None:
             picture = np.concatenate([picture, 255 * self.alpha[..., None]], axis=-1)
         pixels = (utils.to_uint8(picture) if self.depth == 8
@@ -79,7 +94,7 @@ class OutputFile:
 
 
 def _encode_png(pixels, xmp, profile):
-    """The bytes of a PNG of uint8 or uint16 [H, W, 3 or 4], with its metadata after the header's chunk."""
+    """Encode uint8 or uint16 [H, W, 3 or 4] as a PNG, and insert the metadata after the header chunk."""
     with tf.Graph().as_default(), tf.Session() as sess:
         values = tf.placeholder(pixels.dtype)
         encoded = sess.run(tf.io.encode_png(values), {values: pixels})
@@ -87,13 +102,20 @@ def _encode_png(pixels, xmp, profile):
     chunks = [(b'iTXt', b'XML:com.adobe.xmp\0\0\0\0\0' + xmp)]
     if profile:
         chunks.insert(0, (b'iCCP', b'ICC profile\0\0' + zlib.compress(profile)))
-    more = b''.join(struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
-                    for kind, data in chunks)
-    return encoded[:header] + more + encoded[header:]
+    metadata = b''.join(struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
+                        for kind, data in chunks)
+    return encoded[:header] + metadata + encoded[header:]
 
 
-def read_settings(path):
-    """What `OutputFile.write` was told about the picture at `path`. Raises `UserError` for any other file."""
+def read_settings(path: Path | str) -> dict:
+    """Read the settings that `OutputFile.write` has stored in a picture.
+
+    Returns:
+        {'settings': name -> value, 'command': list of flags}.
+
+    Raises:
+        UserError: The file cannot be read, or contains no such settings.
+    """
     try:
         packet = XMP_PACKET.search(Path(path).read_bytes())
     except OSError as error:
@@ -103,3 +125,30 @@ def read_settings(path):
         return {'settings': dict(about['settings']), 'command': [str(part) for part in about['command']]}
     except (TypeError, ValueError, KeyError, StopIteration, ElementTree.ParseError) as error:
         raise UserError(f'{path}: does not say which command made it') from error
+
+
+def reproduction_info(run: Run, command: Sequence[str]) -> dict:
+    """Return how a picture is made again: the flags of its command, and the settings of its run.
+
+    Args:
+        command: The flags without the iterations, which are those of the run so far; empty for none.
+    """
+    iterations = ['--iterations', str(len(run.history) - run.start_step)] if command else []
+    return {'command': [*command, *iterations], 'settings': run.fingerprint}
+
+
+def write_results(run: Run, picture: np.ndarray, losses: dict, originals: Sequence[np.ndarray], info: dict) -> None:
+    """Write what a finished run leaves in its folder: final.png, losses.png, sheet.png and progress.gif.
+
+    Args:
+        picture: uint8 [H, W, 3].
+        losses: Those of the picture, name -> value.
+        originals: Images [H, W, 3], 0 to 255, of the same height, which the sheet shows beside the picture.
+        info: As `reproduction_info` returns it.
+    """
+    from engine.results import figures  # Importing Matplotlib takes time that should not be spent before training.
+    OutputFile(run.outputs / 'final.png').write(picture, info)
+    figures.loss_curves(run.outputs / 'losses.png', losses, [list(row.values()) for row in [*run.history, losses]])
+    figures.sheet(run.outputs / 'sheet.png', [*originals, picture])
+    numbered = [path for path in run.numbered_pictures() if int(path.stem) < len(run.history)]
+    figures.progress_gif(run.outputs / 'progress.gif', numbered, picture)

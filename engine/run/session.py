@@ -1,4 +1,4 @@
-"""How TensorFlow's sessions compute: precision, threads, what its graph rewriter is allowed."""
+"""Configure TensorFlow's sessions: precision, threads and graph rewriting."""
 
 import os
 import re
@@ -8,17 +8,23 @@ from common.errors import UserError
 from common.tf1 import tf, tf2
 
 PRECISIONS = ('float32', 'bfloat16')
-# values of ONEDNN_MAX_CPU_ISA under which oneDNN has no bfloat16, computes it slowly, or has it without AMX
+# Values of ONEDNN_MAX_CPU_ISA with which oneDNN has no bfloat16, only emulates it, or computes it without AMX.
 ISA_WITHOUT_BFLOAT16 = ('sse41', 'avx', 'avx2', 'avx2_vnni', 'avx2_vnni_2')
 ISA_WITH_EMULATION_ONLY = ('avx512_core', 'avx512_core_vnni')
 ISA_WITHOUT_AMX = ('avx512_core_bf16', 'avx512_core_fp16', 'avx10_1_512', 'avx10_2_512')
 
 
-def session_config(precision, threads=0):
-    """A session's configuration: 'float32' or 'bfloat16' (by TensorFlow's graph rewriter), threads, 0: one a core."""
+def session_config(precision: str, threads: int = 0) -> tf.ConfigProto:
+    """Return the configuration of a session.
+
+    Args:
+        precision: 'float32', or 'bfloat16', which TensorFlow's graph rewriter introduces.
+        threads: Number of threads; 0 for one per core.
+    """
     config = tf.ConfigProto(intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads)
     rewriter = config.graph_options.rewrite_options
-    # by default it goes over the graph twice and looks for memory to save: no faster after it, later to begin, larger
+    # By default the rewriter makes two passes over the graph and also optimizes memory. This makes the graph larger and
+    # the start slower, and the iterations no faster.
     rewriter.meta_optimizer_iterations = 1  # ONE
     rewriter.memory_optimization = 1  # NO_MEM_OPT
     if precision == 'bfloat16':
@@ -27,7 +33,7 @@ def session_config(precision, threads=0):
 
 
 def _cpu_features():
-    """The names of what the processor can; none where the system does not say."""
+    """Return the feature names of the processor, like 'avx2'; an empty list if the system does not list them."""
     try:
         return re.search('^flags.*:(.*)', Path('/proc/cpuinfo').read_text(), re.MULTILINE)[1].split()
     except (OSError, TypeError):
@@ -35,7 +41,7 @@ def _cpu_features():
 
 
 def _onednn_limit():
-    """Return oneDNN's instruction set limit (see its "CPU Dispatcher Control"), lower case; '' if there is none."""
+    """Return oneDNN's instruction set limit (see its "CPU Dispatcher Control") in lower case; '' if there is none."""
     return (os.environ.get('ONEDNN_MAX_CPU_ISA') or os.environ.get('DNNL_MAX_CPU_ISA') or '').lower()
 
 
@@ -44,15 +50,18 @@ def _onednn_is_off():
     return os.environ.get('TF_ENABLE_ONEDNN_OPTS', '').strip().lower() in ('0', 'false')
 
 
-def has_avx512():
+def has_avx512() -> bool:
     """Return whether float32 is computed with AVX-512; its kernels need less memory than those for AVX2."""
     return 'avx512f' in _cpu_features() and not _onednn_is_off() and _onednn_limit() not in ISA_WITHOUT_BFLOAT16
 
 
-def check_bfloat16():
-    """Raise `UserError` if the environment forbids the bfloat16 kernels, which are oneDNN's.
+def check_bfloat16() -> None:
+    """Check that the environment allows the bfloat16 kernels, which are part of oneDNN.
 
-    Without this check TensorFlow ignores the precision, or fails in the first convolution.
+    Without this check TensorFlow would ignore the precision, or fail in the first convolution.
+
+    Raises:
+        UserError: An environment variable turns off oneDNN or the instructions that bfloat16 needs.
     """
     if _onednn_is_off():
         reason = 'TF_ENABLE_ONEDNN_OPTS turns off oneDNN'
@@ -63,8 +72,8 @@ def check_bfloat16():
     raise UserError(f'bfloat16 is not available: {reason}; unset this variable')
 
 
-def bfloat16_hardware():
-    """Return the instructions that compute bfloat16 here, 'amx_bf16' or 'avx512_bf16', or None.
+def bfloat16_hardware() -> str | None:
+    """Return the processor's instructions that compute bfloat16, 'amx_bf16' or 'avx512_bf16', or None.
 
     The processor must have them, and the environment must allow oneDNN to use them.
     """
@@ -75,18 +84,18 @@ def bfloat16_hardware():
     return next((name for name in usable if name in features), None)
 
 
-def fastest_precision(optimizer):
-    """bfloat16 where the processor is faster with it and the optimizer is Adam, else float32.
+def fastest_precision(takes_bfloat16: bool) -> str:
+    """Return 'bfloat16' if this machine is faster with it and the optimizer takes it, else 'float32'.
 
-    L-BFGS's line search stalls on rounded losses; TensorFlow's rewriter is for processors, not for GPUs. Of Intel's
-    processors those that have avx512_fp16 were made for amx_bf16: where a virtual machine hides that, bfloat16 took 1.7
+    TensorFlow's bfloat16 rewriter is for CPUs, not for GPUs.
+    Intel's processors with avx512_fp16 are designed for amx_bf16; where a virtual machine hides it, bfloat16 took 1.7
     times as long as float32 (Emerald Rapids).
     """
     gpu = tf2.config.list_physical_devices('GPU')
     slow = bfloat16_hardware() == 'avx512_bf16' and 'avx512_fp16' in _cpu_features()
-    return 'bfloat16' if optimizer == 'adam' and bfloat16_hardware() and not slow and not gpu else 'float32'
+    return 'bfloat16' if takes_bfloat16 and bfloat16_hardware() and not slow and not gpu else 'float32'
 
 
-def describe(precision):
-    """A precision in words, with what computes it."""
+def describe(precision: str) -> str:
+    """Describe a precision for the user: 'float32', or 'bfloat16 by' the instructions that compute it or emulation."""
     return f'bfloat16 by {bfloat16_hardware() or "emulation"}' if precision == 'bfloat16' else precision

@@ -18,7 +18,8 @@ from fast.data.crops import CropDataset
 from fast.inference import models
 from fast.networks import export
 from fast.training import cluster, replicas
-from fast.training.multi_style import SHIFT_PX, MultiStyleTraining
+from fast.training.multi_style import MultiStyleTraining
+from fast.training.network_training import SHIFT_PX
 
 SIDE_PX, BATCH_CROPS, BASE_CHANNELS, CONSISTENCY_WEIGHT = 256, 4, 32, 20.  # defaults of the flags
 # Recipe settings without a flag here: they apply to the optimization of pixels, not to the training of a network.
@@ -101,7 +102,7 @@ def train_and_export(machine, args, styles: str) -> int:
     """Train a network and export it.
 
     Args:
-        machine: a `fast.training.multi_style.NetworkTraining`, not built yet.
+        machine: a `fast.training.network_training.NetworkTraining`, not built yet.
         args: parsed flags of `add_network_flags`.
         styles: description of the styles, to print.
 
@@ -120,11 +121,7 @@ def train_and_export(machine, args, styles: str) -> int:
           f'weights {machine.weights.path}: {machine.weights.description}')
     machine.build()
     iterations, start_time = machine.recipe.iterations, time.time()
-    with (
-        progress.ProgressLines(machine.recipe, iterations)
-        if args.verbose
-        else progress.ProgressBar(iterations) as shown
-    ):
+    with progress.display(machine.recipe, iterations, args.verbose) as shown:
         outcome = machine.train(iterations, shown, args.restart)
     if skipped := sorted(path for collection in machine.collections for path in collection.skipped):
         more = ' …' if len(skipped) > MAX_LISTED_FILES else ''

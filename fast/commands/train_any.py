@@ -23,7 +23,7 @@ from fast.training.arbitrary import (
     ArbitraryStyleTraining,
     fixed_parameters,
 )
-from fast.training.multi_style import SHIFT_PX
+from fast.training.network_training import SHIFT_PX
 
 RECIPE_CHOICES = {recipes.ARBITRARY.name: recipes.ARBITRARY}
 

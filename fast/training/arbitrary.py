@@ -1,6 +1,8 @@
 """Training the network of any style: as that of some styles, but every crop has the style of another crop."""
 
 import operator
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from fast.inference import moment_matching
 from fast.networks import export, pruning
 from fast.networks.arbitrary import CHANNELS, FIXED_PREFIXES, MAP_NAMES, ArbitraryStyleNet, base_layer, fit_pca
 from fast.training import pixel_losses
-from fast.training.multi_style import NetworkTraining
+from fast.training.network_training import NetworkTraining
 
 DEFAULT_NAME = 'any'
 FIT_CROPS = 40  # crops of photos, and as many of styles, that the narrow VGG-19 is fitted to
@@ -47,73 +49,82 @@ def fixed_parameters(weights, photos, styles, config=None):
 
 
 class ArbitraryStyleTraining(NetworkTraining):
-    """A network for any style.
+    """The training of a network for arbitrary styles; each crop of a photo gets the style of a crop of a painting."""
 
-    photos, styles: `photos.Photos`, the one's crops larger, see `NetworkTraining`; a batch has as many crops of both
-    held_out_styles: paths of paintings to show
-    transform: a name of `transforms.TRANSFORMS`, how a photo's maps are given a style's statistics
-    fixed: what gives `fixed_parameters`; it takes a minute, and is asked where no checkpoint and no `start` has them
-    Raises `UserError` for a statistic whose distance is no share of the style's own.
-    """
+    def __init__(self, photos, styles, batch: int, held_out: Sequence[Path], held_out_styles: Sequence[Path], *,
+                 transform: str, fixed: Callable[[], dict], recipe: recipes.Recipe = recipes.ARBITRARY, seed: int = 0,
+                 **settings):
+        """Set up the training.
 
-    def __init__(self, photos, styles, batch, held_out, held_out_styles, *, transform, fixed, recipe=recipes.ARBITRARY,
-                 seed=0, **of_all):
-        if not isinstance(statistics.STATISTICS.get(recipe.style_statistic), statistics.RelativeStatistic):
-            raise UserError(f'--style-statistic {recipe.style_statistic}: here losses count as shares of each style\'s '
-                            'own; gram_share or covariance')
+        Args:
+            photos, styles: `crops.CropDataset`s; the crops of photos have a margin of SHIFT_PX.
+            held_out_styles: paths of paintings that show the progress.
+            transform: a name of `moment_matching.TRANSFORMS`.
+            fixed: returns `fixed_parameters`, which takes a minute; called only if neither a checkpoint nor `start`
+                has them.
+            settings: of `NetworkTraining`.
+
+        Raises:
+            UserError: the distances of the style statistic are not relative to each style.
+        """
+        if not isinstance(statistics.statistic_of(recipe), statistics.RelativeStatistic):
+            raise UserError(f'--style-statistic {recipe.style_statistic}: this network needs losses relative to each '
+                            'style; use gram_share or covariance')
         self.transform, self.fixed = transform, fixed
         self.network = ArbitraryStyleNet(seed=seed)
         self.displayed_styles = np.concatenate([utils.get_resized_image(path, styles.side, styles.side)
-                                            for path in held_out_styles])
+                                                for path in held_out_styles])
         super().__init__([photos, styles], batch, held_out, style_imgs=held_out_styles, recipe=recipe, seed=seed,
-                         **of_all)
+                         **settings)
 
-    def _run(self, name, seed, folder):
-        """The run that the settings make."""
-        identity = self._fingerprint() | dict(paintings=self.collections[1].hash, transform=self.transform)
-        return runs.Run(name or DEFAULT_NAME, identity, recipes.legacy_defaults(), folder)
+    def _make_run(self, name):
+        fingerprint = self._fingerprint() | dict(paintings=self.collections[1].hash, transform=self.transform)
+        return runs.Run(name or DEFAULT_NAME, fingerprint, recipes.legacy_defaults())
 
     def _create_styles(self, batches, first, count):
-        """Of the crops of a tower the styles: crops of paintings, some with other colors."""
+        """Return the styles of a tower's crops: crops of paintings, some with other colors, [B, side, side, 3]."""
         styles, = batches
         draws = tf.random.stateless_uniform([first + count, 6, 1, 1, 1], [self.seed + 1, self.gstep])[first:]
         chosen, *draws = tf.unstack(draws, axis=1)
         styles = tf.where_v2(chosen < JITTERED_SHARE, color_jitter(styles, *draws), styles)
-        self.styles = tf.placeholder_with_default(styles, [None, self.side, self.side, 3])
+        return tf.placeholder_with_default(styles, [None, self.side, self.side, 3])
 
-    def _stylize_views(self, views, count):
-        photos, styles = self.network.encode(views), self.network.encode(self.styles)
-        *maps, description = tf.numpy_function(self._match_moments, [*photos, *styles],
-                                               [tf.float32] * (len(MAP_NAMES) + 1), stateful=False)
+    def _stylize_views(self, views, styles, count):
+        """Return the pictures, and the photos in the styles' colors: colors that match these are no content loss."""
+        photos, of_styles = self.network.encode(views), self.network.encode(styles)
+        *maps, embedding = tf.numpy_function(self._match_moments, [*photos, *of_styles],
+                                             [tf.float32] * (len(MAP_NAMES) + 1), stateful=False)
         for after, before in zip(maps, photos):
             after.set_shape(before.shape)
-        description.set_shape([None, 2 * sum(int(x.shape[-1]) for x in photos)])
-        details, colors, *_ = maps
-        self.contents = tf.clip_by_value(base_layer(details, colors), 0, 255)
-        return self.network.decode(maps, tf.concat([description] * count, axis=0))[0]
-
-    def _content_images(self):
-        """The photos with the styles' colors already: what has these is no loss of content."""
-        return self.contents[:tf.shape(self.photos)[0]]
+        embedding.set_shape([None, 2 * sum(int(x.shape[-1]) for x in photos)])
+        high_pass, low_pass, *_ = maps
+        contents = tf.clip_by_value(base_layer(high_pass, low_pass), 0, 255)
+        pictures = self.network.decode(maps, tf.concat([embedding] * count, axis=0))[0]
+        return pictures, contents[:tf.shape(views)[0] // count]
 
     def _match_moments(self, *maps):
-        """The maps of views, the first of which are of the photos, with the statistics of the styles'.
+        """Give the maps of views the moments of the styles' maps, in NumPy.
 
-        maps: those of the views, then those of the styles, arrays. Returns arrays, the styles' descriptions at last;
-        a second view is mapped as the first one.
+        Args:
+            maps: MAP_NAMES of the views, then MAP_NAMES of the styles, arrays. The first views are the photos; a second
+                view is mapped as the first one.
+
+        Returns:
+            The maps of the views, and at last the styles' embeddings.
         """
         views, styles = (dict(zip(MAP_NAMES, part)) for part in (maps[:len(MAP_NAMES)], maps[len(MAP_NAMES):]))
         n, transform = len(styles['colors']), moment_matching.TRANSFORMS[self.transform]
-        mapped, descriptions = {name: np.empty_like(x) for name, x in views.items()}, []
+        mapped, embeddings = {name: np.empty_like(x) for name, x in views.items()}, []
         for i in range(n):
             style = moment_matching.compute_statistics({name: x[i] for name, x in styles.items()})
-            descriptions.append(moment_matching.style_embedding(style.moments.values()))
+            embeddings.append(moment_matching.style_embedding(style.moments.values()))
             mappings = moment_matching.affine_maps({name: x[i] for name, x in views.items()}, [style], [1.], transform)
             for name, x in views.items():
                 mapped[name][i::n] = moment_matching.apply(x[i::n], *mappings[name])
-        return [*mapped.values(), np.stack(descriptions)]
+        return [*mapped.values(), np.stack(embeddings)]
 
     def initialize(self, sess):
+        """Give the variables their first values; the fixed parameters are fitted unless `start` has them."""
         super().initialize(sess)
         if not self.start:
             for name, value in self.fixed().items():
@@ -122,29 +133,26 @@ class ArbitraryStyleTraining(NetworkTraining):
     def _is_trained(self, key):
         return not key.startswith(FIXED_PREFIXES)
 
-    def _crop_style_targets(self):
-        """A `Target` a layer: of each crop the style that it is to have."""
-        vgg, statistic = self._build_vgg('styles', self.styles, self.recipe.style_layers), self.statistic()
-        return [statistics.StyleTarget(statistic, statistic.compute(F)) for F in vgg.features(self.recipe.style_layers)]
+    def _style_targets(self, tower):
+        statistic, layers = statistics.statistic_of(self.recipe), self.recipe.style_layers
+        vgg = self.build_vgg('vgg_of_styles', tower.styles - self.weights.mean_pixels, layers)
+        return [statistics.StyleTarget(statistic, statistic.compute(F)) for F in vgg.features(layers)]
 
-    def _style_loss(self, A):
-        """The mean over the batch of what `hinged_huber` makes of each crop's weighted sum over the style layers."""
+    def _style_loss(self, targets, features):
+        """Return the mean over the batch of the hinged Huber loss of each crop's weighted sum over the style layers."""
         distances = [target.statistic.distances(target.statistic.compute(F), target.value)
-                     for target, F in zip(A, self.vgg.features(self.recipe.style_layers))]
+                     for target, F in zip(targets, features)]
         return tf.reduce_mean(hinged_huber(sum(map(operator.mul, self.recipe.style_layer_weights, distances))))
 
-    def _losses(self):
-        super()._losses()
-        with tf.variable_scope('losses'):
-            losses = pixel_losses.losses(self.views[0], self.styles, self._content_images())
-            self.total_loss += sum(pixel_losses.LOSS_WEIGHTS[name] * loss for name, loss in losses.items())
-        self.loss_terms = {**self.loss_terms, **losses, 'total_loss': self.total_loss}
+    def _more_losses(self, tower):
+        losses = pixel_losses.losses(tower.views[0], tower.styles, tower.contents)
+        return losses, sum(pixel_losses.LOSS_WEIGHTS[name] * loss for name, loss in losses.items())
 
     def _display_feed(self):
-        """What is fed for the pictures that are shown: every photo in every style, and the averages."""
-        photos, styles = len(self.held_out), len(self.displayed_styles)
-        return {self.crops: np.tile(self.held_out, [styles, 1, 1, 1]), self.use_averages: True,
-                self.styles: self.displayed_styles.repeat(photos, axis=0)}
+        """Return what is fed for the pictures that are displayed: every photo in every style, and the averages."""
+        photos, styles, tower = len(self.held_out), len(self.displayed_styles), self.towers[0]
+        return {tower.crops: np.tile(self.held_out, [styles, 1, 1, 1]), self.use_averages: True,
+                tower.styles: self.displayed_styles.repeat(photos, axis=0)}
 
     def _column_count(self):
         return len(self.held_out) * len(self.displayed_styles)

@@ -277,15 +277,15 @@ WRONG = {
     ),
     'no restore': (
         'style_transfer.py',
-        'initial_step = step = run.restore(self.saver, sess)',
-        'initial_step = step = 0',
+        'initial_step = run.restore(self.saver, sess)',
+        'initial_step = 0',
         5,
         'restore',
         'begins again from the starting image',
     ),
     'always initialized': (
         'style_transfer.py',
-        'if not initial_step:\n                self.initialize(sess)',
+        'if initial_step == run.start_step:\n                self.initialize(sess)',
         'self.initialize(sess)',
         5,
         'restore',
@@ -451,12 +451,12 @@ self.picture = tf.cast(tf.clip_by_value(tf.round(self._image()), 0, 255), tf.uin
 return tf.squeeze(self.input_img + self.vgg.mean_pixels, [0])
 """, None, """
 checkpoint = tf.train.latest_checkpoint(str(run.checkpoints))
-initial_step = step = 0
+initial_step = 0
 if checkpoint is None:
     self.initialize(sess)
 else:
     self.saver.restore(sess, checkpoint)
-    initial_step = step = int(checkpoint.split('-')[-1])
+    initial_step = int(checkpoint.split('-')[-1])
 """, """
 writer = tf.summary.FileWriter(str(run.graphs), self.graph)
 """, """
@@ -475,5 +475,5 @@ _, losses = sess.run((self.opt, self.loss_terms))
 PARTLY = (  # half of it: methods that are still to do, and a pooling that is another
     *(('style_transfer.py', line, f'{indent(line)}raise NotImplementedError("step 2: do it")\n{line}') for line in (
           '        s = np.prod(P.shape[1:])', '        _, H, W, N = a.shape', '        E = [self._single_style_loss',
-          '            self.total_loss = sum(', '                optimizer = tf.train', '            self.init = ')),
+          '            self.total_loss = sum(', '            optimizer = tf.train', '            self.init = ')),
     ('load_vgg.py', 'tf.nn.max_pool2d', 'tf.nn.avg_pool2d'))

@@ -83,7 +83,7 @@ def test_results_come_of_code_that_crashes_hangs_and_prints_for_ever(container):
               'while True: print("passed " * 999)': ('_gram_matrix', 'not done after 3 s'),
               'import sys; sys.exit()': ('losses', 'remove sys.exit and exit')}
     places = (CONTENT, '        if isinstance(F, np.ndarray):\n            F = F.reshape',
-              '            # step 2: self.total_loss')
+              '            self.total_loss = sum(')
     root, = container(files(*(('style_transfer.py', place, f'{indent(place)}{body}\n{place}')
                               for place, body in zip(places, bodies))))
     done, results = run(root, '--seconds', '3')

@@ -79,8 +79,9 @@ def test_each_size_is_half_of_the_next():
     by_itself = dataclasses.replace(RECIPE, scales=0)
     sizes = (1024, 768), (768, 1024), (512, 512), (333, 250), (64, 64), (3840, 2160), (1024, 40), (1024, 16)
     assert [len(pyramid.levels(by_itself, *size)) for size in sizes] == [4, 4, 3, 2, 1, 5, 2, 1]
-    assert [pyramid.levels(by_itself, 64, side)[0].end for side in (64, 48)] == [15, 15]  # as the smallest size has
-    with pytest.raises(UserError, match='--scales 3 of 100×50 begin at 25×12: each side must be of at least 16'):
+    # as the smallest size has
+    assert [pyramid.levels(by_itself, 64, side)[0].end_step for side in (64, 48)] == [15, 15]
+    with pytest.raises(UserError, match='--scales 3 of 100×50 begin at 25×12: each side must have at least 16'):
         pyramid.levels(RECIPE, 100, 50)
 
 
@@ -198,11 +199,11 @@ def test_more_iterations_are_of_the_last_size_and_a_restart_begins_small(train, 
 
 def test_flags_that_do_not_go_together(images, tiny_vgg, workdir, capsys):
     flags = ['--content', str(images[0]), '--style', str(images[1]), '--vgg', str(tiny_vgg), '--width', '48']
-    for more, says in ((['--scales', '2', '--optimizer', 'lbfgs'], '--scales 2: for --optimizer adam alone'),
+    for more, says in ((['--scales', '2', '--optimizer', 'lbfgs'], '--scales 2: works only with --optimizer adam'),
                        (['--coarse-iterations', '9'], '--coarse-iterations does nothing with --scales 1')):
         assert main([*flags, *more]) == 2
         assert says in capsys.readouterr().err
-    with pytest.raises(UserError, match='--scales 2: for --optimizer adam alone'):
+    with pytest.raises(UserError, match='--scales 2: works only with --optimizer adam'):
         dataclasses.replace(recipes.GATYS, scales=2)
 
 

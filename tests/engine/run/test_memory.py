@@ -11,6 +11,7 @@ import reconstruct
 import style_transfer
 from common import vgg_layers
 from common.errors import UserError
+from engine.optim import OPTIMIZERS
 from engine.run import memory
 
 
@@ -31,21 +32,21 @@ def free(monkeypatch):
 
 def test_what_fits_is_let_be(free):
     free(20 << 30)
-    assert memory.check_size(1024, 1024, 52e6, 'adam', 'float32') is None
+    assert memory.check_size(1024, 1024, 52e6, OPTIMIZERS['adam'], 'float32') is None
 
 
 def test_a_size_that_would_fit_is_named_and_does_fit(free):
     free(650e6 + 18 * 52e6 + 2500 * 300_000)  # so many pixels of 3:2 are 670×447
-    with pytest.raises(UserError, match=r'^3000×2000 needs [\d.]+ GB of memory, and [\d.]+ GB are free; '
+    with pytest.raises(UserError, match=r'^3000×2000 needs [\d.]+ GB of memory, but only [\d.]+ GB are free; '
                                         r'--width 670 --height 447 would fit$'):
-        memory.check_size(3000, 2000, 52e6, 'adam', 'float32')
-    memory.check_size(670, 447, 52e6, 'adam', 'float32')
+        memory.check_size(3000, 2000, 52e6, OPTIMIZERS['adam'], 'float32')
+    memory.check_size(670, 447, 52e6, OPTIMIZERS['adam'], 'float32')
 
 
 def test_too_little_for_any_picture(free):
     free(1 << 20)
-    with pytest.raises(UserError, match='and 0.0 GB are free, too little for any picture$'):
-        memory.check_size(333, 250, 2e6, 'lbfgs', 'float32')
+    with pytest.raises(UserError, match='but only 0.0 GB are free, too little for any picture$'):
+        memory.check_size(333, 250, 2e6, OPTIMIZERS['lbfgs'], 'float32')
 
 
 @pytest.mark.parametrize('program', [style_transfer, reconstruct])
@@ -61,8 +62,11 @@ def test_the_commands_say_it_before_anything_starts(program, free, images, tiny_
 def test_bfloat16_is_offered_where_it_fits(free):
     free(10 << 30)
     with pytest.raises(UserError, match=r'would fit, --precision bfloat16 takes \d\.\d GB'):
-        memory.check_size(2560, 1600, 2.2e6, 'adam', 'float32')
-    for width, height, *network in ((3840, 2160, 'adam', 'bfloat16'), (2560, 1600, 'lbfgs', 'float32')):
+        memory.check_size(2560, 1600, 2.2e6, OPTIMIZERS['adam'], 'float32')
+    for width, height, *network in (
+        (3840, 2160, OPTIMIZERS['adam'], 'bfloat16'),
+        (2560, 1600, OPTIMIZERS['lbfgs'], 'float32'),
+    ):
         with pytest.raises(UserError, match='would fit$'):  # the one has it already, the other cannot have it
             memory.check_size(width, height, 2.2e6, *network)
 
@@ -93,13 +97,13 @@ def test_a_containers_limit_counts(monkeypatch, tmp_path, limit, used, inactive)
 def test_what_is_needed_is_near_what_was_measured():
     """Peaks of VmHWM on one machine, by benchmarks/memory.py, in bytes."""
     deep, shallow, middle = 51.8e6, 2.2e6, 14e6
-    for size, network, peak in (((333, 250), (deep, 'adam', 'float32'), 1.763e9),
-                                ((1333, 1000), (deep, 'adam', 'float32'), 4.858e9),
-                                ((1333, 1000), (deep, 'adam', 'bfloat16'), 3.174e9),
-                                ((1333, 1000), (middle, 'adam', 'float32'), 3.918e9),
-                                ((2048, 1536), (shallow, 'adam', 'float32'), 6.82e9),
-                                ((1333, 1000), (shallow, 'lbfgs', 'float32', True), 5.663e9),
-                                ((1333, 1000), (deep, 'lbfgs', 'float32'), 5.594e9)):
+    for size, network, peak in (((333, 250), (deep, OPTIMIZERS['adam'], 'float32'), 1.763e9),
+                                ((1333, 1000), (deep, OPTIMIZERS['adam'], 'float32'), 4.858e9),
+                                ((1333, 1000), (deep, OPTIMIZERS['adam'], 'bfloat16'), 3.174e9),
+                                ((1333, 1000), (middle, OPTIMIZERS['adam'], 'float32'), 3.918e9),
+                                ((2048, 1536), (shallow, OPTIMIZERS['adam'], 'float32'), 6.82e9),
+                                ((1333, 1000), (shallow, OPTIMIZERS['lbfgs'], 'float32', True), 5.663e9),
+                                ((1333, 1000), (deep, OPTIMIZERS['lbfgs'], 'float32'), 5.594e9)):
         assert 0.97 < memory.estimate_bytes(size[0] * size[1], *network) / peak < 1.26
 
 
@@ -118,4 +122,4 @@ def test_what_is_needed_covers_processors_without_avx512_and_the_smaller_sizes_b
     for has, peaks in ((True, (3.85e9,)), (False, (3.88e9, 5.0e9))):  # Emerald Rapids; limited to AVX2; an AMD
         avx512(has)
         for peak in peaks:
-            assert 0.97 < memory.estimate_bytes(1024 ** 2, 51.8e6, 'adam', 'float32') / peak < 1.3
+            assert 0.97 < memory.estimate_bytes(1024 ** 2, 51.8e6, OPTIMIZERS['adam'], 'float32') / peak < 1.3

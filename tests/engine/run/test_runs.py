@@ -113,10 +113,10 @@ def test_a_finished_run_says_so_and_stays_as_it_is(images, tiny_vgg, workdir, ca
              '--name', 'r']
     assert main([*flags, '--iterations', '20']) == 0
     before = final(), history()
-    assert 'is finished' not in capsys.readouterr().out
+    assert 'already finished' not in capsys.readouterr().out
     for n_iters in ('20', '7'):
         assert main([*flags, '--iterations', n_iters]) == 0
-        assert 'r is finished at iteration 20: a larger --iterations goes on' in capsys.readouterr().out
+        assert 'r already finished at iteration 20; a larger --iterations continues it' in capsys.readouterr().out
         assert (final(), history()) == before
 
 
@@ -139,7 +139,7 @@ def test_an_optimizer_that_finds_nothing_better_ends_the_run(images, tiny_vgg, w
     style = ['--content', str(images[0]), '--style', str(images[1]), '--width', '48', '--vgg', str(tiny_vgg)]
     # the content image is the best picture where style does not count
     assert main([*style, '--recipe', 'lbfgs', '--style-weight', '0', '--name', 'r']) == 0
-    assert 'is the last: L-BFGS finds nothing better' in capsys.readouterr().out
+    assert 'L-BFGS finds no better picture' in capsys.readouterr().out
     content = utils.get_resized_image(images[0], 48, 32)[0]
     assert np.abs(iio.imread('outputs/r/final.png') - content).max() <= 1
     assert 1 <= len(losses_of()) < 301
@@ -221,7 +221,7 @@ def test_a_resume_keeps_its_precision_or_says_why_it_cannot(images, tiny_vgg, wo
     assert main([*flags, '--iterations', '5']) == 2
     error = capsys.readouterr().err
     assert 'checkpoints/r: this run was begun in bfloat16, which' in error and error.count('\n') == 1
-    assert '--precision bfloat16 goes on' in error and '--restart' in error
+    assert '--precision bfloat16 continues it' in error and '--restart' in error
     assert main([*flags, '--iterations', '5', '--precision', 'bfloat16']) == 0
     assert main([*flags, '--iterations', '5', '--restart']) == 0
 
@@ -385,7 +385,7 @@ def test_a_converged_run_stays_as_it_is(images, tiny_vgg, workdir, capsys):
     before = final(), history(), saved(), sorted(Path('graphs/r').iterdir())
     for more in ([], ['--iterations', '400']):
         assert main([*flags, *more]) == 0
-        assert 'is the last: L-BFGS finds nothing better' in capsys.readouterr().out
+        assert 'L-BFGS finds no better picture' in capsys.readouterr().out
         assert (final(), history(), saved(), sorted(Path('graphs/r').iterdir())) == before
 
 
@@ -402,7 +402,7 @@ def test_what_stands_in_the_way_of_the_lock_is_said(begun, transfer):
     lock = Path('checkpoints/r/lock')
     lock.write_text('of somebody else, and rather longer than the header of a database, which has a hundred bytes, '
                     'or so I read')
-    with pytest.raises(UserError, match='^checkpoints/r/lock: is not the lock that a run writes .*; remove it$'):
+    with pytest.raises(UserError, match='^checkpoints/r/lock: is not the lock file of a run .*; remove it$'):
         transfer(21)
     lock.unlink()
     lock.mkdir()  # as in a folder that may not be written, SQLite cannot open it
@@ -438,9 +438,9 @@ def test_after_a_restart_it_is_another_command_that_goes_on(transfer, images, ti
              '--name', 'r']
     monkeypatch.setattr(process.StopSignal, 'requested', True)
     assert main(flags) == 130
-    assert 'stopped at iteration 1; the same command goes on' in capsys.readouterr().out
+    assert 'stopped at iteration 1; run the same command to continue' in capsys.readouterr().out
     assert main([*flags, '--restart']) == 130
-    assert 'stopped at iteration 1; the same command without --restart goes on' in capsys.readouterr().out
+    assert 'stopped at iteration 1; run the same command without --restart to continue' in capsys.readouterr().out
 
 
 # --------------------------------------------------------------------------------------------------- in other processes

@@ -23,7 +23,7 @@ from fast.networks.arbitrary import MAP_NAMES
 from fast.training import arbitrary as arbitrary_training
 from fast.training import pixel_losses
 from fast.training.arbitrary import ArbitraryStyleTraining, fixed_parameters
-from fast.training.multi_style import SHIFT_PX
+from fast.training.network_training import SHIFT_PX
 from fast_style_transfer import main
 from tests import reference
 from tests.factories import block_photos
@@ -135,10 +135,11 @@ def test_losses_are_those_of_each_crop_with_the_style_of_its_own(whole, tiny_vgg
     machine, vgg = whole[0], load_vgg.read_weights(tiny_vgg)
     with machine.open_session() as sess:
         machine.initialize(sess)
-        losses, pictures, parameters = sess.run([machine.loss_terms, machine.input_img, machine.network.parameters],
+        tower = machine.towers[0]
+        losses, pictures, parameters = sess.run([machine.loss_terms, tower.input_img, machine.network.parameters],
                                                 machine.display_feed)
-    photos = machine.display_feed[machine.crops][:, SHIFT_PX:-SHIFT_PX, SHIFT_PX:-SHIFT_PX]
-    styles = machine.display_feed[machine.styles]
+    photos = machine.display_feed[tower.crops][:, SHIFT_PX:-SHIFT_PX, SHIFT_PX:-SHIFT_PX]
+    styles = machine.display_feed[tower.styles]
     assert len(photos) == len(styles) == 2 and (photos[0] == photos[1]).all() and (styles[0] != styles[1]).any()
     contents = [recolored(photo, style, parameters) for photo, style in zip(photos, styles)]
     assert np.abs(contents[0] - contents[1]).mean() > 5
@@ -284,7 +285,7 @@ def test_the_command(folders, images, tiny_vgg, workdir, capsys, monkeypatch):
     assert 'no such folder; name a folder that contains images' in capsys.readouterr().err
     for statistic in ('gram', 'wasserstein'):
         assert main([*flags, '--name', 'b', '--style-statistic', statistic]) == 2
-        assert f'--style-statistic {statistic}: here losses count as shares' in capsys.readouterr().err
+        assert f'--style-statistic {statistic}: this network needs losses relative' in capsys.readouterr().err
     assert main([*flags, '--name', 'b', '--start', 'many']) == 2
     assert 'is a multi-style model' in capsys.readouterr().err
     about = workdir / 'models' / 'any' / 'model.json'

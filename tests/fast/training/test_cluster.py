@@ -19,8 +19,9 @@ from common.tf1 import tf
 from engine.run import runs
 from fast.data.crops import CropDataset
 from fast.networks import multi_style as multi_style_network
-from fast.training import cluster
+from fast.training import cluster, network_training
 from fast.training import multi_style as multi_style_training
+from fast.training.network_training import SHIFT_PX
 from fast_style_transfer import main
 from tests.factories import block_photos
 
@@ -74,7 +75,7 @@ def make(photos, images, tiny_vgg, unoptimized_graphs):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(multi_style_network, 'RESIDUAL_BLOCKS', 1)
             machine = multi_style_training.MultiStyleTraining(
-                CropDataset([photos], SIDE + 2 * multi_style_training.SHIFT_PX, 0), BATCH, images[:1], images, 4,
+                CropDataset([photos], SIDE + 2 * SHIFT_PX, 0), BATCH, images[:1], images, 4,
                 consistency_weight=20., recipe=RECIPE, vgg=tiny_vgg, precision='float32', threads=1, name=name, **more)
             machine.config.device_count['CPU'] = 2
             machine.build()
@@ -203,7 +204,7 @@ def test_a_parameter_server_a_refused_worker_and_ctrl_c(processes, workdir):
 
 
 def test_two_devices_have_the_losses_of_one(make, alone, workdir, monkeypatch):
-    monkeypatch.setattr(multi_style_training, 'devices', lambda crops: ['', '/cpu:1'])
+    monkeypatch.setattr(network_training, 'devices', lambda crops: ['', '/cpu:1'])
     two = make('two')
     assert {op.device for op in two.graph.get_operations() if op.type == 'Conv2DBackpropInput'} == {'', '/device:CPU:1'}
     two.train(8, write_results=False)

@@ -1,0 +1,53 @@
+"""What the command of `style_transfer.py` does before it trains: parse its flags, and say what it will do."""
+
+import argparse
+
+import recipes
+from common import cli
+from engine.cli import flags
+from engine.results import output
+from engine.run import runs, session
+
+
+def parse(description: str, argv: list[str]) -> tuple[cli.Parser, argparse.Namespace]:
+    """Return the parser and the flags; those that made the picture of --like come before the user's own."""
+    parser = cli.Parser(description=description)
+    flags.add_image_flags(parser, recipes.CS20.size, recipes.RECIPES.values(), '+')
+    flags.add_strength_flag(parser)
+    flags.add_control_flags(parser)
+    flags.add_recipe_flags(parser, without=['init'])
+    flags.add_output_flags(parser)
+    parser.add_argument('--name', help='name of the run\'s folders in outputs, checkpoints and graphs '
+                        '(default: content-style-recipe)')
+    parser.add_argument('--verbose', action='store_true', help='print step, loss and time instead of a progress bar')
+    args = parser.parse_args(argv)
+    if args.like:
+        args = parser.parse_args([*output.read_settings(args.like)['command'], *argv])
+    return parser, args
+
+
+def machine_settings(args: argparse.Namespace, recipe: recipes.Recipe, width: int, height: int) -> dict:
+    """Return the keyword arguments of `StyleTransfer` that the flags give."""
+    return dict(style_weights=args.style_weights, mask=args.mask, recipe=recipe, vgg=args.vgg,
+                seed=flags.seed(args, recipe), precision=flags.precision(args, recipe), threads=args.threads,
+                name=args.name, initial_img=flags.initial_img(args, width, height, _fast_pass))
+
+
+def _fast_pass(*images):
+    """Return what the arbitrary style network makes, which is loaded here because the starter does not have it."""
+    return cli.load_module('fast.inference.arbitrary', 'requirements.txt').stylize(*images)
+
+
+def print_settings(args: argparse.Namespace, machine, source: str) -> None:
+    """Say what will be made, with which weights, and what differs from the picture of --like.
+
+    Args:
+        machine: the `StyleTransfer`.
+        source: of the size, as `flags.size` returns it.
+    """
+    styles = ' and '.join(map(str, args.style))
+    print(f'{args.content} in the style of {styles}, {machine.img_width}×{machine.img_height}{source}, '
+          f'{session.describe(machine.precision)}; the newest picture is {machine.run.outputs / runs.LATEST_PICTURE}\n'
+          f'weights {machine.weights.path}: {machine.weights.description}')
+    if diff := flags.settings_diff(args, machine.run):
+        print(f'not as {args.like}: {", ".join(diff)}')

@@ -1,0 +1,118 @@
+"""What the picture is compared with: the images as read, and the objective of recipes that go beyond CS20's.
+
+CS20's own style loss compares Gram matrices of one style image that has the size of the picture; it is written in
+`style_transfer.StyleTransfer`, where students complete it. Every other statistic, blend of styles, mask or style image
+of its own size is an `Objective`.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+import recipes
+import utils
+from common.images import prepare_colors
+from common.tf1 import tf
+from engine.losses import guidance, statistics
+from engine.losses.features import extract_features
+
+
+class Images(NamedTuple):
+    """The images of a picture, fitted to its size.
+
+    Attributes:
+        photo: the content image as read, float32 [1, H, W, 3], 0 to 255, or None.
+        content: the content image as the network sees it; it differs from the photo where colors are kept.
+        styles: the style images as the network sees them, float32 [1, H', W', 3] each.
+        style_weights: one weight for each style image; they add up to 1.
+        mask: float32 [H, W], 0 to 1, or None. White regions get the first style, black regions the second or the photo.
+    """
+    photo: np.ndarray | None
+    content: np.ndarray | None
+    styles: list
+    style_weights: list
+    mask: np.ndarray | None
+
+
+def read_images(content_path: Path | None, style_paths: list, mask_path: Path | None, style_weights: list | None,
+                width: int, height: int, recipe: recipes.Recipe) -> Images:
+    """Read the images of a picture and fit them to its size, as the recipe says.
+
+    Raises:
+        UserError: an image cannot be read, or styles, weights and mask do not go together.
+    """
+    shares = guidance.blend_weights(style_paths, style_weights, mask_path)
+    photo = content_path and utils.get_resized_image(content_path, width, height)
+    mask = mask_path and guidance.read_mask(mask_path, content_path, width, height)
+    styles = [utils.get_style_image(path, width, height, recipe.style_fit == 'crop', recipe.style_scale)
+              for path in style_paths]
+    return Images(photo, *prepare_colors(photo, styles, recipe.keep_colors), shares, mask)
+
+
+class Objective:
+    """A style loss by targets: one `StyleTarget` or `GuidedStyleTarget` for each style layer of a recipe."""
+
+    def __init__(self, recipe: recipes.Recipe, targets: list):
+        self.layer_weights, self.targets = recipe.style_layer_weights, targets
+
+    def style_loss(self, features: list) -> tf.Tensor:
+        """Return the weighted sum of the layers' distances from their targets.
+
+        Args:
+            features: the maps [B, H, W, N] of the style layers of the generated images.
+        """
+        distances = [target.loss(F) for target, F in zip(self.targets, features)]
+        return sum(w * distance for w, distance in zip(self.layer_weights, distances))
+
+
+def objective_of(recipe: recipes.Recipe, images: Images, weights, config=None) -> Objective | None:
+    """Return the objective of a recipe for some images, or None if it is CS20's own, which `StyleTransfer` computes.
+
+    Args:
+        weights: the `load_vgg.Weights`.
+        config: of the session that extracts the style features, see `session.session_config`.
+    """
+    if (recipe.style_statistic == 'gram' and recipe.style_fit == 'crop' and len(images.styles) == 1
+            and images.mask is None):
+        return None
+    statistic = statistics.statistic_of(recipe)
+    values = zip(*(extract_features(weights, style, recipe.style_layers, recipe.pooling, recipe.padding, config,
+                                    statistic.compute) for style in images.styles))
+    if images.mask is None:
+        return Objective(recipe, [statistics.StyleTarget(statistic, statistic.blend(styles, images.style_weights))
+                                  for styles in values])
+    masks = zip(*(guidance.guidance_masks(mask, recipe.style_layers, recipe.pooling, config)
+                  for mask in (images.mask, 1 - images.mask)))
+    return Objective(recipe, [statistics.GuidedStyleTarget(statistic, *pair) for pair in zip(values, masks)])
+
+
+def content_weights(recipe: recipes.Recipe, P: list) -> list:
+    """Return the weights of the content layers, divided by the content's own sum of squares if the recipe asks for it.
+
+    Args:
+        P: the content image's features, one array for each content layer.
+    """
+    weights = recipe.content_layer_weights
+    if recipe.content_coefficient != recipes.RELATIVE_TO_CONTENT:
+        return weights
+    return [w / (np.square(p).sum() / len(p) + statistics.MIN_DIVISOR) for w, p in zip(weights, P)]
+
+
+def total_variation(image: tf.Tensor) -> tf.Tensor:
+    """Return the mean squared difference of vertical neighbors plus that of horizontal neighbors of [B, H, W, C]."""
+    return (tf.reduce_mean(tf.square(image[:, 1:] - image[:, :-1])) +
+            tf.reduce_mean(tf.square(image[:, :, 1:] - image[:, :, :-1])))
+
+
+def composite(image: tf.Tensor, recipe: recipes.Recipe, images: Images, mean_pixels: np.ndarray) -> tf.Tensor:
+    """Apply `keep_colors` and the mask, if set, to a mean-centered image [1, H, W, 3].
+
+    With `keep_colors` luminance the photo's colors come back; with a mask and one style the photo stays where it is
+    black.
+    """
+    luminance = recipe.keep_colors == 'luminance'
+    mask = images.mask if len(images.styles) == 1 else None
+    if not luminance and mask is None:
+        return image
+    return guidance.composite_with_photo(image, images.photo - mean_pixels, luminance, mask)

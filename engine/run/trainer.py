@@ -1,0 +1,108 @@
+"""What every training does around its steps: it decides when to show, log, save and stop, and how the run ends."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
+
+from common import process, progress
+from common.tf1 import tf
+from engine.run import runs
+
+
+class Trainable(Protocol):
+    """What `Trainer` needs of a training: `StyleTransfer` and the trainings of networks have it."""
+
+    run: runs.Run
+    recipe: object  # a `recipes.Recipe`, which says when to log
+    checkpoint_every: int  # iterations
+    has_converged: bool  # whether the optimizer finds nothing better
+
+    def optimizer_steps(self, sess: tf.Session, step: int) -> Iterator[dict]:
+        """Yield the losses before each step that comes after iteration `step`."""
+
+    def evaluate(self, sess: tf.Session) -> tuple:
+        """Return (losses, summary, picture, the same as JPEG) as they are now."""
+
+    def write_results(self, sess: tf.Session) -> None:
+        """Write what a finished run leaves in its folder of outputs."""
+
+
+class TrainingStep(NamedTuple):
+    """An iteration that was computed.
+
+    Attributes:
+        step: its number, counted from the first iteration of the run.
+        losses: name -> value: after the step if it is logged or saved, before it otherwise.
+        summary: to be logged, bytes, or None.
+        jpeg: the picture, to be logged with it.
+        is_saved: whether it gets a checkpoint.
+    """
+    step: int
+    losses: dict
+    summary: bytes | None
+    jpeg: bytes | None
+    is_saved: bool
+
+
+class Trainer:
+    """Trains a machine up to an iteration, from where its run was restored.
+
+    Attributes:
+        ending: how the training has ended: 'finished', 'stopped' by Ctrl-C, 'converged', or None while it runs.
+    """
+
+    def __init__(self, machine: Trainable, initial_step: int, n_iters: int, callback: Callable | None = None):
+        """Set up a training.
+
+        Args:
+            initial_step, n_iters: the iteration that was restored and the last one, counted from the run's first.
+            callback: called with a `progress.Iteration` after each iteration.
+        """
+        self.machine, self.run, self.callback = machine, machine.run, callback
+        self.step, self.initial_step, self.n_iters = initial_step, initial_step, n_iters
+        self.ending = 'converged' if self.run.converged else 'finished' if initial_step >= n_iters else None
+
+    @contextlib.contextmanager
+    def steps(self, sess: tf.Session, writer) -> Iterator[Iterator[TrainingStep]]:
+        """Within, the iterator of the remaining `TrainingStep`s; the caller logs and saves them.
+
+        Args:
+            writer: the `events.EventWriter`, which is closed at the end.
+
+        Raises:
+            UserError: a loss is not finite.
+        """
+        with (writer, process.StopSignal() as stop,
+              contextlib.closing(self.machine.optimizer_steps(sess, self.initial_step)) as moves,
+              contextlib.closing(self._steps(sess, stop, moves)) as steps):
+            yield steps
+
+    def _steps(self, sess, stop, moves):
+        """Yield the `TrainingStep`s while there is anything left to do."""
+        run, machine = self.run, self.machine
+        # The pass that moves the image also gives the losses it had before the move.
+        for self.step, losses in zip(range(self.initial_step + 1, self.n_iters + 1), moves):
+            run.history.append(run.check_finite(losses, self.step - 1))
+            last = 'converged' if machine.has_converged else 'finished' if self.step == self.n_iters else None
+            self.ending = 'stopped' if stop.requested else last
+            in_level = self.step - run.start_step
+            is_logged = last or machine.recipe.should_log(in_level)
+            is_saved = self.ending or in_level % machine.checkpoint_every == 0
+            summary = jpeg = None
+            if is_logged or is_saved:  # In a pass of its own, so that what is kept has been checked.
+                losses, summary, _, jpeg = machine.evaluate(sess)
+                run.check_finite(losses, self.step)
+                run.write_latest(jpeg)
+            yield TrainingStep(self.step, losses, summary if is_logged else None, jpeg, bool(is_saved))
+            if self.callback:
+                self.callback(progress.Iteration(self.step, losses, lambda: machine.evaluate(sess)[2]))
+            if self.ending:
+                break
+
+    def finish(self, sess: tf.Session, write_results: bool = True) -> progress.Outcome:
+        """Note how the run has ended, write its results unless it was stopped, and return the outcome."""
+        if self.machine.has_converged:
+            self.run.mark_converged(self.step)
+        if write_results and self.ending != 'stopped':
+            self.machine.write_results(sess)
+        return progress.Outcome(self.step, self.ending, self.initial_step)
