@@ -48,13 +48,13 @@ def find_images(sources: Sequence[Path]) -> list[Path]:
 
 
 def train_pair(
-    catalogue: catalogue_page.Catalog, content: Path, style: Path, recipe: recipes.Recipe, args: argparse.Namespace,
+    catalog: catalogue_page.Catalog, content: Path, style: Path, recipe: recipes.Recipe, args: argparse.Namespace,
     command: Callable[[StyleTransfer], list[str]]
 ) -> bool:
     """Train the picture of one photo in one style, or resume its training; a finished picture is left as it is.
 
     Args:
-        catalogue: The catalog that the picture is added to.
+        catalog: The catalog that the picture is added to.
         content: Path of the photo.
         style: Path of the style image.
         recipe: The recipe.
@@ -64,16 +64,16 @@ def train_pair(
     Returns:
         Whether the training was stopped, by Ctrl-C or SIGTERM.
     """
-    width, height = utils.output_size(content, catalogue.size)
+    width, height = utils.output_size(content, catalog.size)
     sizes = pyramid.levels(recipe, width, height)
     n_iters = sizes[-1].end_step
-    if catalogue.is_finished(content, style, n_iters):
+    if catalog.is_finished(content, style, n_iters):
         return False
     print(f'{content} in the style of {style}, {width}×{height}')
     start_time = time.time()
     machine = StyleTransfer(content, style, width, height, recipe=recipe, vgg=args.vgg, seed=flags.seed(args, recipe),
                             precision=flags.precision(args, recipe), threads=args.threads,
-                            name=catalogue.run_name(content, style))
+                            name=catalog.run_name(content, style))
     machine.command = command(machine)
     machine.check_memory()
     # A run of that name with other settings was made before one of its images changed.
@@ -82,9 +82,9 @@ def train_pair(
         outcome = machine.train_pyramid(bar, restart)
     seconds = time.time() - start_time
     if not progress.report_ending(outcome, machine.run.name, args.restart):
-        catalogue.note_progress(machine.run.name, outcome, seconds)
+        catalog.note_progress(machine.run.name, outcome, seconds)
         return True
-    catalogue.add_picture(machine, outcome, seconds, sizes)
+    catalog.add_picture(machine, outcome, seconds, sizes)
     print(f'{machine.run.outputs / "final.png"}: {outcome.step} iterations, {seconds:.1f} s')
     return False
 
@@ -126,26 +126,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     recipe = flags.recipe(args, RECIPE_CHOICES)
     weights = load_vgg.read_weights(load_vgg.find_weights(args.vgg))
     settings = {**recipe.fingerprint(), 'seed': flags.seed(args, recipe), 'vgg': files.file_hash(weights.path)}
-    catalogue = catalogue_page.Catalog(
+    catalog = catalogue_page.Catalog(
         args.name, find_images(args.content), find_images(args.style), args.size, settings, recipes.legacy_defaults()
     )
-    print(f'{len(catalogue.contents)} × {len(catalogue.styles)} pictures, recipe {recipe.name}; '
-          f'{catalogue.page_path} is updated after each picture\nweights {weights.path}: {weights.description}')
-    with catalogue.acquire(args.restart):
-        for content, style in catalogue.pairs:
+    print(f'{len(catalog.contents)} × {len(catalog.styles)} pictures, recipe {recipe.name}; '
+          f'{catalog.page_path} is updated after each picture\nweights {weights.path}: {weights.description}')
+    with catalog.acquire(args.restart):
+        for content, style in catalog.pairs:
             try:
-                if train_pair(catalogue, content, style, recipe, args, lambda machine: _command(parser, args, machine)):
+                if train_pair(catalog, content, style, recipe, args, lambda machine: _command(parser, args, machine)):
                     return 130
             except Exception as error:
                 reason = errors.describe(error)
                 if isinstance(error, OSError) or not reason:  # A full disk, for example, affects all other pairs too.
                     raise
-                catalogue.add_failure(content, style, reason)
+                catalog.add_failure(content, style, reason)
                 print(f'{content} in the style of {style}: {reason}', file=sys.stderr)
             gc.collect()  # Graphs have reference cycles; free this one before the next one is built.
-        catalogue.write()
-        failures = catalogue.failures()
-    print(f'{catalogue.page_path}: {len(catalogue.pairs) - len(failures)} pictures, {len(failures)} failed')
+        catalog.write()
+        failures = catalog.failures()
+    print(f'{catalog.page_path}: {len(catalog.pairs) - len(failures)} pictures, {len(failures)} failed')
     return 1 if failures else 0
 
 

@@ -71,7 +71,7 @@ def flag_name(field: dataclasses.Field) -> str:
 def describe_allowed(field: dataclasses.Field) -> str:
     """Describe the allowed values of a setting, for help texts and after "must be" in error messages."""
     if choices := field.metadata['choices']:
-        return f'among {choices[0]} … {choices[-1]}' if len(choices) > 3 else ' or '.join(choices)
+        return f'among {choices[0]} … {choices[-1]}' if len(choices) > 5 else ' or '.join(choices)
     kind = ('a whole number' if isinstance(field.default, int)
             else 'numbers' if isinstance(field.default, tuple) else 'a number')
     return f'{kind} from {field.metadata["low"]:g} to {field.metadata["high"]:g}'

@@ -1,7 +1,10 @@
-"""The assignment as a notebook: the handout's steps, a cell for each method to fill in, a check below it.
+"""Notebook edition of the assignment: the steps of the handout, a cell for each method to complete, and checks below.
 
-    python -m assignment.make_starter --notebook ~/hw2        makes one
-    python -m assignment.notebook ~/hw2/style_transfer.ipynb  puts its methods into the two files beside it, for check
+    python -m assignment.make_starter --notebook ~/hw2        # write the notebook into a student's folder
+    python -m assignment.notebook ~/hw2/style_transfer.ipynb  # insert its methods into the two files beside it
+
+The first command calls `write`. The second one makes the files of `regions.TODO` that `assignment.check` grades; the
+grader itself reads notebooks with `code_files`.
 """
 
 import ast
@@ -10,6 +13,7 @@ import json
 import re
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,37 +24,38 @@ from common.errors import UserError
 from common.files import atomic_write
 
 NOTEBOOK_NAME = 'style_transfer.ipynb'
-# around solutions, for those who make both editions
+# Marks around solutions, for systems that make the students' notebook from the teacher's; {} is BEGIN or END.
 SOLUTION_MARKS = {'otter': '# {} SOLUTION', 'nbgrader': '### {} SOLUTION'}
-MAX_NOTEBOOK_BYTES = 50_000_000  # bytes of a notebook, pictures and all
-ANSWER_ID = 'curves'
-CHECK_HELPERS = 'small_vgg', 'bare_machine', 'evaluate'  # of the checks
+MAX_NOTEBOOK_BYTES = 50_000_000  # size of a notebook with its pictures
+ANSWER_ID = 'curves'  # id of the cell for the written answer
+CHECK_HELPERS = 'small_vgg', 'bare_machine', 'evaluate'  # functions of `self_checks` that its checks call
 FIRST_CELLS = """# Assignment: style transfer
 
-You write the core of a program that paints one picture in the style of another, by the method of [Gatys, Ecker and
-Bethge (2015)](https://arxiv.org/abs/1508.06576). All of it is there but the methods in the cells below. Run each when
-you have filled it in, and then the check under it, which says nothing where all is right. `README.md` is the handout
-in one piece.""", """import contextlib
+You write the core of a program that paints one picture in the style of another, with the method of [Gatys, Ecker and
+Bethge (2015)](https://arxiv.org/abs/1508.06576). The program is complete except for the methods in the cells below.
+Complete the methods of a group of cells and run the cells, then run the check below them. A check prints nothing if
+everything is correct. `README.md` has the whole handout.""", """import contextlib
 import dataclasses
 import io
 import types
 
-from load_vgg import *  # with all that the files of these methods import: tf, np, …
+from load_vgg import *  # This also imports what the files of the methods import: tf, np, …
 from style_transfer import *
 import imageio.v3 as iio
 import matplotlib.pyplot as plt
 from assignment import report
 
-VGG_FILE = None  # of the weights; None for those that ship
+VGG_FILE = None  # path of the weights; None for the weights that come with the assignment
 
 
 def method_of(cls):
-    \"\"\"Make the function below a method of the class, in place of the one that is still to do.\"\"\"
+    \"\"\"Make the function below a method of the class, instead of the method that is not written yet.\"\"\"
     return lambda function: setattr(cls, function.__name__, function)"""
 TRAINING_CELLS = """## Train
 
-The photo and the painting that ship; try others, by their paths, and other settings, `recipe=dataclasses.replace(
-recipes.CS20, style_weight=…)` with a `name=` of its own. The same cell again goes on where it was.""", """\
+This cell uses the photo and the painting that come with the assignment. Try other images by giving their paths, and
+other settings by giving `recipe=dataclasses.replace(recipes.CS20, style_weight=…)` and a new `name=`. If you run the
+cell again, the training continues where it stopped.""", """\
 WIDTH, HEIGHT, ITERATIONS = 333, 250, 300
 machine = StyleTransfer(paths.CONTENT, paths.STYLE, WIDTH, HEIGHT, vgg=VGG_FILE)
 machine.build()
@@ -65,7 +70,15 @@ QUESTION = '## What do the curves show, and why? In at most three sentences'
 
 
 class Method(NamedTuple):
-    """A method with something to fill in: its file, class, name, step, and its text there."""
+    """A method that students complete.
+
+    Attributes:
+        file: name of the file that has it.
+        cls: name of its class.
+        name: its name.
+        step: step of the handout, 1 to 5.
+        text: its source with the marked solutions, indented as in the file.
+    """
     file: str
     cls: str
     name: str
@@ -73,31 +86,37 @@ class Method(NamedTuple):
     text: str
 
 
-def methods(file, text):
-    """The `Method`s of a file's text, which has markers of regions in it, in order."""
-    lines, found = text.splitlines(), regions(text)
+def methods(file: str, text: str) -> Iterator[Method]:
+    """Yield the methods of a file that contain regions to complete, in order.
+
+    Args:
+        file: name of the file.
+        text: its text with the marked solutions.
+    """
+    lines, file_regions = text.splitlines(), regions(text)
     for cls in ast.parse(text).body:
         for node in cls.body if isinstance(cls, ast.ClassDef) else ():
-            inside = [region for region in found if node.lineno <= region.first < node.end_lineno]
+            inside = [region for region in file_regions if node.lineno <= region.first < node.end_lineno]
             if inside:
-                end = max(node.end_lineno, inside[-1].last + 1)  # A comment at the end is in no syntax tree.
-                own = '\n'.join(lines[node.lineno - 1:end])
-                yield Method(file, cls.name, node.name, inside[0].step, own)
+                end = max(node.end_lineno, inside[-1].last + 1)  # The syntax tree omits a comment at the end.
+                source = '\n'.join(lines[node.lineno - 1:end])
+                yield Method(file, cls.name, node.name, inside[0].step, source)
 
 
 @functools.cache
 def _all_methods():
-    """All methods of the two files, in the order of the steps."""
-    found = [method for name in TODO
-             for method in methods(name, (paths.ROOT / name).read_text(encoding='utf-8'))]
-    return sorted(found, key=lambda method: method.step)
+    """Return the `methods` of all files of TODO, in the order of the steps."""
+    unsorted = [method for name in TODO
+                for method in methods(name, (paths.ROOT / name).read_text(encoding='utf-8'))]
+    return sorted(unsorted, key=lambda method: method.step)
 
 
 def with_solution_marks(text: str, mark: str) -> str:
-    """Put an edition's marks around the solutions of a text, instead of the code's own, with the hints above them.
+    """Replace the marks around the solutions of a text by those of an edition, with the hints as comments above them.
 
     Args:
-        mark: one of SOLUTION_MARKS.
+        text: source with the marks of `regions`.
+        mark: one of the values of SOLUTION_MARKS.
     """
     lines = text.splitlines()
     for region in reversed(regions(text)):
@@ -108,8 +127,11 @@ def with_solution_marks(text: str, mark: str) -> str:
     return '\n'.join(lines)
 
 
-def self_checks():
-    """Of the checks' functions: name -> (what its docstring says, its source, the body's source)."""
+def self_checks() -> dict[str, tuple[str, str, str]]:
+    """Return the functions of `assignment.self_checks`, name -> (docstring, source, source of the body).
+
+    The body is the part after the docstring.
+    """
     source = (paths.ROOT / 'assignment' / 'self_checks.py').read_text(encoding='utf-8')
     lines = source.splitlines()
     return {node.name: (ast.get_docstring(node), *(textwrap.dedent('\n'.join(lines[first.lineno - 1:node.end_lineno]))
@@ -117,22 +139,26 @@ def self_checks():
             for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
 
 
-def sections():
-    """The sections of the handout, Markdown, in order."""
+def sections() -> list[str]:
+    """Return the sections of the handout in order, each as Markdown with its heading."""
     text = (paths.ROOT / 'assignment' / 'README.md').read_text(encoding='utf-8')
     return ['## ' + part.strip() for part in re.split('^## ', text, flags=re.M)[1:]]
 
 
 # ------------------------------------------------------------------------------------------------------------ the cells
 
-def cells(edition=None):
-    """The notebook's cells: to fill in, or for a key of SOLUTION_MARKS with solutions marked and what that system
-    needs.
+def cells(edition: str | None = None) -> Iterator[dict]:
+    """Yield the cells of the notebook, as nbformat defines them.
+
+    Args:
+        edition: None for the students' notebook, or a key of SOLUTION_MARKS for the teacher's notebook, which has the
+            solutions between marks and the metadata or cells that this system needs.
     """
     cell = {None: _plain, 'otter': _plain, 'nbgrader': _nbgrader}[edition]
     parts = sections()
     functions = self_checks()
-    checks = {name: f'# {what}\n{body}' for name, (what, _, body) in functions.items() if name not in CHECK_HELPERS}
+    checks = {name: f'# {docstring}\n{body}' for name, (docstring, _, body) in functions.items()
+              if name not in CHECK_HELPERS}
     first, setup = FIRST_CELLS
     yield cell('markdown', 'introduction', first)
     yield cell('markdown', 'unusual', next(part for part in parts if part.startswith('## What is unusual')))
@@ -142,40 +168,41 @@ def cells(edition=None):
         if group[0].step != step:
             step = group[0].step
             yield cell('markdown', f'step-{step}', next(part for part in parts if part.startswith(f'## Step {step}')))
-        tasks = [cell('code', method.name, _method(method, edition), solution=True) for method in group]
+        tasks = [cell('code', method.name, _method_source(method, edition), solution=True) for method in group]
         test = cell('code', f'check-{name.strip("_")}', checks[name],
                     points=points.check_points(name))
         yield from _question(name, tasks, test) if edition == 'otter' else [*tasks, test]
     about, train = TRAINING_CELLS
     yield cell('markdown', 'training', about)
-    yield _plain('code', 'run', train)  # for students to change in any edition
+    yield _plain('code', 'run', train)  # Students may change this cell in every edition.
     answer = cell('markdown', ANSWER_ID, f'{QUESTION}\n\n…', solution=True, points=points.WRITTEN_POINTS)
     yield from _question(ANSWER_ID, [answer], None) if edition == 'otter' else [answer]
 
 
 def _groups(checks):
-    """(name of a check, the methods that it needs beyond those before it): it has the name of the first."""
-    found = {}
+    """Return pairs: the name of a check, and its methods: the one of the same name and those up to the next check."""
+    groups = {}
     for method in _all_methods():
         if method.name in checks:
-            found[method.name] = []
-        found[[*found][-1]].append(method)
-    return found.items()
+            groups[method.name] = []
+        groups[[*groups][-1]].append(method)
+    return groups.items()
 
 
-def _method(method, edition):
+def _method_source(method, edition):
+    """Return the source of a method's cell: a function that a decorator makes a method of its class."""
     text = with_solution_marks(method.text, SOLUTION_MARKS[edition]) if edition else without_solution(method.text)
     return f'@method_of({method.cls})\n{textwrap.dedent(text).rstrip()}'
 
 
 def _plain(kind, name, source, **about):
-    """A cell, as nbformat has it."""
+    """Return a cell as nbformat defines it; `about`, which only nbgrader needs, is ignored."""
     code = {'execution_count': None, 'outputs': []} if kind == 'code' else {}
     return {'cell_type': kind, 'id': name.strip('_'), 'metadata': {}, 'source': source} | code
 
 
 def _nbgrader(kind, name, source, solution=False, points=0):
-    """A cell that nbgrader knows: what may be changed in it, and what it counts."""
+    """Return a cell with nbgrader's metadata: whether students may change it, and its points."""
     cell = _plain(kind, name, source)
     cell['metadata'] = {'nbgrader': {
         'grade_id': cell['id'], 'solution': solution, 'grade': bool(points), 'locked': not solution, 'task': False,
@@ -184,9 +211,15 @@ def _nbgrader(kind, name, source, solution=False, points=0):
 
 
 def _question(name, tasks, test):
-    """A question as otter's `assign` takes it: its cells between raw ones."""
-    def raw(what, more=''):
-        return _plain('raw', re.sub(r'\W+', '-', f'{what}-{name}'), f'# {what}{more}')
+    """Yield the cells of a question between the raw cells that `otter assign` needs.
+
+    Args:
+        name: name of the question.
+        tasks: the cells that students complete.
+        test: the cell of the check; None for a question that is graded by hand.
+    """
+    def raw(mark, more=''):
+        return _plain('raw', re.sub(r'\W+', '-', f'{mark}-{name}'), f'# {mark}{more}')
     about = f'\nname: {name.strip("_")}\npoints: ' + (
         f'{points.check_points(name)}' if test else f'{points.WRITTEN_POINTS}\nmanual: true')
     yield raw('BEGIN QUESTION', about)
@@ -200,27 +233,42 @@ def _question(name, tasks, test):
     yield raw('END QUESTION')
 
 
-def write(folder, edition=None):
-    """Write the notebook into the student's folder, or for a key of SOLUTION_MARKS the teacher's."""
-    made = list(cells(edition))
+def write(folder: Path, edition: str | None = None) -> None:
+    """Write the notebook into a folder.
+
+    Args:
+        folder: a folder that already has the other files of the assignment.
+        edition: as for `cells`.
+    """
+    all_cells = list(cells(edition))
     if edition == 'otter':
         files = ''.join(f'\n  - {path.name}' for path in sorted(folder.iterdir()))
-        made.insert(0, _plain('raw', 'config', f'# ASSIGNMENT CONFIG\ninit_cell: false\nfiles:{files}'))
+        all_cells.insert(0, _plain('raw', 'config', f'# ASSIGNMENT CONFIG\ninit_cell: false\nfiles:{files}'))
     metadata = {'kernelspec': {'display_name': 'Python 3', 'language': 'python', 'name': 'python3'},
                 'language_info': {'name': 'python'}, 'starter_version': VERSION}
-    text = json.dumps({'cells': made, 'metadata': metadata, 'nbformat': 4, 'nbformat_minor': 5},
+    text = json.dumps({'cells': all_cells, 'metadata': metadata, 'nbformat': 4, 'nbformat_minor': 5},
                       ensure_ascii=False, indent=1)
     (folder / NOTEBOOK_NAME).write_text(text + '\n', encoding='utf-8')
 
 
-# ------------------------------------------------------------------------------------------------------- and back again
+# ---------------------------------------------------------------------------------------------------- back to the files
 
-def code_files(content, texts=None, name=NOTEBOOK_NAME):
-    """The two files with what is filled in in a student's notebook: name -> text.
+def code_files(content: bytes, texts: dict[str, str] | None = None, name: str = NOTEBOOK_NAME) -> dict[str, str]:
+    """Insert the methods that a student's notebook completes into the two files of TODO.
 
-    content: bytes of the notebook; texts: of the files that it goes into, None for the starter's; name: for messages
-    Of methods defined more than once the last counts. What else their cells define goes above the file's classes.
-    Raises `UserError` for what is no notebook, and for a cell with a method in it, or a file, that is no Python.
+    If the notebook defines a method more than once, the last definition counts. Other functions, classes, imports and
+    constants of these cells are inserted above the first class of the file.
+
+    Args:
+        content: the notebook.
+        texts: name -> text of the files to insert them into; a file that is missing here is the starter's.
+        name: name of the notebook, for error messages.
+
+    Returns:
+        Name -> new text of the two files.
+
+    Raises:
+        UserError: this is not a notebook, or a cell with a method or one of `texts` is not valid Python.
     """
     codes, version = _code_sources(content, name)
     texts = dict(texts or {})
@@ -228,9 +276,9 @@ def code_files(content, texts=None, name=NOTEBOOK_NAME):
         original = (paths.ROOT / file).read_text(encoding='utf-8')
         text, above = texts.get(file, f'# starter version {version}\n{without_solution(original)}'), {}
         for method in methods(file, original):
-            if found := _find_definition(codes, method, name):
-                function, others = found
-                first, last = _insert(text, method)
+            if definition := _find_definition(codes, method, name):
+                function, others = definition
+                first, last = _locate(text, method)
                 lines = text.splitlines()
                 text = '\n'.join([*lines[:first], textwrap.indent(function, '    '), *lines[last:]]) + '\n'
                 above |= dict.fromkeys(others)
@@ -240,7 +288,7 @@ def code_files(content, texts=None, name=NOTEBOOK_NAME):
 
 
 def _code_sources(content, name):
-    """The sources of a notebook's code cells, without what is for IPython alone, and the starter's version."""
+    """Return the sources of a notebook's code cells, without IPython's magic lines, and the version of its starter."""
     try:
         if len(content) > MAX_NOTEBOOK_BYTES:
             raise ValueError(f'more than {MAX_NOTEBOOK_BYTES / 1e6:.0f} MB')
@@ -253,14 +301,19 @@ def _code_sources(content, name):
 
 
 def _parse(source, what):
+    """Return the statements of a source; raise `UserError`, in which `what` names it, if it is not valid Python."""
     try:
         return ast.parse(source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise UserError(f'{what} is no Python ({error})') from error
+        raise UserError(f'{what} is not valid Python ({error})') from error
 
 
 def _find_definition(codes, method, name):
-    """(the function, [what else its cell defines]) of the last cell with a method; None where it is still to do."""
+    """Find the definition of a method in the last cell that has one.
+
+    Returns:
+        Its source and a list of the other definitions in its cell, or None if the method is missing or not completed.
+    """
     for source in reversed(codes):
         if not re.search(rf'^def {method.name}\b', source, re.M):
             continue
@@ -269,17 +322,17 @@ def _find_definition(codes, method, name):
         functions = [part for node, part in parts.items()
                      if isinstance(node, ast.FunctionDef) and node.name == method.name]
         if functions:
-            given = textwrap.dedent(without_solution(method.text))
+            starter = textwrap.dedent(without_solution(method.text))
             kinds = ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Assign
-            taken = {other.name for other in _all_methods()}
+            method_names = {other.name for other in _all_methods()}
             others = [part for node, part in parts.items()
-                      if isinstance(node, kinds) and getattr(node, 'name', None) not in taken]
-            same = ast.dump(ast.parse(functions[-1])) == ast.dump(ast.parse(given))
-            return None if same else (functions[-1], others)
+                      if isinstance(node, kinds) and getattr(node, 'name', None) not in method_names]
+            unchanged = ast.dump(ast.parse(functions[-1])) == ast.dump(ast.parse(starter))
+            return None if unchanged else (functions[-1], others)
 
 
-def _insert(text, method):
-    """(first, last) of the lines of a method in a file's text, last excluded."""
+def _locate(text, method):
+    """Return the first line, from 0, of a method in a file's text, and the line after its last one."""
     for cls in _parse(text, method.file):
         for node in cls.body if isinstance(cls, ast.ClassDef) and cls.name == method.cls else ():
             if isinstance(node, ast.FunctionDef) and node.name == method.name:
@@ -288,17 +341,18 @@ def _insert(text, method):
 
 
 @errors.command_line
-def main(argv=None):
-    """Put the methods of a notebook into the two files beside it."""
+def main(argv: list[str] | None = None) -> None:
+    """Insert the methods of a student's notebook into the two files beside it."""
     parser = cli.Parser(prog='python -m assignment.notebook', description=main.__doc__)
-    parser.add_argument('notebook', type=Path, help='a student\'s; the starter\'s files are made where there are none')
+    parser.add_argument('notebook', type=Path,
+                        help='the student\'s notebook; a file that is missing beside it is made from the starter')
     path = parser.parse_args(argv).notebook.expanduser()
     beside = {name: (path.parent / name).read_text(encoding='utf-8-sig')
               for name in TODO if (path.parent / name).is_file()}
     for name, text in code_files(path.read_bytes(), beside, path.name).items():
         with atomic_write(path.parent / name) as part:
             part.write_text(text, encoding='utf-8')
-    print(f'{path.parent}: {" and ".join(TODO)} have the methods of {path.name}')
+    print(f'{path.parent}: {" and ".join(TODO)} now have the methods of {path.name}')
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""The comparison that tests share, whose tolerance holds on any processor."""
+"""A comparison of floating-point numbers for tests, with a tolerance that holds on any processor."""
 
 import numpy as np
 
@@ -6,14 +6,15 @@ import numpy as np
 def assert_close(actual, expected, *, scale, rel, note=''):
     """Check that |actual − expected| ≤ rel · scale, elementwise.
 
-    Processors sum in different orders, so a float32 result has an error in proportion to what was summed, not to the
-    sum, which may be near zero. Therefore the scale has to be named: the largest term, a norm, or a product of norms.
+    Processors sum in different orders, so the error of a float32 result is proportional to the terms of the sum, not to
+    the sum itself, which may be near zero. The caller therefore names the scale: the largest term, a norm, or a product
+    of norms.
 
     Args:
-        actual, expected: numbers, or arrays of one shape.
-        scale: a positive number, or an array of the same shape; the size of what was summed.
-        rel: the error that is allowed, as a fraction of `scale`.
-        note: what the comparison is about, for the message.
+        actual, expected: numbers, or arrays of the same shape.
+        scale: a positive number, or an array of the same shape; the size of the summed terms.
+        rel: the largest allowed error, as a fraction of `scale`.
+        note: a description of the compared values, for the message.
 
     Raises:
         AssertionError: if the shapes differ, the scale is not positive and finite, a value is not finite, or the error

@@ -1,13 +1,13 @@
-"""Fixtures that need no TensorFlow; those that need it are in tensorflow_fixtures.py, where it is installed."""
+"""Fixtures that need no TensorFlow; tensorflow_fixtures.py has the others, loaded only if TensorFlow is installed."""
 
 import gc
 import importlib.util
 import os
 import signal
 
-# The processes that share the tests share the cores, because threads that wait for a core slow down all of them.
+# Divide the cores among the test processes, because threads that wait for a core slow down all processes.
 THREADS_PER_PROCESS = max(1, (os.cpu_count() or 1) // int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', 1)))
-for name in ('TF_NUM_INTRAOP_THREADS', 'OMP_NUM_THREADS'):  # NumPy and TensorFlow read them when they are imported
+for name in ('TF_NUM_INTRAOP_THREADS', 'OMP_NUM_THREADS'):  # NumPy and TensorFlow read these during import.
     os.environ.setdefault(name, str(THREADS_PER_PROCESS))
 
 import imageio.v3 as iio
@@ -16,19 +16,20 @@ import pytest
 
 pytest_plugins = ['tests.tensorflow_fixtures'] if importlib.util.find_spec('tensorflow') else []
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # by a shell, in the background: tests press Ctrl-C
+# A shell makes background jobs ignore SIGINT, but some tests send this signal.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish():
-    """Let Python look for garbage less often: it takes a tenth of the time of building graphs, whose ops stay."""
+    """Make Python collect garbage less often: it takes a tenth of the time of building graphs, whose ops stay alive."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.fixture(scope='session')
 def images(tmp_path_factory):
-    """The paths of a content and a style image, 48×32."""
+    """Write a content and a style image, both 48×32 pixels; return their paths."""
     rng = np.random.default_rng(1)
     folder = tmp_path_factory.mktemp('images')
     paths = folder / 'content.png', folder / 'style.png'
@@ -40,6 +41,6 @@ def images(tmp_path_factory):
 
 @pytest.fixture
 def workdir(tmp_path, monkeypatch):
-    """An empty current directory: runs write below it."""
+    """Make an empty directory the current one, because runs write below it; return its path."""
     monkeypatch.chdir(tmp_path)
     return tmp_path

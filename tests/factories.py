@@ -1,4 +1,4 @@
-"""What tests compute with: weights and parameters of small networks."""
+"""Random weights, parameters of small networks, and photos for the tests."""
 
 import contextlib
 
@@ -15,11 +15,12 @@ from fast.networks import arbitrary
 from fast.networks.arbitrary import ArbitraryStyleNet
 from fast.networks.multi_style import TransformNet
 
-WIDTHS = {1: 4, 2: 5, 3: 6, 4: 7, 5: 8}  # channels of the tiny VGG's five blocks, all different
+# Channels of the five blocks of the tiny VGG. They all differ, so that a confusion of blocks shows.
+WIDTHS = {1: 4, 2: 5, 3: 6, 4: 7, 5: 8}
 
 
 def _bfloat16_excluded():
-    """Return why the environment excludes bfloat16, or ''."""
+    """Return why bfloat16 is not available here, or an empty string."""
     try:
         session.check_bfloat16()
         return ''
@@ -31,56 +32,68 @@ needs_bfloat16 = pytest.mark.skipif(bool(_bfloat16_excluded()), reason=_bfloat16
 
 
 def he_weights(widths=WIDTHS, seed=0, last='conv5_4'):
-    """A `Weights` of He noise: name -> (filters, biases) down to layer `last`, with the public file's mean."""
+    """Return a `load_vgg.Weights` of random filters and biases, with the mean pixel of the public file.
+
+    Args:
+        widths: Block -> number of channels.
+        seed: Seed of the random numbers.
+        last: The last convolution.
+    """
     rng = np.random.default_rng(seed)
-    convolutions, n = {}, 3
+    convolutions, in_channels = {}, 3
     for name in vgg_layers.CONVOLUTIONS[:vgg_layers.CONVOLUTIONS.index(last) + 1]:
-        out = widths[int(name[4])]
-        convolutions[name] = (rng.normal(0, np.sqrt(2 / (9 * n)), (3, 3, n, out)).astype(np.float32),
-                              rng.normal(0, 1, out).astype(np.float32))
-        n = out
+        out_channels = widths[int(name[4])]
+        convolutions[name] = (
+            rng.normal(0, np.sqrt(2 / (9 * in_channels)), (3, 3, in_channels, out_channels)).astype(np.float32),
+            rng.normal(0, 1, out_channels).astype(np.float32))
+        in_channels = out_channels
     return load_vgg.Weights('he.mat', convolutions, np.float32([123.68, 116.779, 103.939]), 'He noise')
 
 
 def random_parameters(styles=3, base=4, seed=0):
-    """Of a `TransformNet`: name -> array, every one away from its first value."""
+    """Return random parameters of a `TransformNet`: name -> array, all different from their initial values."""
     def build():
         network = TransformNet(styles, base, seed)
         network(tf.zeros([1, 16, 16, 3]), tf.zeros([1, styles]))
         return network
-    return _away_from_first_values(build, seed)
+    return _perturbed_parameters(build, seed)
 
 
 @contextlib.contextmanager
 def few_blocks():
-    """Within this context an `AnyNet` has one residual block at each resolution: it is built in half the time."""
+    """Give an `ArbitraryStyleNet` one residual block per resolution in this context, which halves its build time."""
     with pytest.MonkeyPatch.context() as patch:
         for blocks in ('BLOCKS_AT_CONV4', 'BLOCKS_AT_CONV3', 'BLOCKS_AT_CONV2'):
             patch.setattr(arbitrary, blocks, 1)
         yield
 
 
-def random_any(seed=0, entries=3):
-    """Parameters of an `AnyNet` with a narrow encoder and a short code: name -> array."""
+def random_any(seed=0, pca_components=3):
+    """Return random parameters of an `ArbitraryStyleNet` with a narrow encoder: name -> array.
+
+    Args:
+        seed: Seed of the random numbers.
+        pca_components: Number of entries of the PCA code.
+    """
     rng = np.random.default_rng(seed)
     convolutions = he_weights(seed=seed, last='conv4_1').convolutions
     fixed = {f'{name}/{kind}': value / 4 if kind == 'biases' else value for name, pair in convolutions.items()
              for kind, value in zip(('weights', 'biases'), pair)}
     D = 2 * (3 + 3 + WIDTHS[2] + WIDTHS[3] + WIDTHS[4])
     fixed |= {'code/mean': rng.normal(0, 0.3, D).astype(np.float32),
-              'code/components': rng.normal(0, D ** -0.5, (D, entries)).astype(np.float32)}
+              'code/components': rng.normal(0, D ** -0.5, (D, pca_components)).astype(np.float32)}
 
     def build():
         network = ArbitraryStyleNet(seed, fixed)
         network.decode(network.encode(tf.zeros([1, 16, 16, 3])), tf.zeros([1, D]))
         return network
-    parameters = _away_from_first_values(build, seed) | fixed
-    parameters['decoder0/weights'] /= 4  # for pictures that are not all black and white
+    parameters = _perturbed_parameters(build, seed) | fixed
+    parameters['decoder0/weights'] /= 4  # Otherwise nearly all pixels are black or white.
     return parameters
 
 
-def _away_from_first_values(build, seed):
-    """The parameters of the network that `build` gives, every one away from its first value: name -> array."""
+def _perturbed_parameters(build, seed):
+    """Return the initial parameters of the network that `build` returns, each plus noise: name -> array."""
     with tf.Graph().as_default(), tf.Session() as sess:
         network = build()
         sess.run(tf.global_variables_initializer())
@@ -90,7 +103,7 @@ def _away_from_first_values(build, seed):
 
 
 def block_photos(folder, n):
-    """Write `n` photos of colored blocks, 108×72, into a folder; return it."""
+    """Write `n` photos of colored blocks, 108×72 pixels, to a folder; return the folder."""
     rng = np.random.default_rng(0)
     for i in range(n):
         blocks = rng.integers(0, 256, (6, 9, 3), dtype=np.uint8)

@@ -1,4 +1,7 @@
-"""Programs to watch and to kill: processes forked from one that has TensorFlow, and nothing more, loaded already."""
+"""Start programs that tests watch and kill, without waiting for the import of TensorFlow.
+
+A server process imports TensorFlow once and forks a child for each program.
+"""
 
 import json
 import os
@@ -9,7 +12,7 @@ import time
 
 from common import paths
 
-LOADED = '''
+SERVER_PROGRAM = '''
 import json, os, sys
 import style_transfer, fast.commands.train
 for line in sys.stdin:
@@ -35,52 +38,65 @@ STYLE_TRANSFER = 'import style_transfer; sys.exit(style_transfer.main(sys.argv[1
 
 
 class Server:
-    """The process that forks."""
+    """The process that forks; it reads requests as lines of JSON."""
 
     def __init__(self):
-        self._process = subprocess.Popen([sys.executable, '-c', LOADED], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                         text=True, env=os.environ | {'PYTHONPATH': str(paths.ROOT)})
+        self._process = subprocess.Popen([sys.executable, '-c', SERVER_PROGRAM], stdin=subprocess.PIPE,
+                                         stdout=subprocess.PIPE, text=True,
+                                         env=os.environ | {'PYTHONPATH': str(paths.ROOT)})
 
-    def ask(self, **given):
-        print(json.dumps(given), file=self._process.stdin, flush=True)
+    def ask(self, **request):
+        """Send a request; return the answer."""
+        print(json.dumps(request), file=self._process.stdin, flush=True)
         return json.loads(self._process.stdout.readline())
 
     def start(self, arguments, out='out.txt', err=None, folder='.', environment=None, program=STYLE_TRANSFER):
-        """Start a program, text that has `sys`, in a folder; return the `Fork`.
+        """Start a program in a child process; return its `Fork`.
 
-        out, err: what it prints is appended to these files; None for both in one
+        Args:
+            arguments: Command-line arguments of the program.
+            out, err: Paths of the files to which standard output and standard error are appended; without `err`,
+                both go to `out`.
+            folder: The current directory of the child.
+            environment: Additional environment variables.
+            program: Python source code, in which `sys` is imported.
         """
         return Fork(self, self.ask(program=program, arguments=list(map(str, arguments)), folder=os.path.abspath(folder),
                                    out=os.path.abspath(out), err=os.path.abspath(err or out),
                                    environment=environment or {}))
 
     def close(self):
+        """End the server and wait for it."""
         self._process.communicate()
 
 
 class Fork:
-    """What there is of `subprocess.Popen` for a process of a server."""
+    """A child process of a server, with some of the interface of `subprocess.Popen`."""
 
     def __init__(self, server, pid):
         self.server, self.pid, self.returncode = server, pid, None
 
     def poll(self):
+        """Return the exit status, or None while the process runs."""
         if self.returncode is None:
             self.returncode = self.server.ask(awaited=self.pid)
         return self.returncode
 
     def wait(self, seconds=60):
-        until = time.monotonic() + seconds
+        """Wait for the process; return its exit status, or raise `TimeoutError`."""
+        deadline = time.monotonic() + seconds
         while self.poll() is None:
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 raise TimeoutError(f'process {self.pid} does not end')
             time.sleep(0.005)
         return self.returncode
 
     def send_signal(self, number):
+        """Send a signal to the process if it still runs."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
     def kill(self):
+        """Send SIGKILL to the process; return its exit status."""
         self.send_signal(signal.SIGKILL)
         return self.wait()

@@ -1,4 +1,4 @@
-"""Fixtures that need TensorFlow: a tiny VGG-19, models and runs made with it, processes that have loaded it."""
+"""Fixtures that need TensorFlow: a tiny VGG-19, models and a run made with it, and a process that has loaded it."""
 
 from pathlib import Path
 
@@ -12,26 +12,27 @@ from style_transfer import StyleTransfer
 from tests import process_helpers
 from tests.factories import few_blocks, he_weights, random_any, random_parameters
 
-tf.Session().close()  # the first one of a process sets the threads of all, and with them the last bits of sums
+# The first session of a process sets the number of threads for all sessions, and so the last bits of sums.
+tf.Session().close()
 
 
 @pytest.fixture(scope='module')
 def unoptimized_graphs():
-    """Run graphs as they are built: optimizing that of a network's training takes longer than its few tiny steps."""
+    """Switch off TensorFlow's graph optimizer, which takes longer than the few tiny training steps of a test."""
     session_config = session.session_config
 
-    def plain(precision, threads=0):
+    def unoptimized_config(precision, threads=0):
         config = session_config(precision, threads)
         config.graph_options.rewrite_options.disable_meta_optimizer = True
         return config
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, 'session_config', plain)
+        patch.setattr(session, 'session_config', unoptimized_config)
         yield
 
 
 @pytest.fixture(scope='session')
 def model_folder(tmp_path_factory):
-    """The path of a model of three styles, 'a', 'b' and 'c', with random parameters."""
+    """Write a multi-style model of the styles 'a', 'b' and 'c' with random parameters; return its folder."""
     folder = tmp_path_factory.mktemp('models') / 'random'
     export.write_multi_style(folder, random_parameters(),
                              {'styles': dict.fromkeys('abc', 'a hash'), 'base': 4, 'steps': 7})
@@ -40,7 +41,7 @@ def model_folder(tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def any_folder(tmp_path_factory):
-    """The path of a model that takes any painting, with random parameters."""
+    """Write an arbitrary style transfer model with random parameters; return its folder."""
     folder = tmp_path_factory.mktemp('any') / 'any'
     with few_blocks():
         export.write_arbitrary(folder, random_any(), {'steps': 7})
@@ -49,7 +50,7 @@ def any_folder(tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def tiny_vgg(tmp_path_factory):
-    """The path of a .mat with a tiny VGG-19."""
+    """Write a .mat file with a tiny VGG-19; return its path."""
     path = tmp_path_factory.mktemp('weights') / 'tiny.mat'
     load_vgg.write_weights(path, he_weights())
     return path
@@ -57,7 +58,10 @@ def tiny_vgg(tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def run_folder(images, tiny_vgg, tmp_path_factory):
-    """A run of 60 iterations whose checkpoint of 40 was lost: 21 to 60 were computed twice."""
+    """Train a run of 60 iterations that lost its checkpoints after 50; return its folder.
+
+    It kept only the last two checkpoints, so the second training begins again and computes 1 to 50 twice.
+    """
     folder = tmp_path_factory.mktemp('run')
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -72,7 +76,7 @@ def run_folder(images, tiny_vgg, tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def server():
-    """A `process_helpers.Server`."""
+    """Start a `process_helpers.Server`, which forks processes that have loaded TensorFlow."""
     server = process_helpers.Server()
     yield server
     server.close()

@@ -1,4 +1,4 @@
-"""The comparison that tests share."""
+"""Tests of `assert_close` with hand-worked numbers."""
 
 import numpy as np
 import pytest
@@ -20,6 +20,6 @@ def test_the_error_is_measured_against_the_scale_and_not_against_the_value():
     (np.zeros(3), 0., 1., 'shapes'), (np.nan, np.nan, 1., 'not finite'), (np.inf, np.inf, 1., 'not finite'),
     (1., 1., 0., 'not positive'), (1., 1., -1., 'not positive'), (1., 1., np.inf, 'not positive'),
     ([1., 1.], [1., 1.], [1., 0.], 'not positive')])
-def test_what_cannot_be_compared_fails(actual, expected, scale, message):
+def test_values_that_cannot_be_compared_fail(actual, expected, scale, message):
     with pytest.raises(AssertionError, match=message):
         assert_close(actual, expected, scale=scale, rel=1.)

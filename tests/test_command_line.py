@@ -1,4 +1,4 @@
-"""What a user types: every flag, every mistake in one line with status 2, nothing written."""
+"""The command line of style_transfer.py: its flags, errors in one line with status 2, and reproducible pictures."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ PROGRAM = paths.ROOT / 'style_transfer.py'
 
 @pytest.fixture
 def call(images, tiny_vgg, workdir, capsys):
-    """A function that runs the command line in this process: (status, stdout, stderr)."""
+    """Return a function that runs the command in this process and returns (status, stdout, stderr)."""
     def run(*flags):
         status = style_transfer.main(['--content', str(images[0]), '--style', str(images[1]), '--vgg', str(tiny_vgg),
                                       '--width', '48', *map(str, flags)])
@@ -35,7 +35,7 @@ def call(images, tiny_vgg, workdir, capsys):
     return run
 
 
-@pytest.mark.parametrize('flags, says', [
+@pytest.mark.parametrize('flags, message', [
     ('--content nowhere.png', 'nowhere.png: no such image'),
     ('--style .', 'is a folder, not an image'),
     ('--content empty.png', 'empty.png: cannot be read as an image'),
@@ -89,14 +89,14 @@ def call(images, tiny_vgg, workdir, capsys):
     ('--recipe gatys --style-weight 0 --keep-colors luminance', '--keep-colors does nothing with --style-weight 0'),
     ('--nonsense', '--help lists the flags'),
     ('--width', 'expected one argument')])
-def test_mistakes_end_in_one_line(call, workdir, flags, says):
+def test_user_errors_are_one_line_and_write_nothing(call, workdir, flags, message):
     (workdir / 'empty.png').write_bytes(b'')
     (workdir / 'text.jpg').write_text('no picture')
     iio.imwrite('wide.png', np.zeros((1, 9), np.uint8))
     before = sorted(workdir.rglob('*'))
     status, out, err = call('--iterations', 1, *flags.split())
     assert (status, err.count('\n'), err.startswith('error: ')) == (2, 1, True), err
-    assert says in err
+    assert message in err
     assert sorted(workdir.rglob('*')) == before
 
 
@@ -115,23 +115,23 @@ def test_every_flag_reaches_the_run(call):
     assert 'outputs/mine/final.png: 2 iterations' in out
 
 
-def test_one_side_given_the_other_follows_the_content(call):
-    assert call('--iterations', 1, '--name', 'r')[0] == 0  # the content is 48×32
+def test_the_height_follows_from_the_width_and_the_content(call):
+    assert call('--iterations', 1, '--name', 'r')[0] == 0  # The content has 48×32 pixels.
     assert iio.imread('outputs/r/final.png').shape == (32, 48, 3)
 
 
-def test_without_a_size_the_picture_has_the_shape_of_the_photo(images, tiny_vgg, workdir, capsys):
+def test_without_a_size_the_picture_keeps_the_aspect_ratio_of_the_photo(images, tiny_vgg, workdir, capsys):
     iio.imwrite('tall.png', np.zeros((90, 30, 3), np.uint8) + 99)
     flags = ['--style', str(images[1]), '--vgg', str(tiny_vgg), '--iterations', '1']
     assert style_transfer.main(['--content', 'tall.png', *flags]) == 0
     assert capsys.readouterr().out.splitlines()[0].startswith(
         f'tall.png in the style of {images[1]}, 111×333 (the shape of the content), ')
     assert iio.imread('outputs/tall-style-cs20/final.png').shape == (333, 111, 3)
-    assert style_transfer.main(flags) == 0  # the default picture keeps CS20's size
+    assert style_transfer.main(flags) == 0  # The default content keeps CS20's size.
     assert f'{images[1]}, 333×250, ' in capsys.readouterr().out
 
 
-def test_default_name_and_verbose_lines(call):
+def test_a_run_has_a_default_name_and_verbose_prints_its_steps(call):
     status, out, err = call('--iterations', 3, '--verbose')
     assert status == 0 and Path('outputs/content-style-cs20/final.png').exists()
     assert out.count('Step ') == out.count('Loss: ') == out.count('Took: ') == 3
@@ -149,15 +149,15 @@ def test_help_shows_every_setting_with_its_default(capsys):
         style_transfer.main(['--help'])
     text = ' '.join(capsys.readouterr().out.split())
     assert stop.value.code == 0
-    for said in ('--content-layers LAYER,...', 'conv1_1,conv2_1,conv3_1,conv4_1,conv5_1 in cs20',
+    for part in ('--content-layers LAYER,...', 'conv1_1,conv2_1,conv3_1,conv4_1,conv5_1 in cs20',
                  '0.5,1,1.5,3,4 in cs20', '2 in cs20', '300 in cs20', '0.6 in cs20', '--restart',
                  '--precision {auto,float32,bfloat16}',
                  '(default: 333 by 250; with --content, 333 for the longer side; 512 in modern)'):
-        assert said in text
+        assert part in text
 
 
 @pytest.mark.parametrize('program', [reconstruct, fast_style_transfer])
-def test_hints_name_flags_that_the_program_has(program, images, tiny_vgg, workdir, monkeypatch, capsys):
+def test_hints_name_only_flags_that_the_program_has(program, images, tiny_vgg, workdir, monkeypatch, capsys):
     flags = ['--style', str(images[1]), '--vgg', str(tiny_vgg), '--iterations', '1']
     if program is reconstruct:
         flags += ['--content', str(images[0]), '--width', '32', '--content-layers', 'conv1_2',
@@ -177,29 +177,29 @@ def test_hints_name_flags_that_the_program_has(program, images, tiny_vgg, workdi
             and ('--name' in error) == (program is fast_style_transfer))
 
 
-def test_no_weights_at_all_says_how_to_get_them(images, workdir, monkeypatch, capsys):
+def test_missing_weights_are_reported_with_instructions(images, workdir, monkeypatch, capsys):
     monkeypatch.setattr(load_vgg, 'WEIGHTS_SEARCH_PATHS', (workdir / 'none.mat',))
     assert style_transfer.main(['--content', str(images[0]), '--style', str(images[1])]) == 2
-    err = capsys.readouterr().err
-    assert 'python load_vgg.py' in err and '--vgg' in err and err.count('\n') == 1
+    error = capsys.readouterr().err
+    assert 'python load_vgg.py' in error and '--vgg' in error and error.count('\n') == 1
 
 
-def test_a_full_disk_ends_in_one_line(call, monkeypatch):
-    def full(*args, **kwargs):
+def test_a_full_disk_is_reported_in_one_line(call, monkeypatch):
+    def fail(*args, **kwargs):
         raise OSError(28, os.strerror(28), 'outputs/r/final.png')
-    monkeypatch.setattr('utils.iio.imwrite', full)
+    monkeypatch.setattr('utils.iio.imwrite', fail)
     status, out, err = call('--iterations', 2, '--name', 'r')
     assert (status, err) == (2, 'error: outputs/r/final.png: No space left on device\n')
     assert not [path for path in Path('outputs/r').iterdir() if path.name.startswith('.')]
 
 
-def test_as_a_program_from_another_folder(workdir):
-    """A new process: no greeting of TensorFlow's in the way of the one line; in test_runs.py one that trains."""
-    done = subprocess.run([sys.executable, PROGRAM, '--content', 'nowhere.png'], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (2, 'error: nowhere.png: no such image\n')
+def test_the_program_can_be_run_from_another_folder(workdir):
+    """A new process prints only the error, no start-up messages of TensorFlow; test_runs.py has one that trains."""
+    result = subprocess.run([sys.executable, PROGRAM, '--content', 'nowhere.png'], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (2, 'error: nowhere.png: no such image\n')
 
 
-def test_a_start_does_not_wait_for_what_comes_later(server, workdir):
+def test_slow_packages_are_imported_only_when_they_are_needed(server, workdir):
     program = ('import style_transfer\n'
                'print([name for name in ("keras", "matplotlib", "scipy.optimize") if name in sys.modules])\n'
                'import tensorflow\n'
@@ -207,13 +207,16 @@ def test_a_start_does_not_wait_for_what_comes_later(server, workdir):
     assert server.start([], program=program).wait() == 0 and Path('out.txt').read_text() == '[]\nDense\n'
 
 
-def test_a_picture_says_how_to_make_it_again(call, images, workdir, capsys):
-    """Two styles, regions, colors, an own start, stopped and gone on with: the same pixels by --like."""
+def test_a_picture_stores_the_command_that_makes_it_again(call, images, workdir, capsys):
+    """`--like` repeats the pixels of a picture that was resumed.
+
+    It has two styles, a mask, preserved colors and an initial image.
+    """
     iio.imwrite('mask.png', np.pad(np.full((32, 24), 255, np.uint8), ((0, 0), (0, 24))))
     flags = ['--style', images[1], images[0], '--mask', 'mask.png', '--keep-colors', 'luminance', '--init', images[1],
              '--recipe', 'modern', '--scales', 2, '--coarse-iterations', 2, '--width', 64, '--style-layers',
              'conv1_1,conv2_1', '--style-layer-weights', '1,1', '--content-layers', 'conv2_2']
-    for iterations in 1, 4, 2:  # at the last size; a finished run stays as it is
+    for iterations in 1, 4, 2:  # at the last pyramid level; the third call leaves the finished run as it is
         status, out, err = call(*flags, '--iterations', iterations, '--name', 'r', '--output', 'r.tiff', '--depth', 16)
         assert (status, err) == (0, '') and 'the newest picture is outputs/r/latest.jpg' in out
     picture = iio.imread('r.tiff', plugin='tifffile')
@@ -230,19 +233,20 @@ def test_a_picture_says_how_to_make_it_again(call, images, workdir, capsys):
     assert 'not as r.tiff: mask (now ' in out and 'width' not in out
 
 
-def test_a_picture_can_begin_with_that_of_the_network_of_any_style(call, images, any_folder, workdir, monkeypatch):
-    monkeypatch.setattr(models, 'find', {models.ARBITRARY: any_folder}.get)
+def test_training_can_start_from_an_arbitrary_style_transfer(call, images, any_folder, workdir, monkeypatch):
+    monkeypatch.setattr(models, 'find', {models.ARBITRARY_NAME: any_folder}.get)
     flags = ['--style', images[1], images[0], '--style-weights', 3, 1, '--init', 'any', '--recipe', 'modern', '--width',
              48, '--scales', 1, '--iterations', 1]
     assert call(*flags, '--name', 'r')[0] == 0
-    begun = ArbitraryStyleModel(any_folder)(utils.get_resized_image(images[0], 48, 32)[0],
-                                 Style(list(map(utils.read_image, (images[1], images[0]))), [3, 1]))
-    identity = json.loads(Path('checkpoints/r/run.json').read_text())
-    assert identity['initial_img'] == hashlib.sha256(begun[None].tobytes()).hexdigest()
-    assert identity['init'] == 'content'  # nothing of the recipe's own start counts
+    initial_picture = ArbitraryStyleModel(any_folder)(
+        utils.get_resized_image(images[0], 48, 32)[0],
+        Style(list(map(utils.read_image, (images[1], images[0]))), [3, 1]))
+    fingerprint = json.loads(Path('checkpoints/r/run.json').read_text())
+    assert fingerprint['initial_img'] == hashlib.sha256(initial_picture[None].tobytes()).hexdigest()
+    assert fingerprint['init'] == 'content'  # The recipe's own start does not matter.
 
 
-def test_transparency_is_kept_where_that_is_asked_for(call, images, workdir):
+def test_transparency_is_kept_only_with_the_alpha_flag(call, images, workdir):
     photo = np.dstack([iio.imread(images[0]), np.full((32, 48), 51, np.uint8)])
     iio.imwrite('clear.png', photo)
     assert call('--content', 'clear.png', '--width', 24, '--iterations', 1, '--alpha', '--output', 'a.webp')[0] == 0

@@ -87,13 +87,6 @@ def test_the_root_has_the_files_of_the_design_and_the_commands():
         'requirements.txt', 'requirements.lock', 'requirements-stylize.txt', 'requirements-beam.txt'}
 
 
-def test_lines_have_120_characters_at_most():
-    files = [path for pattern in ('*.py', '[a-z]*/**/*.py') for path in ROOT.glob(pattern)]
-    long = [f'{path.relative_to(ROOT)}:{number}' for path in [*files, ROOT / 'README.md']
-            for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), start=1) if len(line) > 120]
-    assert len(files) > 100 and long == []
-
-
 def test_importing_a_module_has_no_effects():
     names = [name for name in MODULES if not name.startswith('fast.beam.')]  # Apache Beam is not installed
     done = subprocess.run([sys.executable, '-c', EFFECTS, *names], cwd=ROOT, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""VGG-19 against NumPy, the layouts of the weights files, levels, what is no weights file, Keras's weights."""
+"""VGG-19 against NumPy and Keras; the layouts of weights files, quantization to levels, and damaged files."""
 
 import numpy as np
 import pytest
@@ -16,45 +16,50 @@ MEAN = [123.68, 116.779, 103.939]
 
 
 def cell(*items):
-    """A MATLAB cell row."""
+    """Return a row of MATLAB cells."""
     array = np.empty((1, len(items)), dtype=object)
     array[0, :] = items
     return array
 
 
 def struct(**fields):
-    """A 1×1 MATLAB struct with its fields in the given order."""
+    """Return a 1×1 MATLAB struct whose fields have the order of the arguments."""
     array = np.empty((1, 1), dtype=[(name, object) for name in fields])
     array[0, 0] = tuple(fields.values())
     return array
 
 
 def layers(weights, order):
-    """The `layers` of a .mat: convolutions with fields in `order`, ReLUs, poolings, and two fully connected layers."""
-    found = []
+    """Return the `layers` of a .mat file, whose structs have the fields of `order`.
+
+    They are the convolutions, ReLUs, poolings, and two fully connected layers.
+    """
+    items = []
     for name in vgg_layers.LAYERS:
         if name in weights.convolutions:
             W, b = weights.convolutions[name]
-            have = dict(name=name, type='conv', weights=cell(W, b.reshape(-1, 1)), pad=np.float64([[1, 1, 1, 1]]),
-                        stride=np.float64([[1, 1]]), size=np.float64([W.shape]))
+            fields = dict(name=name, type='conv', weights=cell(W, b.reshape(-1, 1)), pad=np.float64([[1, 1, 1, 1]]),
+                          stride=np.float64([[1, 1]]), size=np.float64([W.shape]))
         elif name.startswith('conv'):
             continue
         else:
-            have = dict(name=name, type=name[:4], pad=0., stride=np.float64([[1, 1]]), weights=cell(), size=0.)
-        found.append(struct(**{field: have[field] for field in order}))
+            fields = dict(name=name, type=name[:4], pad=0., stride=np.float64([[1, 1]]), weights=cell(), size=0.)
+        items.append(struct(**{field: fields[field] for field in order}))
     for name in ('fc6', 'prob'):
-        found.append(struct(**{field: dict(name=name, type='conv', weights=cell(np.ones((7, 7, 8, 9)), np.ones((9, 1))),
+        items.append(struct(**{field: dict(name=name, type='conv', weights=cell(np.ones((7, 7, 8, 9)), np.ones((9, 1))),
                                            pad=0., stride=1., size=0.)[field] for field in order}))
-    return cell(*found)
+    return cell(*items)
 
 
-def write_today(path, weights):
+def write_current(path, weights):
+    """Write weights in the layout of the file that MatConvNet offers today."""
     normalization = struct(imageSize=np.float64([[224, 224, 3]]), averageImage=np.float64(MEAN).reshape(1, 1, 3))
     scipy.io.savemat(path, {'layers': layers(weights, ('name', 'type', 'weights', 'size', 'pad', 'stride')),
                             'meta': struct(inputs=struct(name='data'), normalization=normalization)})
 
 
 def write_beta16(path, weights):
+    """Write weights in the layout of MatConvNet 1.0 beta 16, with a mean image instead of a mean pixel."""
     image = np.float32(MEAN + np.linspace(-20, 20, 224)[:, None, None] * np.linspace(1, 3, 224)[:, None])
     normalization = struct(averageImage=image, keepAspect=1.)
     scipy.io.savemat(path, {'layers': layers(weights, ('weights', 'pad', 'type', 'name', 'stride')),
@@ -62,13 +67,14 @@ def write_beta16(path, weights):
 
 
 def write_shuffled(path, weights):
+    """Write weights with the fields of all structs in another order."""
     normalization = struct(averageImage=np.float64(MEAN).reshape(1, 1, 3), imageSize=0.)
     scipy.io.savemat(path, {'layers': layers(weights, ('stride', 'size', 'name', 'pad', 'weights', 'type')),
                             'meta': struct(normalization=normalization, inputs=0.)})
 
 
-@pytest.mark.parametrize('write', [write_today, write_beta16, write_shuffled])
-def test_layouts(tmp_path, write):
+@pytest.mark.parametrize('write', [write_current, write_beta16, write_shuffled])
+def test_every_file_layout_is_read(tmp_path, write):
     weights = he_weights()
     write(tmp_path / 'vgg.mat', weights)
     read = load_vgg.read_weights(tmp_path / 'vgg.mat')
@@ -89,8 +95,8 @@ def test_a_single_channel_keeps_its_dimension(tmp_path, levels):
 
 # --------------------------------------------------------------------------------------------------------------- levels
 
-def test_levels_are_as_near_as_levels_can_be():
-    """256 levels leave √3π/2 / 256² of a normal variance at best (Panter and Dite 1951)."""
+def test_levels_are_close_to_the_optimal_quantizer():
+    """At best, 256 levels leave a share √3π/2 / 256² of a normal distribution's variance (Panter and Dite 1951)."""
     W = np.random.default_rng(0).normal(0, 0.03, (3, 3, 64, 128)).astype(np.float32)
     levels, codes = load_vgg.quantize(W)
     assert codes.dtype == np.uint8 and codes.shape == W.shape and len(levels) <= 256 and (np.diff(levels) > 0).all()
@@ -99,13 +105,13 @@ def test_levels_are_as_near_as_levels_can_be():
     assert (codes.ravel()[:1000] == nearest).all()
 
 
-def test_few_values_are_kept_as_they_are():
+def test_few_distinct_values_are_kept_exactly():
     W = np.random.default_rng(0).choice(np.float32([-1, 0, 0.1, 7]), (3, 3, 5, 6))
     levels, codes = load_vgg.quantize(W)
     assert levels.tolist() == np.float32([-1, 0, 0.1, 7]).tolist() and (levels[codes] == W).all()
 
 
-def test_a_file_of_levels_says_so_and_is_read_bit_by_bit(tmp_path):
+def test_a_file_of_levels_is_described_and_read_without_further_loss(tmp_path):
     weights = he_weights({1: 8, 2: 8, 3: 16, 4: 32, 5: 64})
     load_vgg.write_weights(tmp_path / 'vgg.mat', weights)
     load_vgg.write_weights(tmp_path / 'levels.mat', weights, levels=True)
@@ -121,17 +127,17 @@ def test_a_file_of_levels_says_so_and_is_read_bit_by_bit(tmp_path):
     assert all((again.convolutions[name][0] == W).all() for name, (W, _) in read.convolutions.items())
 
 
-def test_codes_beyond_the_levels_are_no_weights(tmp_path):
+def test_codes_without_a_level_are_refused(tmp_path):
     load_vgg.write_weights(tmp_path / 'bad.mat', he_weights(), levels=True)
     mat = scipy.io.loadmat(tmp_path / 'bad.mat')
     mat['layers'].ravel()[0]['levels'][0, 0] = np.float32([[1, 2]])
     scipy.io.savemat(tmp_path / 'bad.mat', {key: mat[key] for key in ('layers', 'meta')})
-    not_a_weights_file(tmp_path / 'bad.mat')
+    check_not_a_weights_file(tmp_path / 'bad.mat')
 
 
 # ------------------------------------------------------------------------------------------------------------ the graph
 
-def test_the_references_convolution_is_scipys():
+def test_the_convolution_of_the_reference_agrees_with_scipy():
     rng = np.random.default_rng(0)
     x, W = rng.normal(size=(6, 5, 3)), rng.normal(size=(3, 3, 3, 2))
     expected = np.stack([sum(scipy.signal.correlate2d(x[..., i], W[..., i, o], mode='same') for i in range(3))
@@ -140,7 +146,7 @@ def test_the_references_convolution_is_scipys():
 
 
 def load(image, weights, pooling='avg'):
-    """Every layer of a VGG over `image` [H, W, 3], as arrays."""
+    """Return the features of an image [H, W, 3] in every layer: name -> array [H, W, N]."""
     with tf.Graph().as_default(), tf.Session() as sess:
         vgg = load_vgg.VGG(tf.constant(np.float32(image[None])), weights, pooling)
         vgg.load()
@@ -162,19 +168,19 @@ def test_layers_agree_with_numpy(size, pooling, kind):
                                rtol=1e-4, atol=1e-3)
 
 
-def test_batches_and_unknown_sizes():
+def test_batches_of_unknown_size_give_the_same_features():
     images = np.random.default_rng(0).normal(0, 60, (2, 9, 7, 3)).astype(np.float32)
     weights = he_weights()
     with tf.Graph().as_default(), tf.Session() as sess:
-        fed = tf.placeholder(tf.float32, [None, None, None, 3])
-        vgg = load_vgg.VGG(fed, weights)
+        placeholder = tf.placeholder(tf.float32, [None, None, None, 3])
+        vgg = load_vgg.VGG(placeholder, weights)
         vgg.load()
-        both = sess.run(vgg.conv3_1, {fed: images})
-    for features, image in zip(both, images):
+        batch_features = sess.run(vgg.conv3_1, {placeholder: images})
+    for features, image in zip(batch_features, images):
         np.testing.assert_allclose(features, load(image, weights)['conv3_1'], rtol=1e-4, atol=1e-3)
 
 
-def test_a_layer_that_is_not_there(tmp_path):
+def test_a_missing_layer_is_reported_with_the_layers_that_exist(tmp_path):
     load_vgg.write_weights(tmp_path / 'vgg.mat', he_weights(last='conv2_1'))
     with tf.Graph().as_default():
         vgg = load_vgg.VGG(tf.zeros([1, 8, 8, 3]), load_vgg.read_weights(tmp_path / 'vgg.mat'))
@@ -184,7 +190,7 @@ def test_a_layer_that_is_not_there(tmp_path):
         assert not hasattr(vgg, 'conv2_2') and vgg.conv2_1.shape == [1, 4, 4, 5]
 
 
-def test_nothing_deeper_than_what_is_needed_is_stacked():
+def test_the_graph_ends_at_the_deepest_requested_layer():
     with tf.Graph().as_default() as graph:
         vgg = load_vgg.VGG(tf.zeros([1, 8, 8, 3]), he_weights())
         vgg.load(('conv1_1', 'conv3_1_pre', 'conv2_2'))
@@ -193,7 +199,7 @@ def test_nothing_deeper_than_what_is_needed_is_stacked():
             f'conv{name}/Conv2D' for name in ('1_1', '1_2', '2_1', '2_2', '3_1')]
 
 
-def test_weights_checks_the_name_at_an_index():
+def test_weights_checks_the_name_of_the_layer_at_an_index():
     vgg = load_vgg.VGG(None, he_weights())
     W, b = vgg._weights(5, 'conv2_1')
     assert W.shape == (3, 3, 4, 5) and b.shape == (5,)
@@ -201,48 +207,49 @@ def test_weights_checks_the_name_at_an_index():
         vgg._weights(7, 'conv2_1')
 
 
-def not_a_weights_file(path):
+def check_not_a_weights_file(path):
+    """Check that reading a file raises the error for files that have no VGG-19."""
     with pytest.raises(UserError, match='bad.mat: not a MatConvNet VGG-19 file'):
         load_vgg.read_weights(path)
 
 
 @pytest.mark.parametrize('content', [b'', b'no weights', b'\x89HDF\r\n\x1a\n' * 99])
-def test_what_is_no_weights_file(tmp_path, content):
+def test_a_file_without_weights_is_refused(tmp_path, content):
     (tmp_path / 'bad.mat').write_bytes(content)
-    not_a_weights_file(tmp_path / 'bad.mat')
+    check_not_a_weights_file(tmp_path / 'bad.mat')
 
 
 @pytest.mark.parametrize('share', [0.001, 0.5, 0.9])
-def test_a_weights_file_cut_short(tmp_path, tiny_vgg, share):
+def test_a_truncated_weights_file_is_refused(tmp_path, tiny_vgg, share):
     content = tiny_vgg.read_bytes()
     (tmp_path / 'bad.mat').write_bytes(content[:int(share * len(content))])
-    not_a_weights_file(tmp_path / 'bad.mat')
+    check_not_a_weights_file(tmp_path / 'bad.mat')
 
 
-def test_other_files_and_a_folder(tmp_path):
+def test_other_mat_files_folders_and_missing_files_are_refused(tmp_path):
     scipy.io.savemat(tmp_path / 'bad.mat', {'layers': 3})
-    not_a_weights_file(tmp_path / 'bad.mat')
+    check_not_a_weights_file(tmp_path / 'bad.mat')
     (tmp_path / 'bad.mat').unlink()
     (tmp_path / 'bad.mat').mkdir()
-    not_a_weights_file(tmp_path / 'bad.mat')
+    check_not_a_weights_file(tmp_path / 'bad.mat')
     with pytest.raises(UserError, match='bad.mat: no such weights file'):
         load_vgg.find_weights(tmp_path / 'bad.mat')
 
 
-def test_layers_that_do_not_follow_each_other(tmp_path):
+def test_a_file_that_lacks_a_layer_in_between_is_refused(tmp_path):
     weights = he_weights()
     del weights.convolutions['conv2_2']
-    write_today(tmp_path / 'gap.mat', weights)
+    write_current(tmp_path / 'gap.mat', weights)
     with pytest.raises(UserError, match='gap.mat: conv3_1 .* conv2_2 was expected'):
         load_vgg.read_weights(tmp_path / 'gap.mat')
 
 
-def test_search_order(tmp_path, monkeypatch, tiny_vgg):
-    searched = [tmp_path / name for name in ('first.mat', 'second.mat')]
-    monkeypatch.setattr(load_vgg, 'WEIGHTS_SEARCH_PATHS', searched)
+def test_weights_are_searched_in_order(tmp_path, monkeypatch, tiny_vgg):
+    search_paths = [tmp_path / name for name in ('first.mat', 'second.mat')]
+    monkeypatch.setattr(load_vgg, 'WEIGHTS_SEARCH_PATHS', search_paths)
     with pytest.raises(UserError, match='python load_vgg.py .*--vgg PATH'):
         load_vgg.find_weights()
-    for path in searched[::-1]:
+    for path in search_paths[::-1]:
         path.write_bytes(b'')
         assert load_vgg.find_weights() == path
     assert load_vgg.find_weights(tiny_vgg) == tiny_vgg
@@ -251,7 +258,7 @@ def test_search_order(tmp_path, monkeypatch, tiny_vgg):
 
 
 def test_keras_weights_give_the_same_features(tmp_path):
-    """Keras sees BGR less its mean, we see RGB less ours: the same network must give the same maps."""
+    """Keras subtracts its mean from BGR pixels, we subtract ours from RGB pixels; the features must be the same."""
     tf2.keras.utils.set_random_seed(0)
     model = tf2.keras.applications.VGG19(include_top=False, weights=None)
     model.save_weights(tmp_path / 'keras.weights.h5')
@@ -259,35 +266,35 @@ def test_keras_weights_give_the_same_features(tmp_path):
     weights = load_vgg.read_weights(tmp_path / 'vgg.mat')
     assert weights.description == 'VGG-19 (Simonyan and Zisserman 2014, CC BY 4.0), 16 convolutions, from Keras'
     image = np.random.default_rng(0).uniform(0, 255, (32, 48, 3)).astype(np.float32)
-    ours = load(image - weights.mean_pixels, weights)
+    features = load(image - weights.mean_pixels, weights)
     bgr = tf2.keras.applications.vgg19.preprocess_input(image[None].copy())
-    # up to the pooling, a maximum there
+    # Compare layers before the first pooling, because Keras pools by maximum and `load` by average.
     for keras_name, name in (('block1_conv1', 'conv1_1'), ('block1_conv2', 'conv1_2')):
-        theirs = tf2.keras.Model(model.input, model.get_layer(keras_name).output)(bgr).numpy()[0]
-        np.testing.assert_allclose(ours[name], theirs, rtol=1e-4, atol=1e-3)
+        keras_features = tf2.keras.Model(model.input, model.get_layer(keras_name).output)(bgr).numpy()[0]
+        np.testing.assert_allclose(features[name], keras_features, rtol=1e-4, atol=1e-3)
     with tf.Graph().as_default(), tf.Session() as sess:
         vgg = load_vgg.VGG(tf.constant(image[None] - weights.mean_pixels), weights, 'max')
         vgg.load()
-        deep = sess.run(vgg.conv5_4)
-    theirs = tf2.keras.Model(model.input, model.get_layer('block5_conv4').output)(bgr).numpy()
-    np.testing.assert_allclose(deep, theirs, rtol=1e-3, atol=1e-3 * np.abs(theirs).max())
+        conv5_4 = sess.run(vgg.conv5_4)
+    keras_features = tf2.keras.Model(model.input, model.get_layer('block5_conv4').output)(bgr).numpy()
+    np.testing.assert_allclose(conv5_4, keras_features, rtol=1e-3, atol=1e-3 * np.abs(keras_features).max())
 
 
-def test_keras_without_weights_says_so(tmp_path):
+def test_missing_keras_weights_are_reported(tmp_path):
     with pytest.raises(UserError, match='Keras cannot provide VGG-19 weights'):
         load_vgg.convert_keras(tmp_path / 'vgg.mat', tmp_path / 'nowhere.weights.h5')
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize('wrong', [np.nan, np.inf])
+@pytest.mark.parametrize('value', [np.nan, np.inf])
 @pytest.mark.parametrize('where', ['filter', 'bias', 'the mean'])
-def test_numbers_that_are_not_finite_are_refused(tmp_path, where, wrong):
+def test_weights_that_are_not_finite_are_refused(tmp_path, where, value):
     weights = he_weights()
     W, b = weights.convolutions['conv2_1']
     if where == 'the mean':
-        weights.mean_pixels[1] = wrong
+        weights.mean_pixels[1] = value
     else:
-        (W if where == 'filter' else b).flat[1] = wrong
+        (W if where == 'filter' else b).flat[1] = value
     load_vgg.write_weights(tmp_path / 'w.mat', weights)
     name = where if where == 'the mean' else 'conv2_1'
     with pytest.raises(UserError, match=f'w.mat: {name} has numbers that are not finite'):

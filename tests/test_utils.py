@@ -1,4 +1,4 @@
-"""Images in and out: every kind of file against its numbers, resizing against SciPy and Pillow, files staying whole."""
+"""Image files of every kind against their pixels, resizing against SciPy and Pillow, and atomic writes."""
 
 import contextlib
 import os
@@ -25,23 +25,30 @@ from common.errors import UserError
 RNG = np.random.default_rng(0)
 COLOR = RNG.integers(0, 256, (4, 6, 3), dtype=np.uint8)
 GRAY, ALPHA = COLOR[:, :, 0], RNG.integers(0, 256, (4, 6), dtype=np.uint8)
-DEEP = RNG.integers(0, 65536, (4, 6, 3), dtype=np.uint16)
+RGB16 = RNG.integers(0, 65536, (4, 6, 3), dtype=np.uint16)
 FLOAT = RNG.uniform(-0.2, 1.2, (4, 6, 3)).astype(np.float32)
 CMYK = RNG.integers(0, 256, (2, 3, 4), dtype=np.uint8)
 
 FRAMES = [COLOR, 255 - COLOR, COLOR // 2]
 INDICES = np.arange(24, dtype=np.uint8).reshape(4, 6) % 16
 PALETTE = RNG.integers(0, 256, (16, 3), dtype=np.uint8)
-OPACITY = np.r_[RNG.integers(0, 256, 10), [255] * 6].astype(np.uint8)  # tRNS may be shorter than the palette
-KEY = COLOR[1, 2]  # the color that stands for transparency
-ONLY_KEY = (COLOR == KEY).all(axis=2, keepdims=True)
+OPACITY = np.r_[RNG.integers(0, 256, 10), [255] * 6].astype(np.uint8)  # The tRNS chunk may be shorter than the palette.
+KEY_COLOR = COLOR[1, 2]  # the color that stands for transparency
+IS_KEY = (COLOR == KEY_COLOR).all(axis=2, keepdims=True)
 BITS = GRAY > 128
-PALE = COLOR // 4 + 96  # all of it has a place in Lab
+PALE_COLORS = COLOR // 4 + 96  # colors that Lab can represent
 
 # ------------------------------------------------------------------------------------------------------- kinds of files
 
 def png(pixels, depth, color_type, chunks=(), size=None):
-    """The bytes of a PNG of the rows `pixels` as they are stored; `size` is declared, whatever is there."""
+    """Return the bytes of a PNG.
+
+    Args:
+        pixels: The rows, as the file stores them.
+        depth, color_type: Fields of the header.
+        chunks: More chunks, (name, data).
+        size: The (width, height) that the header declares; by default that of the pixels.
+    """
     def chunk(name, data):
         return struct.pack('>I', len(data)) + name + data + struct.pack('>I', zlib.crc32(name + data))
     width, height = size or (len(pixels[0]) * 8 // depth // {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[color_type], len(pixels))
@@ -52,31 +59,35 @@ def png(pixels, depth, color_type, chunks=(), size=None):
 
 
 def over_white(pixels, alpha):
+    """Composite pixels [H, W, 3] over white by an alpha channel [H, W], 0 to 255."""
     return alpha[:, :, None] / 255. * pixels + 255 - alpha[:, :, None]
 
 
 def gray(pixels):
+    """Repeat a gray image [H, W] in three channels."""
     return np.dstack([pixels] * 3)
 
 
 def from_cmyk(cmyk):
+    """Convert CMYK pixels, 0 to 255, to RGB without a color profile."""
     cmyk = cmyk.astype(float)
     return (255 - cmyk[:, :, :3]) * (255 - cmyk[:, :, 3:]) / 255
 
 
 def blocks(pixels):
-    """Every pixel as 16×16 of them, which JPEG keeps."""
+    """Enlarge every pixel to a block of 16×16, which JPEG preserves."""
     return pixels.repeat(16, axis=0).repeat(16, axis=1)
 
 
-def in_palette():
+def palette_image():
+    """Return a Pillow image with a palette."""
     image = Image.fromarray(INDICES, 'P')
     image.putpalette(PALETTE.tobytes())
     return image
 
 
-# name of the file: (how it is written, what is to be read, how far it may be from that)
-KINDS = {
+# File name: (function that writes the file, expected pixels, largest allowed difference).
+FILE_KINDS = {
     'gray.png': (lambda path: iio.imwrite(path, GRAY), gray(GRAY), 0),
     'gray.jpg': (lambda path: iio.imwrite(path, blocks(GRAY), quality=100), blocks(gray(GRAY)), 2),
     '1 bit.png': (lambda path: path.write_bytes(png(np.packbits(BITS, axis=1), 1, 0, size=(6, 4))),
@@ -85,11 +96,11 @@ KINDS = {
                    gray(INDICES * 17.), 0),
     'gray and alpha.png': (lambda path: iio.imwrite(path, np.dstack([GRAY, ALPHA])),
                            over_white(gray(GRAY), ALPHA), 1e-3),
-    'gray key.png': (lambda path: path.write_bytes(png(GRAY, 8, 0, [(b'tRNS', bytes([0, KEY[0]]))])),
-                     np.where(gray(GRAY) == KEY[0], 255, gray(GRAY)), 0),
+    'gray key.png': (lambda path: path.write_bytes(png(GRAY, 8, 0, [(b'tRNS', bytes([0, KEY_COLOR[0]]))])),
+                     np.where(gray(GRAY) == KEY_COLOR[0], 255, gray(GRAY)), 0),
     'color.png': (lambda path: iio.imwrite(path, COLOR), COLOR, 0),
     'color key.png': (lambda path: path.write_bytes(png(COLOR.reshape(4, -1), 8, 2, [
-        (b'tRNS', struct.pack('>HHH', *KEY))])), np.where(ONLY_KEY, 255, COLOR), 0),
+        (b'tRNS', struct.pack('>HHH', *KEY_COLOR))])), np.where(IS_KEY, 255, COLOR), 0),
     'alpha.png': (lambda path: iio.imwrite(path, np.dstack([COLOR, ALPHA])), over_white(COLOR, ALPHA), 1e-3),
     'alpha.webp': (lambda path: iio.imwrite(path, np.dstack([COLOR, ALPHA]), lossless=True, exact=True),
                    over_white(COLOR, ALPHA), 1e-3),
@@ -98,18 +109,18 @@ KINDS = {
     'palette and alpha.png': (lambda path: path.write_bytes(png(INDICES, 8, 3, [
         (b'PLTE', PALETTE.tobytes()), (b'tRNS', OPACITY[:10].tobytes())])),
         over_white(PALETTE[INDICES], OPACITY[INDICES]), 1e-3),
-    'palette and hole.gif': (lambda path: in_palette().save(path, transparency=3),
+    'palette and hole.gif': (lambda path: palette_image().save(path, transparency=3),
                              np.where(INDICES[:, :, None] == 3, 255, PALETTE[INDICES]), 0),
-    '16 bits.png': (lambda path: iio.imwrite(path, DEEP[:, :, 0]), gray(DEEP[:, :, 0] / 257), 1e-3),
-    '16 bits.tif': (lambda path: iio.imwrite(path, DEEP[:, :, 0]), gray(DEEP[:, :, 0] / 257), 1e-3),
-    '16 bits.pgm': (lambda path: path.write_bytes(b'P5 6 4 65535\n' + DEEP[:, :, 0].astype('>u2').tobytes()),
-                    gray(DEEP[:, :, 0] / 257), 1e-3),
-    '16 bits color.png': (lambda path: path.write_bytes(png(DEEP.astype('>u2').view(np.uint8).reshape(4, -1), 16, 2)),
-                           DEEP / 257, 1),
-    '16 bits color.tif': (lambda path: iio.imwrite(path, DEEP), DEEP / 257, 1),
+    '16 bits.png': (lambda path: iio.imwrite(path, RGB16[:, :, 0]), gray(RGB16[:, :, 0] / 257), 1e-3),
+    '16 bits.tif': (lambda path: iio.imwrite(path, RGB16[:, :, 0]), gray(RGB16[:, :, 0] / 257), 1e-3),
+    '16 bits.pgm': (lambda path: path.write_bytes(b'P5 6 4 65535\n' + RGB16[:, :, 0].astype('>u2').tobytes()),
+                    gray(RGB16[:, :, 0] / 257), 1e-3),
+    '16 bits color.png': (lambda path: path.write_bytes(png(RGB16.astype('>u2').view(np.uint8).reshape(4, -1), 16, 2)),
+                           RGB16 / 257, 1),
+    '16 bits color.tif': (lambda path: iio.imwrite(path, RGB16), RGB16 / 257, 1),
     '16 bits and alpha.png': (lambda path: path.write_bytes(png(
-        np.dstack([DEEP, ALPHA.astype(np.uint16) * 257]).astype('>u2').view(np.uint8).reshape(4, -1), 16, 6)),
-        over_white(DEEP / 257, ALPHA), 1),
+        np.dstack([RGB16, ALPHA.astype(np.uint16) * 257]).astype('>u2').view(np.uint8).reshape(4, -1), 16, 6)),
+        over_white(RGB16 / 257, ALPHA), 1),
     'float.tif': (lambda path: iio.imwrite(path, FLOAT[:, :, 0]), gray(FLOAT[:, :, 0].clip(0, 1) * 255), 1e-3),
     'float color.tif': (lambda path: iio.imwrite(path, FLOAT), FLOAT.clip(0, 1) * 255, 1e-3),
     'float to 255.tif': (lambda path: iio.imwrite(path, COLOR.astype(np.float32) + 0.25),
@@ -118,12 +129,12 @@ KINDS = {
                                                      planarconfig='contig', extrasamples=['unassalpha']),
                             over_white(gray(FLOAT[:, :, 0].clip(0, 1) * 255), FLOAT[:, :, 1].clip(0, 1) * 255), 1e-3),
     'CMYK.tif': (lambda path: Image.fromarray(CMYK, 'CMYK').save(path), from_cmyk(CMYK), 1),
-    # Pillow 12.3, which Python 3.10 gets, does not read uncompressed ones; they are rare
+    # Pillow 12.3, which Python 3.10 gets, does not read uncompressed YCbCr files, which are rare.
     'YCbCr.tif': (lambda path: Image.fromarray(blocks(COLOR)).convert('YCbCr').save(
         path, compression='jpeg', quality=100),
         blocks(COLOR), 4),
-    'Lab.tif': (lambda path: Image.fromarray(PALE).convert('LAB').save(path), PALE, 4),
-    # Pillow, as Photoshop, stores inverted values and a marker that says so
+    'Lab.tif': (lambda path: Image.fromarray(PALE_COLORS).convert('LAB').save(path), PALE_COLORS, 4),
+    # Pillow, like Photoshop, stores inverted values and marks the file accordingly.
     'CMYK.jpg': (lambda path: Image.fromarray(blocks(CMYK), 'CMYK').save(path, quality=100),
                  blocks(from_cmyk(CMYK)), 4),
     'color.bmp': (lambda path: iio.imwrite(path, COLOR), COLOR, 0),
@@ -142,9 +153,9 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize('name', KINDS)
+@pytest.mark.parametrize('name', FILE_KINDS)
 def test_every_kind_of_file_is_read_as_rgb_over_white(tmp_path, name):
-    write, expected, tolerance = KINDS[name]
+    write, expected, tolerance = FILE_KINDS[name]
     write(tmp_path / name)
     image = utils.read_image(tmp_path / name)
     assert image.dtype == np.float32 and image.shape == expected.shape
@@ -152,13 +163,13 @@ def test_every_kind_of_file_is_read_as_rgb_over_white(tmp_path, name):
     assert image.min() >= 0 and image.max() <= 255
 
 
-# the side of the picture at which the stored row 0 and the stored column 0 lie (EXIF 2.3, tag 274)
+# EXIF orientation: the sides of the upright picture where the stored row 0 and column 0 lie (EXIF 2.3, tag 274).
 ORIENTATIONS = {1: ('top', 'left'), 2: ('top', 'right'), 3: ('bottom', 'right'), 4: ('bottom', 'left'),
                 5: ('left', 'top'), 6: ('right', 'top'), 7: ('right', 'bottom'), 8: ('left', 'bottom')}
 
 
-def stored(upright, orientation):
-    """The rows of a file whose picture is `upright` [H, W, ...] when it is turned as EXIF says."""
+def stored_pixels(upright, orientation):
+    """Return the stored pixels of a file whose EXIF orientation turns them into `upright` [H, W, ...]."""
     H, W = upright.shape[:2]
     away_from = {'top': lambda i: (i, 0), 'bottom': lambda i: (H - 1 - i, 0),
                  'left': lambda i: (0, i), 'right': lambda i: (0, W - 1 - i)}
@@ -172,12 +183,12 @@ def stored(upright, orientation):
 @pytest.mark.parametrize('suffix, mode', [
     ('.jpg', 'RGB'), ('.jpg', 'L'), ('.png', 'RGB'), ('.png', 'L'), ('.png', 'LA'), ('.png', 'P'),
     ('.tif', 'RGB'), ('.tif', 'L'), ('.tif', 'P'), ('.webp', 'RGB')])
-def test_exif_orientation(tmp_path, suffix, mode, orientation):
+def test_the_exif_orientation_is_applied(tmp_path, suffix, mode, orientation):
     image, expected = {'RGB': (COLOR, COLOR), 'L': (GRAY, gray(GRAY)), 'P': (INDICES, PALETTE[INDICES]),
                        'LA': (np.dstack([GRAY, ALPHA]), over_white(gray(GRAY), ALPHA))}[mode]
     if suffix == '.jpg':
         image, expected = blocks(image), blocks(expected)
-    image = Image.fromarray(stored(image, orientation), mode)
+    image = Image.fromarray(stored_pixels(image, orientation), mode)
     if mode == 'P':
         image.putpalette(PALETTE.tobytes())
     exif = Image.Exif()
@@ -189,68 +200,71 @@ def test_exif_orientation(tmp_path, suffix, mode, orientation):
     assert np.abs(read - expected).max() <= (4 if suffix == '.jpg' else 1e-3)
 
 
-# ------------------------------------------------------------------------------------------------- what cannot be read
+# ---------------------------------------------------------------------------------------------------- unreadable files
 
-def cut(path, kept):
-    path.write_bytes(path.read_bytes()[:int(path.stat().st_size * kept)])
+def truncate(path, fraction):
+    """Truncate a file to a fraction of its bytes."""
+    path.write_bytes(path.read_bytes()[:int(path.stat().st_size * fraction)])
 
 
-def noise(path, **kwargs):
+def write_noise(path, **kwargs):
+    """Write an image of noise, 64×64 pixels."""
     iio.imwrite(path, RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8), **kwargs)
 
 
-def flipped_byte(path):
-    noise(path)
+def write_corrupted_png(path):
+    """Write an image of noise and invert the byte in the middle of the file."""
+    write_noise(path)
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 255
     path.write_bytes(data)
 
 
-def huge_float_tiff(path):
-    """Pillow does not know color TIFFs of floats: the limit must hold for the other reader too."""
+def write_huge_float_tiff(path):
+    """Write a color TIFF of floats whose header declares too many pixels; Pillow cannot read it, but tifffile can."""
     iio.imwrite(path, FLOAT)
     with tifffile.TiffFile(path, mode='r+') as file:
         file.pages[0].tags['ImageWidth'].overwrite(50_000_000)
 
 
-# name of the file: (how it is made, what the error says)
-BAD = {
+# File name: (function that makes the file, part of the error message).
+BAD_FILES = {
     'missing.png': (lambda path: None, 'no such image'),
     'folder.png': (lambda path: path.mkdir(), 'is a folder, not an image'),
     'empty.png': (lambda path: path.touch(), 'unknown image format'),
     'text.jpg': (lambda path: path.write_text('no picture'), 'unknown image format'),
-    'cut.jpg': (lambda path: (noise(path), cut(path, 0.9)), 'truncated'),
-    'cut.png': (lambda path: (noise(path), cut(path, 0.9)), 'truncated'),
-    'cut.tif': (lambda path: (noise(path), cut(path, 0.5)), ''),
-    'cut.webp': (lambda path: (noise(path), cut(path, 0.5)), ''),
-    'only a head.png': (lambda path: (noise(path), path.write_bytes(path.read_bytes()[:33])), ''),
-    'flipped.png': (flipped_byte, 'broken'),
+    'cut.jpg': (lambda path: (write_noise(path), truncate(path, 0.9)), 'truncated'),
+    'cut.png': (lambda path: (write_noise(path), truncate(path, 0.9)), 'truncated'),
+    'cut.tif': (lambda path: (write_noise(path), truncate(path, 0.5)), ''),
+    'cut.webp': (lambda path: (write_noise(path), truncate(path, 0.5)), ''),
+    'only a head.png': (lambda path: (write_noise(path), path.write_bytes(path.read_bytes()[:33])), ''),
+    'flipped.png': (write_corrupted_png, 'broken'),
     'million by million.png': (lambda path: path.write_bytes(png([], 8, 2, size=(10**6, 10**6))),
                                '1000000000000 pixels'),
     '120 megapixels.png': (lambda path: path.write_bytes(png([], 8, 2, size=(12000, 10000))),
                            '12000×10000 is more than 90000000 pixels'),
-    'huge floats.tif': (huge_float_tiff, '50000000×4 is more than 90000000 pixels'),
+    'huge floats.tif': (write_huge_float_tiff, '50000000×4 is more than 90000000 pixels'),
     'not a number.tif': (lambda path: iio.imwrite(path, FLOAT * np.float32('nan')), 'pixels that are not numbers'),
-    'seven channels.tif': (lambda path: iio.imwrite(path, DEEP.repeat(7, axis=2)[:, :, ::3], photometric='minisblack',
+    'seven channels.tif': (lambda path: iio.imwrite(path, RGB16.repeat(7, axis=2)[:, :, ::3], photometric='minisblack',
                                                             planarconfig='contig'),
                            'neither gray nor RGB'),
 }
 
 
-@pytest.mark.filterwarnings('error::UserWarning', 'error::RuntimeWarning')  # they would be further lines
-@pytest.mark.parametrize('name', BAD)
-def test_what_cannot_be_read_is_one_line_with_its_name(tmp_path, name):
-    make, says = BAD[name]
+@pytest.mark.filterwarnings('error::UserWarning', 'error::RuntimeWarning')  # A warning would be another line.
+@pytest.mark.parametrize('name', BAD_FILES)
+def test_an_unreadable_file_is_reported_in_one_line_with_its_name(tmp_path, name):
+    make, message = BAD_FILES[name]
     make(tmp_path / name)
     with pytest.raises(UserError) as error:
         utils.read_image(tmp_path / name)
     line = str(error.value)
-    assert line.startswith(f'{tmp_path / name}: ') and says in line and '\n' not in line
+    assert line.startswith(f'{tmp_path / name}: ') and message in line and '\n' not in line
 
 
 @contextlib.contextmanager
-def ordinary_user():
-    """The superuser may read everything."""
+def without_superuser_rights():
+    """Drop superuser rights within this context, because root may read every file."""
     if os.geteuid() != 0:
         yield
         return
@@ -261,19 +275,20 @@ def ordinary_user():
         os.seteuid(0)
 
 
-def test_a_file_that_may_not_be_read():
+def test_a_file_without_read_permission_is_reported():
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         path = Path(folder, 'mine.png')
         iio.imwrite(path, COLOR)
         path.chmod(0)
-        with ordinary_user(), pytest.raises(UserError, match='mine.png: .*Permission denied'):
+        with without_superuser_rights(), pytest.raises(UserError, match='mine.png: .*Permission denied'):
             utils.read_image(path)
 
 
 # ------------------------------------------------------------------------------------------------------------- resizing
 
 def photo(name='chelsea.png'):
+    """Return a photo of the folder content, float32 [H, W, 3]."""
     return utils.read_image(paths.ROOT / 'content' / name)
 
 
@@ -282,27 +297,27 @@ SIZES = [((40, 60), (30, 20)), ((41, 60), (30, 20)), ((60, 41), (33, 25)), ((97,
 
 
 @pytest.mark.parametrize('scale, size', [(1, (30, 20)), (0.5, (16, 16)), (2, (60, 40))])
-def test_a_style_keeps_its_shape_or_is_cut_to_the_pictures(tmp_path, scale, size):
+def test_a_style_keeps_its_aspect_ratio_or_is_cropped_to_the_pictures(tmp_path, scale, size):
     image = np.random.default_rng(0).integers(0, 256, (80, 120, 3), dtype=np.uint8)
     iio.imwrite(tmp_path / 'style.png', image)
-    found = utils.get_style_image(tmp_path / 'style.png', 20, 30, crop=False, scale=scale)
-    assert found.shape == (1, size[1], size[0], 3)
-    np.testing.assert_array_equal(found[0], utils.resize_and_crop(np.float32(image), *size))
+    style = utils.get_style_image(tmp_path / 'style.png', 20, 30, crop=False, scale=scale)
+    assert style.shape == (1, size[1], size[0], 3)
+    np.testing.assert_array_equal(style[0], utils.resize_and_crop(np.float32(image), *size))
     assert utils.get_style_image(tmp_path / 'style.png', 20, 30).shape == (1, 30, 20, 3)
     assert utils.get_style_image(tmp_path / 'style.png', 9, 8, crop=False).shape[1:3] == (16, 16)
 
 
 @pytest.mark.parametrize('old, new', SIZES)
-def test_fit_against_scipy(old, new):
-    """The pixel at (row, column) lies at (row + ½, column + ½); the centers of both pictures coincide."""
+def test_resize_and_crop_agrees_with_scipy(old, new):
+    """Pixel (row, column) has its center at (row + ½, column + ½), and the centers of both images coincide."""
     image = RNG.uniform(0, 255, (*old, 3)).astype(np.float32)
     width, height = new
     step = min(old[0] / height, old[1] / width)
     sigma = max(0, (step - 1) / 2)
     smooth = scipy.ndimage.gaussian_filter(image.astype(float), (sigma, sigma, 0), mode='nearest')
-    at = [(np.arange(n) + 0.5 - n / 2) * step + side / 2 - 0.5 for n, side in zip((height, width), old)]
-    expected = np.dstack([scipy.ndimage.map_coordinates(smooth[:, :, channel], np.meshgrid(*at, indexing='ij'), order=1,
-                                                        mode='nearest') for channel in range(3)])
+    grid = [(np.arange(n) + 0.5 - n / 2) * step + side / 2 - 0.5 for n, side in zip((height, width), old)]
+    expected = np.dstack([scipy.ndimage.map_coordinates(smooth[:, :, channel], np.meshgrid(*grid, indexing='ij'),
+                                                        order=1, mode='nearest') for channel in range(3)])
     fitted = utils.resize_and_crop(image, width, height)
     assert fitted.dtype == np.float32 and fitted.shape == (height, width, 3)
     assert np.abs(fitted - expected).max() < 0.01
@@ -310,27 +325,27 @@ def test_fit_against_scipy(old, new):
 
 @pytest.mark.parametrize('old, new', SIZES + [((403, 611), (20, 31)), ((1000, 301), (33, 17)), ((640, 480), (16, 16)),
                                               ((161, 499), (16, 17))])
-def test_fit_keeps_the_aspect_and_the_center(old, new):
-    """On a picture whose red is the column and whose green is the row."""
+def test_resize_and_crop_keeps_the_aspect_ratio_and_the_center(old, new):
+    """The test image has the column as its red channel and the row as its green channel."""
     H, W = old
     width, height = new
     row, column = np.mgrid[:H, :W].astype(np.float32)
     fitted = utils.resize_and_crop(np.dstack([column, row, column]), width, height)
     columns, rows = fitted[:, :, 0], fitted[:, :, 1]
     step = min(H / height, W / width)
-    # as much cut off at the left as at the right; of an odd rest of blocks the borders see a pixel more at one side
-    inside = slice(2, -2) if step >= 2 * utils.MIN_OVERSAMPLING else slice(None)
-    assert np.allclose((columns + columns[:, ::-1])[:, inside], W - 1, atol=1e-3)
-    assert np.allclose((rows + rows[::-1])[inside], H - 1, atol=1e-3)
-    inner_columns, inner_rows = np.diff(columns[height // 2]), np.diff(rows[:, width // 2])
-    for inner, side in (inner_columns, W), (inner_rows, H):
-        if side > 8 * step:  # the blur does not see the border from the middle
-            assert inner[len(inner) // 2] == pytest.approx(step, rel=1e-3)
+    # Both sides are cropped equally. If the blocks leave an odd remainder, one border sees a pixel more than the other.
+    inner = slice(2, -2) if step >= 2 * utils.MIN_OVERSAMPLING else slice(None)
+    assert np.allclose((columns + columns[:, ::-1])[:, inner], W - 1, atol=1e-3)
+    assert np.allclose((rows + rows[::-1])[inner], H - 1, atol=1e-3)
+    column_steps, row_steps = np.diff(columns[height // 2]), np.diff(rows[:, width // 2])
+    for steps, side in (column_steps, W), (row_steps, H):
+        if side > 8 * step:  # The blur in the middle does not reach the border.
+            assert steps[len(steps) // 2] == pytest.approx(step, rel=1e-3)
 
 
 @pytest.mark.parametrize('factor, limit', [(2, 1.5), (4, 3), (8, 4)])
-def test_fit_is_near_the_mean_of_the_area(factor, limit):
-    """Of a photograph; a Gaussian is no box, so a little is left between pixels, and nothing in the whole."""
+def test_resize_and_crop_is_close_to_area_averaging(factor, limit):
+    """A Gaussian is not a box filter, so single pixels of a photo differ a little, but their mean does not."""
     image = photo('astronaut.png')[:, 64:448]
     means = image.reshape(512 // factor, factor, 384 // factor, factor, 3).mean(axis=(1, 3))
     fitted = utils.resize_and_crop(image, 384 // factor, 512 // factor)
@@ -339,29 +354,29 @@ def test_fit_is_near_the_mean_of_the_area(factor, limit):
 
 
 @pytest.mark.parametrize('size, limit', [((333, 250), 1.2), ((100, 80), 2), ((900, 675), 1.3), ((451, 300), 0)])
-def test_fit_is_near_image_ops_fit(size, limit):
-    """The filter that CS20 used is Lanczos; off by half a pixel, 333×250 would differ by 2.9."""
+def test_resize_and_crop_is_close_to_image_ops_fit_of_pillow(size, limit):
+    """CS20 used the Lanczos filter; an offset of half a pixel would make a difference of 2.9 at 333×250."""
     with Image.open(paths.ROOT / 'content' / 'chelsea.png') as image:
         lanczos = np.asarray(ImageOps.fit(image, size, Image.Resampling.LANCZOS), dtype=float)
     assert np.abs(utils.resize_and_crop(photo(), *size) - lanczos).mean() <= limit
 
 
 @pytest.mark.parametrize('size', [(40, 30), (33, 27), (23, 31)])
-def test_a_large_photograph_is_reduced_by_whole_pixels_to_nearly_the_same(size):
-    """Against the Gaussian over all of its pixels, which takes ten times as long."""
+def test_box_downsampling_a_large_photo_changes_the_result_little(size):
+    """Compare with a Gaussian filter over all pixels, which takes ten times as long."""
     large = photo().repeat(2, axis=0).repeat(2, axis=1)[3:, 1:]
     H, W = large.shape[:2]
     width, height = size
     step = min(H / height, W / width)
     smooth = scipy.ndimage.gaussian_filter(large.astype(float), ((step - 1) / 2, (step - 1) / 2, 0), mode='nearest')
-    at = [(np.arange(n) + 0.5 - n / 2) * step + side / 2 - 0.5 for n, side in ((height, H), (width, W))]
-    expected = np.dstack([scipy.ndimage.map_coordinates(smooth[:, :, channel], np.meshgrid(*at, indexing='ij'), order=1,
-                                                        mode='nearest') for channel in range(3)])
+    grid = [(np.arange(n) + 0.5 - n / 2) * step + side / 2 - 0.5 for n, side in ((height, H), (width, W))]
+    expected = np.dstack([scipy.ndimage.map_coordinates(smooth[:, :, channel], np.meshgrid(*grid, indexing='ij'),
+                                                        order=1, mode='nearest') for channel in range(3)])
     assert step > 2 * utils.MIN_OVERSAMPLING and np.abs(utils.resize_and_crop(large, *size) - expected).mean() < 0.5
 
 
 @pytest.mark.parametrize('path', [paths.CONTENT, paths.STYLE], ids=lambda path: path.name)
-def test_the_default_pair_is_what_it_was_to_the_bit(path):
+def test_the_default_images_are_resized_exactly_as_by_scikit_image(path):
     image, (width, height) = utils.read_image(path), (333, 250)
     H, W = image.shape[:2]
     scale = min(H / height, W / width)
@@ -375,7 +390,7 @@ def test_the_default_pair_is_what_it_was_to_the_bit(path):
 
 @pytest.mark.parametrize('shape, factor, top, left', [((12, 18), 3, 0, 0), ((13, 20), 3, 0, 1), ((14, 19), 4, 1, 1),
                                                       ((7, 9), 7, 0, 1), ((5, 8), 1, 0, 0)])
-def test_block_means_are_those_of_centered_blocks(shape, factor, top, left):
+def test_box_downsample_averages_centered_blocks(shape, factor, top, left):
     image = RNG.uniform(0, 255, (*shape, 3)).astype(np.float32)
     means = utils.box_downsample(image, factor)
     assert means.dtype == np.float32 and means.shape == (shape[0] // factor, shape[1] // factor, 3)
@@ -385,38 +400,38 @@ def test_block_means_are_those_of_centered_blocks(shape, factor, top, left):
         np.testing.assert_allclose(means[row, column], block.mean(axis=(0, 1)), rtol=1e-6)
 
 
-def test_a_symmetric_picture_stays_symmetric_to_its_borders():
-    """Reduced by three pixels to one, two are left over in each direction: one at each border."""
+def test_a_symmetric_image_stays_symmetric_up_to_its_borders():
+    """Blocks of 3×3 pixels leave two pixels over in each direction, one at each border."""
     image = RNG.uniform(0, 255, (320, 482, 3)).astype(np.float32)
     image += image[::-1, ::-1]
     fitted = utils.resize_and_crop(image, 30, 20)
     assert np.abs(fitted - fitted[::-1, ::-1]).max() < 1e-3
 
 
-def test_fit_does_not_alias():
+def test_resize_and_crop_does_not_alias():
     checkerboard = np.indices((240, 240)).sum(axis=0) % 2 * 255.
     fitted = utils.resize_and_crop(gray(checkerboard), 31, 31)
     assert np.abs(fitted[1:-1, 1:-1] - 127.5).max() < 0.1
-    assert np.abs(fitted - 127.5).max() < 4  # the border's pixels count twice
+    assert np.abs(fitted - 127.5).max() < 4  # Pixels at the border count twice.
 
 
 @pytest.mark.parametrize('value', [0, 77.3, 254.99998, 255])
 @pytest.mark.parametrize('size', [(10, 8), (5, 3), (33, 25), (217, 123), (500, 300)])
-def test_a_constant_picture_stays_constant(value, size):
-    """To the bit, so no border is darkened either."""
+def test_a_constant_image_stays_constant(value, size):
+    """The values are exact, so borders are not darkened either."""
     image = np.full((123, 217, 3), value, np.float32)
     assert (utils.resize_and_crop(image, *size) == np.float32(value)).all()
 
 
-def test_fit_invents_no_values():
+def test_resize_and_crop_stays_in_the_range_of_the_image():
     image = RNG.choice(np.float32([0, 255]), (50, 70, 3))
     for size in (20, 20), (150, 120), (69, 50):
         fitted = utils.resize_and_crop(image, *size)
         assert fitted.min() >= 0 and fitted.max() <= 255
 
 
-def test_a_large_photograph(tmp_path):
-    """24 megapixels: seconds, and less than a gigabyte."""
+def test_a_large_photo_is_resized_within_time_and_memory_limits(tmp_path):
+    """It has 24 megapixels; the limits are generous."""
     tiles = RNG.integers(0, 256, (40, 60, 3), dtype=np.uint8)
     iio.imwrite(tmp_path / 'large.jpg', tiles.repeat(100, axis=0).repeat(100, axis=1))
     tracemalloc.start()
@@ -426,13 +441,13 @@ def test_a_large_photograph(tmp_path):
         seconds, peak = time.time() - start, tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert image.shape == (1, 200, 300, 3) and np.abs(image[0, 2::5, 2::5] - tiles).max() < 8  # in the middle of each
-    assert peak < 1e9 and seconds < 30  # 0.7 GB and 4 s; the machine may be busy
+    assert image.shape == (1, 200, 300, 3) and np.abs(image[0, 2::5, 2::5] - tiles).max() < 8  # the middle of each tile
+    assert peak < 1e9 and seconds < 30  # 0.7 GB and 4 s were measured; the machine may be busy.
 
 
-# --------------------------------------------------------------------------------------------------- noise, and writing
+# ----------------------------------------------------------------------------------------------- noise image and saving
 
-def test_the_starting_image():
+def test_the_starting_image_is_a_reproducible_blend_of_noise_and_content():
     content = RNG.uniform(-120, 150, (1, 40, 60, 3)).astype(np.float32)
     image = utils.generate_noise_image(content, 0.6, 20, np.random.default_rng(5))
     noise = np.random.default_rng(5).uniform(-20, 20, content.shape)
@@ -441,7 +456,7 @@ def test_the_starting_image():
     assert image.tobytes() == again.tobytes() != other.tobytes()
 
 
-def test_the_ends_of_the_noise_ratio():
+def test_noise_ratio_1_gives_noise_and_0_the_content():
     content = RNG.uniform(-120, 150, (1, 40, 60, 3)).astype(np.float32)
     noise = utils.generate_noise_image(content, 1, 20, np.random.default_rng(5))
     assert -20 <= noise.min() < -19.9 and 19.9 < noise.max() <= 20 and abs(noise.mean()) < 0.5
@@ -456,14 +471,14 @@ def test_saving_rounds_and_clips(tmp_path):
         assert (iio.imread(tmp_path / 'image.png') == gray(np.array(expected))).all()
 
 
-def test_saving_takes_the_format_from_the_suffix_and_makes_the_folder(tmp_path):
+def test_saving_chooses_the_format_by_suffix_and_creates_the_folder(tmp_path):
     for suffix, head in ('.png', b'\x89PNG'), ('.jpg', b'\xff\xd8'), ('.bmp', b'BM'):
         utils.save_image(tmp_path / 'new' / f'image{suffix}', COLOR)
         assert (tmp_path / 'new' / f'image{suffix}').read_bytes().startswith(head)
 
 
 @pytest.mark.parametrize('existing', [True, False])
-def test_a_picture_is_written_whole_or_not_at_all(tmp_path, monkeypatch, existing):
+def test_saving_is_atomic(tmp_path, monkeypatch, existing):
     path = tmp_path / 'image.png'
     if existing:
         utils.save_image(path, COLOR)
@@ -474,7 +489,7 @@ def test_a_picture_is_written_whole_or_not_at_all(tmp_path, monkeypatch, existin
             file.write(content[:len(content) // 2])
         raise OSError(28, 'No space left on device')
     monkeypatch.setattr(Path, 'write_bytes', full_disk)
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(OSError) as error:
         utils.save_image(path, 255 - COLOR)
-    assert caught.value.filename == str(path)
+    assert error.value.filename == str(path)
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 import recipes
+from common.errors import UserError
 from common.tf1 import tf
 
 MIN_DIVISOR = 1e-12  # divisor for a style that has nothing of its own
@@ -207,6 +208,13 @@ STATISTICS = {'gram': Gram, 'gram_share': GramShare, 'covariance': Covariance, '
 def statistic_of(recipe: recipes.Recipe) -> Statistic:
     """Return the statistic that a recipe names."""
     return STATISTICS[recipe.style_statistic](recipe)
+
+
+def check_statistic(recipe: recipes.Recipe, allowed: type | tuple[type, ...], reason: str) -> None:
+    """Raise `UserError`, with the reason, if a recipe's statistic is of none of the allowed classes."""
+    if not isinstance(statistic_of(recipe), allowed):
+        names = [name for name, statistic in STATISTICS.items() if issubclass(statistic, allowed)]
+        raise UserError(f'--style-statistic {recipe.style_statistic}: {reason}; use {" or ".join(names)}')
 
 
 class StyleTarget(NamedTuple):

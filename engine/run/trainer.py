@@ -81,21 +81,22 @@ class Trainer:
         """Yield the `TrainingStep`s while there is anything left to do."""
         run, machine = self.run, self.machine
         # The pass that moves the image also gives the losses it had before the move.
-        for self.step, losses in zip(range(self.initial_step + 1, self.n_iters + 1), moves):
-            run.history.append(run.check_finite(losses, self.step - 1))
-            last = 'converged' if machine.has_converged else 'finished' if self.step == self.n_iters else None
+        for step, losses in zip(range(self.initial_step + 1, self.n_iters + 1), moves):
+            self.step = step
+            run.history.append(run.check_finite(losses, step - 1))
+            last = 'converged' if machine.has_converged else 'finished' if step == self.n_iters else None
             self.ending = 'stopped' if stop.requested else last
-            in_level = self.step - run.start_step
+            in_level = step - run.start_step
             is_logged = last or machine.recipe.should_log(in_level)
             is_saved = self.ending or in_level % machine.checkpoint_every == 0
             summary = jpeg = None
             if is_logged or is_saved:  # In a pass of its own, so that what is kept has been checked.
                 losses, summary, _, jpeg = machine.evaluate(sess)
-                run.check_finite(losses, self.step)
+                run.check_finite(losses, step)
                 run.write_latest(jpeg)
-            yield TrainingStep(self.step, losses, summary if is_logged else None, jpeg, bool(is_saved))
+            yield TrainingStep(step, losses, summary if is_logged else None, jpeg, bool(is_saved))
             if self.callback:
-                self.callback(progress.Iteration(self.step, losses, lambda: machine.evaluate(sess)[2]))
+                self.callback(progress.Iteration(step, losses, lambda: machine.evaluate(sess)[2]))
             if self.ending:
                 break
 

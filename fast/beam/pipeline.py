@@ -53,10 +53,10 @@ class Stylize(beam.DoFn):
 
     def __init__(self, args, out: str):
         """Read the model and the paintings that the flags `args` name; `out` is the folder for the pictures."""
-        folder = stylize.model_folder(args)
-        self.threads, self.settings = args.threads, stylize.renderer_settings(args, folder)
+        model = stylize.find_model(args)
+        self.threads, self.settings = args.threads, stylize.renderer_settings(args, model)
         self.out, self.name = out, style_spec.slug(args.style)
-        self.model = {file: (folder / file).read_bytes() for file in (models.MODEL_JSON, models.LITERT_FILE)}
+        self.model = {file: (model.folder / file).read_bytes() for file in (models.MODEL_JSON, models.LITERT_FILE)}
         self.shared = Shared()
         self.counts = {outcome: Metrics.counter('stylize', outcome) for outcome in OUTCOMES}
 
@@ -69,7 +69,7 @@ class Stylize(beam.DoFn):
         with tempfile.TemporaryDirectory() as folder:
             for file, content in self.model.items():
                 Path(folder, file).write_bytes(content)
-            return stylize.make_renderer(Path(folder), self.threads, self.settings)
+            return stylize.make_renderer(models.load(Path(folder)), self.threads, self.settings)
 
     # `process` has no type hints, because Beam would check the elements of the pipeline against them.
     def process(self, group):

@@ -16,8 +16,8 @@ import utils
 from common import cli, images
 from common.errors import UserError, one_line
 from fast.inference import arbitrary, batch, models, multi_style, style_spec, tiled
+from fast.kinds import KINDS, load_class
 
-MULTI_STYLE_NAME, ARBITRARY_NAME = 'many', models.ARBITRARY  # names of the two models that ship
 STYLE_FLAG = dict(metavar='NAME|IMAGE', help='a style of the model or the path of a painting; or several with weights, '
                   'for example starry_night:0.6,woodcut:0.4 or a.jpg:3,b.jpg')
 STYLE_SCALE_RANGE = 0.1, 2  # factor on a painting's sides; above 2 the painting would need more memory than the photo
@@ -43,7 +43,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def add_renderer_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that `renderer_from_flags` uses, except for --style, to an argument parser."""
     parser.add_argument('--model', metavar='NAME', help='a model in models/, or the path of a model folder (default: '
-                        f'{ARBITRARY_NAME} for paintings, {MULTI_STYLE_NAME} for styles by name)')
+                        f'{models.ARBITRARY_NAME} for paintings, {models.MULTI_STYLE_NAME} for styles by name)')
     parser.add_argument(
         '--style-scale',
         type=cli.float_in_range(*STYLE_SCALE_RANGE),
@@ -72,46 +72,45 @@ def add_renderer_flags(parser: argparse.ArgumentParser) -> None:
 
 def renderer_from_flags(args: argparse.Namespace) -> batch.Renderer:
     """Create the renderer that the flags describe; without --style, its style is None, for a sheet of all styles."""
-    return make_renderer(folder := model_folder(args), args.threads, renderer_settings(args, folder))
+    return make_renderer(model := find_model(args), args.threads, renderer_settings(args, model))
 
 
-def make_renderer(folder: Path, threads: int, settings: dict) -> batch.Renderer:
-    """Create a renderer from a model's folder, a number of threads, and the settings of `renderer_settings`."""
-    return batch.Renderer(_model_class(folder)(folder, threads), **settings)
+def make_renderer(model: models.ModelInfo, threads: int, settings: dict) -> batch.Renderer:
+    """Create a renderer from a model, a number of threads, and the settings of `renderer_settings`."""
+    return batch.Renderer(_model_class(model)(model, threads), **settings)
 
 
-def model_folder(args: argparse.Namespace) -> Path:
-    """Return the folder of the model that --model names, or of the default model for --style.
+def find_model(args: argparse.Namespace) -> models.ModelInfo:
+    """Return the model that --model names, or the default model for --style.
 
     Raises:
-        UserError: there is no such model.
+        UserError: there is no such model, or it is damaged.
     """
-    return models.find(
-        args.model
-        or (ARBITRARY_NAME if args.style is not None and style_spec.names_paintings(args.style) else MULTI_STYLE_NAME)
-    )
+    has_paintings = args.style is not None and style_spec.names_paintings(args.style)
+    return models.load(models.find(
+        args.model or (models.ARBITRARY_NAME if has_paintings else models.MULTI_STYLE_NAME)))
 
 
-def renderer_settings(args: argparse.Namespace, folder: Path) -> dict:
+def renderer_settings(args: argparse.Namespace, model: models.ModelInfo) -> dict:
     """Return the arguments of `batch.Renderer`, except for the model, that the flags describe.
 
     The dict can be pickled and sent to other processes.
 
     Args:
         args: parsed flags.
-        folder: folder of the model.
+        model: the model.
 
     Raises:
         UserError: the model does not have the style, an image cannot be read, or a flag has no effect.
     """
-    model_class = _model_class(folder)
+    model_class, name = _model_class(model), model.folder.name
     if args.tile is not None and args.tile < model_class.min_tile():
         raise UserError(f'--tile {args.tile}: must be from {model_class.min_tile()} to {tiled.MAX_TILE_PX} for the '
-                        f'model {folder.name}')
-    if model_class is multi_style.MultiStyleModel and args.style_scale is not None:
-        raise UserError(f'--style-scale: applies only to paintings, but the model {folder.name} has fixed styles; '
+                        f'model {name}')
+    if model.kind == models.MULTI_STYLE and args.style_scale is not None:
+        raise UserError(f'--style-scale: applies only to paintings, but the model {name} has fixed styles; '
                         'omit this flag')
-    styles = (_painting_styles if model_class is arbitrary.ArbitraryStyleModel else _named_styles)(args, folder)
+    styles = (_named_styles if model.kind == models.MULTI_STYLE else _painting_styles)(args, model)
     mask = args.mask and utils.read_image(args.mask).mean(axis=-1) / 255
     return dict(
         zip(('style', 'black_style'), styles),
@@ -122,24 +121,30 @@ def renderer_settings(args: argparse.Namespace, folder: Path) -> dict:
     )
 
 
-def _model_class(folder):
-    """Return the class of the model in a folder, according to its model.json."""
-    is_arbitrary = models.read_model_json(folder, models.LITERT_FILE)['styles'] == models.ARBITRARY
-    return arbitrary.ArbitraryStyleModel if is_arbitrary else multi_style.MultiStyleModel
+def _model_class(model):
+    """Return the class that applies a model.
+
+    Raises `UserError` if this program does not know the model's kind.
+    """
+    if model.kind not in KINDS:
+        raise UserError(f'{model.folder}: is of a kind that this version does not know, {model.kind}')
+    return load_class(KINDS[model.kind].inference)
 
 
-def _named_styles(args, folder):
+def _named_styles(args, model):
     """Return the styles of a multi-style model that the flags name: one, or two with a mask; [None] for a sheet."""
-    known = list(models.read_model_json(folder, models.LITERT_FILE)['styles'])
     return (
-        [None] if args.style is None else [multi_style.parse_style_weights(text, known) for text in _style_texts(args)]
+        [None] if args.style is None else [
+            multi_style.parse_style_weights(text, model.styles) for text in _style_texts(args)]
     )
 
 
-def _painting_styles(args, folder):
+def _painting_styles(args, model):
     """Return the styles of the paintings that the flags name: one, or two with a mask."""
     if args.style is None:
-        raise UserError(f'--sheet: the model {folder.name} has no fixed styles; name paintings with --style instead')
+        raise UserError(
+            f'--sheet: the model {model.folder.name} has no fixed styles; name paintings with --style instead'
+        )
     parts = [zip(*style_spec.parse(text)) for text in _style_texts(args)]
     return [arbitrary.Style(list(map(utils.read_image, paths)), weights, args.style_scale or 1.)
             for paths, weights in parts]

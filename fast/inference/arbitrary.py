@@ -68,9 +68,9 @@ class ArbitraryStyleModel(tiled.TiledModel):
 
     stride, receptive_radius, tile = 8, 159, 1280
 
-    def __init__(self, folder: Path, threads: int = 0) -> None:
-        """Load the model in `folder`; `threads` is the number of threads to compute with, 0 for one per core."""
-        super().__init__(folder, threads)
+    def __init__(self, model: Path | models.ModelInfo, threads: int = 0) -> None:
+        """Load a model, given its folder or its info, to compute with a number of threads, 0 for one per core."""
+        super().__init__(model, threads)
         # The cache belongs to the instance: a cache on the class would keep every model in memory.
         self._style_statistics = functools.lru_cache(CACHED_STYLES)(self._style_statistics)
 
@@ -143,4 +143,4 @@ def stylize(photo: np.ndarray, paintings: Sequence[np.ndarray], weights: Sequenc
     Returns:
         The stylized picture, float32 [H, W, 3], 0 to 255.
     """
-    return ArbitraryStyleModel(models.find(models.ARBITRARY))(photo, Style(paintings, weights))
+    return ArbitraryStyleModel(models.find(models.ARBITRARY_NAME))(photo, Style(paintings, weights))

@@ -2,13 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 from common import files, paths
 from common.errors import UserError
 
 SAVED_MODEL_FILE, LITERT_FILE, MODEL_JSON = 'saved_model.pb', 'model.tflite', 'model.json'
-# Value of "styles" in the model.json of an arbitrary-style model; also the name of the one that ships.
-ARBITRARY = 'any'
+MULTI_STYLE, ARBITRARY = 'multi-style', 'arbitrary'  # kinds of models
+ANY_STYLE = 'any'  # value of "styles" in the model.json of an arbitrary style model
+MULTI_STYLE_NAME, ARBITRARY_NAME = 'many', 'any'  # names of the two models that ship
 # Photos are padded to multiples of STRIDE, the stride of a multi-style network's smallest maps. Below MIN_SIDE_PX these
 # maps have too few pixels for padding by reflection.
 STRIDE, MIN_SIDE_PX = 4, 16
@@ -32,15 +34,30 @@ def find(name: str) -> Path:
                     'one of these or train a new one')
 
 
-def read_model_json(folder: Path, file: str) -> dict:
+class ModelInfo(NamedTuple):
+    """What is known of a trained model before its network is loaded.
+
+    Attributes:
+        folder: The model's folder.
+        kind: A key of `fast.kinds.KINDS`.
+        about: Content of model.json.
+    """
+    folder: Path
+    kind: str
+    about: dict
+
+    @property
+    def styles(self) -> list[str]:
+        """The names of the model's own styles; an arbitrary style model has none."""
+        return [] if self.kind == ARBITRARY else list(self.about['styles'])
+
+
+def load(folder: Path, file: str = LITERT_FILE) -> ModelInfo:
     """Read and check the model.json of a model.
 
     Args:
         folder: The model's folder.
         file: Name of the model file that is about to be used; its hash must be the one that model.json has.
-
-    Returns:
-        The content of model.json.
 
     Raises:
         UserError: A file is missing or damaged, or the two do not belong together.
@@ -49,10 +66,10 @@ def read_model_json(folder: Path, file: str) -> dict:
         about = json.loads((folder / MODEL_JSON).read_text())
         if files.file_hash(folder / file) != about['files'][file]:
             raise ValueError(f'{file} is not the file that {MODEL_JSON} describes')
-        if about['styles'] != ARBITRARY and not (
-            about['styles'] and all(isinstance(name, str) for name in about['styles'])
-        ):
+        # Models from before version 1.0 do not say their kind.
+        kind = about.get('kind', ARBITRARY if about['styles'] == ANY_STYLE else MULTI_STYLE)
+        if kind == MULTI_STYLE and not (about['styles'] and all(isinstance(name, str) for name in about['styles'])):
             raise ValueError(f'{MODEL_JSON} names no styles')
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f'{folder}: not a complete model ({error}); train it again or choose another') from error
-    return about
+    return ModelInfo(folder, kind, about)

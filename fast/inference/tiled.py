@@ -1,5 +1,6 @@
 """Run a LiteRT network on photos of any size, in tiles, and resize images with NumPy."""
 
+import abc
 import math
 import os
 import threading
@@ -24,7 +25,7 @@ KERNEL_SUPPORT_PX = 2  # distance from which all kernels are 0
 STATISTICS_SIDE_PX = 1024
 
 
-class TiledModel:
+class TiledModel(abc.ABC):
     """Base class of the networks that run in LiteRT, tile by tile.
 
     Threads may share a model; their computations run one after the other.
@@ -42,10 +43,10 @@ class TiledModel:
 
     stride = receptive_radius = tile = None
 
-    def __init__(self, folder: Path, threads: int = 0) -> None:
-        """Load the model in `folder`; `threads` is the number of threads to compute with, 0 for one per core."""
+    def __init__(self, model: Path | models.ModelInfo, threads: int = 0) -> None:
+        """Load a model, given its folder or its info, to compute with a number of threads, 0 for one per core."""
         threads = threads or os.cpu_count()  # LiteRT's default is a single thread
-        self.about = models.read_model_json(folder, models.LITERT_FILE)
+        folder, _, self.about = model if isinstance(model, models.ModelInfo) else models.load(model)
         self._lock = threading.Lock()
         try:
             self._load(Interpreter(str(folder / models.LITERT_FILE), num_threads=threads))
@@ -104,17 +105,17 @@ class TiledModel:
             photo, *(max(round(factor * length), min(length, MIN_SIDE_PX)) for length in photo.shape[:2])
         )
 
+    @abc.abstractmethod
     def _load(self, interpreter):
         """Set `_decoder`, the signature that returns pictures, and whatever else the subclass needs.
 
         Raises:
             ValueError, KeyError: The file holds another kind of network.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _stylize(self, photo, style, statistics=None):
         """Return the picture of a photo and the statistics used: those of the photo where `statistics` is None."""
-        raise NotImplementedError
 
     def _padded(self, photo):
         """Pad a photo by reflection at the bottom and right, and add a batch axis.

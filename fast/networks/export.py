@@ -28,7 +28,7 @@ class TrainedNetwork(NamedTuple):
 
     Attributes:
         parameters: Name -> array.
-        styles: Name of a style -> hash of its image; `models.ARBITRARY` for an arbitrary-style model.
+        styles: Name of a style -> hash of its image; `models.ANY_STYLE` for an arbitrary style model.
         hash: SHA-256 of the SavedModel.
     """
     parameters: dict
@@ -70,7 +70,7 @@ def write_multi_style(folder: Path, parameters: dict, about: dict) -> None:
                   'given': tf.placeholder(tf.float32, [])}
         pictures, own = network(*inputs.values())
         return {'serving_default': (inputs, {'pictures': pictures, 'own': own})}
-    write_model(folder, about, saved_model, litert)
+    write_model(folder, about | {'kind': models.MULTI_STYLE}, saved_model, litert)
 
 
 def write_arbitrary(folder: Path, parameters: dict, about: dict) -> None:
@@ -95,7 +95,7 @@ def write_arbitrary(folder: Path, parameters: dict, about: dict) -> None:
                 'statistics': tf.placeholder(tf.float32, [1, size]), 'given': tf.placeholder(tf.float32, [])}
         outputs = dict(zip(('pictures', 'own'), network.decode(matched.values(), **more)))
         return {'encode': ({'photos': photos}, maps), 'decode': (matched | more, outputs)}
-    write_model(folder, about | {'styles': models.ARBITRARY, 'maps': MAP_NAMES}, build, build)
+    write_model(folder, about | {'kind': models.ARBITRARY, 'styles': models.ANY_STYLE, 'maps': MAP_NAMES}, build, build)
 
 
 def write_model(folder: Path, about: dict, whole: Callable, lite: Callable) -> None:
@@ -156,13 +156,13 @@ def read_multi_style(folder: Path) -> TrainedNetwork:
     Raises:
         UserError: The folder does not hold a complete multi-style model.
     """
-    about, parameters = read_model(folder, MULTI_STYLE_PARAMETER)
-    if about['styles'] == models.ARBITRARY:
+    info, parameters = read_model(folder, MULTI_STYLE_PARAMETER)
+    if info.kind != models.MULTI_STYLE:
         raise UserError(f'{folder}: is a model for arbitrary styles; choose a multi-style model')
-    if len(parameters.get('conv1/gamma', ())) != len(about['styles']):
+    if len(parameters.get('conv1/gamma', ())) != len(info.styles):
         raise UserError(f'{folder}: not a complete model ({models.MODEL_JSON} and {models.SAVED_MODEL_FILE} differ in '
                         'the number of styles); train it again or choose another')
-    return TrainedNetwork(parameters, about['styles'], about['files'][models.SAVED_MODEL_FILE])
+    return TrainedNetwork(parameters, info.about['styles'], info.about['files'][models.SAVED_MODEL_FILE])
 
 
 def read_arbitrary(folder: Path) -> TrainedNetwork:
@@ -174,32 +174,32 @@ def read_arbitrary(folder: Path) -> TrainedNetwork:
     Raises:
         UserError: The folder does not hold a complete arbitrary-style model of the current architecture.
     """
-    about, parameters = read_model(folder, ARBITRARY_PARAMETER)
-    if about['styles'] != models.ARBITRARY:
+    info, parameters = read_model(folder, ARBITRARY_PARAMETER)
+    if info.kind != models.ARBITRARY:
         raise UserError(f'{folder}: is a multi-style model; choose a model for arbitrary styles')
-    if list(about['maps']) != list(MAP_NAMES) or 'residual2_1_1/weights' not in parameters:
+    if list(info.about['maps']) != list(MAP_NAMES) or 'residual2_1_1/weights' not in parameters:
         raise UserError(f'{folder}: has an older architecture; it can still stylize, but no training can start from it')
-    return TrainedNetwork(parameters, about['styles'], about['files'][models.SAVED_MODEL_FILE])
+    return TrainedNetwork(parameters, info.about['styles'], info.about['files'][models.SAVED_MODEL_FILE])
 
 
-def read_model(folder: Path, parameter: str) -> tuple[dict, dict]:
-    """Read a model's model.json and the parameters in its SavedModel.
+def read_model(folder: Path, parameter: str) -> tuple[models.ModelInfo, dict]:
+    """Read a model's info and the parameters in its SavedModel.
 
     Args:
         folder: The model's folder.
         parameter: Regular expression of the parameters' names, which are those of constants in the graph.
 
     Returns:
-        The content of model.json, and the parameters, name -> array.
+        The info, and the parameters, name -> array.
 
     Raises:
         UserError: The folder does not hold a complete model.
     """
-    about = models.read_model_json(folder, models.SAVED_MODEL_FILE)
+    info = models.load(folder, models.SAVED_MODEL_FILE)
     try:
         with tf.Graph().as_default() as graph, tf.Session() as sess:
             tf.saved_model.load(sess, [tf.saved_model.SERVING], str(folder))
-            return about, sess.run({op.name: op.outputs[0] for op in graph.get_operations()
+            return info, sess.run({op.name: op.outputs[0] for op in graph.get_operations()
                                     if op.type == 'Const' and re.fullmatch(parameter, op.name)})
     except (OSError, ValueError, KeyError, RuntimeError, tf.errors.OpError) as error:
         raise UserError(f'{folder}: not a complete model ({error}); train it again or choose another') from error

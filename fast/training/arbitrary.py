@@ -1,4 +1,9 @@
-"""Training the network of any style: as that of some styles, but every crop has the style of another crop."""
+"""Train the arbitrary style network: each crop of a photo gets the style of a crop of a painting.
+
+The network is `fast.networks.arbitrary.ArbitraryStyleNet`. Its encoder and its PCA of style embeddings are fitted once
+(`fixed_parameters`), and only the decoder is trained. `NetworkTraining` has the steps that it shares with the training
+of a multi-style network; `pixel_losses` are added to its losses.
+"""
 
 import operator
 from collections.abc import Callable, Sequence
@@ -8,7 +13,6 @@ import numpy as np
 
 import recipes
 import utils
-from common.errors import UserError
 from common.tf1 import tf
 from engine.losses import statistics
 from engine.run import runs
@@ -19,57 +23,70 @@ from fast.training import pixel_losses
 from fast.training.network_training import NetworkTraining
 
 DEFAULT_NAME = 'any'
-FIT_CROPS = 40  # crops of photos, and as many of styles, that the narrow VGG-19 is fitted to
-FIT_SIDE_PX = 128  # their pixels
-PCA_CROPS = 2400  # crops of styles that the code is made of
-# deviation, of 255, of a crop of a style: the loss, a share of the style's own, is huge below it
+FIT_CROPS = 40  # crops of photos, and as many crops of paintings, that the pruned VGG-19 is fitted to
+FIT_SIDE_PX = 128  # side of the crops that the fixed parameters are fitted to
+PCA_CROPS = 2400  # crops of paintings that the PCA of the style embeddings is fitted to
+# Standard deviation (of 255) up to which a crop of a painting counts as blank: the style loss, which is relative to the
+# style's own statistics, is huge for such a crop.
 MIN_STYLE_DEVIATION = 20
 HINGE_LOSS, HUBER_DELTA = 1.75, 2.  # style losses, see `hinged_huber`
-JITTERED_SHARE = 0.5  # share of the styles' crops that have other colors, for such as no painting had
-# of their colors: a factor; what is added to a channel at most, of 255
+# Share of the crops of paintings that get other colors, so that the network also learns colors that no painting has.
+JITTERED_SHARE = 0.5
+# Range of the factor on the saturation of these crops; largest change of a channel's brightness, of 255.
 SATURATION_RANGE, MAX_CHANNEL_SHIFT = (0.7, 1.5), 25.
 
 
-def fixed_parameters(weights, photos, styles, config=None):
-    """The parameters of `AnyNet` that are not trained: a narrow VGG-19, fitted to crops, and the code of styles.
+def fixed_parameters(weights, photos, styles, config: tf.ConfigProto | None = None) -> dict[str, np.ndarray]:
+    """Compute the parameters of `ArbitraryStyleNet` that are not trained: a pruned VGG-19, and a PCA of embeddings.
 
-    photos, styles: `photos.Photos` of crops of FIT_SIDE_PX
+    The filters of the pruned VGG-19 are fitted to FIT_CROPS crops of photos and FIT_CROPS crops of paintings; the PCA
+    is fitted to the style embeddings of PCA_CROPS crops of paintings.
+
+    Args:
+        weights: `load_vgg.Weights` of VGG-19, from `load_vgg.read_weights`.
+        photos, styles: `crops.CropDataset`s whose crops have the side FIT_SIDE_PX.
+        config: configuration of the TensorFlow sessions.
+
+    Returns:
+        Name of a parameter -> value, float32; the names begin with FIXED_PREFIXES.
     """
     crops = np.float32([collection[i] for collection in (photos, styles) for i in range(FIT_CROPS)])
-    narrow = pruning.normalize(pruning.prune(weights, CHANNELS, crops, config=config), crops, config)
+    pruned = pruning.normalize(pruning.prune(weights, CHANNELS, crops, config=config), crops, config)
     with tf.Graph().as_default(), tf.Session(config=config) as sess:
         crops = tf.placeholder(tf.float32, [FIT_CROPS, FIT_SIDE_PX, FIT_SIDE_PX, 3])
-        maps = ArbitraryStyleNet(parameters=narrow).encode(crops)
-        descriptions = []
+        maps = ArbitraryStyleNet(parameters=pruned).encode(crops)
+        embeddings = []
         for i in range(0, PCA_CROPS, FIT_CROPS):
-            found = sess.run(maps, {crops: [styles[j] for j in range(i, i + FIT_CROPS)]})
-            descriptions += [moment_matching.style_embedding(list(map(moment_matching.moments, one)))
-                             for one in zip(*found)]
-    return narrow | fit_pca(np.float64(descriptions))
+            batch_maps = sess.run(maps, {crops: [styles[j] for j in range(i, i + FIT_CROPS)]})
+            embeddings += [moment_matching.style_embedding(list(map(moment_matching.moments, crop_maps)))
+                           for crop_maps in zip(*batch_maps)]
+    return pruned | fit_pca(np.float64(embeddings))
 
 
 class ArbitraryStyleTraining(NetworkTraining):
-    """The training of a network for arbitrary styles; each crop of a photo gets the style of a crop of a painting."""
+    """Training of an arbitrary style network; each crop of a photo gets the style of a crop of a painting."""
 
     def __init__(self, photos, styles, batch: int, held_out: Sequence[Path], held_out_styles: Sequence[Path], *,
-                 transform: str, fixed: Callable[[], dict], recipe: recipes.Recipe = recipes.ARBITRARY, seed: int = 0,
-                 **settings):
+                 transform: str, fixed: Callable[[], dict[str, np.ndarray]],
+                 recipe: recipes.Recipe = recipes.ARBITRARY, seed: int = 0, **settings):
         """Set up the training.
 
         Args:
-            photos, styles: `crops.CropDataset`s; the crops of photos have a margin of SHIFT_PX.
-            held_out_styles: paths of paintings that show the progress.
-            transform: a name of `moment_matching.TRANSFORMS`.
-            fixed: returns `fixed_parameters`, which takes a minute; called only if neither a checkpoint nor `start`
-                has them.
-            settings: of `NetworkTraining`.
+            photos, styles: `crops.CropDataset`s; the crops of photos have a margin of SHIFT_PX, those of paintings
+                have none.
+            batch: crops per step.
+            held_out, held_out_styles: paths of the photos and the paintings that show the progress.
+            transform: a key of `moment_matching.TRANSFORMS`.
+            fixed: function that returns the `fixed_parameters`. It takes a minute, so it is called only if neither a
+                checkpoint nor `start` has them.
+            recipe, seed, settings: other arguments of `NetworkTraining`.
 
         Raises:
-            UserError: the distances of the style statistic are not relative to each style.
+            UserError: the distances of the style statistic are not relative to each style, or `NetworkTraining`
+                refuses its arguments.
         """
-        if not isinstance(statistics.statistic_of(recipe), statistics.RelativeStatistic):
-            raise UserError(f'--style-statistic {recipe.style_statistic}: this network needs losses relative to each '
-                            'style; use gram_share or covariance')
+        statistics.check_statistic(recipe, statistics.RelativeStatistic,
+                                   'this network needs losses relative to each style')
         self.transform, self.fixed = transform, fixed
         self.network = ArbitraryStyleNet(seed=seed)
         self.displayed_styles = np.concatenate([utils.get_resized_image(path, styles.side, styles.side)
@@ -82,7 +99,7 @@ class ArbitraryStyleTraining(NetworkTraining):
         return runs.Run(name or DEFAULT_NAME, fingerprint, recipes.legacy_defaults())
 
     def _create_styles(self, batches, first, count):
-        """Return the styles of a tower's crops: crops of paintings, some with other colors, [B, side, side, 3]."""
+        """Return the styles of a tower's crops: crops of paintings, some with jittered colors, [B, side, side, 3]."""
         styles, = batches
         draws = tf.random.stateless_uniform([first + count, 6, 1, 1, 1], [self.seed + 1, self.gstep])[first:]
         chosen, *draws = tf.unstack(draws, axis=1)
@@ -90,41 +107,45 @@ class ArbitraryStyleTraining(NetworkTraining):
         return tf.placeholder_with_default(styles, [None, self.side, self.side, 3])
 
     def _stylize_views(self, views, styles, count):
-        """Return the pictures, and the photos in the styles' colors: colors that match these are no content loss."""
-        photos, of_styles = self.network.encode(views), self.network.encode(styles)
-        *maps, embedding = tf.numpy_function(self._match_moments, [*photos, *of_styles],
+        """Return the pictures of the views and, as content images, the photos in the styles' colors.
+
+        The content loss therefore does not count it as an error if a picture has the style's colors.
+        """
+        view_maps, style_maps = self.network.encode(views), self.network.encode(styles)
+        *maps, embedding = tf.numpy_function(self._match_moments, [*view_maps, *style_maps],
                                              [tf.float32] * (len(MAP_NAMES) + 1), stateful=False)
-        for after, before in zip(maps, photos):
+        for after, before in zip(maps, view_maps):
             after.set_shape(before.shape)
-        embedding.set_shape([None, 2 * sum(int(x.shape[-1]) for x in photos)])
+        embedding.set_shape([None, 2 * sum(int(x.shape[-1]) for x in view_maps)])
         high_pass, low_pass, *_ = maps
         contents = tf.clip_by_value(base_layer(high_pass, low_pass), 0, 255)
         pictures = self.network.decode(maps, tf.concat([embedding] * count, axis=0))[0]
         return pictures, contents[:tf.shape(views)[0] // count]
 
     def _match_moments(self, *maps):
-        """Give the maps of views the moments of the styles' maps, in NumPy.
+        """Give the feature maps of views the moments of the styles' feature maps, in NumPy.
 
         Args:
-            maps: MAP_NAMES of the views, then MAP_NAMES of the styles, arrays. The first views are the photos; a second
-                view is mapped as the first one.
+            maps: arrays, the maps of MAP_NAMES of the views and then of the styles. The first B views are the photos;
+                their second views, if there are any, get the same affine maps.
 
         Returns:
-            The maps of the views, and at last the styles' embeddings.
+            The maps of the views with the styles' statistics, in the order of MAP_NAMES, and the style embeddings,
+            float32 [B, D].
         """
         views, styles = (dict(zip(MAP_NAMES, part)) for part in (maps[:len(MAP_NAMES)], maps[len(MAP_NAMES):]))
         n, transform = len(styles['colors']), moment_matching.TRANSFORMS[self.transform]
-        mapped, embeddings = {name: np.empty_like(x) for name, x in views.items()}, []
+        matched, embeddings = {name: np.empty_like(x) for name, x in views.items()}, []
         for i in range(n):
             style = moment_matching.compute_statistics({name: x[i] for name, x in styles.items()})
             embeddings.append(moment_matching.style_embedding(style.moments.values()))
-            mappings = moment_matching.affine_maps({name: x[i] for name, x in views.items()}, [style], [1.], transform)
+            affine = moment_matching.affine_maps({name: x[i] for name, x in views.items()}, [style], [1.], transform)
             for name, x in views.items():
-                mapped[name][i::n] = moment_matching.apply(x[i::n], *mappings[name])
-        return [*mapped.values(), np.stack(embeddings)]
+                matched[name][i::n] = moment_matching.apply(x[i::n], *affine[name])
+        return [*matched.values(), np.stack(embeddings)]
 
-    def initialize(self, sess):
-        """Give the variables their first values; the fixed parameters are fitted unless `start` has them."""
+    def initialize(self, sess: tf.Session) -> None:
+        """Give the variables their first values; compute the fixed parameters unless `start` has them."""
         super().initialize(sess)
         if not self.start:
             for name, value in self.fixed().items():
@@ -139,7 +160,7 @@ class ArbitraryStyleTraining(NetworkTraining):
         return [statistics.StyleTarget(statistic, statistic.compute(F)) for F in vgg.features(layers)]
 
     def _style_loss(self, targets, features):
-        """Return the mean over the batch of the hinged Huber loss of each crop's weighted sum over the style layers."""
+        """Return the mean over the batch of the `hinged_huber` of each crop's weighted sum over the style layers."""
         distances = [target.statistic.distances(target.statistic.compute(F), target.value)
                      for target, F in zip(targets, features)]
         return tf.reduce_mean(hinged_huber(sum(map(operator.mul, self.recipe.style_layer_weights, distances))))
@@ -149,7 +170,7 @@ class ArbitraryStyleTraining(NetworkTraining):
         return losses, sum(pixel_losses.LOSS_WEIGHTS[name] * loss for name, loss in losses.items())
 
     def _display_feed(self):
-        """Return what is fed for the pictures that are displayed: every photo in every style, and the averages."""
+        """Return the feed that displays every held-out photo in every held-out style, with averaged parameters."""
         photos, styles, tower = len(self.held_out), len(self.displayed_styles), self.towers[0]
         return {tower.crops: np.tile(self.held_out, [styles, 1, 1, 1]), self.use_averages: True,
                 tower.styles: self.displayed_styles.repeat(photos, axis=0)}
@@ -161,26 +182,40 @@ class ArbitraryStyleTraining(NetworkTraining):
         export.write_arbitrary(self.model_folder, parameters, about)
 
 
-def hinged_huber(losses):
-    """Style losses [B] as they count: those below HINGE_LOSS not, the others by half the square of what is beyond it.
+def hinged_huber(losses: tf.Tensor) -> tf.Tensor:
+    """Return the Huber loss of the excess of style losses over HINGE_LOSS; losses below HINGE_LOSS count zero.
 
-    So a style that is easily reached leaves more of the photo, and one that is not is pursued. More than HUBER_DELTA
-    beyond
-    they count linearly, as Huber's loss does.
+    A style that is easy to match thus leaves more of the photo, while one that is hard to match still pulls. The excess
+    counts by half its square up to HUBER_DELTA and linearly beyond it.
+
+    Args:
+        losses: style losses [B].
+
+    Returns:
+        [B], zero or positive.
     """
-    beyond = tf.nn.relu(losses - HINGE_LOSS)
-    return tf.where_v2(beyond < HUBER_DELTA, tf.square(beyond) / 2, HUBER_DELTA * (beyond - HUBER_DELTA / 2))
+    excess = tf.nn.relu(losses - HINGE_LOSS)
+    return tf.where_v2(excess < HUBER_DELTA, tf.square(excess) / 2, HUBER_DELTA * (excess - HUBER_DELTA / 2))
 
 
-def color_jitter(images, angle, saturation, *shift):
-    """Images [B, H, W, 3], 0-255, with hues turned, saturations times a factor, channels brighter or darker.
+def color_jitter(images: tf.Tensor, angle: tf.Tensor, saturation: tf.Tensor, *shift: tf.Tensor) -> tf.Tensor:
+    """Change the hue, the saturation and the brightness of the channels of images by random draws.
 
-    angle, saturation and three of shift: [B, 1, 1, 1], 0-1
+    Args:
+        images: [B, H, W, 3], 0 to 255.
+        angle: rotation of the hues as a share of a full turn, [B, 1, 1, 1], 0 to 1.
+        saturation: position of the factor on the saturation within SATURATION_RANGE, [B, 1, 1, 1], 0 to 1.
+        shift: three tensors [B, 1, 1, 1], 0 to 1: the position of what is added to a channel between
+            -MAX_CHANNEL_SHIFT and MAX_CHANNEL_SHIFT.
+
+    Returns:
+        [B, H, W, 3], clipped to 0 to 255.
     """
     angle, low = 2 * np.pi * angle, SATURATION_RANGE[0]
     gray = tf.reduce_mean(images, axis=3, keepdims=True)
     colors = (images - gray) * (low + (SATURATION_RANGE[1] - low) * saturation)
-    # around the axis of grays; what a color turns to by a quarter are the differences of its other two channels
+    # The rotation is around the axis of grays. A quarter turn gives each channel the difference of the other two,
+    # divided by the square root of 3.
     quarter = (tf.roll(colors, 1, axis=3) - tf.roll(colors, -1, axis=3)) / 3 ** 0.5
     turned = tf.cos(angle) * colors + tf.sin(angle) * quarter
     return tf.clip_by_value(gray + turned + MAX_CHANNEL_SHIFT * (2 * tf.concat(shift, axis=3) - 1), 0, 255)

@@ -1,12 +1,12 @@
-"""Solutions to grade: the real one changed, wrong in one place each, and in other words."""
+"""Solutions to grade: the real one with one mistake each, a half-done one, and one that is written differently."""
 
 from assignment import check, regions
 from assignment.grader import processes, verdicts
 from common import paths
 
-CONTENT = '        s = np.prod(P.shape[1:])\n'  # the first line of _content_loss
+CONTENT_START = '        s = np.prod(P.shape[1:])\n'  # the first line of _content_loss
 
-# name: (file, what the real solution says, what the wrong one says, step, item, what the grader must say)
+# Name: (file, text of the real solution, text of the wrong one, step, item, text that the grader's message contains).
 WRONG = {
     'no ReLU': ('load_vgg.py', 'out = tf.nn.relu(conv2d)', 'out = conv2d', 1, 'conv2d_relu', 'is the ReLU missing?'),
     'no bias': (
@@ -302,7 +302,7 @@ WRONG = {
     'two steps': (
         'style_transfer.py',
         'losses, _ = sess.run([self.loss_terms, self.opt])',
-        'losses, _ = sess.run([self.loss_terms, self.opt])\n                sess.run(self.opt)',
+        'losses, _ = sess.run([self.loss_terms, self.opt])\n            sess.run(self.opt)',
         5,
         'train',
         'two steps',
@@ -366,8 +366,8 @@ WRONG = {
 }
 
 
-def changed(folder, *changes):
-    """Fill a student's folder with the real solution, changed: (file, text to replace, by what)."""
+def write_solution(folder, *changes):
+    """Write the real solution into a student's folder, with changes: (file, text to replace, replacement)."""
     for name in regions.TODO:
         text = (paths.ROOT / name).read_text()
         for file, old, new in changes:
@@ -378,13 +378,13 @@ def changed(folder, *changes):
     return folder
 
 
-def indent(line):
-    """The spaces that it begins with."""
+def indentation(line):
+    """Return the leading spaces of a line."""
     return line[:len(line) - len(line.lstrip())]
 
 
-def files(*changes):
-    """The real solution, changed, as name -> bytes."""
+def solution_files(*changes):
+    """Return the real solution with changes, (file, text to replace, replacement), as name -> bytes."""
     texts = {name: (paths.ROOT / name).read_text() for name in regions.TODO}
     for file, old, new in changes:
         assert old in texts[file], old
@@ -392,26 +392,27 @@ def files(*changes):
     return {name: text.encode() for name, text in texts.items()}
 
 
-def told(solution, item='_content_loss', seed=0, seconds=10):
-    """What the grader says of one item of a solution, name -> bytes."""
-    given = verdicts.draw_inputs(item, seed)
+def grade_solution(solution, item='_content_loss', seed=0, seconds=10):
+    """Grade one item of a solution, name -> bytes; return what is wrong with it, or None."""
+    inputs = verdicts.draw_inputs(item, seed)
     with processes.prober() as prober:
-        came, ended = prober.ask(item, given, solution, seconds)
-    return check.grade_item(item, check.parse(came), ended, given)
+        answer, end_reason = prober.ask(item, inputs, solution, seconds)
+    return check.grade_item(item, check.parse(answer), end_reason, inputs)
 
 
-def in_regions(name, *bodies):
-    """The file with its regions' code replaced, in order, by the bodies; None keeps one."""
+def fill_regions(name, *bodies):
+    """Return the text of a file with the code of its regions replaced, in order, by bodies; None keeps a region."""
     lines = (paths.ROOT / name).read_text().splitlines()
-    found = regions.regions('\n'.join(lines))
-    assert len(bodies) == len(found)
-    for region, body in reversed(list(zip(found, bodies))):
+    file_regions = regions.regions('\n'.join(lines))
+    assert len(bodies) == len(file_regions)
+    for region, body in reversed(list(zip(file_regions, bodies))):
         if body is not None:
             lines[region.first:region.last + 1] = [region.indent + line for line in body.strip('\n').splitlines()]
     return '\n'.join(lines) + '\n'
 
 
-PLAIN = {  # as a student who has read the handout might
+# File -> bodies of its regions, as a student who has read the handout might write them; None keeps the real one.
+STUDENT_BODIES = {
     'load_vgg.py': ["""
 W, b = self._weights(layer_idx, layer_name)
 with tf.name_scope(layer_name):
@@ -472,8 +473,10 @@ self.assign_img.op.run({self.new_img: self.centered_start}, sess)
 _, losses = sess.run((self.opt, self.loss_terms))
 """]}
 
-PARTLY = (  # half of it: methods that are still to do, and a pooling that is another
-    *(('style_transfer.py', line, f'{indent(line)}raise NotImplementedError("step 2: do it")\n{line}') for line in (
+# Changes after which six methods are still to do and max pooling computes averages.
+HALF_DONE = (
+    *(('style_transfer.py', line, f'{indentation(line)}raise NotImplementedError("step 2: do it")\n{line}')
+      for line in (
           '        s = np.prod(P.shape[1:])', '        _, H, W, N = a.shape', '        E = [self._single_style_loss',
           '            self.total_loss = sum(', '            optimizer = tf.train', '            self.init = ')),
     ('load_vgg.py', 'tf.nn.max_pool2d', 'tf.nn.avg_pool2d'))

@@ -1,7 +1,6 @@
-"""The grader: right solutions however they are written, the command and what it writes.
+"""Test the grader: different right solutions pass; also the command, its output files and bad input.
 
-That the real solution passes is in test_make_starter.py; wrong ones are in test_make_autograder.py, code that means
-harm is in test_sandbox.py.
+test_make_starter.py grades the real solution, test_make_autograder.py the wrong ones, and test_sandbox.py hostile code.
 """
 
 import contextlib
@@ -20,30 +19,37 @@ import pytest
 from assignment import check, points
 from assignment.grader import gradebook
 from common import paths
-from tests.assignment.solutions import CONTENT, PLAIN, changed, files, in_regions, told
+from tests.assignment.solutions import (
+    CONTENT_START,
+    STUDENT_BODIES,
+    fill_regions,
+    grade_solution,
+    solution_files,
+    write_solution,
+)
 
 
 @pytest.fixture
 def submission(tmp_path):
-    """A function (file -> text to replace, by what) that makes a student's folder of the real solution, changed."""
-    def make(*changes):
+    """Function that writes the real solution, with changes as in `write_solution`, into a student's folder."""
+    def make_submission(*changes):
         (tmp_path / 'hw').mkdir()
-        return changed(tmp_path / 'hw', *changes)
-    return make
+        return write_solution(tmp_path / 'hw', *changes)
+    return make_submission
 
 
-# ----------------------------------------------------------------------------------------- right, and written otherwise
+# ------------------------------------------------------------------------------ right solutions, written differently
 
-def test_a_solution_in_other_words_passes(tmp_path):
-    for name, bodies in PLAIN.items():
-        (tmp_path / name).write_text(in_regions(name, *bodies))
+def test_a_solution_that_is_written_differently_passes(tmp_path):
+    for name, bodies in STUDENT_BODIES.items():
+        (tmp_path / name).write_text(fill_regions(name, *bodies))
     grades, = check.check([tmp_path])
     assert gradebook.passed_steps(grades) == [1, 2, 3, 4, 5], gradebook.report(grades)
 
 
-def test_a_solution_in_numpy_where_it_may_be_passes(tmp_path):
-    """Gram matrices of arrays by NumPy, one that keeps the batch axis; helpers of the student's own."""
-    bodies = list(PLAIN['style_transfer.py'])
+def test_a_solution_that_uses_numpy_where_it_can_passes(tmp_path):
+    """Gram matrices of arrays by NumPy, one of which keeps the batch axis, and helpers of the student's own."""
+    bodies = list(STUDENT_BODIES['style_transfer.py'])
     bodies[0] = "return sum([tf.reduce_sum((F - P) * (F - P))]) * 0.25 / float(np.prod(P.shape))"
     bodies[1] = """
 if isinstance(F, np.ndarray):
@@ -52,14 +58,14 @@ return tf.einsum('bhwi,bhwj->bij', F, F)
 """
     bodies[5] = ("self.opt = tf.train.AdamOptimizer(recipe.learning_rate).minimize(self.total_loss, self.gstep, "
                  "[self.input_img])")
-    (tmp_path / 'load_vgg.py').write_text(in_regions('load_vgg.py', *PLAIN['load_vgg.py']))
-    (tmp_path / 'style_transfer.py').write_text(in_regions('style_transfer.py', *bodies))
+    (tmp_path / 'load_vgg.py').write_text(fill_regions('load_vgg.py', *STUDENT_BODIES['load_vgg.py']))
+    (tmp_path / 'style_transfer.py').write_text(fill_regions('style_transfer.py', *bodies))
     for step in (2, 3):
         assert set(check.check_step(tmp_path, step).values()) == {None}
 
 
-def test_gram_matrices_of_two_axes_and_attributes_of_the_students_own_pass(submission):
-    """As the handout has them: einsum over [N, N]; and a constructor that sets what the methods use."""
+def test_gram_matrices_without_a_batch_axis_and_extra_attributes_pass(submission):
+    """Gram matrices [N, N], as in the handout, compared by einsum; and an attribute that the constructor sets."""
     folder = submission(
         ('style_transfer.py', '        return tf.matmul(F, F, transpose_a=True)',
          '        return tf.matmul(F, F, transpose_a=True)[0]'),
@@ -73,9 +79,9 @@ def test_gram_matrices_of_two_axes_and_attributes_of_the_students_own_pass(submi
     assert set(check.check_step(folder, 2).values()) == {None}
 
 
-def test_code_that_does_not_load_fails_everywhere_and_says_where(submission):
+def test_a_syntax_error_fails_every_item_and_names_the_file(submission):
     grades = check.check_step(submission(('style_transfer.py', 'class StyleTransfer:', 'class StyleTransfer')), 2)
-    assert all('SyntaxError' in wrong for wrong in grades.values())
+    assert all('SyntaxError' in message for message in grades.values())
     assert 'style_transfer.py' in grades['losses']
 
 
@@ -83,16 +89,16 @@ def test_code_that_does_not_load_fails_everywhere_and_says_where(submission):
 
 @pytest.fixture
 def group(submission, tmp_path):
-    """A class of three: one right, one with a loop without an end, one who handed nothing in."""
+    """A class of three students: a right solution, one with an endless loop, and an empty folder."""
     group = tmp_path / 'class'
     group.mkdir()
     submission().rename(group / 'ada')
-    submission(('style_transfer.py', CONTENT, f'        while True: pass\n{CONTENT}')).rename(group / 'bob')
+    submission(('style_transfer.py', CONTENT_START, f'        while True: pass\n{CONTENT_START}')).rename(group / 'bob')
     (group / 'cyd').mkdir()
     return group
 
 
-def test_a_class_is_graded_into_a_table_a_csv_and_a_json(group, capsys):
+def test_a_class_is_graded_into_a_table_a_csv_file_and_a_json_file(group, capsys):
     as_csv, as_json = group.parent / 'grades.csv', group.parent / 'grades.json'
     assert check.main([str(group), '--seconds', '3', '--seed', '5', '--csv', str(as_csv), '--json', str(as_json)]) == 1
     lines = capsys.readouterr().out.splitlines()
@@ -103,140 +109,141 @@ def test_a_class_is_graded_into_a_table_a_csv_and_a_json(group, capsys):
     rows = list(csv.DictReader(as_csv.read_text(encoding='utf-8-sig').splitlines()))
     assert [(row['submission'], row['points'], row['of'], row['_content_loss']) for row in rows] == [
         ('ada', '100', '100', '8'), ('bob', '92', '100', '0'), ('cyd', '0', '100', '0')]
-    told = json.loads(as_json.read_text())
-    assert told['seed'] == 5 and told['submissions']['bob']['points'] == 92
-    assert told['submissions']['ada']['steps']['2'] == dict.fromkeys(points.POINTS[2])
-    assert 'not done' in told['submissions']['bob']['steps']['2']['_content_loss']
+    grades = json.loads(as_json.read_text())
+    assert grades['seed'] == 5 and grades['submissions']['bob']['points'] == 92
+    assert grades['submissions']['ada']['steps']['2'] == dict.fromkeys(points.POINTS[2])
+    assert 'not done' in grades['submissions']['bob']['steps']['2']['_content_loss']
 
 
-def test_runs_that_are_handed_in_are_read_when_asked(submission, run_folder, tmp_path, capsys):
-    """A zip file with code and event files, by the real command; its weights are none that ship."""
+def test_the_flag_runs_verifies_the_submitted_event_files(submission, run_folder, tmp_path, capsys):
+    """The real command grades a zip file with code and event files; the run used weights that do not ship."""
     shutil.copytree(run_folder / 'graphs', (folder := submission()) / 'graphs')
-    path = shutil.make_archive(tmp_path / 'ada', 'zip', folder)
+    zip_path = shutil.make_archive(tmp_path / 'ada', 'zip', folder)
     as_json = tmp_path / 'grades.json'
-    assert check.main([path, '--runs', '--seed', '5', '--json', str(as_json)]) == 1
-    told = json.loads(as_json.read_text())['submissions']['ada']
-    assert told['points'] == 100 and told['run'][0] == '60 iterations; the handout asks for at least 200'
-    assert told['run'][1].startswith('the first losses were not recomputed: ')
-    assert ': no file was found whose SHA-256 begins with ' in told['run'][1]
+    assert check.main([zip_path, '--runs', '--seed', '5', '--json', str(as_json)]) == 1
+    grades = json.loads(as_json.read_text())['submissions']['ada']
+    assert grades['points'] == 100 and grades['run'][0] == '60 iterations; the handout asks for at least 200'
+    assert grades['run'][1].startswith('the first losses were not recomputed: ')
+    assert ': no file was found whose SHA-256 begins with ' in grades['run'][1]
     lines = capsys.readouterr().out.splitlines()
-    assert [line for line in lines if line.startswith('run: ')] == [f'run: {line}' for line in told['run']]
+    assert [line for line in lines if line.startswith('run: ')] == [f'run: {line}' for line in grades['run']]
 
 
-def test_a_submission_without_runs_says_so(tmp_path, monkeypatch):
-    def run(*entries):
+def test_a_submission_without_event_files_is_reported(tmp_path, monkeypatch):
+    def run_issues(*entries):
         return check.verify_runs(check.submissions.Submission('ada', {}, None, entries))
     (tmp_path / 'a.ipynb').write_text('{}')
-    assert run(tmp_path / 'a.ipynb') == ['no event files: neither a folder nor a zip file was handed in']
+    assert run_issues(tmp_path / 'a.ipynb') == ['no event files: neither a folder nor a zip file was handed in']
 
-    def found(*arguments, **more):
+    def fake_run(*arguments, **options):
         return subprocess.CompletedProcess(arguments, 2, b'', b'a page\nerror: ada: no event files there')
-    monkeypatch.setattr(check.subprocess, 'run', found)
-    assert run(tmp_path) == ['ada: no event files there']
+    monkeypatch.setattr(check.subprocess, 'run', fake_run)
+    assert run_issues(tmp_path) == ['ada: no event files there']
 
 
-def test_of_several_runs_the_best_counts_and_one_that_is_not_read_in_time_says_so(tmp_path, monkeypatch):
+def test_the_run_with_the_fewest_issues_counts_and_a_timeout_is_reported(tmp_path, monkeypatch):
     solution = check.submissions.Submission('ada', {}, None, (tmp_path,))
 
-    def found(*arguments, **more):
+    def fake_run(*arguments, **options):
         return subprocess.CompletedProcess(arguments, 1, b'{"r": ["x", "y"], "s": ["z"], "t": ["u", "v", "w"]}', b'')
-    monkeypatch.setattr(check.subprocess, 'run', found)
+    monkeypatch.setattr(check.subprocess, 'run', fake_run)
     assert check.verify_runs(solution) == ['z']
 
-    def late(*arguments, timeout, **more):
+    def time_out(*arguments, timeout, **options):
         raise subprocess.TimeoutExpired(arguments, timeout)
-    monkeypatch.setattr(check.subprocess, 'run', late)
+    monkeypatch.setattr(check.subprocess, 'run', time_out)
     assert check.verify_runs(solution) == ['reading its event files took longer than 600 s']
 
 
-def test_a_seed_repeats_the_inputs_and_the_words_and_without_one_they_vary(submission):
-    solution = files(('style_transfer.py', 'tf.square(F - P)', 'tf.square(F - 0.9 * P)'))
-    assert told(solution, seed=1) == told(solution, seed=1) != told(solution, seed=2)
+def test_a_seed_repeats_the_messages_and_without_one_they_vary(submission):
+    solution = solution_files(('style_transfer.py', 'tf.square(F - P)', 'tf.square(F - 0.9 * P)'))
+    assert grade_solution(solution, seed=1) == grade_solution(solution, seed=1) != grade_solution(solution, seed=2)
     folder = submission(('style_transfer.py', 'AdamOptimizer(recipe.learning', 'AdamOptimizer(1.9 * recipe.learning'))
     assert len({check.check_step(folder, 3)['optimize'] for _ in range(3)}) == 3
 
 
 def test_the_same_solution_gets_the_same_verdicts_with_twenty_seeds():
-    """Of an item that is wrong and one that is right; in test_verdicts.py of all, by numbers."""
-    solution = files(('style_transfer.py', 'zip(self.recipe.style_layer_weights, E)',
-                      'zip(self.recipe.style_layer_weights[::-1], E)'))
+    """One wrong item and one right one; test_verdicts.py tests all items on numbers."""
+    solution = solution_files(('style_transfer.py', 'zip(self.recipe.style_layer_weights, E)',
+                               'zip(self.recipe.style_layer_weights[::-1], E)'))
     for seed in range(20):
-        assert 'the weights are in reverse' in told(solution, '_style_loss', seed)
-        assert told(solution, 'avgpool', seed) is None
+        assert 'the weights are in reverse' in grade_solution(solution, '_style_loss', seed)
+        assert grade_solution(solution, 'avgpool', seed) is None
 
 
-def test_jobs_are_as_many_as_cores_that_may_be_used_and_as_memory_holds(monkeypatch):
+def test_usable_cores_and_free_memory_limit_the_number_of_jobs(monkeypatch):
     monkeypatch.setattr(os, 'sched_getaffinity', lambda process: {0, 3, 5})
-    for free, jobs in ((64e9, 3), (0.9e9, 2), (0.3e9, 1)):
-        monkeypatch.setattr(check.memory, 'free_memory', lambda: free)
+    for free_bytes, jobs in ((64e9, 3), (0.9e9, 2), (0.3e9, 1)):
+        monkeypatch.setattr(check.memory, 'free_memory', lambda: free_bytes)
         assert check.max_jobs() == jobs
 
 
 def test_ctrl_c_and_sigterm_leave_no_process_and_no_file(submission, tmp_path):
-    """The process that runs the code, and the one it has forked for it, end; so do those that wait for their turn."""
-    folder = submission(('style_transfer.py', CONTENT, f'        while True: pass\n{CONTENT}'))
+    """The process that runs the code ends, its forked child too, and so do the items that wait for their turn."""
+    folder = submission(('style_transfer.py', CONTENT_START, f'        while True: pass\n{CONTENT_START}'))
     commands = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
-        (place := tmp_path / number.name).mkdir()
-        commands[number] = place, subprocess.Popen(
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        (temp_folder := tmp_path / signal_number.name).mkdir()
+        commands[signal_number] = temp_folder, subprocess.Popen(
             [sys.executable, '-m', 'assignment.check', folder, '--seconds', '60'], cwd=paths.ROOT,
-            env=os.environ | {'TMPDIR': str(place)}, stderr=subprocess.DEVNULL)
-    for number, (place, command) in commands.items():
-        wait_for(lambda: len(processes_in(place)) == 2 and spins(processes_in(place)))
-        command.send_signal(number)
-        assert command.wait(20) == 128 + number
-        wait_for(lambda: not processes_in(place))
-        assert list(place.iterdir()) == []
+            env=os.environ | {'TMPDIR': str(temp_folder)}, stderr=subprocess.DEVNULL)
+    for signal_number, (temp_folder, command) in commands.items():
+        wait_for(lambda: len(processes_in(temp_folder)) == 2 and has_used_cpu(processes_in(temp_folder)))
+        command.send_signal(signal_number)
+        assert command.wait(20) == 128 + signal_number
+        wait_for(lambda: not processes_in(temp_folder))
+        assert list(temp_folder.iterdir()) == []
 
 
-def wait_for(what):
+def wait_for(condition):
+    """Wait until a condition is true, a minute at most."""
     for _ in range(600):
-        if what():
+        if condition():
             return
         time.sleep(0.1)
-    pytest.fail('nothing came of it')
+    pytest.fail('the condition did not become true within a minute')
 
 
-def processes_in(place):
-    """The processes that work below a folder."""
-    found = []
+def processes_in(folder):
+    """Return the /proc folders of the processes whose current directory is in a folder."""
+    processes = []
     for process in Path('/proc').glob('[0-9]*'):
         with contextlib.suppress(OSError):
-            if os.readlink(process / 'cwd').startswith(str(place)):
-                found.append(process)
-    return found
+            if os.readlink(process / 'cwd').startswith(str(folder)):
+                processes.append(process)
+    return processes
 
 
-def spins(processes):
-    """Whether the youngest of them has taken some processor time."""
+def has_used_cpu(processes):
+    """Return whether the youngest of some processes has used more than 30 clock ticks of processor time."""
     *_, youngest = sorted(processes, key=lambda process: int(process.name))
     with contextlib.suppress(OSError):
         ticks = (youngest / 'stat').read_text().rpartition(')')[2].split()
         return int(ticks[11]) > 30
 
 
-@pytest.mark.parametrize('flags, says', [(['nowhere'], 'no such folder'), (['empty'], 'has neither style_transfer.py'),
-                                         (['empty', '--csv', '-', '--json', '-'], 'are both -'),
-                                         (['empty', '--jobs', '0'], '--jobs'), (['empty', '--seed', '-1'], '--seed'),
-                                         (['notes.txt'], 'neither a folder, a zip file nor a notebook')])
-def test_bad_input_ends_in_one_line(workdir, capsys, flags, says):
+@pytest.mark.parametrize('flags, message', [
+    (['nowhere'], 'no such folder'), (['empty'], 'has neither style_transfer.py'),
+    (['empty', '--csv', '-', '--json', '-'], 'are both -'), (['empty', '--jobs', '0'], '--jobs'),
+    (['empty', '--seed', '-1'], '--seed'), (['notes.txt'], 'neither a folder, a zip file nor a notebook')])
+def test_bad_input_is_reported_in_one_line(workdir, capsys, flags, message):
     Path('empty').mkdir()
     Path('notes.txt').write_text('mine')
     assert check.main(flags) == 2
     err = capsys.readouterr().err
-    assert says in err and err.count('\n') == 1
+    assert message in err and err.count('\n') == 1
 
 
 # -------------------------------------------------------------------------------------------------------- the gradebook
 
-def test_a_spreadsheet_computes_nothing_that_students_write():
+def test_no_text_of_a_student_is_a_formula_in_the_csv_file():
     grades = {'=cmd()': {3: {'optimize': '=1+1'}}, '\u5f20\u4f1f': {3: {'optimize': None}}}
     head, first, second = csv.reader(gradebook.to_csv(grades).splitlines())
     assert first[:3] == ["'=cmd()", '0', '10'] and first[-1] == 'step 3, optimize: =1+1'
     assert second[:3] == ['\u5f20\u4f1f', '10', '10'] and len(head) == len(first) == len(second)
 
 
-def test_the_gradebook_has_a_column_of_the_runs_that_were_read():
+def test_the_gradebook_has_a_column_for_verified_runs():
     grades = {name: {step: dict.fromkeys(items) for step, items in points.POINTS.items()} for name in ('ada', 'bob')}
     grades['bob'][3]['optimize'] = 'twice the rate'
     runs = {'ada': ['60 iterations', 'no pictures'], 'bob': []}
@@ -251,25 +258,25 @@ def test_the_gradebook_has_a_column_of_the_runs_that_were_read():
     assert 'run' not in json.loads(gradebook.to_json(grades, 5))['submissions']['ada']
 
 
-def test_the_table_keeps_its_columns_whatever_the_alphabet():
+def test_the_columns_of_the_table_align_in_every_alphabet():
     grades = {name: {3: {'optimize': None}} for name in ('ada', '\u5f20\u4f1f', 'Zoe\u0308')}
     columns = [line.index('✓') for line in gradebook.table(grades).splitlines()[1:]]
-    # two letters that take two columns each, and one that takes none
+    # The second name has two letters that take two columns each; the third has a letter that takes none.
     assert columns == [columns[0], columns[0] - 2, columns[0] + 1]
 
 
-@pytest.mark.parametrize('came', [
+@pytest.mark.parametrize('answer', [
     b'', b'null', b'[]', b'{}', b'[' * 500_000, b'{"values": []}', b'{"error": "", "kind": []}', b'{"error": 0}',
     b'{"kind": "x"}', b'{"error": null, "kind": null}', b'\xff\xfe', b'{"values": {"a": 1' + b'0' * 5000 + b'}'])
-def test_what_is_no_answer_is_wrong(came):
-    wrong = check.grade_item('_content_loss', check.parse(came), None, {})
-    assert wrong and isinstance(wrong, str)
+def test_a_malformed_answer_is_wrong(answer):
+    message = check.grade_item('_content_loss', check.parse(answer), None, {})
+    assert message and isinstance(message, str)
 
 
 @pytest.mark.parametrize('values', [{}, {'tries': None, 'kinds': 3}, {'tries': [[[[]]]], 'kinds': [[]]},
                                     {'tries': ['x'], 'kinds': ['float32']}, {'tries': [1e999], 'kinds': ['float32']},
                                     {'tries': [], 'kinds': []}])
-def test_values_of_no_kind_are_wrong(values):
-    given = check.verdicts.draw_inputs('_content_loss', 0)
-    assert check.grade_item('_content_loss', {'values': values}, None, given)
-    assert check.grade_item('_content_loss', {'error': '', 'kind': ''}, None, given)
+def test_malformed_values_are_wrong(values):
+    inputs = check.verdicts.draw_inputs('_content_loss', 0)
+    assert check.grade_item('_content_loss', {'values': values}, None, inputs)
+    assert check.grade_item('_content_loss', {'error': '', 'kind': ''}, None, inputs)

@@ -1,4 +1,4 @@
-"""The starter: made from the real code, nothing of the solution in it, every step green once it is filled in."""
+"""Test the starter against the real code: it holds no solution, and every step passes once it is filled in."""
 
 import ast
 import hashlib
@@ -17,29 +17,30 @@ from common import paths
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
+    """Folder with a starter."""
     folder = tmp_path_factory.mktemp('student') / 'hw2'
     assert make_starter.main([str(folder)]) == 0
     return folder
 
 
-def solutions(name):
-    """(region, the lines between its markers) of a file of the real code."""
+def solution_regions(name):
+    """Yield (region, lines of its solution without comments) of a file of the real code."""
     lines = (paths.ROOT / name).read_text().splitlines()
     for region in make_starter.regions('\n'.join(lines)):
         yield region, [line for line in region.body if not line.strip().startswith('#')]
 
 
-def test_it_says_what_to_do_and_holds_nothing_of_the_solution(folder):
+def test_the_starter_has_every_hint_and_no_solution(folder):
     for name in make_starter.TODO:
         text = (folder / name).read_text()
-        raised = [node.exc.args[0].value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Raise)
-                  and isinstance(node.exc, ast.Call) and ast.unparse(node.exc.func) == 'NotImplementedError']
-        assert sorted(raised) == sorted(f'step {region.step}: {region.hint}' for region, _ in solutions(name))
-        assert text.count('# TODO step') == len(raised)
-        for _, lines in solutions(name):
-            everything = '\n'.join(path.read_text() for path in folder.rglob('*.py'))
-            block = '\n'.join(lines)
-            assert block not in everything
+        messages = [node.exc.args[0].value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Raise)
+                    and isinstance(node.exc, ast.Call) and ast.unparse(node.exc.func) == 'NotImplementedError']
+        assert sorted(messages) == sorted(f'step {region.step}: {region.hint}' for region, _ in solution_regions(name))
+        assert text.count('# TODO step') == len(messages)
+        for _, lines in solution_regions(name):
+            starter_code = '\n'.join(path.read_text() for path in folder.rglob('*.py'))
+            solution = '\n'.join(lines)
+            assert solution not in starter_code
         assert 'SOLUTION' not in text
     assert not list(folder.rglob('test*')) and not (folder / 'fast_style_transfer.py').exists()
     assert {path.relative_to(folder).as_posix() for path in folder.rglob('assignment/**/*.py')} == {
@@ -47,14 +48,14 @@ def test_it_says_what_to_do_and_holds_nothing_of_the_solution(folder):
         for name in ('__init__', 'report', 'reporting/__init__', 'reporting/pdf', 'reporting/diagram')}
 
 
-def test_what_is_given_is_the_real_code(folder):
+def test_the_other_files_are_copies_of_the_real_code(folder):
     for name in make_starter.dependencies():
         assert (folder / name).read_bytes() == (paths.ROOT / name).read_bytes()
-    steps = {region.step for name in make_starter.TODO for region, _ in solutions(name)}
+    steps = {region.step for name in make_starter.TODO for region, _ in solution_regions(name)}
     assert steps == {1, 2, 3, 4, 5}
 
 
-def test_what_the_handout_runs_has_all_that_it_imports(folder):
+def test_the_programs_of_the_handout_have_everything_they_import(folder):
     for name in make_starter.HANDOUT_PROGRAMS:
         for node in ast.walk(ast.parse((folder / name).read_text())):
             for module in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else
@@ -65,67 +66,68 @@ def test_what_the_handout_runs_has_all_that_it_imports(folder):
 
 
 def headings(name):
+    """Return the marks (##, ###, …) of the headings of a Markdown file in assignment/, without the title."""
     return [line.partition(' ')[0] for line in (paths.ROOT / 'assignment' / name).read_text().splitlines()
             if line.startswith('#') and not line.startswith('# ')]
 
 
 @pytest.mark.parametrize('name', ['README', 'TEACHING'])
-def test_both_languages_are_in_step(name):
+def test_the_english_and_chinese_texts_have_the_same_structure(name):
     assert len(headings(f'{name}.md')) > 5 and headings(f'{name}.md') == headings(f'{name}.zh.md')
     english, chinese = ((paths.ROOT / 'assignment' / f'{name}{language}.md').read_text() for language in ('', '.zh'))
-    for mark in ('\n- ', '\n1. ', '\n4. ', '\n| ', '```'):  # lists, tables, commands
+    for mark in ('\n- ', '\n1. ', '\n4. ', '\n| ', '```'):  # of lists, tables and code
         assert english.count(mark) == chinese.count(mark), mark
     flags = re.compile('--[a-z-]+|[a-z_]+[.]py')
     assert set(flags.findall(english)) == set(flags.findall(chinese))
 
 
-def test_the_students_part_of_the_handout_is_theirs(folder):
+def test_students_get_only_their_part_of_the_handout(folder):
     for name, end in make_starter.HANDOUT_ENDS.items():
-        whole, theirs = (paths.ROOT / 'assignment' / name).read_text(), (folder / name).read_text()
-        assert whole.count(f'\n{end}\n') == 1 and whole.startswith(theirs) and len(theirs) > 0.7 * len(whole)
-        assert 'TEACHING' not in theirs and 'make_starter' not in theirs and end not in theirs
+        handout, part = (paths.ROOT / 'assignment' / name).read_text(), (folder / name).read_text()
+        assert handout.count(f'\n{end}\n') == 1 and handout.startswith(part) and len(part) > 0.7 * len(handout)
+        assert 'TEACHING' not in part and 'make_starter' not in part and end not in part
 
 
-# What starter and grader agree on: the methods that are filled in, without comments and docstrings, and the names they
-# have. Where this digest changes, right homework of an older starter may no longer pass: raise make_starter.VERSION,
-# and put the new digest here.
-AGREED = {1: 'b9899e1599cee5608a6803198c7be94a664ad795bf9d929ed92e2f657e2ab46e',
-          2: '1b168c4d61b8c29ddc5fac5b97813a30fd8da1c5b7c4a0b3348c32f29b8494fb'}
+# Starter version -> digest of the interface between starter and grader: the methods that students fill in, without
+# comments and docstrings. If the digest changes, right homework of an older starter may no longer pass: raise
+# make_starter.VERSION and add the new digest here.
+STARTER_DIGESTS = {1: 'b9899e1599cee5608a6803198c7be94a664ad795bf9d929ed92e2f657e2ab46e',
+                   2: '1b168c4d61b8c29ddc5fac5b97813a30fd8da1c5b7c4a0b3348c32f29b8494fb'}
 
 
-def agreed():
-    """A hash of the starter's methods that have something to fill in, whatever comments and docstrings say."""
-    kept = []
+def starter_digest():
+    """Return the SHA-256 of the starter's methods to fill in, without comments, docstrings and hints."""
+    code_lines = []
     for name in make_starter.TODO:
         text = make_starter.without_solution((paths.ROOT / name).read_text())
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef) and 'TODO' in ast.get_source_segment(text, node):
-                told = range(node.body[0].lineno, node.body[0].end_lineno + 1) if ast.get_docstring(node) else ()
+                docstring = range(node.body[0].lineno, node.body[0].end_lineno + 1) if ast.get_docstring(node) else ()
                 hints = [range(inner.lineno, inner.end_lineno + 1)
                          for inner in ast.walk(node) if isinstance(inner, ast.Raise)]
                 numbers = [n for n in range(node.lineno, node.end_lineno + 1)
-                           if not any(n in lines for lines in (told, *hints))]
-                kept += [line for n in numbers
-                         if (line := text.splitlines()[n - 1].partition('  #')[0].strip()) and line[0] != '#']
-    return hashlib.sha256('\n'.join(kept).encode()).hexdigest()
+                           if not any(n in lines for lines in (docstring, *hints))]
+                code_lines += [line for n in numbers
+                               if (line := text.splitlines()[n - 1].partition('  #')[0].strip()) and line[0] != '#']
+    return hashlib.sha256('\n'.join(code_lines).encode()).hexdigest()
 
 
-def test_the_version_is_raised_where_old_homework_may_no_longer_pass():
-    assert AGREED[make_starter.VERSION] == agreed()
+def test_a_changed_interface_has_a_new_starter_version():
+    assert STARTER_DIGESTS[make_starter.VERSION] == starter_digest()
 
 
-def test_homework_of_another_version_is_named_and_not_failed_in_silence(folder, tmp_path):
+def test_homework_of_another_starter_version_is_reported(folder, tmp_path):
     for name in make_starter.TODO:
         text = (folder / name).read_text()
         assert text.startswith(f'# starter version {make_starter.VERSION}\n')
         (tmp_path / name).write_text(text.replace(f'version {make_starter.VERSION}', 'version 99', 1))
     grades = check.check_step(tmp_path, 1)
     assert set(grades) == {'conv2d_relu', 'avgpool', 'maxpool'}
-    assert all('was made from starter version 99, but this grader expects version 2;' in wrong
-               for wrong in grades.values())
+    assert all('was made from starter version 99, but this grader expects version 2;' in message
+               for message in grades.values())
 
 
-def test_a_folder_that_holds_something_is_left_alone(tmp_path, capsys):
+def test_a_folder_that_is_not_empty_is_left_unchanged(tmp_path, capsys):
     (tmp_path / 'notes.txt').write_text('mine')
     assert make_starter.main([str(tmp_path)]) == 2
     assert 'already exists and is not an empty folder' in capsys.readouterr().err
@@ -133,25 +135,25 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path, capsys):
 
 
 @pytest.mark.parametrize('name', ['link', '.', 'link to nothing', 'new/er'])
-def test_where_it_is_made(workdir, name):
+def test_the_starter_is_written_to_new_empty_and_linked_folders(workdir, name):
     Path('empty').mkdir()
     Path('link').symlink_to('empty')
     Path('link to nothing').symlink_to('later')
-    place = {'link': 'empty', 'link to nothing': 'later'}.get(name, name)
+    target = {'link': 'empty', 'link to nothing': 'later'}.get(name, name)
     if name == '.':
         os.chdir('empty')
     assert make_starter.main([name]) == 0
-    made = {path.name for path in Path(place).iterdir()}
-    assert {*make_starter.TODO, 'README.md', 'weights', 'common', 'engine'} <= made
+    names = {path.name for path in Path(target).iterdir()}
+    assert {*make_starter.TODO, 'README.md', 'weights', 'common', 'engine'} <= names
     assert not list(workdir.rglob('.part-*')) and Path(workdir, 'link').is_symlink()
 
 
-def test_a_student_fills_it_in_step_by_step_and_hands_in(folder, tiny_vgg):
-    """Every step fails at first; each turns green as its regions are filled in; then training and the report."""
+def test_a_student_fills_in_every_step_then_trains_and_writes_the_report(folder, tiny_vgg):
+    """Every step fails at first and passes once its regions are filled in; then training and the report run."""
     hints = tuple(f'still to do: {region.hint} ({name}, line'
-                  for name in make_starter.TODO for region, _ in solutions(name))
-    at_first, = check.check([folder])
-    assert all(wrong.startswith(hints) for items in at_first.values() for wrong in items.values())
+                  for name in make_starter.TODO for region, _ in solution_regions(name))
+    grades, = check.check([folder])
+    assert all(message.startswith(hints) for items in grades.values() for message in items.values())
     stages = [folder.parent / f'step {step}' for step in range(1, 6)]
     for step, stage in enumerate(stages, 1):
         stage.mkdir()
@@ -166,7 +168,7 @@ def test_a_student_fills_it_in_step_by_step_and_hands_in(folder, tiny_vgg):
         assert set(check.check_step(stage, step).values()) == {None}
     for name in make_starter.TODO:
         shutil.copy(stages[-1] / name, folder)
-    # by nothing but what is in the folder
+    # The starter folder alone has to suffice for this.
     train_and_report = """if True:
         import sys, style_transfer
         assert style_transfer.main(['--width', '48', '--iterations', '12', '--vgg', sys.argv[1], '--name', 'r']) == 0

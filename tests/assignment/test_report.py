@@ -1,4 +1,4 @@
-"""The report: what the event files say, nothing else."""
+"""Test the report against a run's loss table and graph, and against event files written for the test."""
 
 import csv
 import re
@@ -24,19 +24,19 @@ def test_curves_are_the_losses_of_the_run(run_folder):
         np.testing.assert_allclose(values, [float(rows[step][name]) for step in steps], rtol=1e-5)
 
 
-def test_the_graph_is_that_of_the_method(run_folder):
+def test_the_diagram_shows_the_scopes_of_the_graph_and_their_edges(run_folder):
     names, edges = diagram.group_ops(report.read(run_folder / 'graphs/r').graph)
     assert {'input', 'vgg/conv1_1', 'vgg/avgpool1', 'vgg/conv5_1', 'losses', 'optimizer', 'summaries'} <= set(names)
     assert {('input', 'vgg/conv1_1'), ('vgg/conv1_1', 'vgg/conv1_2'), ('vgg/conv1_2', 'vgg/avgpool1'),
             ('vgg/avgpool1', 'vgg/conv2_1'), ('vgg/conv4_2', 'losses'), ('losses', 'optimizer')} <= edges
     assert ('input', 'losses') not in edges  # no total variation in this recipe
-    to_losses = {there for there, here in edges if here == 'losses' and there.startswith('vgg/')}
+    to_losses = {source for source, target in edges if target == 'losses' and source.startswith('vgg/')}
     assert to_losses == {f'vgg/conv{layer}' for layer in ('1_1', '2_1', '3_1', '4_1', '4_2', '5_1')}
 
 
-def test_the_report_is_whole_and_made_again_keeps_what_the_student_wrote(run_folder, monkeypatch, tmp_path):
+def test_the_report_is_complete_and_a_new_one_keeps_the_answers(run_folder, monkeypatch, tmp_path):
     copy = tmp_path / 'copy'
-    shutil.copytree(run_folder / 'graphs', copy / 'graphs')  # nothing but the event files
+    shutil.copytree(run_folder / 'graphs', copy / 'graphs')  # the report needs only the event files
     monkeypatch.chdir(copy)
     assert report.main(['outputs/r']) == 0
     text = (copy / 'report/report.md').read_text()
@@ -45,33 +45,34 @@ def test_the_report_is_whole_and_made_again_keeps_what_the_student_wrote(run_fol
         image = iio.imread(copy / 'report' / name)
         assert min(image.shape[:2]) > 300 and image.std() > 10
     assert len(re.findall(r'\((\w+\.png)\)', text)) == 2
-    written = text.replace('…', r'They fall by $\frac$.', 2)
-    (copy / 'report/report.md').write_text(written.replace('60 iterations', '61 iterations'))
+    answered = text.replace('…', r'They fall by $\frac$.', 2)
+    (copy / 'report/report.md').write_text(answered.replace('60 iterations', '61 iterations'))
     (copy / 'report').rename(tmp_path / 'elsewhere')
     assert report.main([str(copy / 'outputs/r'), '--out', str(tmp_path / 'elsewhere')]) == 0
-    assert (tmp_path / 'elsewhere/report.md').read_text() == written and not (copy / 'report').exists()
-    pdf = (tmp_path / 'elsewhere/report.pdf').read_bytes()
-    assert pdf.startswith(b'%PDF') and len(re.findall(rb'/Type /Page\b', pdf)) == 1 and b'/Title (r)' in pdf
+    assert (tmp_path / 'elsewhere/report.md').read_text() == answered and not (copy / 'report').exists()
+    content = (tmp_path / 'elsewhere/report.pdf').read_bytes()
+    assert content.startswith(b'%PDF') and len(re.findall(rb'/Type /Page\b', content)) == 1 and b'/Title (r)' in content
 
 
-@pytest.mark.parametrize('before, told', [
+@pytest.mark.parametrize('content, message', [
     (b'# r\n\nMy three sentences.\n', 'has no line'), (b'\xb5\xc4', 'not in UTF-8')])
-def test_answers_that_cannot_be_told_from_the_rest_are_not_lost(run_folder, tmp_path, capsys, before, told):
-    (tmp_path / 'report.md').write_bytes(before)
+def test_a_report_whose_answers_cannot_be_found_is_not_overwritten(run_folder, tmp_path, capsys, content, message):
+    (tmp_path / 'report.md').write_bytes(content)
     assert report.main([str(run_folder / 'outputs/r'), '--out', str(tmp_path)]) == 2
-    assert told in capsys.readouterr().err and (tmp_path / 'report.md').read_bytes() == before
+    assert message in capsys.readouterr().err and (tmp_path / 'report.md').read_bytes() == content
     assert [path.name for path in tmp_path.iterdir()] == ['report.md']
 
 
 @pytest.fixture(scope='module')
 def events(run_folder):
+    """Content of the event files of `run_folder`."""
     return report.read(run_folder / 'graphs/r')
 
 
-@pytest.mark.parametrize('sheet, answer, whole', [
+@pytest.mark.parametrize('sheet, answer, fits', [
     (None, 'They fall.', True), (np.zeros((30, 120, 3), np.uint8), '、'.join(map(str, range(250))), True),
     (np.zeros((300, 50, 3), np.uint8), ' '.join(f'{i} and more' for i in range(900)), False)])
-def test_the_page_has_everything_within_its_margins_and_nothing_over_another(events, sheet, answer, whole):
+def test_everything_on_the_page_is_within_the_margins_without_overlap(events, sheet, answer, fits):
     figure, _ = pdf.compose('r', 'told', events, sheet, f'\n## Name\n\nAda\n\n## Why?\n\n> {answer}\n')
     figure.draw_without_rendering()
     boxes = [(text.get_text(), text.get_window_extent().transformed(figure.dpi_scale_trans.inverted()))
@@ -81,28 +82,28 @@ def test_the_page_has_everything_within_its_margins_and_nothing_over_another(eve
         assert (
             box.x0 > 0.5 and box.x1 < pdf.PAPER_INCHES[0] - 0.5 and box.y0 > 0.5 and box.y1 < pdf.PAPER_INCHES[1] - 0.5
         )
-    answers = boxes[2:[text for text, _ in boxes].index('content')]  # down to the first setting
+    answers = boxes[2:[text for text, _ in boxes].index('content')]  # what is between the title and the settings
     assert all(below.y1 <= above.y0 + 0.02 for (_, above), (_, below) in zip(answers, answers[1:]))
     panels = [axes.get_tightbbox().transformed(figure.dpi_scale_trans.inverted()) for axes in figure.axes]
     assert len(panels) == (sheet is not None) + pdf.MAX_PICTURES + 3 + 1
     assert not any(panel.y0 < box.y1 - 0.02 and box.y0 < panel.y1 - 0.02 for panel in panels for _, box in boxes)
     written = ''.join(text for text, _ in answers[3:]).replace(' ', '')
-    assert written == answer.replace(' ', '') if whole else answers[-1][0] == pdf.CUT_MARK
+    assert written == answer.replace(' ', '') if fits else answers[-1][0] == pdf.CUT_MARK
 
 
-def test_letters_that_no_font_has_are_told(events, monkeypatch):
-    own = [font for font in pdf.font_manager.fontManager.ttflist
-           if font.name == 'DejaVu Sans' or font.name.startswith('Last Resort')]
-    monkeypatch.setattr(pdf.font_manager.fontManager, 'ttflist', own)
+def test_letters_that_no_font_has_are_reported_as_missing(events, monkeypatch):
+    fonts = [font for font in pdf.font_manager.fontManager.ttflist
+             if font.name == 'DejaVu Sans' or font.name.startswith('Last Resort')]
+    monkeypatch.setattr(pdf.font_manager.fontManager, 'ttflist', fonts)
     letters = pdf.Letters('a Gram-mátrix 损失 α/β …\n')
     assert letters.families == ['DejaVu Sans'] and letters.missing == set('损失')
     figure = Figure()
-    boxes = figure.text(0, 0, '损失', fontsize=10, family=letters.families)
+    drawn = figure.text(0, 0, '损失', fontsize=10, family=letters.families)
     figure.draw_without_rendering()
-    assert letters.width('损失') * 10 / 72 * figure.dpi == pytest.approx(boxes.get_window_extent().width, rel=0.05)
+    assert letters.width('损失') * 10 / 72 * figure.dpi == pytest.approx(drawn.get_window_extent().width, rel=0.05)
 
 
-def test_events_that_are_cut_short_count_up_to_there(run_folder, tmp_path):
+def test_truncated_event_files_are_read_up_to_the_damage(run_folder, tmp_path):
     shutil.copytree(run_folder / 'graphs/r', tmp_path / 'graphs/r')
     last = sorted((tmp_path / 'graphs/r').iterdir())[-1]
     last.write_bytes(last.read_bytes()[:-40])
@@ -110,8 +111,8 @@ def test_events_that_are_cut_short_count_up_to_there(run_folder, tmp_path):
     assert events.curves['total_loss'][0][:8] == [1, 2, 3, 4, 5, 10, 20, 40]
 
 
-def logged(folder, points, scope='input/'):
-    """Write an event file of points (tag, step, seconds) with a graph of one op."""
+def write_events(folder, points, scope='input/'):
+    """Write an event file with points (tag, step, seconds) and a graph of one op."""
     with tf.Graph().as_default() as graph:
         tf.zeros([1], name=scope + 'in_img')
         writer = tf.summary.FileWriter(str(folder), graph)
@@ -121,28 +122,28 @@ def logged(folder, points, scope='input/'):
     writer.close()
 
 
-@pytest.mark.parametrize('points, told', [
+@pytest.mark.parametrize('points, line', [
     ([('total_loss', step, seconds) for step, seconds in ((1, 0.5), (2, 1), (10, 5), (20, 5000), (40, 5010))],
-     '40 iterations, 0.500 s each (median).'),  # a pause between two sessions does not count
+     '40 iterations, 0.500 s each (median).'),  # the median ignores a pause between two sessions
     ([('total_loss', 7, 0)], '7 iterations.'),
     ([('a_mine', 3, 9), *(('summaries/total_loss', step, step / 4) for step in (1, 2, 5)), ('a_mine', 90, 10)],
      '5 iterations, 0.250 s each (median).'),
 ])
-def test_what_few_or_other_summaries_say(workdir, points, told):
-    logged('graphs/r', points, scope='')  # of none of the known scopes
+def test_few_or_unusual_summaries_give_the_right_iterations_and_times(workdir, points, line):
+    write_events('graphs/r', points, scope='')  # the op is in none of the known scopes
     assert report.main(['outputs/r']) == 0
-    assert told in Path('report/report.md').read_text()
+    assert line in Path('report/report.md').read_text()
     assert next(iter(report.read('graphs/r').curves)) == 'total_loss'
 
 
-def test_summaries_without_a_step_end_in_one_line(workdir, capsys):
-    logged('graphs/r', [('total_loss', 0, seconds) for seconds in range(5)])
+def test_summaries_without_a_step_are_refused(workdir, capsys):
+    write_events('graphs/r', [('total_loss', 0, seconds) for seconds in range(5)])
     assert report.main(['outputs/r']) == 2
     assert 'all 5 summaries are of iteration 0' in capsys.readouterr().err and not Path('report').exists()
 
 
 @pytest.mark.parametrize('content', [None, b'', b'no events'])
-def test_no_events_end_in_one_line(workdir, capsys, content):
+def test_missing_or_unreadable_events_are_refused(workdir, capsys, content):
     if content is not None:
         Path('graphs/r').mkdir(parents=True)
         Path('graphs/r/events.out.tfevents.1.x').write_bytes(content)

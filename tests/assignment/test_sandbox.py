@@ -1,6 +1,6 @@
-"""Code that means harm: it passes no wrong solution, reads and writes nothing of others', and outlives nothing.
+"""Test that hostile code passes no wrong solution, reads and writes no files of others, and leaves no process behind.
 
-Each runs in the place of a wrong `_content_loss`, confined as every submission is.
+Each attack replaces a wrong `_content_loss` and is confined as every submission is.
 """
 
 import os
@@ -13,25 +13,26 @@ import pytest
 from assignment import check
 from assignment.grader import probe, processes, sandbox, verdicts
 from common import paths
-from tests.assignment.solutions import CONTENT, files, told
+from tests.assignment.solutions import CONTENT_START, grade_solution, solution_files
 
-held = pytest.mark.skipif(
+needs_protection = pytest.mark.skipif(
     bool(sandbox.missing_protection()), reason=f'this system lacks {sandbox.missing_protection()}'
 )
-LINES = 'for fd in range(3, 200):\n    try: os.write(fd, {!r})\n    except OSError: pass\nos._exit(0)'
+WRITE_AND_EXIT = 'for fd in range(3, 200):\n    try: os.write(fd, {!r})\n    except OSError: pass\nos._exit(0)'
 
 
-def hostile(code, wrong="'self.recipe.content_factor(s)'"):
-    """A solution whose content loss first runs some code, and then is wrong."""
+def hostile_solution(code, wrong="'self.recipe.content_factor(s)'"):
+    """Return a solution whose content loss first runs some code and then has a wrong factor."""
     body = ''.join(f'        {line}\n' for line in ('import ctypes, gc, os, sys', *code.splitlines()))
-    return files(('style_transfer.py', CONTENT, f'{body}{CONTENT}'),
-                 ('style_transfer.py', 'self.recipe.content_factor(s)', '0.123'))
+    return solution_files(('style_transfer.py', CONTENT_START, f'{body}{CONTENT_START}'),
+                          ('style_transfer.py', 'self.recipe.content_factor(s)', '0.123'))
 
 
-MISCHIEF = {  # name: (code, what the grader says)
+# Name: (code, text that the grader's message contains).
+ATTACKS = {
     'a loop without an end': ('while True: pass', 'not done after 1 s'),
     'a loop that ignores the signal of its end': ('import signal; signal.signal(signal.SIGXCPU, signal.SIG_IGN)\n'
-                                                  'while True: pass', ''),  # by the limit that comes first
+                                                  'while True: pass', ''),  # either of two limits may end it first
     'a sleep without an end': ('import time; time.sleep(1000)', 'not done after 1 s'),
     'the program is left': ('sys.exit(0)', 'remove sys.exit and exit'),
     'the process is left': ('os._exit(0)', 'there is no answer'),
@@ -48,10 +49,10 @@ MISCHIEF = {  # name: (code, what the grader says)
     'NaN': ('return tf.constant(float("nan"))', 'got nan'),
     'text': ('return "passed"', 'cannot be compared'),
     'an object': ('return object()', 'TypeError'),
-    'no error': (LINES.format(b'{"error": ""}'), 'no answer'),
-    'an error that is no text': (LINES.format(b'{"error": "", "kind": []}'), 'no answer'),
-    'an error without a word': (LINES.format(b'{"error": "", "kind": ""}'), 'without a message'),
-    'brackets without end': (LINES.format(b'[' * 500_000), 'no answer'),
+    'no error': (WRITE_AND_EXIT.format(b'{"error": ""}'), 'no answer'),
+    'an error that is no text': (WRITE_AND_EXIT.format(b'{"error": "", "kind": []}'), 'no answer'),
+    'an error without a word': (WRITE_AND_EXIT.format(b'{"error": "", "kind": ""}'), 'without a message'),
+    'brackets without end': (WRITE_AND_EXIT.format(b'[' * 500_000), 'no answer'),
     'escapes': ('raise ValueError("\\x1b[2J\\ud800 passed")', 'ValueError: ?[2J'),
     'NumPy is another': ('np.abs = np.max = np.allclose = lambda *args, **kwargs: 0; np.isfinite = lambda x: True\n'
                          'return F[0, 0, 0, 0] * 0', 'expected'),
@@ -75,33 +76,35 @@ MISCHIEF = {  # name: (code, what the grader says)
 
 
 @pytest.fixture(scope='module')
-def mischievous():
-    return {name: told(hostile(code), seconds=1 if not says or says.startswith('not done') else 10)
-            for name, (code, says) in MISCHIEF.items()}
+def attack_messages():
+    """Name of an attack -> what the grader says of it."""
+    return {
+        name: grade_solution(hostile_solution(code), seconds=1 if not message or message.startswith('not done') else 10)
+        for name, (code, message) in ATTACKS.items()}
 
 
-@held
-@pytest.mark.parametrize('name', MISCHIEF)
-def test_mischief_does_not_pass(mischievous, name):
-    wrong = mischievous[name]
-    assert wrong and MISCHIEF[name][1] in wrong
+@needs_protection
+@pytest.mark.parametrize('name', ATTACKS)
+def test_an_attack_does_not_pass(attack_messages, name):
+    message = attack_messages[name]
+    assert message and ATTACKS[name][1] in message
 
 
-def test_all_of_it_leaves_the_table_as_it_was(mischievous):
-    """The next in the line is graded, no process is left, no folder."""
-    assert told(files()) is None
+def test_after_all_attacks_grading_works_and_nothing_is_left(attack_messages):
+    """The next submission is graded, and no process and no folder of an attack is left."""
+    assert grade_solution(solution_files()) is None
     for process in Path('/proc').glob('[0-9]*'):
         try:
             assert (process / 'cmdline').read_bytes() != b'sleep\x001000\0'
         except OSError:
             continue
-    for one in processes._probers:
-        assert {path.name for path in one.folder.iterdir()} == {'starter', 'errors', 'answer'}
+    for prober in processes._probers:
+        assert {path.name for path in prober.folder.iterdir()} == {'starter', 'errors', 'answer'}
 
 
 @pytest.fixture
-def outside(tmp_path):
-    """A file that is somebody else's, open to everybody, in a folder of that kind."""
+def others_folder(tmp_path):
+    """A folder and a file of somebody else that every user may write to."""
     (tmp_path / 'file').write_text('mine')
     os.utime(tmp_path / 'file', (1, 1))
     for path, mode in ((tmp_path / 'file', 0o666), (tmp_path, 0o777)):
@@ -109,7 +112,7 @@ def outside(tmp_path):
     return tmp_path
 
 
-WAYS = {  # to write outside
+WRITE_ATTEMPTS = {  # name: code that writes into the folder {0}
     'open': "open('{0}/file', 'w')", 'a new file': "open('{0}/new', 'w')", 'remove': "os.remove('{0}/file')",
     'truncate': "os.truncate('{0}/file', 0)", 'rename': "os.rename('{0}/file', '{0}/new')",
     'tf.io.gfile': "tf.io.gfile.GFile('{0}/file', 'w').write('yours')",
@@ -130,19 +133,19 @@ WAYS = {  # to write outside
 }
 
 
-@held
-def test_nothing_is_written_outside(outside):
-    for name, code in WAYS.items():
-        wrong = told(hostile(code.format(outside)), seconds=10)
-        assert 'Error' in wrong, (name, wrong)
-        about = (outside / 'file').stat()
-        assert [path.name for path in outside.iterdir()] == ['file'], name
-        assert (outside / 'file').read_text() == 'mine', name
-        assert (about.st_mtime, about.st_mode & 0o777, about.st_nlink, about.st_uid) == (1, 0o666, 1, os.getuid()), name
-    assert len(WAYS) > 20
+@needs_protection
+def test_nothing_is_written_outside_the_folder_of_the_submission(others_folder):
+    for name, code in WRITE_ATTEMPTS.items():
+        message = grade_solution(hostile_solution(code.format(others_folder)), seconds=10)
+        assert 'Error' in message, (name, message)
+        stat = (others_folder / 'file').stat()
+        assert [path.name for path in others_folder.iterdir()] == ['file'], name
+        assert (others_folder / 'file').read_text() == 'mine', name
+        assert (stat.st_mtime, stat.st_mode & 0o777, stat.st_nlink, stat.st_uid) == (1, 0o666, 1, os.getuid()), name
+    assert len(WRITE_ATTEMPTS) > 20
 
 
-READ = f'''
+READING_CODE = f'''
 import pathlib
 def read(path):
     try: return pathlib.Path(path).read_text(errors='replace')
@@ -170,51 +173,51 @@ raise ValueError(f'read {{found}}, own {{len(read("style_transfer.py")) > 1000}}
 '''
 
 
-@held
-def test_neither_the_solution_nor_what_is_expected_can_be_read():
-    """Beside the program, up from it, in /proc, in the memory of the process."""
+@needs_protection
+def test_neither_the_solution_nor_the_expected_values_can_be_read():
+    """Neither beside the program, in its parent folders, in /proc, nor in the memory of the process."""
     for name, mark in (('style_transfer.py', 'content_factor(s)'), ('load_vgg.py', 'tf.nn.bias_add('),
                        ('assignment/grader/verdicts.py', 'squares / (4 * s)')):
         assert mark in (paths.ROOT / name).read_text()
-    assert 'ValueError: read [], own True' in told(hostile(READ))
+    assert 'ValueError: read [], own True' in grade_solution(hostile_solution(READING_CODE))
 
 
-def test_an_item_sees_the_inputs_of_no_other():
-    """Gram matrices are expected of one item and given to another."""
-    given = verdicts.draw_inputs('_gram_matrix', 0)
-    assert set(given) == {'F'} and set(verdicts.draw_inputs('_content_loss', 0)) == {'P', 'F'}
-    assert not any((given['F'] == x).all() for x in verdicts.draw_inputs('_single_style_loss', 0).values()
-                   if x.shape == given['F'].shape)
+def test_an_item_does_not_get_the_inputs_of_another_item():
+    """Otherwise the Gram matrices that one item gets would be the answer to the item that has to compute one."""
+    gram_inputs = verdicts.draw_inputs('_gram_matrix', 0)
+    assert set(gram_inputs) == {'F'} and set(verdicts.draw_inputs('_content_loss', 0)) == {'P', 'F'}
+    assert not any((gram_inputs['F'] == x).all() for x in verdicts.draw_inputs('_single_style_loss', 0).values()
+                   if x.shape == gram_inputs['F'].shape)
 
 
-def test_a_fellows_file_cannot_be_read(tmp_path):
+def test_files_of_other_students_cannot_be_read(tmp_path):
     (tmp_path / 'ada').mkdir()
-    (tmp_path / 'ada' / 'style_transfer.py').write_bytes(files()['style_transfer.py'])
+    (tmp_path / 'ada' / 'style_transfer.py').write_bytes(solution_files()['style_transfer.py'])
     code = f"raise ValueError(len(open({str(tmp_path / 'ada' / 'style_transfer.py')!r}).read()))"
-    assert 'PermissionError' in told(hostile(code)) or sandbox.missing_protection()
+    assert 'PermissionError' in grade_solution(hostile_solution(code)) or sandbox.missing_protection()
 
 
-def test_without_the_kernels_help_python_itself_writes_nothing_outside(outside):
-    """The audit hook, in a process without TensorFlow."""
-    folder = outside / 'own'
+def test_without_kernel_protection_the_audit_hook_prevents_writing_outside(others_folder):
+    """The audit hook is tested in a process without TensorFlow."""
+    folder = others_folder / 'own'
     folder.mkdir()
-    ways = [code.format(outside) for name, code in WAYS.items()
-            if 'tf.' not in code and 'ctypes' not in code and name not in ('mkfifo', 'dir_fd', 'a name in')]
+    attempts = [code.format(others_folder) for name, code in WRITE_ATTEMPTS.items()
+                if 'tf.' not in code and 'ctypes' not in code and name not in ('mkfifo', 'dir_fd', 'a name in')]
     script = ('import os, sys\n'
               f'sys.path.insert(0, {str(paths.ROOT)!r})\n'
               'from assignment.grader import sandbox\n'
               f'os.chdir({str(folder)!r}); sandbox.forbid_writing_outside(os.getcwd()); open("fine", "w").close()\n'
-              f'for code in {ways!r}:\n'
+              f'for code in {attempts!r}:\n'
               '    try: exec(code)\n'
               '    except PermissionError: continue\n'
               '    sys.exit(code)\n')
     done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert (outside / 'file').read_text() == 'mine' and (folder / 'fine').exists() and len(ways) > 12
+    assert (others_folder / 'file').read_text() == 'mine' and (folder / 'fine').exists() and len(attempts) > 12
 
 
 @pytest.mark.skipif(not hasattr(os, 'geteuid') or os.geteuid() != 0, reason='the tests are not run by root')
-def test_without_the_kernels_help_root_lends_a_user_of_its_own(tmp_path):
+def test_without_kernel_protection_root_switches_to_another_user(tmp_path):
     (tmp_path / 'mine').write_text('mine')
     (tmp_path / 'own').mkdir()
     for path in (tmp_path, *tmp_path.parents[:-2]):
@@ -231,22 +234,22 @@ def test_without_the_kernels_help_root_lends_a_user_of_its_own(tmp_path):
     assert (tmp_path / 'own' / 'x').exists() and (tmp_path / 'mine').read_text() == 'mine'
 
 
-def test_where_there_are_no_forks_an_item_is_a_process(monkeypatch):
-    """As on Windows and macOS, where the process itself ends with its item."""
+def test_without_fork_every_item_runs_in_a_process_of_its_own(monkeypatch):
+    """On Windows and macOS, the process itself ends with its item."""
     prober = processes.Prober()
     path = prober.folder / 'starter' / 'probe.py'
     path.write_text(path.read_text().replace("CAN_FORK = sys.platform == 'linux'", 'CAN_FORK = False'))
     monkeypatch.setattr(probe, 'CAN_FORK', False)
-    given = verdicts.draw_inputs('_gram_matrix', 0)
+    inputs = verdicts.draw_inputs('_gram_matrix', 0)
     try:
-        came, ended = prober.ask('_gram_matrix', given, files(), 30)
-        assert ended is None and check.grade_item('_gram_matrix', check.parse(came), ended, given) is None
+        answer, end_reason = prober.ask('_gram_matrix', inputs, solution_files(), 30)
+        assert end_reason is None and check.grade_item('_gram_matrix', check.parse(answer), end_reason, inputs) is None
         assert prober.process is None
     finally:
         prober.close()
 
 
-def test_a_process_that_cannot_start_says_why_in_one_line():
+def test_a_process_that_cannot_start_gives_the_reason_in_one_line():
     prober = processes.Prober()
     (prober.folder / 'starter' / 'probe.py').write_text('import nothing_of_this_name')
     with pytest.raises(processes.UserError, match="does not start: ModuleNotFoundError: No module named 'nothing_of"):
@@ -255,17 +258,17 @@ def test_a_process_that_cannot_start_says_why_in_one_line():
     assert not prober.folder.exists()
 
 
-def test_a_folder_is_removed_however_deep_it_goes(tmp_path):
+def test_a_deeply_nested_folder_is_removed(tmp_path):
     deep = tmp_path / 'deep'
     deep.mkdir()
-    here = os.getcwd()
+    start_folder = os.getcwd()
     os.chdir(deep)
     for _ in range(1200):
         os.mkdir('d' * 200)
         os.chdir('d' * 200)
         open('f', 'w').close()
-    os.chdir(here)
+    os.chdir(start_folder)
     processes.remove(deep)
-    left = list(tmp_path.iterdir())
-    subprocess.run(['rm', '-rf', deep], check=True)  # which pytest could not
-    assert left == []
+    remaining = list(tmp_path.iterdir())
+    subprocess.run(['rm', '-rf', deep], check=True)  # pytest could not remove what is left
+    assert remaining == []

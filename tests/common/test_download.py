@@ -1,4 +1,4 @@
-"""The download against a server that misbehaves as servers do, and the program that calls it."""
+"""Downloads from a local server that fails in the ways of real servers, and the program load_vgg.py that uses them."""
 
 import hashlib
 import http.server
@@ -25,46 +25,52 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves CONTENT, in the way that the path says.
+    """Serve CONTENT; the path of a request selects how.
 
-    /whole; /wrong: as many other bytes; /endless: these without a length, again and again; /page: a short page;
-    /missing: 404
-    /drops: a third of what is asked, then the connection ends; /resets, /stalls: likewise, but only from the beginning
-    /no-range, /no-range-drops: whatever range is asked; /unsatisfiable: 416 to any range;
-    /shifted: 100 bytes further on
+    /whole: correctly.
+    /wrong: other bytes of the same length.
+    /endless: the bytes of /wrong repeatedly, without a length.
+    /page: a short HTML page.
+    /missing: status 404.
+    /drops: a third of the requested bytes, then the connection is closed.
+    /resets, /stalls: for requests from the beginning a third of the bytes, then the connection is reset or stalls.
+    /no-range: the whole content, ignoring the requested range.
+    /no-range-drops: /no-range and /drops together.
+    /unsatisfiable: status 416 for any range.
+    /shifted: a range that starts 100 bytes too late.
     """
 
     def do_GET(self):
-        asked = self.headers.get('Range')
-        self.server.asked.append((self.path, asked))
+        range_header = self.headers.get('Range')
+        self.server.requests.append((self.path, range_header))
         if self.path == '/missing':
             return self.send_error(404)
-        if self.path == '/unsatisfiable' and asked:
+        if self.path == '/unsatisfiable' and range_header:
             return self.send_error(416)
-        first = int(re.fullmatch(r'bytes=(\d+)-', asked)[1]) if asked else 0
+        first = int(re.fullmatch(r'bytes=(\d+)-', range_header)[1]) if range_header else 0
         if self.path.startswith('/no-range') or self.path == '/page':
             first = 0
         elif self.path == '/shifted' and first:
             first += 100
         self.send_response(206 if first else 200)
-        other = b'x' * len(CONTENT)
-        body = {'/wrong': other, '/endless': other, '/page': b'<p>log in'}.get(self.path, CONTENT)[first:]
+        wrong = b'x' * len(CONTENT)
+        body = {'/wrong': wrong, '/endless': wrong, '/page': b'<p>log in'}.get(self.path, CONTENT)[first:]
         if self.path != '/endless':
             self.send_header('Content-Length', str(len(body)))
         if first:
             self.send_header('Content-Range', f'bytes {first}-{len(CONTENT) - 1}/{len(CONTENT)}')
         self.end_headers()
-        self.send_body(body, breaks=self.path.endswith('drops') or self.path in ('/resets', '/stalls') and not first)
+        self.send_body(body, is_broken=self.path.endswith('drops') or self.path in ('/resets', '/stalls') and not first)
 
-    def send_body(self, body, breaks):
-        if breaks:
+    def send_body(self, body, is_broken):
+        if is_broken:
             body = body[:max(1, len(body) // 3)]
         for _ in range(20 if self.path == '/endless' else 1):
             self.wfile.write(body)
-        if breaks and self.path == '/stalls':
-            self.server.over.wait(30)
-        elif breaks and self.path == '/resets':
-            time.sleep(0.05)  # what a client has not read is lost to it
+        if is_broken and self.path == '/stalls':
+            self.server.closing.wait(30)
+        elif is_broken and self.path == '/resets':
+            time.sleep(0.05)  # A reset discards bytes that the client has not read yet.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
             self.connection.close()
 
@@ -74,107 +80,109 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 class Server(http.server.ThreadingHTTPServer):
     def handle_error(self, request, client_address):
-        pass  # the client hung up
+        pass  # The client has closed the connection.
 
 
 @pytest.fixture
 def server(monkeypatch):
+    """Start a server; its attribute `requests` lists the requests, (path, range)."""
     monkeypatch.setattr(download, 'RETRY_SECONDS', 0)
     monkeypatch.setenv('no_proxy', '127.0.0.1')
     with Server(('127.0.0.1', 0), Handler) as server:
-        server.asked, server.over = [], threading.Event()
+        server.requests, server.closing = [], threading.Event()
         server.url = f'http://127.0.0.1:{server.server_port}'
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield server
-        server.over.set()
+        server.closing.set()
         server.shutdown()
 
 
-def get(server, name, path, size=len(CONTENT), sha256=SHA256):
+def download_from(server, name, path, size=len(CONTENT), sha256=SHA256):
+    """Download the path `name` of the server to a file."""
     download.download(f'{server.url}/{name}', path, size, sha256)
 
 
-def test_whole(server, tmp_path):
-    get(server, 'whole', tmp_path / 'new' / 'file')
+def test_a_file_is_downloaded(server, tmp_path):
+    download_from(server, 'whole', tmp_path / 'new' / 'file')
     assert (tmp_path / 'new' / 'file').read_bytes() == CONTENT
     assert [path.name for path in (tmp_path / 'new').iterdir()] == ['file']
 
 
-def test_a_dropped_connection_goes_on_by_range(server, tmp_path):
-    get(server, 'drops', tmp_path / 'file')
+def test_a_dropped_connection_is_resumed_by_a_range_request(server, tmp_path):
+    download_from(server, 'drops', tmp_path / 'file')
     assert (tmp_path / 'file').read_bytes() == CONTENT
-    ranges = [asked for _, asked in server.asked]
+    ranges = [requested for _, requested in server.requests]
     assert ranges[:2] == [None, f'bytes={len(CONTENT) // 3}-'] and len(ranges) > 3
 
 
 @pytest.mark.parametrize('name', ['resets', 'stalls'])
-def test_a_connection_that_breaks_otherwise_goes_on_too(server, tmp_path, monkeypatch, name):
+def test_a_connection_that_is_reset_or_stalls_is_resumed(server, tmp_path, monkeypatch, name):
     monkeypatch.setattr(download, 'TIMEOUT_SECONDS', 0.5)
-    get(server, name, tmp_path / 'file')
+    download_from(server, name, tmp_path / 'file')
     assert (tmp_path / 'file').read_bytes() == CONTENT
-    assert server.asked == [(f'/{name}', None), (f'/{name}', f'bytes={len(CONTENT) // 3}-')]
+    assert server.requests == [(f'/{name}', None), (f'/{name}', f'bytes={len(CONTENT) // 3}-')]
 
 
-def test_a_part_of_an_earlier_call_is_used(server, tmp_path):
+def test_the_partial_file_of_an_earlier_call_is_continued(server, tmp_path):
     (tmp_path / 'file.part').write_bytes(CONTENT[:1234])
-    get(server, 'whole', tmp_path / 'file')
-    assert server.asked == [('/whole', 'bytes=1234-')] and (tmp_path / 'file').read_bytes() == CONTENT
+    download_from(server, 'whole', tmp_path / 'file')
+    assert server.requests == [('/whole', 'bytes=1234-')] and (tmp_path / 'file').read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize('name', ['no-range', 'unsatisfiable', 'shifted'])
-def test_a_server_that_has_not_the_range_starts_over(server, tmp_path, name):
+def test_the_download_starts_over_if_the_server_lacks_the_range(server, tmp_path, name):
     (tmp_path / 'file.part').write_bytes(b'y' * 1234)
-    get(server, name, tmp_path / 'file')
+    download_from(server, name, tmp_path / 'file')
     assert (tmp_path / 'file').read_bytes() == CONTENT
-    assert [asked for _, asked in server.asked] == ['bytes=1234-', None][:1 if name == 'no-range' else 2]
+    assert [requested for _, requested in server.requests] == ['bytes=1234-', None][:1 if name == 'no-range' else 2]
 
 
-def test_a_server_that_neither_resumes_nor_holds_out_is_given_up(server, tmp_path):
+def test_the_download_gives_up_after_the_maximum_number_of_tries(server, tmp_path):
     with pytest.raises(UserError, match='100000 of 300000 bytes .the connection was closed.; '
                                         'run the same command'):
-        get(server, 'no-range-drops', tmp_path / 'file')
-    assert len(server.asked) == 1 + download.MAX_TRIES and not (tmp_path / 'file').exists()
-    get(server, 'whole', tmp_path / 'file')
-    assert server.asked[-1] == ('/whole', 'bytes=100000-') and (tmp_path / 'file').read_bytes() == CONTENT
+        download_from(server, 'no-range-drops', tmp_path / 'file')
+    assert len(server.requests) == 1 + download.MAX_TRIES and not (tmp_path / 'file').exists()
+    download_from(server, 'whole', tmp_path / 'file')
+    assert server.requests[-1] == ('/whole', 'bytes=100000-') and (tmp_path / 'file').read_bytes() == CONTENT
 
 
-def test_wrong_bytes_are_kept_aside_and_never_used(server, tmp_path):
+def test_a_file_with_a_wrong_hash_is_kept_aside_and_not_used(server, tmp_path):
     with pytest.raises(UserError, match='size or SHA-256 differs; kept as .*file.wrong, not used'):
-        get(server, 'wrong', tmp_path / 'file')
+        download_from(server, 'wrong', tmp_path / 'file')
     assert [path.name for path in tmp_path.iterdir()] == ['file.wrong']
 
 
-def test_a_stream_without_end_is_wrong_bytes(server, tmp_path):
+def test_an_endless_stream_is_cut_off_and_not_used(server, tmp_path):
     with pytest.raises(UserError, match='SHA-256 differs'):
-        get(server, 'endless', tmp_path / 'file')
+        download_from(server, 'endless', tmp_path / 'file')
     assert [path.name for path in tmp_path.iterdir()] == ['file.wrong']
     assert len(CONTENT) <= (tmp_path / 'file.wrong').stat().st_size < 2 * len(CONTENT)
 
 
-def test_a_page_in_the_place_of_the_file_leaves_what_has_come(server, tmp_path):
+def test_a_web_page_instead_of_the_file_leaves_the_partial_file(server, tmp_path):
     (tmp_path / 'file.part').write_bytes(CONTENT[:1234])
     with pytest.raises(UserError, match='1234 of 300000 bytes .the file on the server has 9 bytes.'):
-        get(server, 'page', tmp_path / 'file')
+        download_from(server, 'page', tmp_path / 'file')
     assert (tmp_path / 'file.part').read_bytes() == CONTENT[:1234] and not (tmp_path / 'file').exists()
 
 
-def test_another_size_is_seen_before_the_bytes_come(server, tmp_path):
+def test_a_wrong_size_is_reported_before_the_download(server, tmp_path):
     with pytest.raises(UserError, match='the file on the server has 300000 bytes'):
-        get(server, 'whole', tmp_path / 'file', size=300_001)
+        download_from(server, 'whole', tmp_path / 'file', size=300_001)
     with pytest.raises(UserError, match='the file on the server has 300000 bytes'):
-        get(server, 'whole', tmp_path / 'file', size=1000)
+        download_from(server, 'whole', tmp_path / 'file', size=1000)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize('url, reason', [('{}/missing', 'HTTP Error 404'), ('http://127.0.0.1:9/file', 'refused'),
                                          ('nothing', 'unknown url type'), ('{}/é', 'ascii'), ('http://[::', 'IPv6')])
-def test_what_cannot_be_reached_says_so(server, tmp_path, url, reason):
+def test_an_unreachable_address_is_reported_with_the_reason(server, tmp_path, url, reason):
     with pytest.raises(UserError, match=f'0 of 300000 bytes .*{reason}.*continue from there'):
         download.download(url.format(server.url), tmp_path / 'file', len(CONTENT), SHA256)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_https_that_fails_is_tried_over_http(server, tmp_path):
+def test_http_is_tried_if_https_fails(server, tmp_path):
     https = server.url.replace('http:', 'https:')
     download.download(f'{https}/whole', tmp_path / 'file', len(CONTENT), SHA256)
     assert (tmp_path / 'file').read_bytes() == CONTENT
@@ -183,18 +191,18 @@ def test_https_that_fails_is_tried_over_http(server, tmp_path):
 
 
 @pytest.mark.skipif(not Path('/dev/full').exists(), reason='a disk that is always full is Linux\'s')
-def test_a_full_disk_is_not_tried_again(server, tmp_path):
+def test_a_full_disk_is_reported_without_another_try(server, tmp_path):
     (tmp_path / 'file.part').symlink_to('/dev/full')
     with pytest.raises(UserError, match='file.part: No space left on device; the download needs 300000 bytes'):
-        get(server, 'whole', tmp_path / 'file')
-    assert len(server.asked) == 1 and not (tmp_path / 'file').exists()
+        download_from(server, 'whole', tmp_path / 'file')
+    assert len(server.requests) == 1 and not (tmp_path / 'file').exists()
 
 
 # -------------------------------------------------------------------------------------------------- python load_vgg.py
 
 @pytest.fixture
-def house(server, tmp_path, monkeypatch, tiny_vgg):
-    """A project root of its own, and a 'public file' at /whole of the server: a tiny VGG with a layer too many."""
+def project_root(server, tmp_path, monkeypatch, tiny_vgg):
+    """Use an empty folder as the root of the project and a tiny VGG as the public weights file; return the root."""
     content = tiny_vgg.read_bytes()
     monkeypatch.setattr(sys.modules[__name__], 'CONTENT', content)
     monkeypatch.setattr(paths, 'ROOT', tmp_path)
@@ -204,35 +212,36 @@ def house(server, tmp_path, monkeypatch, tiny_vgg):
     return tmp_path
 
 
-def same(path, other):
+def has_same_weights(path, other):
+    """Return whether two weights files have the same convolutions."""
     read, expected = load_vgg.read_weights(path), load_vgg.read_weights(other)
     return list(read.convolutions) == list(expected.convolutions) and all(
         (a == b).all() for name in read.convolutions
         for a, b in zip(read.convolutions[name], expected.convolutions[name]))
 
 
-def test_fetch_keeps_the_convolutions_and_not_the_download(house, server, tiny_vgg, capsys):
+def test_the_program_keeps_the_convolutions_and_removes_the_download(project_root, server, tiny_vgg, capsys):
     assert load_vgg.main(['--url', f'{server.url}/drops']) == 0
-    assert [path.name for path in (house / 'weights').iterdir()] == [load_vgg.VGG_FILENAME]
-    assert same(load_vgg.find_weights(), tiny_vgg)
+    assert [path.name for path in (project_root / 'weights').iterdir()] == [load_vgg.VGG_FILENAME]
+    assert has_same_weights(load_vgg.find_weights(), tiny_vgg)
     out = capsys.readouterr().out
     assert re.search(r'VGG-19 .*CC BY 4.0.*, \d+ MB\n$', out) and str(load_vgg.find_weights()) in out
-    asked = len(server.asked)
-    assert load_vgg.main(['--url', f'{server.url}/drops']) == 0 and len(server.asked) == asked
+    requests = len(server.requests)
+    assert load_vgg.main(['--url', f'{server.url}/drops']) == 0 and len(server.requests) == requests
     assert 'already exists' in capsys.readouterr().out
 
 
-def test_a_download_whose_conversion_was_stopped_is_not_fetched_again(house, server, tiny_vgg, monkeypatch):
+def test_a_download_is_not_repeated_if_its_conversion_was_interrupted(project_root, server, tiny_vgg, monkeypatch):
     def stop(path, weights, levels):
         raise KeyboardInterrupt
     with monkeypatch.context() as patch:
         patch.setattr(load_vgg, 'write_weights', stop)
         assert load_vgg.main(['--url', f'{server.url}/whole']) == 130
     assert load_vgg.main(['--url', f'{server.url}/missing']) == 0
-    assert same(load_vgg.find_weights(), tiny_vgg) and len(list((house / 'weights').iterdir())) == 1
+    assert has_same_weights(load_vgg.find_weights(), tiny_vgg) and len(list((project_root / 'weights').iterdir())) == 1
 
 
-def test_the_public_file_can_be_kept_in_256_levels(house, server, tiny_vgg, capsys):
+def test_the_weights_can_be_quantized_to_256_levels(project_root, server, tiny_vgg, capsys):
     assert load_vgg.main(['--url', f'{server.url}/whole', '--levels']) == 0
     assert '256 levels a layer' in capsys.readouterr().out
     read, expected = load_vgg.read_weights(load_vgg.find_weights()), load_vgg.read_weights(tiny_vgg)
@@ -240,52 +249,52 @@ def test_the_public_file_can_be_kept_in_256_levels(house, server, tiny_vgg, caps
         assert len(np.unique(V)) <= 256 and np.corrcoef(V.ravel(), W.ravel())[0, 1] > 0.9999 and (c == b).all()
 
 
-def test_a_public_file_in_the_root_needs_no_download(house, server, tiny_vgg):
-    (house / load_vgg.VGG_FILENAME).write_bytes(tiny_vgg.read_bytes())
+def test_a_public_file_in_the_root_needs_no_download(project_root, server, tiny_vgg):
+    (project_root / load_vgg.VGG_FILENAME).write_bytes(tiny_vgg.read_bytes())
     assert load_vgg.main(['--url', f'{server.url}/missing']) == 0
-    assert server.asked == [] and same(load_vgg.find_weights(), tiny_vgg)
-    assert (house / load_vgg.VGG_FILENAME).exists()
+    assert server.requests == [] and has_same_weights(load_vgg.find_weights(), tiny_vgg)
+    assert (project_root / load_vgg.VGG_FILENAME).exists()
 
 
-def test_another_file_in_the_root_is_said_and_not_used(house, server, tiny_vgg, capsys):
-    (house / load_vgg.VGG_FILENAME).write_bytes(tiny_vgg.read_bytes()[:-1] + b'?')
+def test_another_file_in_the_root_is_reported_and_not_used(project_root, server, tiny_vgg, capsys):
+    (project_root / load_vgg.VGG_FILENAME).write_bytes(tiny_vgg.read_bytes()[:-1] + b'?')
     assert load_vgg.main(['--url', f'{server.url}/whole']) == 0
-    assert len(server.asked) == 1 and same(load_vgg.find_weights(), tiny_vgg)
-    assert f'{house / load_vgg.VGG_FILENAME}: its size or SHA-256 is not' in capsys.readouterr().out
+    assert len(server.requests) == 1 and has_same_weights(load_vgg.find_weights(), tiny_vgg)
+    assert f'{project_root / load_vgg.VGG_FILENAME}: its size or SHA-256 is not' in capsys.readouterr().out
 
 
-def test_a_wrong_file_ends_in_one_line(house, server, capsys):
+def test_a_wrong_file_is_reported_in_one_line(project_root, server, capsys):
     assert load_vgg.main(['--url', f'{server.url}/wrong']) == 2
-    err = capsys.readouterr().err
-    assert err.count('\n') == 1 and 'SHA-256 differs' in err and '--source keras' in err
-    assert [path.suffix for path in (house / 'weights').iterdir()] == ['.wrong']
+    error = capsys.readouterr().err
+    assert error.count('\n') == 1 and 'SHA-256 differs' in error and '--source keras' in error
+    assert [path.suffix for path in (project_root / 'weights').iterdir()] == ['.wrong']
 
 
-def test_keras_that_cannot_download_ends_in_one_line(house, server, monkeypatch, capsys):
+def test_a_failed_download_by_keras_is_reported_in_one_line(project_root, server, monkeypatch, capsys):
     def fail(**settings):
         raise Exception('URL fetch failure on https://...:\nNone -- [Errno -2] Name or service not known')
     monkeypatch.setattr(tf2.keras.applications, 'VGG19', fail)
     assert load_vgg.main(['--source', 'keras']) == 2
-    err = capsys.readouterr().err
-    assert err.count('\n') == 1
-    assert 'Name or service not known; run the same command to try again; --source vlfeat' in err
-    assert list(house.iterdir()) == []
+    error = capsys.readouterr().err
+    assert error.count('\n') == 1
+    assert 'Name or service not known; run the same command to try again; --source vlfeat' in error
+    assert list(project_root.iterdir()) == []
 
 
 @pytest.mark.parametrize('flags, message', [(['--source', 'torch'], 'vlfeat'),
                                             (['--source', 'keras', '--url', 'a'], '--url works')])
-def test_wrong_flags(flags, message, capsys):
+def test_wrong_flags_are_reported_in_one_line(flags, message, capsys):
     assert load_vgg.main(flags) == 2
-    err = capsys.readouterr().err
-    assert err.count('\n') == 1 and message in err
+    error = capsys.readouterr().err
+    assert error.count('\n') == 1 and message in error
 
 
-def test_a_wrong_url_as_a_program(server, tmp_path):
-    for name in ('load_vgg.py', 'utils.py'):  # its weights go beside it
+def test_the_program_reports_a_wrong_url_in_one_line(server, tmp_path):
+    for name in ('load_vgg.py', 'utils.py'):  # A copy, because the program writes its weights next to itself.
         shutil.copy(paths.ROOT / name, tmp_path)
     shutil.copytree(paths.ROOT / 'common', tmp_path / 'common', ignore=shutil.ignore_patterns('__pycache__'))
-    done = subprocess.run([sys.executable, '-B', tmp_path / 'load_vgg.py', '--url', f'{server.url}/missing'],
-                          capture_output=True, text=True)
-    assert done.returncode == 2 and done.stdout == '' and done.stderr.count('\n') == 1
-    assert '404' in done.stderr and '--source keras' in done.stderr
+    result = subprocess.run([sys.executable, '-B', tmp_path / 'load_vgg.py', '--url', f'{server.url}/missing'],
+                            capture_output=True, text=True)
+    assert result.returncode == 2 and result.stdout == '' and result.stderr.count('\n') == 1
+    assert '404' in result.stderr and '--source keras' in result.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ['common', 'load_vgg.py', 'utils.py', 'weights']

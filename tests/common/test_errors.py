@@ -1,4 +1,4 @@
-"""One line for what the user can mend, with ways out that the command at hand has, on any terminal."""
+"""User errors: one line, with hints that fit the command, on terminals of any encoding."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ from common import cli, errors, paths
 from common.errors import UserError
 
 
-def test_only_ways_whose_flag_the_command_has_are_named(capsys):
+def test_only_hints_whose_flag_the_command_has_are_shown(capsys):
     @errors.command_line
     def main(argv):
         parser = cli.Parser()
@@ -20,37 +20,37 @@ def test_only_ways_whose_flag_the_command_has_are_named(capsys):
         parser.parse_args(argv)
         raise UserError('it is broken', ('--restart', 'begins again'), ('--name', 'NEW starts another'),
                         ('--tile', 'W helps'))
-    said = []
+    printed = []
     for argv in (['one'], ['two'], []):
         assert main(argv) == 2
-        said.append(capsys.readouterr().err)
-    assert said == ['error: it is broken; --restart begins again\n', 'error: it is broken; --name NEW starts another\n',
-                    'error: it is broken\n']
+        printed.append(capsys.readouterr().err)
+    assert printed == ['error: it is broken; --restart begins again\n',
+                       'error: it is broken; --name NEW starts another\n', 'error: it is broken\n']
 
 
-def test_in_a_program_of_ones_own_all_ways_are_named():
+def test_outside_of_a_command_all_hints_are_shown():
     assert str(UserError('it is\nbroken', ('--a', 'helps'), ('--b', 'too'))) == 'it is broken; --a helps, --b too'
 
 
-@pytest.mark.parametrize('encoding, shows', [
+@pytest.mark.parametrize('encoding, expected', [
     ('cp1252', '333×250 alpha … sum -'), ('latin-1', '333×250 alpha ... sum -'),
     ('ascii', '333x250 alpha ... sum -'), ('utf-8', '333×250 α … Σ −')])
-def test_a_terminal_that_lacks_a_letter_gets_another(encoding, shows):
+def test_characters_that_a_terminal_lacks_are_replaced(encoding, expected):
     program = ('from common import errors\n'
                '@errors.command_line\n'
                'def main(argv):\n'
                '    print("333×250 α … Σ −")\n'
                '    raise errors.UserError("漢 … \\udcff")\n'
                'main()')
-    done = subprocess.run([sys.executable, '-c', program], cwd=paths.ROOT, capture_output=True,
-                          env=os.environ | {'PYTHONIOENCODING': encoding})
-    assert done.stdout.decode(encoding) == shows + '\n'
-    error = done.stderr.decode(encoding)
+    result = subprocess.run([sys.executable, '-c', program], cwd=paths.ROOT, capture_output=True,
+                            env=os.environ | {'PYTHONIOENCODING': encoding})
+    assert result.stdout.decode(encoding) == expected + '\n'
+    error = result.stderr.decode(encoding)
     assert error == ('error: 漢 … ?\n' if encoding == 'utf-8' else
                      'error: ? … ?\n' if encoding == 'cp1252' else 'error: ? ... ?\n')
 
 
-def test_help_in_ascii():
-    done = subprocess.run([sys.executable, paths.ROOT / 'style_transfer.py', '--help'], capture_output=True,
-                          text=True, env=os.environ | {'PYTHONIOENCODING': 'ascii'})
-    assert (done.returncode, done.stderr) == (0, '') and '--help' in done.stdout
+def test_help_can_be_printed_in_ascii():
+    result = subprocess.run([sys.executable, paths.ROOT / 'style_transfer.py', '--help'], capture_output=True,
+                            text=True, env=os.environ | {'PYTHONIOENCODING': 'ascii'})
+    assert (result.returncode, result.stderr) == (0, '') and '--help' in result.stdout

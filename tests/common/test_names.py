@@ -1,4 +1,4 @@
-"""Names of runs: safe, short, one for each file."""
+"""Names of runs are safe folder names, short, and different for different files."""
 
 import os
 
@@ -17,11 +17,11 @@ def test_a_name_that_could_mean_another_folder_is_refused(name):
 
 
 @pytest.mark.parametrize('name', ['a', 'x' * 100, '漢' * 33, 'two words', 'a.b', '2024-01-01', 'ünï', '-'])
-def test_any_other_name_is_taken(name):
+def test_any_other_name_is_accepted(name):
     assert names.validate(name) == name
 
 
-def test_names_of_files_stay_what_they_are_where_they_can():
+def test_valid_names_of_files_are_joined_unchanged():
     assert names.from_files('photo', 'starry_night', 'cs20') == 'photo-starry_night-cs20'
 
 
@@ -33,7 +33,7 @@ def test_names_of_other_files_are_made_safe_and_short(stem):
     assert len(os.fsencode(name)) <= 100
 
 
-def test_two_files_are_never_one_name():
+def test_different_files_get_different_names():
     stems = ['photo[1]', 'photo[1', 'photo_1_', 'photo*1*', 'photo?1?', 'x' * 100, 'x' * 101, 'x' * 150,
              'x' * 150 + 'y', '漢' * 50, '漢' * 51]
     assert len({names.from_files(stem, 's') for stem in stems}) == len(stems)

@@ -1,4 +1,4 @@
-"""Photos to train on: found once, cropped the same way whenever they are asked for, bad ones skipped."""
+"""Test the crops of training photos: files are found once, crops are reproducible, unusable files are skipped."""
 
 import imageio.v3 as iio
 import numpy as np
@@ -14,8 +14,8 @@ SIDE = 16
 
 
 @pytest.fixture(autouse=True)
-def no_gradients_or_gains(monkeypatch, request):
-    """Crops as they were cut, but where that is what is tested."""
+def disable_gradients_and_gains(monkeypatch, request):
+    """Leave crops unchanged, except in tests of gradients, whose names contain that word."""
     if 'gradient' not in request.node.name:
         monkeypatch.setattr(module, 'GRADIENT_SHARE', 0)
         monkeypatch.setattr(module, 'MAX_GAIN_CHANGE', 0)
@@ -23,7 +23,7 @@ def no_gradients_or_gains(monkeypatch, request):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Six photos, each of a red of its own and some noise, a copy of one, and three files that are none."""
+    """A folder with six noisy photos of different reds, a copy of one, and three files that are not images."""
     rng = np.random.default_rng(0)
     folder = tmp_path / 'photos'
     (folder / 'below').mkdir(parents=True)
@@ -39,18 +39,18 @@ def folder(tmp_path):
 
 
 def reds(photos, indices):
-    """The number of the photo that each crop is from."""
+    """Return the number of the photo that each crop is from."""
     return [round(float(photos[i][..., 0].mean()) / 40) for i in indices]
 
 
-def test_contents_are_found_once_and_the_excluded_ones_nowhere(folder):
-    found = find_files([folder, folder / 'below'], [folder / 'below/3.png', folder / 'below/0.png'])
-    assert sorted(path.name for path in found.values()) == [
+def test_copies_are_found_once_and_excluded_photos_not_at_all(folder):
+    files = find_files([folder, folder / 'below'], [folder / 'below/3.png', folder / 'below/0.png'])
+    assert sorted(path.name for path in files.values()) == [
         '1.png', '2.png', '4.png', '5.png', 'cut.jpg', 'empty.png', 'notes.txt']
-    assert all(file_hash(path) == digest for digest, path in found.items())
+    assert all(file_hash(path) == digest for digest, path in files.items())
 
 
-def test_an_epoch_has_every_photo_and_files_that_are_none_or_too_small_are_counted(folder):
+def test_an_epoch_has_every_photo_and_unusable_files_are_listed(folder):
     iio.imwrite(folder / 'small.png', np.random.default_rng(0).integers(0, 256, (9, 300, 3), dtype=np.uint8))
     photos = CropDataset([folder], SIDE, 0)
     n = len(photos.paths)
@@ -60,16 +60,16 @@ def test_an_epoch_has_every_photo_and_files_that_are_none_or_too_small_are_count
     assert sorted(path.name for path in photos.skipped) == ['cut.jpg', 'empty.png', 'notes.txt', 'small.png']
 
 
-def test_a_crop_depends_on_its_number_and_the_seed_alone(folder):
-    one, other = (CropDataset([folder], SIDE, 3) for _ in range(2))
-    forwards = [one[i] for i in range(20)]
-    backwards = [other[i] for i in reversed(range(20))][::-1]
+def test_a_crop_depends_only_on_its_index_and_the_seed(folder):
+    first, second = (CropDataset([folder], SIDE, 3) for _ in range(2))
+    forwards = [first[i] for i in range(20)]
+    backwards = [second[i] for i in reversed(range(20))][::-1]
     assert (np.array(forwards) == backwards).all() and forwards[0].shape == (SIDE, SIDE, 3)
     assert len({crop.tobytes() for crop in forwards}) == 20
     assert not (CropDataset([folder], SIDE, 4)[0] == forwards[0]).all()
 
 
-def test_batches_go_on_from_any_number(folder):
+def test_batches_can_start_at_any_index(folder):
     photos = CropDataset([folder], SIDE, 0)
     with tf.Graph().as_default(), tf.Session() as sess:
         first = tf.placeholder(tf.int64, [])
@@ -81,26 +81,26 @@ def test_batches_go_on_from_any_number(folder):
                 assert (sess.run(batch) == [photos[3 * number + i] for i in range(3)]).all()
 
 
-def test_crops_go_from_enlarged_pixels_to_the_whole(folder):
+def test_the_sizes_of_crops_are_log_uniform_up_to_the_whole_photo(folder):
     ramp = np.tile(np.linspace(0, 255, 160)[:, None, None], (1, 300, 3)).astype(np.uint8)
     (folder / 'ramp').mkdir()
     iio.imwrite(folder / 'ramp' / 'ramp.png', ramp)
     photos = CropDataset([folder / 'ramp'], SIDE, 0)
-    shares = np.array([np.ptp(photos[i][:, 0, 0].astype(float)) / 255 for i in range(300)]) * SIDE / (SIDE - 1)
-    assert shares.min() == pytest.approx(10 / 160, abs=0.03) and shares.max() == pytest.approx(1, abs=0.05)
-    # their logarithms are spread evenly
-    np.testing.assert_allclose(np.quantile(np.log(shares), [0.25, 0.5, 0.75]),
+    sizes = np.array([np.ptp(photos[i][:, 0, 0].astype(float)) / 255 for i in range(300)]) * SIDE / (SIDE - 1)
+    assert sizes.min() == pytest.approx(10 / 160, abs=0.03) and sizes.max() == pytest.approx(1, abs=0.05)
+    # The logarithms of the sizes are uniformly distributed.
+    np.testing.assert_allclose(np.quantile(np.log(sizes), [0.25, 0.5, 0.75]),
                                np.log(160 / 10) * np.array([-0.75, -0.5, -0.25]), atol=0.25)
 
 
-def test_gradients_are_smooth_and_channels_gain_or_lose(folder, monkeypatch):
+def test_gradients_are_smooth_and_the_gains_of_channels_differ(folder, monkeypatch):
     monkeypatch.setattr(module, 'GRADIENT_SHARE', 1)
     crops = [np.float64(CropDataset([folder], 64, 0)[i]) for i in range(8)]
     plane = np.stack(np.broadcast_arrays(np.arange(64.), np.arange(64.)[:, None], 1.), -1).reshape(-1, 3)
     for crop in crops:
-        inside = crop.reshape(-1, 3)
-        _, residues, *_ = np.linalg.lstsq(plane, inside, rcond=None)
-        assert np.sqrt(residues / len(inside)).max() < 2.5  # nothing but the grain
+        pixels = crop.reshape(-1, 3)
+        _, residues, *_ = np.linalg.lstsq(plane, pixels, rcond=None)
+        assert np.sqrt(residues / len(pixels)).max() < 2.5  # only the grain remains
         assert crop.std() > 5
     monkeypatch.setattr(module, 'GRADIENT_SHARE', 0)
     (folder / 'gray').mkdir()
@@ -111,7 +111,7 @@ def test_gradients_are_smooth_and_channels_gain_or_lose(folder, monkeypatch):
     assert 0.85 / 1.15 - 0.02 < ratios.min() < 0.9 and 1.1 < ratios.max() < 1.15 / 0.85 + 0.02
 
 
-def test_a_flat_crop_gives_way_to_the_next_photo_and_a_flat_folder_does_not_hang(folder):
+def test_the_next_photo_replaces_a_flat_crop_unless_all_photos_are_flat(folder):
     flat = folder / 'flat'
     flat.mkdir()
     iio.imwrite(flat / 'orange.png', np.full((64, 64, 3), [255, 128, 0], np.uint8))
@@ -121,7 +121,7 @@ def test_a_flat_crop_gives_way_to_the_next_photo_and_a_flat_folder_does_not_hang
     assert min(photos[i].std(axis=(0, 1)).min() for i in range(20)) > 5
 
 
-def test_no_photo_takes_more_than_its_share_of_memory(folder):
+def test_large_photos_are_downsampled_or_cut_to_fit_the_cache(folder):
     iio.imwrite(folder / 'long.png', np.random.default_rng(0).integers(0, 256, (40, 9000, 3), dtype=np.uint8))
     iio.imwrite(folder / 'large.png', np.random.default_rng(0).integers(0, 256, (1500, 2000, 3), dtype=np.uint8))
     photos = CropDataset([folder], SIDE, 0)

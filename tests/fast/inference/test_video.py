@@ -1,4 +1,4 @@
-"""Clips: as many frames, as fast, with their sound; after a kill no finished part is lost; steadier ones."""
+"""Test stylized clips: frames, frame rate and sound are kept, finished parts survive a kill, smoothing works."""
 
 import shutil
 import signal
@@ -22,13 +22,14 @@ RATE = Fraction(30000, 1001)
 
 
 def blocks(height, width, seed=0):
+    """Return a random image of blocks of 6×6 pixels, [height, width, 3]."""
     rng = np.random.default_rng(seed)
     return rng.integers(0, 256, (-(-height // 6), -(-width // 6), 3)).repeat(6, 0).repeat(6, 1)[:height, :width]
 
 
 @pytest.fixture
 def clip(workdir):
-    """The path of a clip of 100 frames, 63×48, that moves to the right, with sound."""
+    """Write a clip of 100 frames, 64×48, that moves to the right, with sound; return its path."""
     with av.open('clip.mp4', 'w') as file:
         picture, sound = file.add_stream('libx264', RATE), file.add_stream('aac', 44100)
         picture.width, picture.height, picture.pix_fmt, sound.layout = 64, 48, 'yuv420p', 'mono'
@@ -48,13 +49,15 @@ def clip(workdir):
 
 
 def packets(path, kind):
+    """Return (time in seconds, bytes) of all packets of a clip's 'video' or 'audio' stream."""
     with av.open(str(path)) as file:
         return [(packet.pts * packet.time_base, bytes(packet)) for packet in file.demux(**{kind: 0})
                 if packet.pts is not None]
 
 
-def stylize(*more, clip='clip.mp4'):
-    return main(['stylize', clip, '--style', 'a', *map(str, more)])
+def stylize(*arguments, clip='clip.mp4'):
+    """Run the command on a clip with style a and more arguments; return its exit status."""
+    return main(['stylize', clip, '--style', 'a', *map(str, arguments)])
 
 
 def test_a_clip_keeps_its_frames_its_rate_and_its_sound(clip, model_folder, capsys):
@@ -70,12 +73,12 @@ def test_a_clip_keeps_its_frames_its_rate_and_its_sound(clip, model_folder, caps
     model = multi_style.MultiStyleModel(model_folder)
     for photo, picture in zip(iio.imiter(clip, plugin='pyav'), iio.imiter('outputs/clip-a.mp4', plugin='pyav'),
                               strict=True):
-        wanted = utils.to_uint8(model(np.float32(photo), [1, 0, 0]))
-        # the codec halves the resolution of colors
-        assert np.corrcoef(picture.mean(axis=2).ravel(), wanted.mean(axis=2).ravel())[0, 1] > 0.9
+        expected = utils.to_uint8(model(np.float32(photo), [1, 0, 0]))
+        # The codec halves the resolution of colors, so compare only the gray values.
+        assert np.corrcoef(picture.mean(axis=2).ravel(), expected.mean(axis=2).ravel())[0, 1] > 0.9
 
 
-def test_odd_sides_lose_a_line_and_a_clip_may_have_no_sound(workdir, model_folder):
+def test_odd_sides_are_cropped_and_a_clip_may_have_no_sound(workdir, model_folder):
     with iio.imopen('odd.mkv', 'w', plugin='pyav') as file:
         file.init_video_stream('libx264', fps=10, pixel_format='yuv444p')
         for i in range(5):
@@ -84,8 +87,8 @@ def test_odd_sides_lose_a_line_and_a_clip_may_have_no_sound(workdir, model_folde
     assert [frame.shape for frame in iio.imiter('outputs/odd-a.mkv', plugin='pyav')] == [(32, 40, 3)] * 5
 
 
-def sounding(path, codec, rate):
-    """Write two seconds of a clip with silence in a codec."""
+def write_clip_with_sound(path, codec, rate):
+    """Write a clip of two seconds whose silent sound uses a codec."""
     with av.open(path, 'w') as file:
         picture = file.add_stream('libvpx' if path.endswith('webm') else 'libx264', 10)
         sound = file.add_stream(codec, rate)
@@ -103,10 +106,10 @@ def sounding(path, codec, rate):
         file.mux(sound.encode())
 
 
-def test_other_kinds_become_one_that_holds_any_sound_and_what_does_not_fit_is_said_first(workdir, model_folder, capsys,
-                                                                                         monkeypatch):
-    sounding('a.webm', 'libopus', 48000)
-    sounding('b.mkv', 'pcm_u8', 44100)
+def test_other_formats_become_mkv_and_unsupported_outputs_are_refused_first(workdir, model_folder, capsys,
+                                                                            monkeypatch):
+    write_clip_with_sound('a.webm', 'libopus', 48000)
+    write_clip_with_sound('b.mkv', 'pcm_u8', 44100)
     assert stylize('--model', model_folder, clip='a.webm') == 0
     assert packets('outputs/a-a.mkv', 'audio') and len(list(iio.imiter('outputs/a-a.mkv', plugin='pyav'))) == 20
     monkeypatch.setattr(batch.Renderer, 'picture', None)
@@ -116,18 +119,18 @@ def test_other_kinds_become_one_that_holds_any_sound_and_what_does_not_fit_is_sa
     assert 'the name of its output, c.webm, does not end in one of .avi, ' in capsys.readouterr().err
 
 
-def test_a_full_disk_is_no_damaged_clip_and_parts_are_kept(clip, model_folder, capsys, monkeypatch):
-    def full(*args):
+def test_a_full_disk_is_not_reported_as_a_damaged_clip(clip, model_folder, capsys, monkeypatch):
+    def fail(*args):
         raise OSError(28, 'No space left on device')
     with monkeypatch.context() as patch:
-        patch.setattr(utils, 'save_image', full)
+        patch.setattr(utils, 'save_image', fail)
         assert stylize('--model', model_folder) == 2
     err = capsys.readouterr().err
     assert 'No space left on device' in err and 'cannot be read' not in err
     assert stylize('--model', model_folder) == 0
 
 
-def test_a_clip_without_pictures(workdir, model_folder, capsys):
+def test_a_clip_without_video_is_refused(workdir, model_folder, capsys):
     with av.open('clip.mp4', 'w') as file:
         sound = file.add_stream('aac', 44100)
         sound.layout = 'mono'
@@ -141,10 +144,10 @@ def test_a_clip_without_pictures(workdir, model_folder, capsys):
 
 @pytest.mark.parametrize('steady', [False, True])
 def test_after_a_kill_finished_parts_are_not_computed_again(clip, model_folder, monkeypatch, steady):
-    more = ['--steady'] * steady
-    assert stylize('--model', model_folder, '--out', 'straight', *more) == 0
+    options = ['--steady'] * steady
+    assert stylize('--model', model_folder, '--out', 'straight', *options) == 0
     command = [sys.executable, paths.ROOT / 'fast_style_transfer.py', 'stylize', clip, '--style', 'a', '--model',
-               model_folder, '--out', 'killed', *more]
+               model_folder, '--out', 'killed', *options]
     process = subprocess.Popen(command)
     parts = Path('killed/.parts-clip-a.mp4')
     while not (parts / '000000.png').exists():
@@ -156,17 +159,17 @@ def test_after_a_kill_finished_parts_are_not_computed_again(clip, model_folder, 
     rendered = []
     picture = batch.Renderer.picture
     monkeypatch.setattr(batch.Renderer, 'picture', lambda *args: rendered.append(0) or picture(*args))
-    assert stylize('--model', model_folder, '--out', 'killed', *more) == 0
+    assert stylize('--model', model_folder, '--out', 'killed', *options) == 0
     assert len(rendered) in (52, 4) and not parts.exists()
     frames = [list(iio.imiter(f'{out}/clip-a.mp4', plugin='pyav')) for out in ('killed', 'straight')]
     assert np.abs(np.float64(frames[0]) - frames[1]).mean() < 8  # x264 does not give the same bytes twice
 
 
-def test_parts_of_other_settings_are_not_taken(clip, model_folder, monkeypatch):
-    def stopped(*args):
+def test_finished_parts_are_reused_only_with_the_same_settings(clip, model_folder, monkeypatch):
+    def interrupt(*args):
         raise KeyboardInterrupt
     with monkeypatch.context() as patch:
-        patch.setattr(video, '_join', stopped)
+        patch.setattr(video, '_join', interrupt)
         assert stylize('--model', model_folder) == 130
     parts = Path('outputs/.parts-clip-a.mp4')
     assert sorted(path.name for path in parts.glob('*.mp4')) == ['000000.mp4', '000001.mp4', '000002.mp4']
@@ -179,52 +182,55 @@ def test_parts_of_other_settings_are_not_taken(clip, model_folder, monkeypatch):
     assert stylize('--model', model_folder, '--strength', '0.5') == 0 and len(rendered) == 100
 
 
-def test_what_is_no_clip_and_where_no_clip_goes(workdir, model_folder, capsys):
+def test_damaged_and_missing_clips_and_image_outputs_are_refused(workdir, model_folder, capsys):
     Path('clip.mp4').write_text('no clip')
     iio.imwrite('a.png', blocks(32, 32).astype(np.uint8))
-    for arguments, says in (((), 'clip.mp4: cannot be read as a clip'),
-                            (('--out', 'a.jpg'), 'is a clip, but the name of its output, a.jpg, does not end in')):
+    for arguments, message in (((), 'clip.mp4: cannot be read as a clip'),
+                               (('--out', 'a.jpg'), 'is a clip, but the name of its output, a.jpg, does not end in')):
         assert stylize(*arguments, '--model', model_folder) == 1
-        assert says in capsys.readouterr().err
+        assert message in capsys.readouterr().err
     assert main(['stylize', 'none.mp4', '--style', 'a', '--model', str(model_folder)]) == 1
     assert 'none.mp4: no such clip' in capsys.readouterr().err
 
 
-def test_where_nothing_moves_steady_pictures_change_less():
-    """A still camera with noise: the mean change from one picture to the next."""
+def test_temporal_smoothing_reduces_the_flicker_of_a_still_scene():
+    """Compare the mean change between pictures of a still camera with noise."""
     rng = np.random.default_rng(0)
     scene = np.float32(blocks(48, 64))
     photos = [scene + rng.normal(0, 3, scene.shape).astype(np.float32) for _ in range(12)]
-    pictures = [128 + 3 * (photo - scene) for photo in photos]  # a network that makes more of the noise
+    pictures = [128 + 3 * (photo - scene) for photo in photos]  # as from a network that amplifies the noise
 
     def change(share):
-        steady = video.TemporalSmoothing(share)
-        shown = [steady(photo, picture) for photo, picture in zip(photos, pictures)]
-        return np.mean([np.abs(after - before).mean() for before, after in zip(shown[4:], shown[5:])])
+        smoothing = video.TemporalSmoothing(share)
+        displayed = [smoothing(photo, picture) for photo, picture in zip(photos, pictures)]
+        return np.mean([np.abs(after - before).mean() for before, after in zip(displayed[4:], displayed[5:])])
     assert change(0.8) < change(0) / 3
 
 
-def test_what_comes_into_the_frame_is_its_own_picture():
+def test_temporal_smoothing_shows_new_areas_in_the_new_picture():
     scene = utils.read_image(paths.ROOT / 'content/coffee.png')[100:200, 100:300]
     before, photo = scene[:, :-10], scene[:, 10:]
-    steady = video.TemporalSmoothing(0.8)
-    steady(before, np.zeros_like(before))
-    shown = steady(photo, np.full_like(photo, 200))
-    assert shown[20:-20, -3:].mean() > 150 > 100 > shown[20:-20, 20:-20].mean() and np.isfinite(shown).all()
+    smoothing = video.TemporalSmoothing(0.8)
+    smoothing(before, np.zeros_like(before))
+    displayed = smoothing(photo, np.full_like(photo, 200))
+    assert displayed[20:-20, -3:].mean() > 150 > 100 > displayed[20:-20, 20:-20].mean() and np.isfinite(displayed).all()
 
 
-def test_what_moves_takes_its_picture_along():
-    """By a flow of two pixels a frame: the steady picture is the one before, moved; where that disagrees, the new."""
+def test_temporal_smoothing_follows_motion():
+    """Move the scene by two pixels per frame.
+
+    The displayed picture is the previous one, moved along the optical flow; where the flow does not fit, it is new.
+    """
     scene = utils.read_image(paths.ROOT / 'content/coffee.png')[100:300, 100:400]
     before, photo = scene[:, :-2], scene[:, 2:]
     warped_photo, warped_picture = video.warp(photo, before, 255 - before)
     inside = slice(16, -16), slice(16, -16)
     assert np.abs(warped_photo - photo)[inside].mean() < np.abs(before - photo)[inside].mean() / 3
     np.testing.assert_allclose(warped_picture, 255 - warped_photo, atol=0.1)
-    steady = video.TemporalSmoothing(0.8)
-    steady(before, 255 - before)
-    shown = steady(photo, np.zeros_like(photo))[inside]
-    share = shown.mean() / (255 - photo[inside]).mean()
+    smoothing = video.TemporalSmoothing(0.8)
+    smoothing(before, 255 - before)
+    displayed = smoothing(photo, np.zeros_like(photo))[inside]
+    share = displayed.mean() / (255 - photo[inside]).mean()
     assert 0.6 < share <= 0.8
-    steady(before, 255 - before)
-    assert steady(255 - photo, np.zeros_like(photo))[inside].mean() < 0.1 * shown.mean()
+    smoothing(before, 255 - before)
+    assert smoothing(255 - photo, np.zeros_like(photo))[inside].mean() < 0.1 * displayed.mean()

@@ -1,4 +1,4 @@
-"""Exported networks: what any TensorFlow program loads, what is read again, what is not overwritten."""
+"""Test exported networks: plain TensorFlow loads them, they are read back unchanged, and not overwritten by mistake."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ from fast.networks import export
 from tests.factories import random_parameters
 
 
-def test_a_model_is_three_files_and_says_what_it_is(model_folder):
+def test_a_model_has_three_files_and_a_description(model_folder):
     assert sorted(path.name for path in model_folder.iterdir()) == ['model.json', 'model.tflite', 'saved_model.pb']
     assert sorted(path.name for path in model_folder.parent.iterdir()) == ['random']
     about = json.loads((model_folder / 'model.json').read_text())
@@ -23,8 +23,8 @@ def test_a_model_is_three_files_and_says_what_it_is(model_folder):
     assert about['files'] == {name: files.file_hash(model_folder / name) for name in ('saved_model.pb', 'model.tflite')}
 
 
-def test_any_tensorflow_program_can_load_it_and_litert_gives_the_same(model_folder, tmp_path):
-    """Within 1/255, though LiteRT has the filters in float16; odd sizes, a batch, a mixture."""
+def test_plain_tensorflow_loads_a_model_and_litert_gives_the_same(model_folder, tmp_path):
+    """Odd sizes, a batch and a mixture agree within 1/255, although LiteRT stores the filters as float16."""
     program = ('import sys, numpy as np, tensorflow as tf\n'
                'serve = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]\n'
                'photos, weights = np.load(sys.argv[2]).values()\n'
@@ -41,18 +41,18 @@ def test_any_tensorflow_program_can_load_it_and_litert_gives_the_same(model_fold
         assert picture.std() > 5 and np.abs(model(photo, w) - picture).max() < 1
 
 
-def test_what_was_written_is_read_again(model_folder):
-    trained = export.read_multi_style(model_folder)
+def test_written_parameters_are_read_back(model_folder):
+    read = export.read_multi_style(model_folder)
     expected = random_parameters()
-    assert trained.base == 4 and list(trained.styles) == ['a', 'b', 'c']
-    assert trained.parameters.keys() == expected.keys()
-    assert all((trained.parameters[name] == expected[name]).all() for name in expected)
+    assert read.base == 4 and list(read.styles) == ['a', 'b', 'c']
+    assert read.parameters.keys() == expected.keys()
+    assert all((read.parameters[name] == expected[name]).all() for name in expected)
 
 
 def test_a_damaged_savedmodel_is_refused(model_folder, tmp_path):
     about = json.loads((model_folder / 'model.json').read_text())
-    whole = (model_folder / 'saved_model.pb').read_bytes()
-    for content, styles in ((whole[:5000], about['styles']), (b'', about['styles']), (whole, {'a': ''})):
+    complete = (model_folder / 'saved_model.pb').read_bytes()
+    for content, styles in ((complete[:5000], about['styles']), (b'', about['styles']), (complete, {'a': ''})):
         (tmp_path / 'saved_model.pb').write_bytes(content)
         hashes = {'saved_model.pb': files.file_hash(tmp_path / 'saved_model.pb')}
         (tmp_path / 'model.json').write_text(json.dumps(about | {'files': hashes, 'styles': styles}))

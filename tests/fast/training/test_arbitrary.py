@@ -1,4 +1,4 @@
-"""Training the network of any style: losses against NumPy, what is trained, resuming, the command and its model."""
+"""Test the training of the arbitrary style transfer network: losses against NumPy, resuming, the command."""
 
 import dataclasses
 import json
@@ -29,15 +29,15 @@ from tests import reference
 from tests.factories import block_photos
 
 SIDE, STEPS = 32, 10
-QUIET = dataclasses.replace(recipes.ARBITRARY, style_weight=0.1, learning_rate=1e-3, log_schedule=((math.inf, 100),),
-                            # weights of which style losses count by their squares
-                            style_layers=('conv1_1', 'conv2_1', 'conv3_1'), style_layer_weights=(0.25,) * 3)
+RECIPE = dataclasses.replace(recipes.ARBITRARY, style_weight=0.1, learning_rate=1e-3, log_schedule=((math.inf, 100),),
+                             # With these weights, style losses lie in the quadratic part of the Huber loss.
+                             style_layers=('conv1_1', 'conv2_1', 'conv3_1'), style_layer_weights=(0.25,) * 3)
 PAINTINGS = [paths.ROOT / 'styles' / f'{name}.jpg' for name in ('starry_night', 'great_wave')]
 
 
 @pytest.fixture(scope='module', autouse=True)
-def small(unoptimized_graphs):
-    """A network as narrow as the tiny VGG, of few blocks; few samples."""
+def small_network(unoptimized_graphs):
+    """A network as narrow as the tiny VGG, with few residual blocks, that is fitted to few crops."""
     widths = {'conv1_1': 3, 'conv1_2': 3, 'conv2_1': 4, 'conv2_2': 4, 'conv3_1': 5, 'conv3_2': 5, 'conv3_3': 5,
               'conv3_4': 5, 'conv4_1': 6}
     with pytest.MonkeyPatch.context() as patch:
@@ -53,7 +53,7 @@ def small(unoptimized_graphs):
 
 @pytest.fixture(scope='module')
 def folders(tmp_path_factory):
-    """Of photos and of paintings."""
+    """A folder of photos and a folder of paintings."""
     folders = [tmp_path_factory.mktemp(name) for name in ('photos', 'paintings')]
     block_photos(folders[0], 6)
     for i, path in enumerate(block_photos(folders[1], 5).glob('*.png')):
@@ -62,16 +62,16 @@ def folders(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def kept(folders, tiny_vgg, small):
-    """The fixed parameters."""
+def fixed_values(folders, tiny_vgg, small_network):
+    """The parameters that are not trained."""
     weights = load_vgg.read_weights(tiny_vgg)
     return fixed_parameters(weights, *(CropDataset([folder], SIDE, 0) for folder in folders))
 
 
 @pytest.fixture(scope='module')
-def make(folders, images, tiny_vgg, kept):
-    """A function that makes a small `AnyStyleTransfer` and builds its graph."""
-    def made(name='r', transform='optimal_transport', build=True, **more):
+def build_training(folders, images, tiny_vgg, fixed_values):
+    """Function that sets up a small training and builds its graph unless `build` is False."""
+    def create(name='r', transform='optimal_transport', build=True, **options):
         photos, styles = (
             CropDataset([folders[0]], SIDE + 2 * SHIFT_PX, 0),
             CropDataset([folders[1]], SIDE, 1, gradients=False),
@@ -83,56 +83,58 @@ def make(folders, images, tiny_vgg, kept):
             images[:1],
             PAINTINGS,
             transform=transform,
-            fixed=lambda: kept,
+            fixed=lambda: fixed_values,
             consistency_weight=2.0,
-            recipe=QUIET,
+            recipe=RECIPE,
             vgg=tiny_vgg,
             precision='float32',
             name=name,
-            **more,
+            **options,
         )
         if build:
             machine.build()
         return machine
-    return made
+    return create
 
 
 @pytest.fixture(scope='module')
-def whole(make, tmp_path_factory):
-    """A machine that was trained 25 steps without a stop, and the folder where it handed in."""
-    machine, folder = make('whole'), tmp_path_factory.mktemp('whole')
+def uninterrupted(build_training, tmp_path_factory):
+    """A training that ran STEPS steps without a stop, and the folder with its model."""
+    machine, folder = build_training('whole'), tmp_path_factory.mktemp('whole')
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         machine.train(STEPS)
     return machine, folder
 
 
-def share(f, p):
+def relative_distance(f, p):
+    """Return ‖f − p‖² / ‖p‖²."""
     return ((f - p) ** 2).sum() / (p ** 2).sum()
 
 
-def counted(loss):
-    """Of a style loss: nothing up to 1.75, half of the square of what is beyond, from 3.75 on a straight line."""
-    beyond = max(loss - 1.75, 0)
-    return beyond ** 2 / 2 if beyond < 2 else 2 + 2 * (beyond - 2)
+def expected_huber(loss):
+    """Hinged Huber loss: 0 up to 1.75, half the square of the excess up to 3.75, linear beyond."""
+    excess = max(loss - 1.75, 0)
+    return excess ** 2 / 2 if excess < 2 else 2 + 2 * (excess - 2)
 
 
 def moments(F):
+    """Return the mean [N] and covariance [N, N] of features [..., N]."""
     F = np.float64(F).reshape(-1, F.shape[-1])
     return F.mean(axis=0), np.cov(F.T, bias=True)
 
 
-def recolored(photo, style, parameters):
-    """The photo with the style's colors, in means of 4×4 pixels and in what these leave, 0-255."""
+def expected_content(photo, style, parameters):
+    """Return the photo with the moments of the style in its low-pass and high-pass bands, [H, W, 3], 0 to 255."""
     maps = [{name: np.float32(x) for name, x in zip(MAP_NAMES, reference.any_encode(image, parameters))}
             for image in (photo, style)]
-    mappings = moment_matching.affine_maps(maps[0], [moment_matching.compute_statistics(maps[1])], [1.])
-    details, colors = (moment_matching.apply(maps[0][name], *mappings[name]) for name in MAP_NAMES[:2])
-    return np.clip(127.5 + 127.5 * (details + reference.large(colors)), 0, 255)
+    affine_maps = moment_matching.affine_maps(maps[0], [moment_matching.compute_statistics(maps[1])], [1.])
+    high_pass, low_pass = (moment_matching.apply(maps[0][name], *affine_maps[name]) for name in MAP_NAMES[:2])
+    return np.clip(127.5 + 127.5 * (high_pass + reference.large(low_pass)), 0, 255)
 
 
-def test_losses_are_those_of_each_crop_with_the_style_of_its_own(whole, tiny_vgg):
-    machine, vgg = whole[0], load_vgg.read_weights(tiny_vgg)
+def test_losses_match_numpy_for_each_crop_with_its_own_style(uninterrupted, tiny_vgg):
+    machine, vgg = uninterrupted[0], load_vgg.read_weights(tiny_vgg)
     with machine.open_session() as sess:
         machine.initialize(sess)
         tower = machine.towers[0]
@@ -141,21 +143,22 @@ def test_losses_are_those_of_each_crop_with_the_style_of_its_own(whole, tiny_vgg
     photos = machine.display_feed[tower.crops][:, SHIFT_PX:-SHIFT_PX, SHIFT_PX:-SHIFT_PX]
     styles = machine.display_feed[tower.styles]
     assert len(photos) == len(styles) == 2 and (photos[0] == photos[1]).all() and (styles[0] != styles[1]).any()
-    contents = [recolored(photo, style, parameters) for photo, style in zip(photos, styles)]
+    contents = [expected_content(photo, style, parameters) for photo, style in zip(photos, styles)]
     assert np.abs(contents[0] - contents[1]).mean() > 5
     P, A = ([reference.vgg(image - vgg.mean_pixels, vgg, padding='symmetric') for image in images]
             for images in (contents, styles))
     F = [reference.vgg(image, vgg, padding='symmetric') for image in pictures]
-    content = np.mean([sum(weight * share(f[layer], p[layer]) for layer, weight in
-                           zip(QUIET.content_layers, QUIET.content_layer_weights)) for f, p in zip(F, P)])
-    style = np.mean([counted(sum(0.25 * share(g, a) for layer in QUIET.style_layers for g, a in zip(moments(f[layer]),
-                                                                                                 moments(s[layer]))))
+    content = np.mean([sum(weight * relative_distance(f[layer], p[layer]) for layer, weight in
+                           zip(RECIPE.content_layers, RECIPE.content_layer_weights)) for f, p in zip(F, P)])
+    style = np.mean([expected_huber(sum(0.25 * relative_distance(g, a) for layer in RECIPE.style_layers
+                                        for g, a in zip(moments(f[layer]), moments(s[layer]))))
                      for f, s in zip(F, A)])
-    assert losses['content_loss'] == pytest.approx(content, rel=5e-3)  # of 64 colors, one of which may count elsewhere
+    # The tolerance is wide because one of 64 colors may fall into another bin.
+    assert losses['content_loss'] == pytest.approx(content, rel=5e-3)
     assert losses['style_loss'] == pytest.approx(style, rel=2e-3)
     with tf.Graph().as_default(), tf.Session() as sess:
-        of_pixels = sess.run(pixel_losses.losses(*np.float32([pictures + vgg.mean_pixels, styles, contents])))
-    for name, value in of_pixels.items():
+        pixel_terms = sess.run(pixel_losses.losses(*np.float32([pictures + vgg.mean_pixels, styles, contents])))
+    for name, value in pixel_terms.items():
         assert losses[name] == pytest.approx(value, rel=5e-3), name
     weights = {'content_loss': 1, 'style_loss': 0.1, 'tv_loss': 1e-4, 'shift_loss': 2, 'color_loss': 2,
                'detail_loss': 3, 'contrast_loss': 1.5, 'tone_loss': 6}
@@ -164,64 +167,64 @@ def test_losses_are_those_of_each_crop_with_the_style_of_its_own(whole, tiny_vgg
 
 
 @pytest.mark.parametrize('transform', moment_matching.TRANSFORMS)
-def test_each_view_has_its_own_styles_statistics(make, transform):
-    """The maps that the decoder takes have the moments of the style's, whatever the photo; the second view likewise."""
-    machine = make(transform=transform, build=False)
+def test_each_view_gets_the_statistics_of_its_own_style(build_training, transform):
+    """The decoder's maps have the moments of the style; the second view gets the same affine map as the first."""
+    machine = build_training(transform=transform, build=False)
     rng = np.random.default_rng(0)
     views = [rng.gamma(2., 1., (4, 8, 8, n)).astype(np.float32) for n in (3, 3, 4, 5, 6)]
     styles = [rng.gamma(1., 3., (2, 6, 6, n)).astype(np.float32) for n in (3, 3, 4, 5, 6)]
-    *mapped, descriptions = machine._match_moments(*views, *styles)
-    transform_of_maps = moment_matching.TRANSFORMS[transform]
-    for name, x, y, s in zip(MAP_NAMES, views, mapped, styles):
+    *matched, embeddings = machine._match_moments(*views, *styles)
+    transform_function = moment_matching.TRANSFORMS[transform]
+    for name, x, y, s in zip(MAP_NAMES, views, matched, styles):
         for i in range(2):
             if name == 'colors':
                 A, b = moment_matching.affine_map(moment_matching.moments(x[i]), moment_matching.moments(s[i]),
-                                         moment_matching.transform_for_map(name, transform_of_maps))
+                                         moment_matching.transform_for_map(name, transform_function))
                 curves = color_transfer.fit_curves(x[i] @ A + b, [color_transfer.cumulative_distributions(s[i])], [1.])
                 expected = color_transfer.apply_curves(x[i::2] @ A + b, curves)
             else:
                 A, b = moment_matching.affine_map(moment_matching.moments(x[i]), moment_matching.moments(s[i]),
-                                         moment_matching.transform_for_map(name, transform_of_maps))
+                                         moment_matching.transform_for_map(name, transform_function))
                 expected = x[i::2] @ A + b
                 mean, covariance = moments(s[i])
                 np.testing.assert_allclose(y[i].reshape(-1, len(mean)).mean(axis=0), mean, rtol=1e-3)
-                got = moments(y[i])[1]
-                wrong = got - covariance if transform != 'adain' else np.diag(got) - np.diag(covariance)
-                assert name in moment_matching.MAX_STRETCH or np.abs(wrong).max() < 0.1 * np.abs(covariance).max()
+                actual = moments(y[i])[1]
+                error = actual - covariance if transform != 'adain' else np.diag(actual) - np.diag(covariance)
+                assert name in moment_matching.MAX_STRETCH or np.abs(error).max() < 0.1 * np.abs(covariance).max()
             np.testing.assert_allclose(y[i::2], expected, rtol=1e-3, atol=1e-3)
-    assert descriptions.shape == (2, 42)
-    np.testing.assert_allclose(descriptions[1, :3], moments(styles[0][1])[0], rtol=1e-4)
+    assert embeddings.shape == (2, 42)
+    np.testing.assert_allclose(embeddings[1, :3], moments(styles[0][1])[0], rtol=1e-4)
 
 
-def test_style_losses_count_by_what_is_beyond_those_that_are_easily_reached():
+def test_the_style_loss_is_a_hinged_huber_loss():
     losses = np.float32([0.5, 1.75, 2, 3.5, 3.75, 6])
     with tf.Session() as sess:
         values = tf.constant(losses)
         huber = arbitrary_training.hinged_huber(values)
-        found, slopes = sess.run([huber, tf.gradients(huber, values)[0]])
-    np.testing.assert_allclose(found, list(map(counted, losses)), rtol=1e-6)
+        actual, slopes = sess.run([huber, tf.gradients(huber, values)[0]])
+    np.testing.assert_allclose(actual, list(map(expected_huber, losses)), rtol=1e-6)
     np.testing.assert_allclose(slopes, [0, 0, 0.25, 1.75, 2, 2], rtol=1e-6)
 
 
-def test_other_colors_are_hues_turned_around_the_grays():
-    """Against Rodrigues' rotation, of colors in half of the range, which nothing is cut from."""
+def test_color_jitter_rotates_hues_around_the_gray_axis():
+    """Compare with Rodrigues' rotation formula, on colors in the middle of the range, where nothing is clipped."""
     rng = np.random.default_rng(0)
     images, draws = rng.uniform(100, 150, (3, 4, 4, 3)), rng.uniform(0, 1, (5, 3, 1, 1, 1))
     axis = np.full(3, 3 ** -0.5)
     with tf.Session() as sess:
-        found = sess.run(arbitrary_training.color_jitter(tf.constant(images), *draws))
+        jittered = sess.run(arbitrary_training.color_jitter(tf.constant(images), *draws))
         white = sess.run(arbitrary_training.color_jitter(tf.fill([1, 1, 1, 3], 255.), *np.float32(draws[:, :1])))
-    for image, result, (angle, saturation, *shift) in zip(images, found, draws[..., 0, 0, 0].T):
+    for image, result, (angle, saturation, *shift) in zip(images, jittered, draws[..., 0, 0, 0].T):
         angle = 2 * np.pi * angle
         gray = image @ np.outer(axis, axis)
         color = (image - gray) * (0.7 + 0.8 * saturation)
-        turned = np.cos(angle) * color + np.sin(angle) * np.cross(axis, color)
-        np.testing.assert_allclose(result, gray + turned + 25 * (2 * np.array(shift) - 1), atol=1e-6)
+        rotated = np.cos(angle) * color + np.sin(angle) * np.cross(axis, color)
+        np.testing.assert_allclose(result, gray + rotated + 25 * (2 * np.array(shift) - 1), atol=1e-6)
     assert white.max() <= 255
 
 
-def test_it_learns_all_but_what_is_fixed_and_what_it_hands_in_paints(whole, images, kept):
-    machine, folder = whole
+def test_only_unfixed_parameters_are_trained_and_the_model_stylizes(uninterrupted, images, fixed_values):
+    machine, folder = uninterrupted
     with machine.graph.as_default():
         trained = {v.op.name.partition('/')[2] for v in tf.trainable_variables()}
     fixed = {name for name in machine.network.parameters if name.startswith(('conv', 'code'))}
@@ -231,36 +234,36 @@ def test_it_learns_all_but_what_is_fixed_and_what_it_hands_in_paints(whole, imag
         before = sess.run(machine.loss_terms, machine.display_feed)['total_loss']
     model = export.read_arbitrary(folder / machine.model_folder)
     for name in fixed:
-        np.testing.assert_array_equal(model.parameters[name], kept[name])
+        np.testing.assert_array_equal(model.parameters[name], fixed_values[name])
     about = json.loads((folder / machine.model_folder / 'model.json').read_text())
     assert about['held_out']['total_loss'] < 0.9 * before and len(machine.run.history) == STEPS
     assert about['styles'] == 'any' and about['steps'] == STEPS and about['transform'] == 'optimal_transport'
     photo = utils.read_image(images[0])
-    applied = ArbitraryStyleModel(folder / machine.model_folder)
-    pictures = [applied(photo, Style([utils.read_image(path)])) for path in PAINTINGS]
+    stylize = ArbitraryStyleModel(folder / machine.model_folder)
+    pictures = [stylize(photo, Style([utils.read_image(path)])) for path in PAINTINGS]
     assert pictures[0].shape == photo.shape and np.abs(pictures[0] - pictures[1]).mean() > 3
 
 
-def test_a_run_goes_on_as_if_it_had_not_stopped(whole, kept, workdir, monkeypatch):
-    """Killed before its first checkpoint, then stopped after one step; at last begun again."""
-    machine, folder = whole  # in a new current directory it has no run yet
-    with machine.run.acquire():  # what a kill leaves on disk then
+def test_a_resumed_run_equals_an_uninterrupted_one(uninterrupted, fixed_values, workdir, monkeypatch):
+    """The run is killed before its first checkpoint, then stopped after one step; at last it is restarted."""
+    machine, folder = uninterrupted  # the training has no run in this new current directory
+    with machine.run.acquire():  # a kill before the first checkpoint leaves only this on disk
         pass
     machine.train(1, write_results=False)
     with monkeypatch.context() as patch:
-        patch.setattr(machine, 'fixed', None)  # what it would give is in the checkpoint
+        patch.setattr(machine, 'fixed', None)  # the checkpoint has these values, so nothing is fitted
         assert machine.train(STEPS, write_results=False) == (STEPS, 'finished', 1)
     for name, value in export.read_arbitrary(folder / machine.model_folder).parameters.items():
-        variable = f'network/{name}' if name in kept else f'network/{name}/average'
+        variable = f'network/{name}' if name in fixed_values else f'network/{name}/average'
         np.testing.assert_array_equal(value, machine.run.load_variable(STEPS, variable), err_msg=name)
     machine.train(1, restart=True, write_results=False)
-    for name, value in kept.items():
+    for name, value in fixed_values.items():
         np.testing.assert_array_equal(machine.run.load_variable(1, f'network/{name}'), value, err_msg=name)
 
 
-def test_a_training_begins_with_another_model(whole, make):
-    start = export.read_arbitrary(whole[1] / whole[0].model_folder)
-    machine = make('third', start=start, build=False)
+def test_training_can_start_from_another_model(uninterrupted, build_training):
+    start = export.read_arbitrary(uninterrupted[1] / uninterrupted[0].model_folder)
+    machine = build_training('third', start=start, build=False)
     with machine.graph.as_default(), tf.Session() as sess:
         machine.create_input()
         sess.run(tf.global_variables_initializer())
@@ -268,7 +271,7 @@ def test_a_training_begins_with_another_model(whole, make):
             np.testing.assert_allclose(value, start.parameters[name], atol=1e-7, err_msg=name)
 
 
-def test_the_command(folders, images, tiny_vgg, workdir, capsys, monkeypatch):
+def test_the_command_trains_a_model_and_refuses_bad_arguments(folders, images, tiny_vgg, workdir, capsys, monkeypatch):
     flags = ['train-any', '--styles', str(folders[1]), '--images', str(folders[0]), '--vgg', str(tiny_vgg), '--side',
              '32', '--batch', '2', '--iterations', '2', '--held-out', str(images[0]), '--precision', 'float32',
              '--steadiness', '0']
@@ -276,8 +279,8 @@ def test_the_command(folders, images, tiny_vgg, workdir, capsys, monkeypatch):
     assert 'styles: arbitrary, from 5 files; training photos: 6 files' in capsys.readouterr().out
     assert export.read_arbitrary(workdir / 'models' / 'any').parameters['code/components'].shape[1] == 4
     with monkeypatch.context() as patch:
-        patch.setattr(ArbitraryStyleTraining, 'build', None)  # what takes seconds comes after the refusal
-        (workdir / 'models').rename('no models')  # as of a run that has not ended
+        patch.setattr(ArbitraryStyleTraining, 'build', None)  # settings must be refused before the slow building
+        (workdir / 'models').rename('no models')  # a run that has not ended has no model
         assert main([*flags, '--transform', 'wct']) == 2
         (workdir / 'no models').rename('models')
     assert 'transform (now wct, was optimal_transport)' in capsys.readouterr().err
@@ -296,8 +299,8 @@ def test_the_command(folders, images, tiny_vgg, workdir, capsys, monkeypatch):
         export.read_multi_style(workdir / 'models' / 'any')
 
 
-def test_no_training_begins_with_a_network_without_the_blocks_at_half_of_the_pictures_size(whole, monkeypatch):
-    folder, read = whole[1] / whole[0].model_folder, export.read_model
+def test_a_model_without_residual_blocks_at_half_resolution_is_refused(uninterrupted, monkeypatch):
+    folder, read = uninterrupted[1] / uninterrupted[0].model_folder, export.read_model
     export.read_arbitrary(folder)
 
     def older(*args):
