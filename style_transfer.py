@@ -2,9 +2,9 @@
 
     python style_transfer.py --content photo.jpg --style painting.jpg
 
-`StyleTransfer` has the five steps of the handout: a trainable image goes through VGG-19 (1), is compared with the
-content and the style image (2), is moved by an optimizer (3), and is summarized (4) while it is trained (5). Students
-write what lies between a `### BEGIN` and an `### END` comment; `assignment.make_starter` replaces it by a TODO.
+`StyleTransfer` has the five steps of the handout, assignment/README.md: a trainable image goes through VGG-19 (1), is
+compared with the content and the style image (2), is changed by an optimizer (3), and is summarized (4) during training
+(5). Students write what is between `### BEGIN` and `### END`, which `assignment.make_starter` replaces by a TODO.
 """
 
 import dataclasses
@@ -38,9 +38,10 @@ class StyleTransfer:
     """A picture with the content of one image and the style of another, found by training its pixels.
 
     Attributes:
-        images: the `objective.Images`; content_img and style_img are the first of each kind in it.
+        recipe: the hyperparameters, a `recipes.Recipe`.
+        images: the `objective.Images`; content_img and style_img are its content image and its first style image.
         input_img: the trained image, a variable [1, H, W, 3], mean-centered.
-        displayed_img: what people are shown, mean-centered: input_img, or the moving average of its iterates.
+        displayed_img: what people see, mean-centered: input_img or its moving average, with mask and colors applied.
         objective: the style loss of recipes that go beyond CS20's, an `objective.Objective`; None for CS20's own.
         run: the `runs.Run`, which knows the folders, checkpoints and losses.
         output: an `output.OutputFile` that the picture is also written to, or None.
@@ -63,7 +64,7 @@ class StyleTransfer:
             mask: path of an image, white where the first style goes, black where the second goes or the photo stays.
             vgg: path of the VGG-19 weights, None to search for them; threads: 0 for one per core.
             precision: 'float32', 'bfloat16' or 'auto', see `runs.Run.choose_precision`.
-            name: of the run's folders, which lie in `folder`; None for content-style-recipe.
+            name: of the run's folders, which are in `folder`; None for content-style-recipe.
             initial_img: the starting image, float32 [1, H, W, 3], 0 to 255, in place of the recipe's.
         """
         self.img_width, self.img_height, self.recipe, self.initial_img = img_width, img_height, recipe, initial_img
@@ -81,7 +82,7 @@ class StyleTransfer:
     optimizer = property(lambda self: OPTIMIZERS[self.recipe.optimizer])
 
     def create_input(self):
-        """Create one variable [1, H, W, 3] that is the content image, the style image and the generated one in turn.
+        """Step 1, inference: create a variable [1, H, W, 3] for the content, style and generated image in turn.
 
         All three have one size and go through the same network, so the graph is built once. What is assigned to the
         variable is mean-centered: the mean that VGG-19 expects is subtracted.
@@ -120,8 +121,8 @@ class StyleTransfer:
     def _gram_matrix(self, F, N, M):
         """Return the Gram matrix G = FᵀF, [1, N, N], where G_ij = Σ_k F_ki F_kj (equation 3).
 
-        F has features [1, H, W, N] of N channels at M = H·W positions. The Gram matrix of an array is an array: as
-        tensors, the style image's features would be constants of the graph.
+        F has features [1, H, W, N] of N channels at M = H·W positions. G of an array is an array, so that the style
+        image's features need not be stored in the graph.
         """
         ### BEGIN SOLUTION 2: the N features of each position are a row, so there are M rows
         if isinstance(F, np.ndarray):
@@ -162,19 +163,19 @@ class StyleTransfer:
             sess.run(self.assign_img, {self.new_img: self.centered_content})
             if self.objective:
                 return sess.run(content_layers), None
-            # Always fetch both lists: a session would build a second execution plan, in a second or two, for others.
+            # Always fetch both lists: for other fetches, TensorFlow takes seconds to build a second execution plan.
             P, _ = sess.run([content_layers, style_layers])
             sess.run(self.assign_img, {self.new_img: self.centered_style})
             _, A = sess.run([content_layers, style_layers])
         return P, A
 
     def losses(self):
-        """Step 2, loss: α · content + β · style, against the features of the two fixed images."""
+        """Step 2, losses: add α · content loss + β · style loss, which compare with the features of the two images."""
         recipe = self.recipe
         with tf.variable_scope('losses'):
             P, A = self.target_features()
             weights, F = objective.content_weights(recipe, P), self.vgg.features(recipe.content_layers)
-            P = map(lazy_constant, P, F)
+            P = map(lazy_constant, P, F)  # From here on, P has tensors.
             self.content_loss = sum(w * self._content_loss(p, f) for w, p, f in zip(weights, P, F))
             self.style_loss = (self.objective.style_loss(self.vgg.features(recipe.style_layers)) if self.objective
                                else self._style_loss(A))
@@ -189,7 +190,7 @@ class StyleTransfer:
                            **({'tv_loss': self.tv_loss} if recipe.tv_weight else {}), 'total_loss': self.total_loss}
 
     def optimize(self):
-        """Step 3, optimizer: Adam on the pixels, the only trainable variable, or what another optimizer needs."""
+        """Step 3, optimizer: change the pixels, the only trainable variable, by the recipe's optimizer."""
         recipe = self.recipe
         with tf.variable_scope('optimizer'):
             if not self.optimizer.in_handout:
@@ -202,7 +203,7 @@ class StyleTransfer:
             self.opt, self.displayed_img = self.optimizer.constrain(self)
 
     def create_summary(self):
-        """Step 4, summaries: the losses, and the picture with its mean added back, uint8 [H, W, 3]."""
+        """Step 4, summaries: summarize the losses, and create the picture with its mean added back, uint8 [H, W, 3]."""
         with tf.name_scope('summaries'):
             ### BEGIN SOLUTION 4: self.summary_op has a scalar for each of self.loss_terms, picture is self._image()
             for name, loss in self.loss_terms.items():
@@ -210,12 +211,12 @@ class StyleTransfer:
             self.summary_op = tf.summary.merge_all()
             self.picture = tf.saturate_cast(tf.round(self._image()), tf.uint8)
             ### END SOLUTION
-            self.image = self._image()  # Not rounded, for files of 16 bits.
-            # Encoded once, for the numbered file and for TensorBoard; PNGs would be most of a run's bytes.
+            self.image = self._image()  # A file with 16 bits needs the values before rounding.
+            # Encode once, for the numbered file and for TensorBoard. PNGs would take most of a run's disk space.
             self.jpeg = tf.io.encode_jpeg(self.picture, quality=92)
 
     def _image(self):
-        """Return what people are shown, [H, W, 3], 0 to 255."""
+        """Return the displayed image, [H, W, 3], 0 to 255."""
         ### BEGIN SOLUTION 4: return self.displayed_img with the mean added back
         return (self.displayed_img + self.vgg.mean_pixels)[0]
         ### END SOLUTION
@@ -237,25 +238,26 @@ class StyleTransfer:
         self.graph.finalize()
 
     def train(self, n_iters, callback=None, restart=False, write_results=True):
-        """Step 5, training: up to iteration `n_iters` of the run, from its newest checkpoint if it has one.
+        """Step 5, training: train up to iteration `n_iters` of the run, from its newest checkpoint if it has one.
 
         Args:
             callback: called with a `progress.Iteration` after each iteration.
             restart: whether to begin again instead of resuming; write_results: whether to write the final pictures.
 
         Returns the `progress.Outcome`, whose ending is 'finished', 'stopped' after Ctrl-C (with a checkpoint), or
-        'converged' if the optimizer finds nothing better. Raises `UserError` if a loss is not finite, or if the run has
-        other settings or is in use.
+        'converged' if the optimizer finds nothing better. Raises `UserError` if a loss is not finite, or if the run
+        on disk has other settings or is in use.
         """
         with self.run.acquire(restart) as run, self.open_session() as sess:
-            ### BEGIN SOLUTION 5: restore the newest checkpoint; if there is none, at run.start_step, self.initialize
+            ### BEGIN SOLUTION 5: run.restore restores the newest checkpoint and returns its iteration; without one, it
+            ###   returns run.start_step; then call self.initialize
             initial_step = run.restore(self.saver, sess)
             if initial_step == run.start_step:
                 self.initialize(sess)
             ### END SOLUTION
             trainer = Trainer(self, initial_step, n_iters, callback)
             if not trainer.ending:
-                ### BEGIN SOLUTION 5: open the writer of the event files
+                ### BEGIN SOLUTION 5: open the writer of the event files, with run.event_writer
                 writer = run.event_writer(self.graph, initial_step)
                 ### END SOLUTION
                 with trainer.steps(sess, writer) as steps:
@@ -264,15 +266,15 @@ class StyleTransfer:
                             run.write_step(writer, step, summary, jpeg)
                         if is_saved:
                             writer.flush()
-                            ### BEGIN SOLUTION 5: write a checkpoint
+                            ### BEGIN SOLUTION 5: write a checkpoint, with run.save
                             run.save(self.saver, sess, step, losses)
                             ### END SOLUTION
             return trainer.finish(sess, write_results)
 
     def evaluate(self, sess):
-        """Return the losses, their summary, the picture and the same as JPEG, as the image is now.
+        """Return the losses, their summary, the picture and the picture as JPEG, of the image as it is now.
 
-        Always fetch this list: another one makes TensorFlow build a second execution plan, with a second copy of VGG.
+        Always fetch this list. For another one, TensorFlow builds a second execution plan with a second copy of VGG.
         """
         ### BEGIN SOLUTION 5: fetch self.loss_terms, self.summary_op, self.picture and self.jpeg
         return sess.run([self.loss_terms, self.summary_op, self.picture, self.jpeg])
@@ -286,7 +288,7 @@ class StyleTransfer:
         ### END SOLUTION
 
     def optimizer_steps(self, sess, step):
-        """Let the optimizer move the image, from iteration `step` on; yield the losses before each move."""
+        """Change the image step by step, and yield the losses before each step; `step` matters only for networks."""
         if not self.optimizer.in_handout:
             yield from self.optimizer.steps(self, sess)
             return
@@ -301,7 +303,7 @@ class StyleTransfer:
         return tf.Session(graph=self.graph, config=self.config)
 
     def write_results(self, sess):
-        """Write what the handout asks for, the final picture and the loss curves, and a sheet and an animation."""
+        """Write the final picture and the loss curves, which the handout asks for, a contact sheet and an animation."""
         losses, _, picture, _ = self.evaluate(sess)
         info, styles = output.reproduction_info(self.run, self.command), self.images.styles
         originals = [self.images.photo[0], *(utils.scale_to_height(style[0], self.img_height) for style in styles)]
@@ -310,7 +312,7 @@ class StyleTransfer:
             self.output.write(sess.run(self.image), info)
 
     def read_images(self):
-        """Read the images and fit them to the size of the picture."""
+        """Read the images and resize them to the size of the picture."""
         self.images = objective.read_images(self.content_path, self.style_paths, self.mask_path, self.style_weights,
                                             self.img_width, self.img_height, self.recipe)
         self.content_img = self.images.content
@@ -325,7 +327,7 @@ class StyleTransfer:
         memory.check_pyramid(self.levels(), self.weights, self.optimizer, self.precision)
 
     def train_pyramid(self, callback=None, restart=False):
-        """Train coarse to fine, as the recipe says, up to this size: as `train`, but it builds the graphs itself."""
+        """Train coarse to fine, up to this size, as the recipe says; `build` and `train` are called for each size."""
         return pyramid.train_levels(self, self.levels(), callback, restart)
 
 
@@ -342,7 +344,7 @@ def stylize(content, style, *, recipe='modern', size=None, callback=None, streng
         name: of a run whose folders stay; without it nothing is left on disk.
         settings: keyword arguments of `StyleTransfer`, or fields of the recipe.
 
-    Raises `UserError` for what the caller can mend, and KeyboardInterrupt after Ctrl-C.
+    Raises `UserError` for what the caller can fix, and KeyboardInterrupt after Ctrl-C.
     """
     fields = {key: settings.pop(key) for key in list(settings) if key in recipes.FIELD_NAMES}
     recipe = dataclasses.replace(recipes.RECIPES[recipe], **fields).with_strength(strength)

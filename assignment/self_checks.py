@@ -25,7 +25,7 @@ VGG_FILE = None  # as in the notebook's first cell
 
 
 def small_vgg(image: list, filters: np.ndarray | None = None, biases: np.ndarray | None = None) -> VGG:
-    """Return a VGG whose input is an image, [H, W], with these weights for conv1_1 and no layers built yet."""
+    """Return a VGG whose input is an image, [H, W], and that has these weights for conv1_1; no layer is built yet."""
     weights = Weights(Path('small'), {'conv1_1': (filters, biases)}, np.zeros(3, np.float32), 'small')
     return VGG(tf.constant(image, tf.float32)[None, :, :, None], weights)
 

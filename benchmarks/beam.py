@@ -43,7 +43,7 @@ COST_PROGRAM = ('import json, resource, subprocess, sys, time; start = time.perf
 
 
 def cost(python: Path, command: Sequence, photos: Path) -> list[float]:
-    """Run a command on a folder of photos.
+    """Run a command on a folder of photos, and measure its time and memory.
 
     Args:
         python: The interpreter that runs the command.

@@ -28,7 +28,7 @@ REFERENCE = 'Adam 2'  # CS20's optimizer and learning rate
 
 
 def losses(settings: dict) -> tuple[np.ndarray, np.ndarray]:
-    """Train by the CS20 recipe with some settings changed.
+    """Train by the CS20 recipe with some settings changed, and record the loss and the time of each evaluation.
 
     Args:
         settings: Name of a recipe field -> value.

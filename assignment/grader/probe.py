@@ -246,7 +246,7 @@ def _add_trainable_image(machine, inputs):
 
 
 def optimize(inputs: dict) -> dict:
-    """Step 3: return the images before, after one and after two steps of the optimizer, and the global step then."""
+    """Step 3: return the images before, after one and after two steps of the optimizer, and the final global step."""
     import recipes
     from common.tf1 import tf
     machine = bare_machine(dataclasses.replace(recipes.CS20, learning_rate=float(inputs['rate'])))

@@ -47,13 +47,13 @@ def free_memory() -> int:
     return min(free, default=4 << 30)
 
 
-def estimate_bytes(pixels: int, filters: float, optimizer: Optimizer, precision: str,
+def estimate_bytes(pixels: int, filter_bytes: float, optimizer: Optimizer, precision: str,
                    before_relu: bool = False) -> float:
     """Estimate the bytes that training a picture needs.
 
     Args:
         pixels: Number of pixels of the picture.
-        filters: Bytes of VGG's filters in the largest network of the run.
+        filter_bytes: Bytes of VGG's filters in the largest network of the run.
         optimizer: The optimizer of the pixels.
         precision: 'float32' or 'bfloat16'.
         before_relu: Whether the losses use feature maps before their ReLU.
@@ -61,7 +61,7 @@ def estimate_bytes(pixels: int, filters: float, optimizer: Optimizer, precision:
     per_pixel = optimizer.bytes_per_pixel + (BYTES_PER_PIXEL_BEFORE_RELU if before_relu else BYTES_PER_PIXEL[precision])
     if precision == 'float32' and not session.has_avx512():
         per_pixel += EXTRA_BYTES_WITHOUT_AVX512
-    return BASE_BYTES + BYTES_PER_FILTER_BYTE * filters + per_pixel * pixels
+    return BASE_BYTES + BYTES_PER_FILTER_BYTE * filter_bytes + per_pixel * pixels
 
 
 def check_size(width: int, height: int, filters: float, optimizer: Optimizer, precision: str,

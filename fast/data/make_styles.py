@@ -245,7 +245,7 @@ def trees(rng: np.random.Generator, y: np.ndarray, x: np.ndarray) -> np.ndarray:
 def avenue(
     rng: np.random.Generator, y: np.ndarray, x: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw the scene of the palette-knife picture: an avenue in autumn with a wet path.
+    """Draw the scene of the palette-knife picture, an avenue in autumn: colors, directions, trees.
 
     Args:
         rng: random generator.

@@ -28,7 +28,7 @@ MIN_BIN_COUNT = 1e-6  # added to the count of every bin, so that the cumulative 
 
 
 def cumulative_distributions(colors: np.ndarray) -> np.ndarray:
-    """Return the cumulative distributions of an image's colors along all axes.
+    """Return the cumulative distributions of an image's colors along all rotated axes, AXES.
 
     Args:
         colors: [..., 3], channels from -1 to 1. Noise of DITHER_DEVIATION is added to a sample of them.
