@@ -129,7 +129,7 @@ def main() -> None:
     args = parser.parse_args()
     out, size = args.out.resolve(), (args.width, args.height)
     precisions = ['float32', 'bfloat16'] if session.bfloat16_hardware() else ['float32']
-    precisions.sort(key=lambda precision: precision != session.fastest_precision('adam'))
+    precisions.sort(key=lambda precision: precision != session.fastest_precision(takes_bfloat16=True))
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         results = curves(size, precisions)

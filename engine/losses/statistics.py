@@ -27,7 +27,10 @@ class Statistic(abc.ABC):
 
     @abc.abstractmethod
     def compute(self, F, mask: np.ndarray | None = None):
-        """Return the statistic of features; with a mask [1, H, W, 1], each position of a tensor F counts by it."""
+        """Return the statistic of F, an array or a tensor; with a mask [1, H, W, 1], positions of a tensor count by it.
+
+        Gradients must be finite for channels that are constant.
+        """
 
     @abc.abstractmethod
     def distance(self, G, A) -> tf.Tensor:

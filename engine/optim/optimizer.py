@@ -12,10 +12,10 @@ class Optimizer(abc.ABC):
     Attributes:
         in_handout: whether the step is the handout's own, which students write in `StyleTransfer`; then `build` and
             `steps` are not called.
-        bytes_per_pixel: memory that it takes beside the network's.
+        bytes_per_pixel: memory that it takes in addition to Adam's, which `engine.run.memory` counts for every picture.
         resumes_exactly: whether a resumed run has the bits of one that was never interrupted.
         takes_bfloat16: whether it works with losses and gradients that are computed in bfloat16.
-        hint: (flag, what it does) for the user whose loss is not finite, or None.
+        hint: (flag, what it does), advice to a user whose loss is not finite; None for no advice.
     """
 
     in_handout = False
@@ -26,11 +26,11 @@ class Optimizer(abc.ABC):
 
     @abc.abstractmethod
     def build(self, machine) -> None:
-        """Add to the graph of a `StyleTransfer`, whose `total_loss` is there, what `steps` needs."""
+        """Add what `steps` needs to the graph of a `StyleTransfer` whose losses exist; it may set attributes of it."""
 
     @abc.abstractmethod
     def steps(self, machine, sess: tf.Session) -> Iterator[dict]:
         """Move the image step by step; yield the losses before each step, name -> value.
 
-        The iterator ends, or sets `machine.has_converged`, when nothing better is found.
+        The image is `machine.input_img`. If nothing better can be found, set `machine.has_converged` before the yield.
         """

@@ -16,6 +16,7 @@ from common import files, names
 from common.errors import UserError
 from common.tf1 import tf
 from engine.optim import OPTIMIZERS
+from engine.optim.optimizer import Optimizer
 from engine.run import events, session
 
 RESTART_HINT = '--restart', 'begins again'
@@ -93,7 +94,7 @@ class Run:
 
         Args:
             fingerprint, defaults: hold what JSON can hold.
-            folder: where outputs, checkpoints and graphs lie.
+            folder: where outputs, checkpoints and graphs are.
 
         Raises:
             UserError: the name cannot be the name of a folder.
@@ -102,8 +103,13 @@ class Run:
         # Through JSON, as they are read again: tuples become lists.
         self.fingerprint, self.defaults = (json.loads(json.dumps(settings))
                                            for settings in (fingerprint, defaults or {}))
-        self.outputs, self.checkpoints, self.graphs = (Path(folder, room, name) for room in OWN_FILES)
+        self.outputs, self.checkpoints, self.graphs = (Path(folder, kind, name) for kind in OWN_FILES)
         self.history, self.converged = [], False
+
+    @property
+    def optimizer(self) -> type[Optimizer] | Optimizer:
+        """The optimizer that the fingerprint names, or the class with its defaults if there is none."""
+        return OPTIMIZERS.get(self.fingerprint.get('optimizer'), Optimizer)
 
     def numbered_pictures(self) -> list[Path]:
         """Return the paths of the numbered pictures written so far, in order."""
@@ -226,7 +232,8 @@ class Run:
                 continue
             saver.recover_last_checkpoints(saved[::-1])
             if step > self.start_step or not self.start_step:
-                print(f'{self.name}: resuming at iteration {step}')
+                print(f'{self.name}: resuming at iteration {step}' + (
+                    '' if self.optimizer.resumes_exactly else ', with other last digits than a run without a break'))
             return step
         self.history = []
         return self.start_step
@@ -297,8 +304,7 @@ class Run:
         """
         for name, loss in losses.items():
             if not np.isfinite(loss):
-                optimizer = OPTIMIZERS.get(self.fingerprint.get('optimizer'))
-                hints = [optimizer.hint, ANOTHER_NAME_HINT] if optimizer and optimizer.hint else []
+                hints = [self.optimizer.hint, ANOTHER_NAME_HINT] if self.optimizer.hint else []
                 raise UserError(f'{name} is {loss} at iteration {step}; the checkpoints of this run are older and '
                                 'still good', *hints)
         return losses

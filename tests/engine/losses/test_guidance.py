@@ -8,7 +8,7 @@ import recipes
 from common.errors import UserError
 from common.tf1 import tf
 from engine.losses import guidance
-from engine.losses.statistics import STATISTICS, GuidedStyleTarget
+from engine.losses.statistics import STATISTICS, GuidedStyleTarget, Moments
 from tests import reference
 
 
@@ -62,9 +62,12 @@ def test_styles_are_blended_by_averaging_their_statistics(name):
     products = 0.75 * flat[0].T @ flat[0] / 42 + 0.25 * flat[1].T @ flat[1] / 45
     if name == 'gram':
         np.testing.assert_allclose(blend.matrix[0] / blend.positions, products, rtol=1e-5)
-    elif name == 'gram_share':
+        return
+    for value, one, other in zip(blend, *map(statistic.compute, (first, second))):
+        np.testing.assert_allclose(value, 0.75 * one + 0.25 * other, rtol=1e-6)
+    if name == 'gram_share':
         np.testing.assert_allclose(blend[0][0], products, rtol=1e-5)
-    else:
+    elif isinstance(blend, Moments):
         np.testing.assert_allclose(blend.mean[0], 0.75 * flat[0].mean(axis=0) + 0.25 * flat[1].mean(axis=0), rtol=1e-5)
         np.testing.assert_allclose(blend.covariance[0], 0.75 * np.cov(flat[0].T, bias=True)
                                    + 0.25 * np.cov(flat[1].T, bias=True), rtol=1e-4, atol=1e-4)

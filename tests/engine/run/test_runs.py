@@ -128,13 +128,14 @@ def total_losses(name='r'):
     return np.loadtxt(Path('checkpoints', name, 'losses.csv'), delimiter=',', skiprows=1)[:, -1]
 
 
-def test_lbfgs_keeps_the_best_picture_also_after_a_resume(train_here):
+def test_lbfgs_keeps_the_best_picture_also_after_a_resume(train_here, capsys):
     for n_iters in (30, 60):
         assert train_here(n_iters, recipe=recipes.LBFGS_TUTORIAL) == n_iters
         losses = total_losses()
         assert len(losses) == n_iters + 1 and losses[-1] == losses.min()
     assert losses[30] == losses[:31].min()  # A resumed training starts from the best picture.
     assert losses[60] < losses[30]
+    assert 'resuming at iteration 30, with other last digits than a run without a break\n' in capsys.readouterr().out
     picture = iio.imread('outputs/r/final.png')
     assert (picture == iio.imread('outputs/r/sheet.png')[8:40, -56:-8]).all() and picture.std() > 10
 
@@ -218,7 +219,7 @@ def test_a_resumed_run_keeps_its_precision_or_reports_why_it_cannot(images, tiny
     monkeypatch.setattr(session, 'bfloat16_hardware', lambda: 'avx512_bf16')
     assert main([*flags, '--iterations', '5']) == 0
     out = capsys.readouterr().out
-    assert out.count('48×32 (the shape of the content), float32; ') == 2 and 'resuming at iteration 3' in out
+    assert out.count('48×32 (the shape of the content), float32; ') == 2 and 'resuming at iteration 3\n' in out
     assert main([*flags, '--iterations', '3', '--restart']) == 0  # A restart uses the fastest precision again.
     assert '48×32 (the shape of the content), bfloat16 by avx512_bf16; ' in capsys.readouterr().out
     monkeypatch.setattr(session, 'bfloat16_hardware', lambda: None)
