@@ -43,7 +43,7 @@ def test_loss_curves_show_every_loss_on_a_logarithmic_axis(tmp_path, axes):
     assert all(count_pixels(tmp_path / 'losses.png', curve) > 300 for curve in range(3))
 
 
-@pytest.mark.filterwarnings('error', 'ignore::DeprecationWarning')
+@pytest.mark.filterwarnings('error::UserWarning', 'error::RuntimeWarning')
 @pytest.mark.parametrize('zeros, scale, visible', [
     ((slice(None), 0), 'log', [1, 2]), ((0, 0), 'log', [0, 1, 2]), ((slice(None), slice(None)), 'linear', [2])])
 def test_loss_curves_can_have_zeros(tmp_path, axes, zeros, scale, visible):
@@ -55,7 +55,7 @@ def test_loss_curves_can_have_zeros(tmp_path, axes, zeros, scale, visible):
     assert all(count_pixels(tmp_path / 'losses.png', curve) > 300 for curve in visible)
 
 
-@pytest.mark.filterwarnings('error', 'ignore::DeprecationWarning')
+@pytest.mark.filterwarnings('error::UserWarning', 'error::RuntimeWarning')
 @pytest.mark.parametrize('length', [1, 2])
 def test_loss_curves_of_one_or_two_iterations_are_visible(tmp_path, length):
     figures.loss_curves(tmp_path / 'losses.png', COLUMNS, HISTORY[:length])
