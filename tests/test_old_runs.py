@@ -1,11 +1,13 @@
-"""Runs from before some settings existed can be resumed: tests/old/ has one, to compare with a new run."""
+"""Runs and models of older versions are read: tests/old/ has some, to resume and to compare with new runs."""
 
 import json
 import shutil
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 
+import fast_style_transfer
 import recipes
 import style_transfer
 from common import paths
@@ -23,9 +25,9 @@ def old_run(workdir):
     return workdir
 
 
-def read_losses(folder):
-    """Return the loss history of the run 'r', one row per iteration."""
-    return np.loadtxt(folder / 'checkpoints/r/losses.csv', delimiter=',', skiprows=1)
+def read_losses(folder, name='r'):
+    """Return the loss history of a run, one row per iteration."""
+    return np.loadtxt(folder / f'checkpoints/{name}/losses.csv', delimiter=',', skiprows=1)
 
 
 def test_an_old_run_is_resumed(old_run, capsys):
@@ -36,6 +38,41 @@ def test_an_old_run_is_resumed(old_run, capsys):
     assert style_transfer.main([*FLAGS, '--name', 'straight', '--iterations', '30', '--precision', 'float32']) == 0
     straight = np.loadtxt('checkpoints/straight/losses.csv', delimiter=',', skiprows=1)
     np.testing.assert_allclose(read_losses(old_run), straight, rtol=0.01)  # Processors round differently.
+
+
+def test_an_old_run_of_two_sizes_is_resumed(old_run, capsys):
+    before = read_losses(old_run, 'pyramid')
+    flags = [*FLAGS, '--width', '64', '--height', '48', '--recipe', 'modern', '--scales', '2',
+             '--coarse-iterations', '8', '--coarse-ratio', '0.5', '--iterations', '6', '--precision', 'float32']
+    assert style_transfer.main([*flags, '--name', 'pyramid']) == 0
+    assert 'pyramid: resuming at iteration 11' in capsys.readouterr().out
+    assert (read_losses(old_run, 'pyramid')[:11] == before[:11]).all()
+    assert style_transfer.main([*flags, '--name', 'straight']) == 0
+    np.testing.assert_allclose(read_losses(old_run, 'pyramid'), read_losses(old_run, 'straight'), rtol=0.01)
+
+
+def test_an_old_run_of_lbfgs_is_resumed(old_run, capsys):
+    before = read_losses(old_run, 'lbfgs')
+    assert style_transfer.main([*FLAGS, '--recipe', 'lbfgs', '--iterations', '20', '--name', 'lbfgs']) == 0
+    assert 'lbfgs: resuming at iteration 10' in capsys.readouterr().out
+    after = read_losses(old_run, 'lbfgs')
+    assert len(after) == 21 and (after[:10] == before[:10]).all() and after[-1, -1] < before[-1, -1]
+
+
+def test_an_old_training_of_a_network_is_resumed_and_its_model_is_applied(old_run, capsys):
+    before = read_losses(old_run, 'network')
+    stylize = ['stylize', 'content.png', '--style', 'style', '--model', 'models/network', '--out']
+    assert fast_style_transfer.main([*stylize, 'before.png']) == 0
+    (old_run / 'photos').mkdir()
+    shutil.copy('content.png', 'photos')
+    assert fast_style_transfer.main([
+        'train', '--style', 'style.png', '--images', 'photos', '--base', '4', '--side', '32', '--batch', '1',
+        '--iterations', '5', '--vgg', 'tiny.mat', '--threads', '1', '--precision', 'float32', '--name', 'network']) == 0
+    assert 'network: resuming at iteration 3' in capsys.readouterr().out
+    assert (read_losses(old_run, 'network')[:3] == before[:3]).all()
+    assert fast_style_transfer.main([*stylize, 'after.png']) == 0
+    first, second = (np.float32(iio.imread(name)) for name in ('before.png', 'after.png'))
+    assert first.shape == (32, 48, 3) and 0 < np.abs(first - second).mean() < 20
 
 
 def test_a_newer_setting_counts_as_its_default_in_an_old_run(old_run):
