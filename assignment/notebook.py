@@ -28,7 +28,7 @@ NOTEBOOK_NAME = 'style_transfer.ipynb'
 SOLUTION_MARKS = {'otter': '# {} SOLUTION', 'nbgrader': '### {} SOLUTION'}
 MAX_NOTEBOOK_BYTES = 50_000_000  # size of a notebook with its pictures
 ANSWER_ID = 'curves'  # id of the cell for the written answer
-CHECK_HELPERS = 'small_vgg', 'bare_machine', 'evaluate'  # functions of `self_checks` that its checks call
+CHECK_HELPERS = 'small_vgg', 'bare_machine', 'value_of'  # functions of `self_checks` that its checks call
 FIRST_CELLS = """# Assignment: style transfer
 
 You write the core of a program that paints one picture in the style of another, with the method of [Gatys, Ecker and

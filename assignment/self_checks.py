@@ -37,7 +37,7 @@ def bare_machine(**attributes) -> StyleTransfer:
     return machine
 
 
-def evaluate(tensor):
+def value_of(tensor):
     """Return the value of a tensor, or the values of a list of tensors, in a new session."""
     with tf.Session() as sess:
         sess.run(tf.global_variables_initializer())
@@ -51,7 +51,7 @@ def conv2d_relu() -> None:
     with tf.Graph().as_default():
         vgg = small_vgg([[1, 2, 3], [4, 5, 6]], filters, np.float32([-2, 4]))
         vgg.conv2d_relu(vgg.input_img, 0, 'conv1_1')
-        maps, before = evaluate([vgg.conv1_1, vgg.conv1_1_pre])
+        maps, before = value_of([vgg.conv1_1, vgg.conv1_1_pre])
         assert not tf.trainable_variables(), 'filters and biases must be constants: only the image is trained'
     np.testing.assert_allclose(maps, [np.dstack([[[0, 0, 1], [2, 3, 4]], [[4, 3, 2], [4, 0, 0]]])])
     np.testing.assert_allclose(before, [np.dstack([[[-1, 0, 1], [2, 3, 4]], [[4, 3, 2], [4, 0, -1]]])])
@@ -62,7 +62,7 @@ def avgpool() -> None:
     with tf.Graph().as_default():
         vgg = small_vgg([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
         vgg.avgpool(vgg.input_img, 'avgpool1')
-        np.testing.assert_allclose(evaluate(vgg.avgpool1)[0, :, :, 0], [[3, 4.5], [7.5, 9]])
+        np.testing.assert_allclose(value_of(vgg.avgpool1)[0, :, :, 0], [[3, 4.5], [7.5, 9]])
 
 
 def maxpool() -> None:
@@ -70,21 +70,21 @@ def maxpool() -> None:
     with tf.Graph().as_default():
         vgg = small_vgg([[-1, -2, -3], [-4, -5, -6], [-7, -8, -9]])
         vgg.maxpool(vgg.input_img, 'maxpool1')
-        np.testing.assert_allclose(evaluate(vgg.maxpool1)[0, :, :, 0], [[-1, -3], [-7, -9]])
+        np.testing.assert_allclose(value_of(vgg.maxpool1)[0, :, :, 0], [[-1, -3], [-7, -9]])
 
 
 def _content_loss() -> None:
     """The squares of the differences 1, 0, 0 and -3 add up to 10, and s is 4."""
     with tf.Graph().as_default():
         P, F = tf.constant([[[[1., 2.], [3., 4.]]]]), tf.constant([[[[2., 2.], [3., 1.]]]])
-        loss = evaluate(bare_machine()._content_loss(P, F))
+        loss = value_of(bare_machine()._content_loss(P, F))
     np.testing.assert_allclose([loss], [10 / 16], rtol=1e-5)
 
 
 def _gram_matrix() -> None:
     """With three positions and two channels, 1·1 + 3·3 + 5·5 is 35, 1·2 + 3·4 + 5·6 is 44, and so on."""
     with tf.Graph().as_default():
-        G = evaluate(bare_machine()._gram_matrix(tf.constant([[[[1., 2.], [3., 4.], [5., 6.]]]]), 2, 3))
+        G = value_of(bare_machine()._gram_matrix(tf.constant([[[[1., 2.], [3., 4.], [5., 6.]]]]), 2, 3))
     np.testing.assert_allclose(np.squeeze(G), [[35, 44], [44, 56]], rtol=1e-5)
 
 
@@ -92,7 +92,7 @@ def _single_style_loss() -> None:
     """A is [[1, 0], [0, 1]] and G is [[1, 1], [1, 5]], so the squares of G - A add up to 18; N and M are 2."""
     a, g = np.float32([[[[1, 0], [0, 1]]]]), np.float32([[[[1, 1], [0, 2]]]])
     with tf.Graph().as_default():
-        loss = evaluate(bare_machine()._single_style_loss(a, tf.constant(g)))
+        loss = value_of(bare_machine()._single_style_loss(a, tf.constant(g)))
     np.testing.assert_allclose([loss], [18 / (4 * 2 ** 2 * 2 ** 2)], rtol=1e-5)
 
 
@@ -101,7 +101,7 @@ def _style_loss() -> None:
     with tf.Graph().as_default():
         maps = {layer: tf.constant(float(i)) for i, layer in enumerate(recipes.CS20.style_layers, start=1)}
         vgg = types.SimpleNamespace(features=lambda layers: [maps[layer] for layer in layers], **maps)
-        loss = evaluate(bare_machine(vgg=vgg, _single_style_loss=lambda a, g: a * g)._style_loss([1.] * 5))
+        loss = value_of(bare_machine(vgg=vgg, _single_style_loss=lambda a, g: a * g)._style_loss([1.] * 5))
     np.testing.assert_allclose([loss], [39], rtol=1e-5)
 
 
@@ -113,7 +113,7 @@ def losses() -> None:
                        target_features=lambda: ([0.], [0.] * 5), _content_loss=lambda P, F: tf.constant(2.),
                        _style_loss=lambda A: tf.constant(5.))
         machine.losses()
-        np.testing.assert_allclose([evaluate(machine.total_loss)], [56], rtol=1e-5)
+        np.testing.assert_allclose([value_of(machine.total_loss)], [56], rtol=1e-5)
 
 
 def optimize() -> None:
@@ -138,7 +138,7 @@ def create_summary() -> None:
         machine = bare_machine(vgg=types.SimpleNamespace(mean_pixels=np.float32([120, 110, 100]).reshape(1, 1, 1, 3)),
                        input_img=shown, displayed_img=shown, loss_terms=terms, **terms)
         machine.create_summary()
-        picture, summary = evaluate([machine.picture, machine.summary_op])
+        picture, summary = value_of([machine.picture, machine.summary_op])
     assert picture.dtype == np.uint8
     np.testing.assert_array_equal(picture, [[[120, 100, 100], [0, 255, 200]]])
     scalars = {entry.tag.split('/')[-1]: entry.simple_value for entry in tf.Summary.FromString(summary).value}

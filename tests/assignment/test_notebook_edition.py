@@ -65,6 +65,23 @@ def test_each_edition_is_a_valid_notebook_in_the_order_of_the_handout(tmp_path, 
             ast.parse(cell['source'])
 
 
+def test_methods_and_checks_do_not_replace_names_of_the_first_cell():
+    """otter runs all checks after the last cell, so a name of the first cell must keep its meaning until then."""
+    def bound(source):
+        for node in ast.parse(source).body:
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                yield node.name
+            elif isinstance(node, (ast.Import, ast.ImportFrom)):
+                yield from (alias.asname or alias.name for alias in node.names)
+            else:
+                yield from (name.id for name in ast.walk(node)
+                            if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store))
+    first, *others = code_sources(None).values()
+    names = {*bound(first), *vars(load_vgg), *vars(style_transfer)}  # The first cell imports all names of both.
+    assert names > {*notebook.CHECK_HELPERS, 'np', 'tf'}
+    assert {name for source in others for name in bound(source)} & names == set()
+
+
 def test_the_student_edition_has_every_hint_and_no_solution():
     all_code = '\n'.join(code_sources(None).values())
     count = 0
