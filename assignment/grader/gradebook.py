@@ -32,24 +32,28 @@ def first_problem(grades: dict[int, dict[str, str | None]], run=()) -> str:
         grades: grades of one solution.
         run: lines that say what is wrong with its run; the first one counts if all items are correct.
     """
+    problems = (f'step {step}, {item}: {problem}'
+                for step, items in grades.items() for item, problem in items.items() if problem)
+    return shared_problem(grades) or next(problems, f'run: {run[0]}' if run else '')
+
+
+def shared_problem(grades: dict[int, dict[str, str | None]]) -> str | None:
+    """Return the problem that all items of one solution have, which then was not graded; None if there is none."""
     problems = {problem for items in grades.values() for problem in items.values()}
-    if len(problems) == 1 and len(grades) > 1 and None not in problems:  # All are the same: it was not graded.
-        return problems.pop()
-    return next((f'step {step}, {item}: {problem}' for step, items in grades.items()
-                 for item, problem in items.items() if problem), f'run: {run[0]}' if run else '')
+    return problems.pop() if len(problems) == 1 and len(grades) > 1 else None
 
 
 def report(grades: dict[int, dict[str, str | None]], run: list[str] | None = None) -> str:
-    """Return the grades of one solution as text, one line for each item and a last line with the total.
+    """Return the grades of one solution as text: a line for each item, or one for all, and a last line with the total.
 
     Args:
         grades: grades of one solution.
         run: lines that say what is wrong with its run, or None if the run was not verified.
     """
-    lines = []
-    for step, items in grades.items():
-        for item, problem in items.items():
-            lines.append(f'step {step} ({STEPS[step]}) {item}: ' + ('passed' if problem is None else problem))
+    shared = shared_problem(grades)
+    lines = [shared] if shared else [
+        f'step {step} ({STEPS[step]}) {item}: ' + ('passed' if problem is None else problem)
+        for step, items in grades.items() for item, problem in items.items()]
     if run is not None:
         lines += [f'run: {line}' for line in run or ['the curves fit the settings']]
     return '\n'.join([*lines, f'{len(passed_steps(grades))} of {len(grades)} steps passed, '
