@@ -37,11 +37,11 @@ class UserError(Exception):
 
     Args:
         message: What is wrong.
-        ways: Hints, pairs (flag, what the flag does). A command shows only the hints whose flag it has.
+        hints: Hints, pairs (flag, what the flag does). A command shows only the hints whose flag it has.
     """
 
-    def __init__(self, message: str, *ways: tuple[str, str]):
-        self.message, self.hints = message, ways
+    def __init__(self, message: str, *hints: tuple[str, str]):
+        self.message, self.hints = message, hints
         super().__init__(self.line())
 
     def line(self, flags: Iterable[str] | None = None) -> str:

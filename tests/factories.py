@@ -68,7 +68,7 @@ def few_blocks():
         yield
 
 
-def random_any(seed=0, pca_components=3):
+def random_arbitrary(seed=0, pca_components=3):
     """Return random parameters of an `ArbitraryStyleNet` with a narrow encoder: name -> array.
 
     Args:

@@ -151,7 +151,7 @@ def reflect_pad(x, side):
     return np.pad(x, ((side, side), (side, side), (0, 0)), mode='reflect')
 
 
-def enlarged(x, factor=2):
+def upsample_linear(x, factor=2):
     """Enlarge [H, W, C] by linear interpolation; NaN beyond the centers of the outermost pixels."""
     for axis in (0, 1):
         length = x.shape[axis]
@@ -167,7 +167,7 @@ def upsample_conv(x, W, notch=False):
     if notch:
         taps = np.float64([-1, 4, 10, 4, -1]) / 16
         x = scipy.ndimage.correlate(x, np.outer(taps, taps)[..., None])
-    x = enlarged(x)
+    x = upsample_linear(x)
     return cross_correlate(x[6 - side:len(x) - 6 + side, 6 - side:x.shape[1] - 6 + side], W)
 
 
@@ -208,7 +208,7 @@ def transform_net(photo, parameters, style_weights):
     return 127.5 + 150 * np.tanh(upsample_conv(x, filters('conv4'), notch=True) + parameters['conv4/bias'])
 
 
-def any_encode(photo, parameters):
+def arbitrary_encode(photo, parameters):
     """Return the maps of the arbitrary style transfer network's encoder for a photo [H, W, 3], 0 to 255.
 
     H and W are multiples of 8. The maps are the high-pass band (details), the low-pass band (colors), conv2_1, conv3_1
@@ -216,7 +216,7 @@ def any_encode(photo, parameters):
     """
     x = np.float64(photo) / 127.5 - 1
     colors = pool(pool(x, np.mean), np.mean)
-    maps = {'colors': colors, 'details': x - large(colors)}
+    maps = {'colors': colors, 'details': x - upsample_low_pass(colors)}
     for name in (f'conv{suffix}' for suffix in ('1_1', '1_2', '2_1', '2_2', '3_1', '3_2', '3_3', '3_4', '4_1')):
         if name in ('conv2_1', 'conv3_1', 'conv4_1'):
             x = pool(x, np.mean)
@@ -225,12 +225,12 @@ def any_encode(photo, parameters):
     return [maps[name] for name in ('details', 'colors', 'conv2_1', 'conv3_1', 'conv4_1')]
 
 
-def large(colors):
+def upsample_low_pass(colors):
     """Upsample the low-pass band by 4, linearly; pixels beyond the outermost centers repeat the edge."""
-    return enlarged(np.pad(colors, ((1, 1), (1, 1), (0, 0)), mode='edge'), 4)[4:-4, 4:-4]
+    return upsample_linear(np.pad(colors, ((1, 1), (1, 1), (0, 0)), mode='edge'), 4)[4:-4, 4:-4]
 
 
-def any_decode(details, colors, conv2_1, conv3_1, conv4_1, description, parameters):
+def arbitrary_decode(details, colors, conv2_1, conv3_1, conv4_1, description, parameters):
     """Return the picture [H, W, 3] that the decoder makes of the encoder's maps and a style embedding [D]."""
     code = ((description - np.float64(parameters['code/mean'])) @ parameters['code/components']).clip(-3, 3)
     conditions = np.append(code, 1)
@@ -258,7 +258,7 @@ def any_decode(details, colors, conv2_1, conv3_1, conv4_1, description, paramete
     fine = relu(layer(x, 'decoder1', lambda x, W: upsample_conv(x, W, notch=True)))
     x = upsample_conv(x, np.float64(parameters['decoder0/weights']), notch=True) + parameters['decoder0/bias']
     share = conditions @ np.float64(parameters['decoder0/share'])
-    x = x + large(colors) + share * details
+    x = x + upsample_low_pass(colors) + share * details
     fine = relu(layer(np.concatenate([fine, x], axis=2), 'fine'))
     decoded = 127.5 + 150 * np.tanh(x + convolve(fine, np.float64(parameters['finest/weights']), 'reflect'))
-    return 0.85 * decoded + 0.15 * (127.5 + 127.5 * (details + large(colors)))
+    return 0.85 * decoded + 0.15 * (127.5 + 127.5 * (details + upsample_low_pass(colors)))

@@ -10,7 +10,7 @@ from engine.run import session
 from fast.networks import export
 from style_transfer import StyleTransfer
 from tests import process_helpers
-from tests.factories import few_blocks, he_weights, random_any, random_parameters
+from tests.factories import few_blocks, he_weights, random_arbitrary, random_parameters
 
 # The first session of a process sets the number of threads for all sessions, and so the last bits of sums.
 tf.Session().close()
@@ -44,7 +44,7 @@ def any_folder(tmp_path_factory):
     """Write an arbitrary style transfer model with random parameters; return its folder."""
     folder = tmp_path_factory.mktemp('any') / 'any'
     with few_blocks():
-        export.write_arbitrary(folder, random_any(), {'steps': 7})
+        export.write_arbitrary(folder, random_arbitrary(), {'steps': 7})
     return folder
 
 

@@ -168,22 +168,22 @@ def _member(info):
     return PurePosixPath(name.replace('\\', '/'))
 
 
-def unpack(path: Path, folder: Path, most: int = MAX_CLASS_BYTES) -> None:
+def unpack(path: Path, folder: Path, max_bytes: int = MAX_CLASS_BYTES) -> None:
     """Unpack the files of a zip file, each below `folder`, even if its name is absolute or has "..".
 
     Args:
         path: the zip file.
         folder: where to write the files.
-        most: largest total size of the unpacked files, in bytes.
+        max_bytes: largest total size of the unpacked files, in bytes.
 
     Raises:
-        UserError: the unpacked files would be larger than `most`.
+        UserError: the unpacked files would be larger than `max_bytes`.
         READ_ERRORS: the zip file is damaged.
     """
     with zipfile.ZipFile(path) as archive:
         infos = [info for info in archive.infolist() if not info.is_dir()]
-        if sum(info.file_size for info in infos) > most:
-            raise UserError(f'{path}: its contents are larger than {most / 1e9:g} GB; unpack it yourself')
+        if sum(info.file_size for info in infos) > max_bytes:
+            raise UserError(f'{path}: its contents are larger than {max_bytes / 1e9:g} GB; unpack it yourself')
         for info in infos:
             parts = [part for part in _member(info).parts if part not in ('/', '..')]
             if parts and not any(map(IGNORED_NAMES.fullmatch, parts)):

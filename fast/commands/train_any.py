@@ -55,6 +55,7 @@ def run(args) -> int:
         transform=args.transform, consistency_weight=args.steadiness, recipe=recipe, vgg=args.vgg, seed=seed,
         start=export.read_arbitrary(models.find(args.start)) if args.start else None, precision=precision,
         threads=args.threads, name=args.name,
-        fixed=lambda: fixed_parameters(load_vgg.read_weights(load_vgg.find_weights(args.vgg)), photos(FIT_SIDE_PX),
-                                       styles(FIT_SIDE_PX), session.session_config('float32', args.threads)))
+        compute_fixed=lambda: fixed_parameters(
+            load_vgg.read_weights(load_vgg.find_weights(args.vgg)), photos(FIT_SIDE_PX), styles(FIT_SIDE_PX),
+            session.session_config('float32', args.threads)))
     return train_and_export(machine, args, f'arbitrary, from {len(machine.collections[1].paths)} files')

@@ -44,9 +44,9 @@ def find_files(folders: Sequence[str | Path], excluded: Iterable[str | Path] = (
     return {digest: path_by_hash[digest] for digest in sorted(path_by_hash) if digest not in excluded_hashes}
 
 
-def hash_of_contents(found: Iterable[str]) -> str:
-    """Return one SHA-256, as hexadecimal text, for all contents whose SHA-256 `found` has (a dict of `find_files`)."""
-    return hashlib.sha256(''.join(found).encode()).hexdigest()
+def hash_of_contents(hashes: Iterable[str]) -> str:
+    """Return one SHA-256, as hexadecimal text, for all contents whose SHA-256 `hashes` has (a dict of `find_files`)."""
+    return hashlib.sha256(''.join(hashes).encode()).hexdigest()
 
 
 class CropDataset:

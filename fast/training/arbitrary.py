@@ -67,7 +67,7 @@ class ArbitraryStyleTraining(NetworkTraining):
     """Training of an arbitrary style network; each crop of a photo gets the style of a crop of a painting."""
 
     def __init__(self, photos, styles, batch: int, held_out: Sequence[Path], held_out_styles: Sequence[Path], *,
-                 transform: str, fixed: Callable[[], dict[str, np.ndarray]],
+                 transform: str, compute_fixed: Callable[[], dict[str, np.ndarray]],
                  recipe: recipes.Recipe = recipes.ARBITRARY, seed: int = 0, **settings):
         """Set up the training.
 
@@ -77,8 +77,8 @@ class ArbitraryStyleTraining(NetworkTraining):
             batch: crops per step.
             held_out, held_out_styles: paths of the photos and the paintings that show the progress.
             transform: a key of `moment_matching.TRANSFORMS`.
-            fixed: function that returns the `fixed_parameters`. It takes a minute, so it is called only if neither a
-                checkpoint nor `start` has them.
+            compute_fixed: function that returns the `fixed_parameters`. It takes a minute, so it is called only if
+                neither a checkpoint nor `start` has them.
             recipe, seed, settings: other arguments of `NetworkTraining`.
 
         Raises:
@@ -87,7 +87,7 @@ class ArbitraryStyleTraining(NetworkTraining):
         """
         statistics.check_statistic(recipe, statistics.RelativeStatistic,
                                    'this network needs losses relative to each style')
-        self.transform, self.fixed = transform, fixed
+        self.transform, self.compute_fixed = transform, compute_fixed
         self.network = ArbitraryStyleNet(seed=seed)
         self.displayed_styles = np.concatenate([utils.get_resized_image(path, styles.side, styles.side)
                                                 for path in held_out_styles])
@@ -148,7 +148,7 @@ class ArbitraryStyleTraining(NetworkTraining):
         """Give the variables their first values; compute the fixed parameters unless `start` has them."""
         super().initialize(sess)
         if not self.start:
-            for name, value in self.fixed().items():
+            for name, value in self.compute_fixed().items():
                 self.network.parameters[name].load(value, sess)
 
     def _is_trained(self, key):
@@ -166,7 +166,7 @@ class ArbitraryStyleTraining(NetworkTraining):
         return tf.reduce_mean(hinged_huber(sum(map(operator.mul, self.recipe.style_layer_weights, distances))))
 
     def _more_losses(self, tower):
-        losses = pixel_losses.losses(tower.views[0], tower.styles, tower.contents)
+        losses = pixel_losses.compute_losses(tower.views[0], tower.styles, tower.contents)
         return losses, sum(pixel_losses.LOSS_WEIGHTS[name] * loss for name, loss in losses.items())
 
     def _display_feed(self):

@@ -68,7 +68,7 @@ class Task:
         """Whether this task is the chief, which keeps the run."""
         return self.replica_index == 0
 
-    def address_text(self, task: str) -> str:
+    def describe_task(self, task: str) -> str:
         """Return a task with its address, for messages: 'worker:1 at 10.0.0.2:2222'."""
         return f'{task} at {self.addresses[task]}'
 
@@ -129,32 +129,32 @@ class Task:
         Raises:
             UserError: a task does not answer in time.
         """
-        waiting, started = Waiting(0.2), time.monotonic()
+        waiting, started = PollPause(0.2), time.monotonic()
         for task in tasks:
             while task != self.name and not is_answering(self.addresses[task]):
                 if seconds and time.monotonic() - started > seconds:
-                    raise UserError(f'{self.name}: {self.address_text(task)} does not answer; '
+                    raise UserError(f'{self.name}: {self.describe_task(task)} does not answer; '
                                     'check that it is running and that this is its address')
-                waiting(self.address_text(task))
+                waiting(self.describe_task(task))
 
 
-class Waiting:
+class PollPause:
     """Pause between two checks of something awaited; after QUIET_SECONDS, it prints once what the process waits for.
 
     Attributes:
         pause: seconds that each call sleeps.
         since: time of the construction, on the monotonic clock.
-        has_told: whether the message was printed.
+        has_reported: whether the message was printed.
     """
 
     def __init__(self, pause: float):
-        self.pause, self.since, self.has_told = pause, time.monotonic(), False
+        self.pause, self.since, self.has_reported = pause, time.monotonic(), False
 
     def __call__(self, what: str) -> None:
         """Sleep; if the message is due, print first that the process waits for `what`."""
-        if not self.has_told and time.monotonic() - self.since > QUIET_SECONDS:
+        if not self.has_reported and time.monotonic() - self.since > QUIET_SECONDS:
             print(f'waiting for {what}', flush=True)
-            self.has_told = True
+            self.has_reported = True
         time.sleep(self.pause)
 
 
@@ -215,7 +215,7 @@ def _check_jobs(jobs, source):
     return jobs
 
 
-def in_background(call: Callable[[], object]) -> None:
+def call_with_timeout(call: Callable[[], object]) -> None:
     """Call a function in a daemon thread, and wait for its end for at most PROBE_SECONDS.
 
     It is meant for calls that block while a task that holds variables is dead, such as `tf.Session.close`.

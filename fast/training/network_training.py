@@ -41,7 +41,7 @@ class Tower(NamedTuple):
         device: name of the device, '' for the default one.
         crops: photos with a margin of SHIFT_PX, [B, side + 2 SHIFT_PX, …, 3], 0 to 255.
         photos: the crops without the margin, [B, side, side, 3].
-        styles: what tells each crop's style, as `NetworkTraining.create_styles` makes it.
+        styles: what tells each crop's style, as `NetworkTraining._create_styles` makes it.
         contents: images [B, side, side, 3] whose content the pictures are to have, 0 to 255.
         views: the pictures of the photos and, for the consistency loss, of the shifted photos.
         input_img: the first of them, mean-centered, as VGG-19 takes it.

@@ -23,7 +23,7 @@ TONE_SIDE_PX = 8  # spacing of the squares, twice as wide, whose mean colors are
 LOSS_WEIGHTS = {'color_loss': 2., 'detail_loss': 3., 'contrast_loss': 1.5, 'tone_loss': 6.}
 
 
-def losses(pictures: tf.Tensor, styles: tf.Tensor, contents: tf.Tensor) -> dict[str, tf.Tensor]:
+def compute_losses(pictures: tf.Tensor, styles: tf.Tensor, contents: tf.Tensor) -> dict[str, tf.Tensor]:
     """Return the losses of the pixels of pictures, name -> scalar, before they are weighted by LOSS_WEIGHTS.
 
     Without the color loss, the pictures had 60 % of the styles' standard deviations between hues. Before the detail

@@ -118,7 +118,7 @@ class GradientExchange:
         finally:
             with contextlib.suppress(tf.errors.OpError):
                 self._end(sess, [self.session_id, ENDINGS[ending]])
-            cluster.in_background(sess.close)
+            cluster.call_with_timeout(sess.close)
 
     def _end(self, sess, wanted):
         """Announce the end to the workers, wait until they have acknowledged it, and then tell the job ps."""
@@ -144,16 +144,16 @@ class GradientExchange:
         sess.run(self.want, {self.now: wanted})
         waiting = self._compute(sess, wanted)
         while missing := self._missing(sess, wanted):
-            if waiting.has_told and process.is_stopping():
+            if waiting.has_reported and process.is_stopping():
                 return False
-            waiting(', '.join(map(self.task.address_text, missing)))
+            waiting(', '.join(map(self.task.describe_task, missing)))
         return True
 
     def _compute(self, sess, wanted):
-        """Compute this replica's part and write it; return a `Waiting` whose pause is a share of the time this took."""
+        """Compute and write this replica's part; return a `PollPause` that is a share of the time this took."""
         start_time = time.monotonic()
         sess.run(self.contribute, {self.now: wanted})
-        return cluster.Waiting(np.clip(POLL_SHARE * (time.monotonic() - start_time),
+        return cluster.PollPause(np.clip(POLL_SHARE * (time.monotonic() - start_time),
                                        MIN_POLL_SECONDS, MAX_POLL_SECONDS))
 
     def worker_loop(self, graph: tf.Graph, config: tf.ConfigProto, initializer: tf.Operation, first: tf.Tensor) -> str:
@@ -179,7 +179,7 @@ class GradientExchange:
             except CONNECTION_ERRORS:
                 pass
             finally:
-                cluster.in_background(sess.close)
+                cluster.call_with_timeout(sess.close)
             time.sleep(MAX_POLL_SECONDS)
             self.task.wait(self.task.ps_tasks)
 
@@ -190,7 +190,7 @@ class GradientExchange:
             sess: a session of this worker, which a connection error ends.
             start_input: function that starts the input at a batch, by its number.
         """
-        session, next_step, waiting = 0, None, cluster.Waiting(MAX_POLL_SECONDS)
+        session, next_step, waiting = 0, None, cluster.PollPause(MAX_POLL_SECONDS)
         options = tf.RunOptions(timeout_in_ms=TIMEOUT_MS)
         while True:
             wanted = np.zeros(2)
@@ -199,7 +199,7 @@ class GradientExchange:
                 wanted, arrived = sess.run([self.wanted, self.arrived], options=options)
             wanted_session, step = wanted
             if not wanted_session or (arrived == wanted).all():
-                waiting(f'the chief, {self.task.address_text(self.task.replicas[0])}')
+                waiting(f'the chief, {self.task.describe_task(self.task.replicas[0])}')
                 continue
             if wanted_session != session:
                 self._check_settings(json.loads(sess.run(self.fingerprint)))

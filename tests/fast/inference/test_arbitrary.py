@@ -15,12 +15,12 @@ from fast.inference import arbitrary, color_transfer, moment_matching, multi_sty
 from fast.inference.arbitrary import ArbitraryStyleModel, Style
 from tests import reference
 from tests.assertions import assert_close
-from tests.factories import few_blocks, random_any
+from tests.factories import few_blocks, random_arbitrary
 
 PHOTO, PAINTING = (paths.ROOT / folder for folder in ('content/astronaut.png', 'styles/poppies.jpg'))
 DETAILS, COLORS = 0, 1  # indices of the high-pass and low-pass maps
 with few_blocks():
-    PARAMETERS = {name: value.astype(np.float16) for name, value in random_any().items()}  # LiteRT stores float16
+    PARAMETERS = {name: value.astype(np.float16) for name, value in random_arbitrary().items()}  # LiteRT stores float16
 
 
 @pytest.fixture(scope='module')
@@ -54,12 +54,12 @@ def test_pictures_match_numpy(stylize_at_own_size, model, photo, weights):
     """For a mixture, affine maps, color curves and style embeddings are mixed."""
     image, *paintings = photo[:24, 200:240], noise(40, 24), noise(32, 30, seed=1)[..., :1] * np.float32([1, 0.5, 0])
     padded = paintings[0], pad_to_stride(paintings[1])
-    encoded = [reference.any_encode(x, PARAMETERS) for x in padded]
+    encoded = [reference.arbitrary_encode(x, PARAMETERS) for x in padded]
     moments = [[(flat.mean(axis=0), np.cov(flat.T, bias=True))
                 for F in painting_maps for flat in [F.reshape(-1, F.shape[-1])]] for painting_maps in encoded]
     shares = np.array(weights) / sum(weights)
     maps = []
-    for i, F in enumerate(reference.any_encode(image, PARAMETERS)):
+    for i, F in enumerate(reference.arbitrary_encode(image, PARAMETERS)):
         content = moment_matching.moments(F)
         transport = moment_matching.optimal_transport
         transport = (
@@ -75,7 +75,7 @@ def test_pictures_match_numpy(stylize_at_own_size, model, photo, weights):
     maps[COLORS] = color_transfer.apply_curves(maps[COLORS], curves)
     embedding = sum(share * np.concatenate([part for mean, C in painting_maps for part in (
         mean, np.log(np.sqrt(np.diag(C)) + 0.05))]) for share, painting_maps in zip(shares, moments))
-    expected = reference.any_decode(*maps, embedding, PARAMETERS).clip(0, 255)
+    expected = reference.arbitrary_decode(*maps, embedding, PARAMETERS).clip(0, 255)
     picture = model(image, Style(paintings, weights))
     assert expected.std() > 5 and picture.shape == image.shape
     assert (error := np.abs(picture - expected)).max() < 2 and error.mean() < 0.2

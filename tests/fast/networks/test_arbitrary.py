@@ -8,9 +8,9 @@ from fast.inference.arbitrary import ArbitraryStyleModel
 from fast.networks.arbitrary import ArbitraryStyleNet, fit_pca
 from tests import reference
 from tests.assertions import assert_close
-from tests.factories import random_any
+from tests.factories import random_arbitrary
 
-PARAMETERS = random_any()
+PARAMETERS = random_arbitrary()
 D = len(PARAMETERS['code/mean'])
 
 
@@ -52,7 +52,7 @@ def test_the_maps_match_numpy(net):
     maps = net[0](images)
     assert [x.shape for x in maps] == [(2, 16, 24, 3), (2, 4, 6, 3), (2, 8, 12, 5), (2, 4, 6, 6), (2, 2, 3, 7)]
     for i, image in enumerate(images):
-        for x, expected in zip(maps, reference.any_encode(image, PARAMETERS), strict=True):
+        for x, expected in zip(maps, reference.arbitrary_encode(image, PARAMETERS), strict=True):
             assert expected.std() > 0.1
             np.testing.assert_allclose(x[i], expected, rtol=1e-4, atol=1e-4)
 
@@ -65,7 +65,7 @@ def test_the_pictures_match_numpy_each_with_its_own_embedding(net):
     assert np.abs((embeddings - PARAMETERS['code/mean']) @ PARAMETERS['code/components']).max() > 3
     pictures, _ = net[1](maps, embeddings)
     for i, picture in enumerate(pictures):
-        expected = reference.any_decode(*(np.float64(x[i]) for x in maps), embeddings[i], PARAMETERS)
+        expected = reference.arbitrary_decode(*(np.float64(x[i]) for x in maps), embeddings[i], PARAMETERS)
         assert picture.shape == (24, 40, 3) and expected.std() > 5
         assert_close(picture, expected, scale=255, rel=5e-4)
     shared, _ = net[1](maps, embeddings[:1])  # one embedding for all maps

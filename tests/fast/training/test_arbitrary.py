@@ -83,7 +83,7 @@ def build_training(folders, images, tiny_vgg, fixed_values):
             images[:1],
             PAINTINGS,
             transform=transform,
-            fixed=lambda: fixed_values,
+            compute_fixed=lambda: fixed_values,
             consistency_weight=2.0,
             recipe=RECIPE,
             vgg=tiny_vgg,
@@ -126,7 +126,7 @@ def moments(F):
 
 def expected_content(photo, style, parameters):
     """Return the photo with the moments of the style in its low-pass and high-pass bands, [H, W, 3], 0 to 255."""
-    maps = [{name: np.float32(x) for name, x in zip(MAP_NAMES, reference.any_encode(image, parameters))}
+    maps = [{name: np.float32(x) for name, x in zip(MAP_NAMES, reference.arbitrary_encode(image, parameters))}
             for image in (photo, style)]
     affine_maps = moment_matching.affine_maps(maps[0], [moment_matching.compute_statistics(maps[1])], [1.])
     high_pass, low_pass = (moment_matching.apply(maps[0][name], *affine_maps[name]) for name in MAP_NAMES[:2])
@@ -157,7 +157,7 @@ def test_losses_match_numpy_for_each_crop_with_its_own_style(uninterrupted, tiny
     assert losses['content_loss'] == pytest.approx(content, rel=5e-3)
     assert losses['style_loss'] == pytest.approx(style, rel=2e-3)
     with tf.Graph().as_default(), tf.Session() as sess:
-        pixel_terms = sess.run(pixel_losses.losses(*np.float32([pictures + vgg.mean_pixels, styles, contents])))
+        pixel_terms = sess.run(pixel_losses.compute_losses(*np.float32([pictures + vgg.mean_pixels, styles, contents])))
     for name, value in pixel_terms.items():
         assert losses[name] == pytest.approx(value, rel=5e-3), name
     weights = {'content_loss': 1, 'style_loss': 0.1, 'tv_loss': 1e-4, 'shift_loss': 2, 'color_loss': 2,
