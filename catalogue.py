@@ -76,7 +76,7 @@ def train_pair(
                             name=catalog.run_name(content, style))
     machine.command = command(machine)
     machine.check_memory()
-    # A run of that name with other settings was made before one of its images changed.
+    # If a run of this name has other settings, one of its images has changed since; start it over.
     restart = args.restart or not machine.run.exists()
     with progress.ProgressBar(n_iters, pyramid.iteration_cost(sizes)) as bar:
         outcome = machine.train_pyramid(bar, restart)

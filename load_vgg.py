@@ -110,7 +110,7 @@ class VGG:
 
     def _mirrored(self, prev_layer, layer_idx, layer_name):
         """Apply `conv2d_relu` to a map padded with its own reflection."""
-        # Reenter the layer's own name scope.
+        # Put the padding into the name scope that `conv2d_relu` opens for the layer.
         with tf.name_scope(f'{tf.get_default_graph().get_name_scope()}/{layer_name}/'.lstrip('/')):
             padded = tf.pad(prev_layer, [[0, 0], [1, 1], [1, 1], [0, 0]], 'SYMMETRIC')
         self.conv2d_relu(padded, layer_idx, layer_name, 'VALID')
@@ -239,7 +239,7 @@ def _check_chain(path, convolutions):
                                   f'{expected} was expected')
         channels = b.size
     if not convolutions:
-        raise UserError(f'{path}: holds no convolution of VGG-19')
+        raise UserError(f'{path}: contains no convolution of VGG-19')
 
 
 def _describe(convolutions):
@@ -256,7 +256,7 @@ def write_weights(path: str | Path, weights: Weights, levels: bool = False) -> N
         path: The file, written atomically.
         weights: The weights to write.
         levels: Whether to round each layer's filters to `QUANTIZATION_LEVELS` values and to store codes and values, in
-            a quarter of the size. Only `read_weights` reads this; without it, every reader of the public file does.
+            a quarter of the size. Only `read_weights` reads such a file; other programs need one without levels.
     """
     last = LAYERS.index(list(weights.convolutions)[-1])
     layers = [_layer_struct(name, weights.convolutions.get(name), levels) for name in LAYERS[:last + 2]]

@@ -1,4 +1,4 @@
-"""Recipes: all hyperparameters of published systems, as data.
+"""Recipes: all hyperparameters of published systems and of our own, as data.
 
 The flags of the commands are generated from the fields of `Recipe`, and the `help` of a field is the help of its flag.
 """
@@ -162,8 +162,9 @@ class Recipe:
     # Number of iterations.
     iterations: int = setting(300, 'steps of Adam, or evaluations of L-BFGS', low=1, high=MAX_ITERATIONS)
     # Coarse to fine: at each size but the largest, the sides are half of those at the next size.
-    scales: int = setting(1, 'number of image sizes to train at, coarse to fine; 0 chooses the largest number with '
-                          'at least 128 pixels on the longer side', low=0, high=8, active_when=WITH_ADAM)
+    scales: int = setting(1, 'number of image sizes to train at, coarse to fine; 0 chooses the largest number for '
+                          'which the longer side of the smallest size has at least 128 pixels', low=0, high=8,
+                          active_when=WITH_ADAM)
     coarse_iterations: int = setting(
         200, 'steps at the smallest size', low=1, high=MAX_ITERATIONS, active_when=WITH_SCALES
     )
@@ -279,8 +280,8 @@ STYLENET = Recipe(
 )
 
 # PyTorch's tutorial. Its style weight of 10⁶ belongs to its own images and to inputs that are 57 times smaller,
-# (0 to 1 minus a mean) / 0.225. With 3000, the ratio of weighted style loss to content loss is that of its log
-# (gallery/README.md).
+# (0 to 1 minus a mean) / 0.225. With 3000, the ratio of weighted style loss to content loss develops as in
+# the tutorial's log (gallery/README.md).
 LBFGS_TUTORIAL = Recipe(
     name='lbfgs',
     content_layers=('conv2_2_pre',), content_layer_weights=(1.,), content_weight=1., content_coefficient='1/s',
@@ -310,8 +311,16 @@ MODERN = Recipe(
 
 RECIPES = {recipe.name: recipe for recipe in (CS20, STYLENET, LBFGS_TUTORIAL, GATYS, MODERN)}
 
-# Johnson, Alahi and Fei-Fei (2016) with the losses of MODERN. The content layer is shallower than theirs, the third of
-# its block, at which faces fade. The learning rate is that of the network's parameters.
+
+def named(name: str) -> Recipe:
+    """Return the recipe of a name; raise `UserError` if there is none."""
+    if name not in RECIPES:
+        raise UserError(f'{name}: no such recipe; choose one of {", ".join(RECIPES)}')
+    return RECIPES[name]
+
+
+# Johnson, Alahi and Fei-Fei (2016) with the losses of MODERN. Their content layer, the third of the same block, is
+# deeper, and with it faces fade. The learning rate is that of the network's parameters.
 FAST = Recipe(
     name='fast',
     content_layers=('conv3_1',), content_weight=1., content_coefficient=RELATIVE_TO_CONTENT,

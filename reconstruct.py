@@ -2,8 +2,8 @@
 
     python reconstruct.py --content photo.jpg --style painting.jpg
 
-Reproduces figure 1 of Gatys, Ecker and Bethge (2015): pictures are trained from noise, in the upper row with only the
-content loss, in the lower row with only the style loss. Writes outputs/reconstruction/<content>-<style>.png.
+This reproduces figure 1 of Gatys, Ecker and Bethge (2015): pictures are trained from noise, in the upper row with only
+the content loss, in the lower row with only the style loss. The figure is outputs/reconstruction/<content>-<style>.png.
 """
 
 import argparse
@@ -27,8 +27,8 @@ from common import cli, errors, progress, vgg_layers
 from engine.cli import flags
 from engine.results import figures
 
-SIZE_PX = 200, 150
-MAX_EVALUATIONS = 90
+SIZE_PX = 200, 150  # default width and height
+DEFAULT_EVALUATIONS = 90  # default number of evaluations of L-BFGS per picture
 CONTENT_LAYERS = ('conv1_2', 'conv2_2', 'conv3_2', 'conv4_2', 'conv5_2')
 LOG_NEVER = ((float('inf'), recipes.MAX_ITERATIONS),)  # no numbered pictures except for the last one
 
@@ -83,7 +83,7 @@ def _parse_flags(argv):
     parser.add_argument(
         '--iterations',
         type=cli.int_in_range(1, recipes.MAX_ITERATIONS),
-        default=MAX_EVALUATIONS,
+        default=DEFAULT_EVALUATIONS,
         metavar='N',
         help='evaluations of L-BFGS per picture (default: %(default)s)',
     )

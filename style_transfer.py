@@ -4,7 +4,7 @@
 
 `StyleTransfer` has the five steps of the handout, assignment/README.md: a trainable image goes through VGG-19 (1), is
 compared with the content and the style image (2), is changed by an optimizer (3), and is summarized (4) during training
-(5). Students write what is between `### BEGIN` and `### END`, which `assignment.make_starter` replaces by a TODO.
+(5). Students write the code between `### BEGIN` and `### END`, which `assignment.make_starter` replaces by a TODO.
 """
 
 import dataclasses
@@ -38,14 +38,14 @@ class StyleTransfer:
     """A picture with the content of one image and the style of another, found by training its pixels.
 
     Attributes:
-        recipe: the hyperparameters, a `recipes.Recipe`.
-        images: the `objective.Images`; content_img and style_img are its content image and its first style image.
-        input_img: the trained image, a variable [1, H, W, 3], mean-centered.
-        displayed_img: what people see, mean-centered: input_img or its moving average, with mask and colors applied.
-        objective: the style loss of recipes that go beyond CS20's, an `objective.Objective`; None for CS20's own.
-        run: the `runs.Run`, which knows the folders, checkpoints and losses.
-        output: an `output.OutputFile` that the picture is also written to, or None.
-        command: the flags that reproduce the picture, apart from its iterations.
+        recipe: The hyperparameters, a `recipes.Recipe`.
+        images: The `objective.Images`; content_img and style_img are its content image and its first style image.
+        input_img: The trained image, a variable, float32 [1, H, W, 3], mean-centered.
+        displayed_img: The displayed image, mean-centered: input_img or its moving average, with mask and colors.
+        objective: The style loss of recipes that go beyond CS20's, an `objective.Objective`; None for CS20's.
+        run: The `runs.Run`, with the folders, checkpoints and losses.
+        output: An `output.OutputFile` that the picture is also written to, or None.
+        command: The flags that reproduce the picture, except for --iterations.
     """
 
     checkpoint_every = 20  # iterations
@@ -59,13 +59,17 @@ class StyleTransfer:
         """Read the images and the weights; raise `UserError` if one of them or a checkpoint cannot be used.
 
         Args:
-            content_img, style_img: paths of images; style_img may be a list of paths, whose styles are blended.
-            style_weights: one number for each style, of which only the ratios matter; None for equal ones.
-            mask: path of an image, white where the first style goes, black where the second goes or the photo stays.
-            vgg: path of the VGG-19 weights, None to search for them; threads: 0 for one per core.
+            content_img: Path of the content image.
+            style_img: Path of the style image, or a list of paths, whose styles are blended.
+            img_width, img_height: Size of the picture in pixels.
+            style_weights: One number for each style, of which only the ratios matter; None for equal weights.
+            mask: Path of an image: white for the first style, black for the second one or, with one style, the photo.
+            recipe: The hyperparameters, a `recipes.Recipe`.
+            vgg: Path of the VGG-19 weights; None to search for them.
+            seed, threads: Seed of the noise in the starting image; number of threads, 0 for one per core.
             precision: 'float32', 'bfloat16' or 'auto', see `runs.Run.choose_precision`.
-            name: of the run's folders, which are in `folder`; None for content-style-recipe.
-            initial_img: the starting image, float32 [1, H, W, 3], 0 to 255, in place of the recipe's.
+            name, folder: Name of the run, None for content-style-recipe; folder of outputs, checkpoints and graphs.
+            initial_img: The starting image, float32 [1, H, W, 3], 0 to 255; None for that of the recipe.
         """
         self.img_width, self.img_height, self.recipe, self.initial_img = img_width, img_height, recipe, initial_img
         self.content_path, self.mask_path = (path and Path(path) for path in (content_img, mask))
@@ -84,8 +88,8 @@ class StyleTransfer:
     def create_input(self):
         """Step 1, inference: create a variable [1, H, W, 3] for the content, style and generated image in turn.
 
-        All three have one size and go through the same network, so the graph is built once. What is assigned to the
-        variable is mean-centered: the mean that VGG-19 expects is subtracted.
+        All three have the same size and go through the same network, so the graph is built once. Images that are
+        assigned to the variable are mean-centered: the mean pixel of VGG-19's training images is subtracted.
         """
         with tf.variable_scope('input'):
             self.input_img = tf.get_variable('in_img', shape=[1, self.img_height, self.img_width, 3], dtype=tf.float32,
@@ -121,8 +125,8 @@ class StyleTransfer:
     def _gram_matrix(self, F, N, M):
         """Return the Gram matrix G = FᵀF, [1, N, N], where G_ij = Σ_k F_ki F_kj (equation 3).
 
-        F has features [1, H, W, N] of N channels at M = H·W positions. G of an array is an array, so that the style
-        image's features need not be stored in the graph.
+        F has features [1, H, W, N] of N channels at M = H·W positions. If F is an array, G is an array too, so that the
+        style image's features need not be stored in the graph.
         """
         ### BEGIN SOLUTION 2: the N features of each position are a row, so there are M rows
         if isinstance(F, np.ndarray):
@@ -154,23 +158,20 @@ class StyleTransfer:
         ### END SOLUTION
 
     def target_features(self):
-        """Return the features P of the content image and A of the style image, lists of one array for each layer.
-
-        A is None if there is an `objective`, which has targets of its own.
-        """
+        """Return the features P of the content image and A of the style image (None with `objective`), arrays."""
         content_layers, style_layers = map(self.vgg.features, (self.recipe.content_layers, self.recipe.style_layers))
         with self.open_session() as sess:
             sess.run(self.assign_img, {self.new_img: self.centered_content})
             if self.objective:
                 return sess.run(content_layers), None
-            # Always fetch both lists: for other fetches, TensorFlow takes seconds to build a second execution plan.
+            # Always fetch both lists: for another set of fetches, TensorFlow takes seconds to build a second plan.
             P, _ = sess.run([content_layers, style_layers])
             sess.run(self.assign_img, {self.new_img: self.centered_style})
             _, A = sess.run([content_layers, style_layers])
         return P, A
 
     def losses(self):
-        """Step 2, losses: add α · content loss + β · style loss, which compare with the features of the two images."""
+        """Step 2, losses: compute α · content loss + β · style loss from the features of all three images."""
         recipe = self.recipe
         with tf.variable_scope('losses'):
             P, A = self.target_features()
@@ -241,12 +242,12 @@ class StyleTransfer:
         """Step 5, training: train up to iteration `n_iters` of the run, from its newest checkpoint if it has one.
 
         Args:
-            callback: called with a `progress.Iteration` after each iteration.
-            restart: whether to begin again instead of resuming; write_results: whether to write the final pictures.
+            n_iters: The last iteration, counted from the first one of the run.
+            callback: Called with a `progress.Iteration` after each iteration.
+            restart, write_results: Whether to start over instead of resuming; whether to write the final pictures.
 
-        Returns the `progress.Outcome`, whose ending is 'finished', 'stopped' after Ctrl-C (with a checkpoint), or
-        'converged' if the optimizer finds nothing better. Raises `UserError` if a loss is not finite, or if the run
-        on disk has other settings or is in use.
+        Returns the `progress.Outcome`, whose ending is 'finished', 'stopped' (by Ctrl-C) or 'converged'. Raises
+        `UserError` if a loss is not finite, or if the run on disk has other settings or is in use.
         """
         with self.run.acquire(restart) as run, self.open_session() as sess:
             ### BEGIN SOLUTION 5: run.restore restores the newest checkpoint and returns its iteration; without one, it
@@ -272,9 +273,9 @@ class StyleTransfer:
             return trainer.finish(sess, write_results)
 
     def evaluate(self, sess):
-        """Return the losses, their summary, the picture and the picture as JPEG, of the image as it is now.
+        """Return the current losses, their summary, the picture uint8 [H, W, 3] and the picture as JPEG.
 
-        Always fetch this list. For another one, TensorFlow builds a second execution plan with a second copy of VGG.
+        Always fetch this list: for another one, TensorFlow builds a second execution plan with a second copy of VGG.
         """
         ### BEGIN SOLUTION 5: fetch self.loss_terms, self.summary_op, self.picture and self.jpeg
         return sess.run([self.loss_terms, self.summary_op, self.picture, self.jpeg])
@@ -288,7 +289,7 @@ class StyleTransfer:
         ### END SOLUTION
 
     def optimizer_steps(self, sess, step):
-        """Change the image step by step, and yield the losses before each step; `step` matters only for networks."""
+        """Change the image step by step, and yield the losses before each step; pictures do not need `step`."""
         if not self.optimizer.in_handout:
             yield from self.optimizer.steps(self, sess)
             return
@@ -319,7 +320,7 @@ class StyleTransfer:
         self.style_img = self.images.styles[0] if self.style_paths else None
 
     def levels(self):
-        """Return the `pyramid.Level`s that the picture is trained at, the smallest first."""
+        """Return the `pyramid.Level`s at which the picture is trained, smallest first."""
         return pyramid.levels(self.recipe, self.img_width, self.img_height)
 
     def check_memory(self):
@@ -327,7 +328,7 @@ class StyleTransfer:
         memory.check_pyramid(self.levels(), self.weights, self.optimizer, self.precision)
 
     def train_pyramid(self, callback=None, restart=False):
-        """Train coarse to fine, up to this size, as the recipe says; `build` and `train` are called for each size."""
+        """Train at each of `levels`, coarse to fine; this calls `build` and `train` for each of them."""
         return pyramid.train_levels(self, self.levels(), callback, restart)
 
 
@@ -336,24 +337,25 @@ def stylize(content, style, *, recipe='modern', size=None, callback=None, streng
     """Return the picture of a photo in a style, uint8 [H, W, 3].
 
     Args:
-        content, style, start, mask: images, as paths or arrays [H, W, 3], 0 to 255; style may be a list of them, start
-            is the starting image, and mask is described at `StyleTransfer`.
-        recipe: a name of `recipes.RECIPES`; strength: how much of the style, 0 to 1.
-        size: the longer side in pixels, or (width, height); None for the recipe's longer side.
-        callback: called with a `progress.Iteration` after each iteration.
-        name: of a run whose folders stay; without it nothing is left on disk.
-        settings: keyword arguments of `StyleTransfer`, or fields of the recipe.
+        content, style: The photo; the style image or a list of them. Images are paths or arrays [H, W, 3], 0 to 255.
+        recipe: Name of a recipe in `recipes.RECIPES`.
+        size: The longer side in pixels, or a tuple (width, height); None for the recipe's longer side.
+        callback: Called with a `progress.Iteration` after each iteration.
+        strength: Strength of the style, 0 to 1; 0.5 leaves the recipe unchanged.
+        start, mask: The starting image, None for that of the recipe; the mask, as in `StyleTransfer`.
+        name: Name of a run whose files are kept; None to leave no files on disk.
+        settings: Keyword arguments of `StyleTransfer`, or fields of the recipe.
 
     Raises `UserError` for what the caller can fix, and KeyboardInterrupt after Ctrl-C.
     """
     fields = {key: settings.pop(key) for key in list(settings) if key in recipes.FIELD_NAMES}
-    recipe = dataclasses.replace(recipes.RECIPES[recipe], **fields).with_strength(strength)
+    recipe = dataclasses.replace(recipes.named(recipe), **fields).with_strength(strength)
     with tempfile.TemporaryDirectory() as folder:
         content, mask, start = (utils.as_file(image, folder) for image in (content, mask, start))
         styles = [utils.as_file(image, folder) for image in (style if isinstance(style, (list, tuple)) else [style])]
         width, height = size if isinstance(size, tuple) else utils.output_size(content, size or max(recipe.size))
         if start:
-            recipe = dataclasses.replace(recipe, init='content')  # Nothing of the recipe's own start is used.
+            recipe = dataclasses.replace(recipe, init='content')  # The recipe's starting image is not used.
             settings['initial_img'] = utils.get_resized_image(start, width, height)
         machine = StyleTransfer(content, styles, width, height, mask=mask, recipe=recipe, name=name,
                                 folder='.' if name else folder, **settings)

@@ -15,7 +15,7 @@ from imageio.core.request import InitializationError
 from common import files
 from common.errors import UserError
 
-MAX_PIXELS = 90_000_000  # of an image that is read: a gigabyte as float32
+MAX_PIXELS = 90_000_000  # of an image that is read; as float32 RGB, this is a gigabyte
 ROTATED_ORIENTATIONS = 5, 6, 7, 8  # Exif orientations that swap width and height
 MIN_SIDE_PX = 16  # VGG-19 halves the sides of its input four times
 SIDE_RANGE_PX = MIN_SIDE_PX, 4096  # of a stylized image
@@ -59,8 +59,8 @@ def read_image(path: str | Path) -> np.ndarray:
     """Read an image, or the first frame of an animation, as float32 RGB [H, W, 3], 0 to 255.
 
     The image is rotated as its Exif data says, and transparent areas are blended with white. 16-bit values range from
-    0 to 65535. Floating-point values range from 0 to 1, or to 255 if any is above 2, which is more than resampling an
-    image of 0 to 1 overshoots. Values out of range are clipped.
+    0 to 65535. Floating-point values range from 0 to 1, or from 0 to 255 if any is above 2; an image from 0 to 1 stays
+    below 2 even if resampling overshoots. Values out of range are clipped.
 
     Args:
         path: An image in any format that imageio reads.
@@ -395,7 +395,7 @@ def save_image(path: str | Path, image: np.ndarray, profile: bytes | None = None
 
 
 def as_file(image: np.ndarray | str | Path | None, folder: str | Path) -> Path | None:
-    """Return the path of an image: its own, or that of a PNG file in a folder for an array [H, W, 3], 0 to 255."""
+    """Return an image as a path; an array [H, W, 3], 0 to 255, is first written to a new PNG file in `folder`."""
     if not isinstance(image, np.ndarray):
         return image and Path(image)
     handle, path = tempfile.mkstemp('.png', dir=folder)

@@ -34,9 +34,9 @@ from assignment.grader import gradebook, processes, submissions, verdicts
 from common import cli, errors, files, paths
 from engine.run import memory
 
-ITEM_SECONDS = 10  # of processor time per item, a dozen times what the real solution takes
+ITEM_SECONDS = 10  # seconds of processor time per item, a dozen times what the real solution takes
 MAX_MESSAGE_CHARACTERS = 400  # characters of the message about an item
-RUN_SECONDS = 600  # for checking the runs of one submission, some twenty times what one run takes
+RUN_SECONDS = 600  # seconds for checking the runs of one submission, some twenty times what one run takes
 BYTES_PER_JOB, BASE_BYTES = 350e6, 100e6  # bytes of memory per job, and once for all jobs together
 ERROR_HINTS = {  # kind of error: (text in its message, what to do)
     'RuntimeError': (('finalized', 'an op is added while training: create every op in build, before the loop'),
@@ -53,7 +53,8 @@ def parse(output: bytes) -> dict:
     """Parse the output of a process that ran a student's code, which may be arbitrary bytes.
 
     Returns:
-        {'values': dict} for results, {'error': str, 'kind': str} for an exception, or {} for anything else.
+        {'values': dict} for results, {'error': message, 'kind': name of its type} for an exception, or {} for anything
+        else.
     """
     try:
         answer = json.loads(output)
@@ -74,7 +75,7 @@ def grade_item(item: str, answer: dict, ended: str | None, inputs: dict) -> str 
     Args:
         item: The name of the item, a key of `points.ITEMS`.
         answer: The result of `parse`.
-        ended: What ended the student's process early, or None.
+        ended: A message that says what ended the student's process early, or None.
         inputs: The inputs that the item was run on, from `verdicts.draw_inputs`.
     """
     problem = _find_problem(item, answer, ended, inputs)
@@ -242,7 +243,7 @@ def _seed(seed):
 
 @contextlib.contextmanager
 def _clean_exit_on_sigterm() -> Iterator[None]:
-    """Make SIGTERM end the command as Ctrl-C does inside the block: end its processes, remove its temporary files."""
+    """Let SIGTERM end the command as Ctrl-C does inside the block: its processes end and its temporary files go."""
     def end(number, frame):
         raise SystemExit(128 + number)
     previous = signal.signal(signal.SIGTERM, end)

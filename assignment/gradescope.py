@@ -30,8 +30,8 @@ def results(grades: Mapping[int, Mapping[str, str | None]], seed: int, seconds: 
 
     Args:
         grades: The result of `check.grade`.
-        seed: The seed of the inputs, which the output tells the student.
-        seconds: How long grading took.
+        seed: The seed of the inputs, which the output shows to the student.
+        seconds: The time that grading took.
     """
     tests = [{
         'name': f'step {step} ({STEPS[step]}) {item}', 'number': f'{step}.{number}',
@@ -51,7 +51,7 @@ def results_json(output: str, tests: list[dict], seconds: float) -> dict:
     Args:
         output: The text about the submission as a whole.
         tests: One dict per item, with Gradescope's fields.
-        seconds: The execution time.
+        seconds: The time that grading took.
     """
     return {'score': sum(test['score'] for test in tests), 'execution_time': round(seconds, 1), 'output': output,
             'output_format': 'text', 'visibility': 'visible', 'tests': tests}
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         solution = submissions.read('submission', [args.folder / 'submission'])
         content = results(check.grade(solution, seed, args.seconds), seed, time.monotonic() - began)
-    except Exception as error:  # The course must fix this, so the student is told to report it.
+    except Exception as error:  # Only the teacher can fix this, so the message asks the student to report it.
         traceback.print_exc()
         grades = {step: dict.fromkeys(items, 'not graded: the grader failed') for step, items in POINTS.items()}
         content = results(grades, seed, time.monotonic() - began)

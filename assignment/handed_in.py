@@ -32,12 +32,12 @@ from common.errors import UserError
 
 MIN_ITERATIONS = 200  # iterations that the handout asks for
 RECOMPUTED_STEPS = 2  # number of logged iterations whose losses are recomputed
-MAX_RECOMPUTED_STEP = 25  # the latest iteration to recompute: an iteration takes as long as it did in the run
+MAX_RECOMPUTED_STEP = 25  # the last iteration that may be recomputed, because each one takes as long as in the run
 MAX_EVENT_BYTES = 200_000_000  # bytes of a run's event files
 MAX_ZIP_BYTES = 1_000_000_000  # bytes of a student's zip file, unpacked
 LOSS_TOLERANCE = {'float32': 0.01, 'bfloat16': 0.03}  # relative difference of a loss computed on two machines
 SUM_TOLERANCE = {'float32': 1e-4, 'bfloat16': 0.02}  # relative difference of a total loss and the sum of its terms
-NOT_RECOMPUTED = {'initial_img', 'mask', 'style_weights'}  # settings that only runs that are not recomputed have
+NOT_RECOMPUTED = {'initial_img', 'mask', 'style_weights'}  # settings of runs whose losses are not recomputed
 EVENT_FILE_GLOB = '*tfevents*'
 COEFFICIENTS = {'content_coefficient': recipes.CONTENT_COEFFICIENTS, 'style_coefficient': recipes.STYLE_COEFFICIENTS}
 
@@ -137,7 +137,7 @@ def _parse_value(default, text):
 
 
 def _step_issues(events, recipe):
-    """Check that no iteration is missing that the recipe logs; a run may log more, such as the end of a session."""
+    """Check that all iterations that the recipe logs are there; a run may log more, such as the end of a session."""
     steps, _ = next(iter(events.curves.values()))
     missing = [
         step

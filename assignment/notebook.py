@@ -24,7 +24,7 @@ from common.errors import UserError
 from common.files import atomic_write
 
 NOTEBOOK_NAME = 'style_transfer.ipynb'
-# Marks around solutions, for systems that make the students' notebook from the teacher's; {} is BEGIN or END.
+# Marks around solutions, from which grading systems make the students' notebook; {} stands for BEGIN or END.
 SOLUTION_MARKS = {'otter': '# {} SOLUTION', 'nbgrader': '### {} SOLUTION'}
 MAX_NOTEBOOK_BYTES = 50_000_000  # size of a notebook with its pictures
 ANSWER_ID = 'curves'  # id of the cell for the written answer
@@ -73,7 +73,7 @@ class Method(NamedTuple):
     """A method that students complete.
 
     Attributes:
-        file: name of the file that has it.
+        file: name of the file that contains it.
         cls: name of its class.
         name: its name.
         step: step of the handout, 1 to 5.
@@ -152,7 +152,7 @@ def cells(edition: str | None = None) -> Iterator[dict]:
 
     Args:
         edition: None for the students' notebook, or a key of SOLUTION_MARKS for the teacher's notebook, which has the
-            solutions between marks and the metadata or cells that this system needs.
+            solutions between marks and the metadata or cells that the grading system needs.
     """
     cell = {None: _plain, 'otter': _plain, 'nbgrader': _nbgrader}[edition]
     parts = sections()
@@ -180,7 +180,7 @@ def cells(edition: str | None = None) -> Iterator[dict]:
 
 
 def _groups(checks):
-    """Return pairs: the name of a check, and its methods: the one of the same name and those up to the next check."""
+    """Return pairs of a check's name and its methods: the one of the same name and those up to the next check."""
     groups = {}
     for method in _all_methods():
         if method.name in checks:
@@ -196,7 +196,7 @@ def _method_source(method, edition):
 
 
 def _plain(kind, name, source, **about):
-    """Return a cell as nbformat defines it; `about`, which only nbgrader needs, is ignored."""
+    """Return a cell as nbformat defines it; `about` has what only nbgrader needs and is ignored."""
     code = {'execution_count': None, 'outputs': []} if kind == 'code' else {}
     return {'cell_type': kind, 'id': name.strip('_'), 'metadata': {}, 'source': source} | code
 

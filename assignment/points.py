@@ -9,7 +9,7 @@ POINTS = {  # step: item: points
     5: {'train': 8, 'summaries': 4, 'checkpoints': 4, 'restore': 4},
 }
 ITEMS = {item: points for items in POINTS.values() for item, points in items.items()}
-WRITTEN_POINTS = 10  # for the written answer
+WRITTEN_POINTS = 10  # points for the written answer
 SHOWN_BY_TRAINING = 'summaries', 'checkpoints', 'restore'  # items that the probe run of 'train' tests too
 
 

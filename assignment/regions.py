@@ -9,7 +9,7 @@ import textwrap
 from typing import NamedTuple
 
 TODO = ('style_transfer.py', 'load_vgg.py')  # the files that have regions
-# The version of what starter and grader agree on; tests/assignment/test_make_starter.py says when to raise it.
+# Version of the interface between starter and grader; tests/assignment/test_make_starter.py says when to raise it.
 VERSION = 2
 BEGIN_MARK = re.compile(r'( *)### BEGIN SOLUTION (\d): (.*)')
 HINT_LINE = re.compile(r' *###   (.*)')
@@ -20,11 +20,11 @@ class Region(NamedTuple):
     """A part of a file that students fill in.
 
     Attributes:
-        step: of the handout, 1 to 5.
-        hint: what to write, one line.
-        indent: the spaces that its lines begin with.
-        first, last: its lines, counted from 0, the marks among them.
-        body: the lines between the marks.
+        step: step of the handout, 1 to 5.
+        hint: text that says what to write, in one line.
+        indent: the spaces before its marks.
+        first, last: indices, from 0, of the lines with its BEGIN and END marks.
+        body: the lines of the solution, between the marks.
     """
     step: int
     hint: str
@@ -38,13 +38,13 @@ def regions(text: str) -> list[Region]:
     """Return the regions of a file's text, in order.
 
     Raises:
-        ValueError: a region has no end.
+        ValueError: a region has no END mark.
     """
     lines, found = text.splitlines(), []
     for first, line in enumerate(lines):
         if match := BEGIN_MARK.fullmatch(line):
             start, hint = first + 1, [match[3]]
-            while more := HINT_LINE.fullmatch(lines[start]):
+            while start < len(lines) and (more := HINT_LINE.fullmatch(lines[start])):
                 start, hint = start + 1, [*hint, more[1]]
             last = next((i for i in range(start, len(lines)) if END_MARK.fullmatch(lines[i])), None)
             if last is None or any(map(BEGIN_MARK.fullmatch, lines[start:last])):

@@ -3,8 +3,9 @@
     python -m assignment.report outputs/<run>
 
 This writes report/report.md, where students write their answers, and report/report.pdf, the same content on one page.
-Called again, it keeps the answers and puts them on the page. The report describes the training only from the event
-files in graphs/<run>/, beside outputs/. It takes nothing from outputs/<run>/ but sheet.png, the row of three images.
+If it is run again, it keeps the answers and puts them on the page. The report describes the training only from the
+event files in graphs/<run>/, beside outputs/. It takes nothing from outputs/<run>/ but sheet.png, the row of three
+images.
 """
 
 import os
@@ -19,13 +20,14 @@ from common import process
 if __name__ == '__main__':
     process.while_loading()  # before the imports that take seconds
 
-# isort: split - TensorBoard imports TensorFlow, so tf1 must have imported it before.
 import numpy as np
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import utils
 from assignment.reporting import diagram, pdf
+
+# TensorBoard imports TensorFlow when it first reads events; tf1 imports it earlier, without start-up messages.
 from common import (
     cli,
     errors,
@@ -154,7 +156,7 @@ def answers(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise UserError(f'{path}: not in UTF-8; save it as UTF-8, or move it away') from error
     if not mark:
-        raise UserError(f'{path}: has no line {ANSWERS_MARK!r}, so your answers cannot be told from the rest; '
+        raise UserError(f'{path}: has no line {ANSWERS_MARK!r}, so your answers cannot be separated from the rest; '
                         'move the file away and copy them into the new one', ('--out', 'DIR writes elsewhere'))
     return text
 

@@ -1,9 +1,9 @@
 """The checks in the notebook edition, with numbers small enough to be worked out by hand.
 
 The body of each function becomes a cell of the notebook, and the first line of that cell is the docstring as a comment,
-so the docstring must be a single line. The cell follows those of the method that the function is named after and of the
-methods up to the next check. The helpers in `notebook.CHECK_HELPERS` are in the notebook's first cell. A check that
-passes must print nothing, because otter counts output as a failure.
+so the docstring must be a single line. The cell comes after the cells of the method that the function is named after
+and of the methods that follow it, up to the next check. The helpers in `notebook.CHECK_HELPERS` are in the notebook's
+first cell. A check that passes must print nothing, because otter counts output as a failure.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ def small_vgg(image: list, filters: np.ndarray | None = None, biases: np.ndarray
 
 
 def bare_machine(**attributes) -> StyleTransfer:
-    """Return a StyleTransfer that has only these attributes, to test one method with."""
+    """Return a StyleTransfer that has only these attributes, for the test of one method."""
     machine = StyleTransfer.__new__(StyleTransfer)
     vars(machine).update(attributes)
     return machine
@@ -117,7 +117,7 @@ def losses() -> None:
 
 
 def optimize() -> None:
-    """Adam's first step is as long as the learning rate, whatever the gradient, and the second almost as long."""
+    """Adam's first step is as long as the learning rate, whatever the gradient is; the second is almost as long."""
     with tf.Graph().as_default(), tf.Session() as sess:
         image = tf.get_variable('in_img', initializer=tf.zeros([1, 2, 2, 3]))
         machine = bare_machine(recipe=dataclasses.replace(recipes.CS20, learning_rate=5.), input_img=image,

@@ -77,7 +77,7 @@ def multi_style_rows() -> Iterator[tuple[str, Callable]]:
 def package_rows() -> Iterator[tuple[str, Callable]]:
     """Yield (name, function that stylizes a photo [H, W, 3] from 0 to 255) for each of the package's 26 styles.
 
-    Yields nothing if the package is not installed.
+    The function yields nothing if the package is not installed.
     """
     try:
         other = package(4096)

@@ -2,9 +2,9 @@
 
     python -m benchmarks.beam --beam-python .beam/bin/python
 
-PYTHON is the interpreter of an environment that has Apache Beam. The commands take turns, each in a process of its own,
-on copies of the bundled photos reduced to 512 pixels. They also run on two photos only, which measures the start-up
-time.
+--beam-python names the interpreter of an environment that has Apache Beam. The commands take turns, each in a process
+of its own, on copies of the bundled photos reduced to 512 pixels. They also run on two photos only, which measures the
+start-up time.
 """
 
 import argparse

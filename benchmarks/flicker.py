@@ -36,7 +36,7 @@ def panned(photo: np.ndarray) -> list[np.ndarray]:
 
 
 def change(pictures: Sequence[np.ndarray]) -> float:
-    """Return the mean absolute change from each picture to the next, from the third picture on."""
+    """Return the mean absolute change (of 255) from each picture to the next, from the third picture on."""
     return np.mean(
         [
             np.abs(after - before)[MEASURED_PART, MEASURED_PART].mean()
@@ -46,7 +46,7 @@ def change(pictures: Sequence[np.ndarray]) -> float:
 
 
 def warp_error(pictures: Sequence[np.ndarray]) -> float:
-    """Return the mean RMS difference between each picture and the previous one moved along with the pan.
+    """Return the mean RMS difference (of 255) between each picture and the previous one moved along with the pan.
 
     As in `change`, the first two pictures are left out.
     """
@@ -67,8 +67,8 @@ def main() -> None:
         cells = []
         for frames, measure in zip(clips, (change, warp_error)):
             pictures = [stylize(frame) for frame in frames]
-            for share in (0, video.MAX_BLEND_SHARE):
-                smooth = video.TemporalSmoothing(share)
+            for strength in (0, 1):
+                smooth = video.TemporalSmoothing(strength)
                 cells.append(measure([smooth(frame, picture) for frame, picture in zip(frames, pictures)]))
         print(f'| {name} | {" | ".join(f"{cell:.2f}" for cell in cells)} |', flush=True)
 

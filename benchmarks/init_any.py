@@ -4,8 +4,8 @@
 
 For three pairs at 512 pixels the benchmark runs the recipe `modern` as it is, the network alone ("the pass"), and then
 `modern` from the network's picture with fewer pyramid levels and iterations. The loss is that of `modern` at this size
-without total variation, of the picture as it is written (8 bits). The seconds include computing the paintings' features
-each time, as in a command.
+without total variation. It is measured on the picture as it is written, with 8 bits per channel. The seconds include
+computing the paintings' features each time, as in a command.
 """
 
 import argparse

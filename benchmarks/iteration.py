@@ -78,8 +78,8 @@ def bare(machine: TimedStyleTransfer, n: int) -> float:
 def listed(machine: TimedStyleTransfer, n: int) -> float:
     """Return the seconds per iteration of the loop that CS20's solutions list, over n iterations.
 
-    The graph is float32 and built as in these solutions. One session call runs the step, and another one fetches image,
-    loss and summary. The checkpoints include the meta graph, and the event file the whole graph.
+    The graph is in float32 and is built as in these solutions. One session call runs the step, and another one fetches
+    image, loss and summary. The checkpoints include the meta graph, and the event file the whole graph.
     """
     with tf.Graph().as_default():
         other = style_transfer.StyleTransfer(machine.content_path, machine.style_paths, WIDTH, HEIGHT,

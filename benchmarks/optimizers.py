@@ -2,8 +2,8 @@
 
     python -m benchmarks.optimizers --out optimizers.png
 
-All start from the same image, at half of CS20's size. They compute in float32, because L-BFGS needs it and the seconds
-must be comparable.
+All optimizers start from the same image, at half of CS20's size. They compute in float32, because L-BFGS needs it and
+the seconds must be comparable.
 """
 
 import argparse

@@ -44,7 +44,7 @@ class Curve:
         self.last, self.limit, self.start, self.noted = last, seconds, time.perf_counter(), []
 
     def __call__(self, iterate):
-        """Record an iteration, a `progress.Iteration`; raises TimeoutError after the time limit."""
+        """Record an iteration, a `progress.Iteration`; raise TimeoutError after the time limit."""
         seconds = time.perf_counter() - self.start
         if iterate.step > self.last:
             self.noted.append((seconds, iterate.losses['total_loss']))

@@ -14,15 +14,15 @@ from tqdm import tqdm
 from common import files
 from common.errors import UserError
 
-MAX_TRIES = 6  # attempts that receive nothing before the download is given up
+MAX_TRIES = 6  # attempts without a received byte, after which the download fails
 RETRY_SECONDS = 1
-TIMEOUT_SECONDS = 30  # seconds without a byte
+TIMEOUT_SECONDS = 30  # longest time without a received byte
 
 
 def download(url: str, path: str | Path, size: int, sha256: str) -> None:
     """Download `url` to `path`, which appears only when the file has the expected size and hash.
 
-    The bytes received so far are kept beside `path` with the suffix .part, and a later call resumes from there. An
+    The bytes received so far are kept next to `path` with the suffix .part, and a later call resumes from there. An
     https address is also tried over http, which is safe because the hash is checked.
 
     Args:
@@ -32,8 +32,9 @@ def download(url: str, path: str | Path, size: int, sha256: str) -> None:
         sha256: The expected SHA-256 as hexadecimal text.
 
     Raises:
-        UserError: The file cannot be downloaded or written, or its size or hash is wrong. A complete file with a wrong
-            hash is kept beside `path` with the suffix .wrong.
+        UserError: The download fails, the disk is full, or the size or the hash is wrong. A file with a wrong size or
+            hash is kept next to `path` with the suffix .wrong.
+        OSError: The folder or the file cannot be written for another reason.
     """
     path = Path(path)
     part, wrong = path.with_name(path.name + '.part'), path.with_name(path.name + '.wrong')

@@ -29,7 +29,7 @@ ASCII_REPLACEMENTS = str.maketrans(
     }
 )
 known_flags = set()  # flags of the running command
-exit_status = 1  # of the last command; 1 while a command runs, because an unexpected exception ends it with 1
+exit_status = 1  # status of the last command; 1 while a command runs, because an unexpected exception ends it with 1
 
 
 class UserError(Exception):
@@ -37,7 +37,7 @@ class UserError(Exception):
 
     Args:
         message: What is wrong.
-        hints: Hints, pairs (flag, what the flag does). A command shows only the hints whose flag it has.
+        hints: Pairs (flag, what the flag does), which follow the message. A command shows only those whose flag it has.
     """
 
     def __init__(self, message: str, *hints: tuple[str, str]):

@@ -13,7 +13,7 @@ import numpy as np
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """Context manager that yields a temporary path and moves it to `path` only if the block succeeds.
 
-    The temporary file lies beside `path`, has the same suffix, and is removed if the block fails. Missing parent
+    The temporary file is in the same folder, has the same suffix, and is removed if the block fails. Missing parent
     folders are created. An OSError without a file name, or with that of the temporary file, names `path` instead.
     """
     path = Path(path)

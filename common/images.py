@@ -1,4 +1,4 @@
-"""Prepare colors that are to be preserved, and check masks.
+"""Preserve the colors of the photo, and check masks.
 
 A mask is white where the first style is applied. Where it is black, the second style is applied or, with only one
 style, the photo stays as it is.
@@ -14,7 +14,7 @@ import numpy as np
 
 from common.errors import UserError
 
-LUMINANCE_WEIGHTS = np.float32([0.2125, 0.7154, 0.0721])  # of R, G and B (ITU-R BT.709), as in scikit-image's rgb2gray
+LUMINANCE_WEIGHTS = np.float32([0.2125, 0.7154, 0.0721])  # of R, G and B, those of scikit-image's rgb2gray
 MIN_VARIANCE = 1e-6  # in squared units of 0 to 255; floor for the variance of a style image that has only one color
 MASK_ASPECT_TOLERANCE = 0.01  # relative difference of the aspect ratios of mask and photo, whose sizes are rounded
 
@@ -30,7 +30,7 @@ def prepare_colors(
     """Prepare a photo and style images so that the stylized image keeps the photo's colors.
 
     Args:
-        photo: The photo [1, H, W, 3], 0 to 255.
+        photo: The photo [1, H, W, 3], 0 to 255; may be None if `keep_colors` is 'none'.
         styles: The style images, each [1, H, W, 3], 0 to 255.
         keep_colors: 'luminance' turns all images gray and gives each style the mean and standard deviation of the
             photo's luminance (section 3.2); 'histogram' gives each style the mean and covariance of the photo's colors
@@ -49,8 +49,8 @@ def prepare_colors(
 def match_color_moments(image: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Map the colors of an image affinely so that their mean and covariance are those of another image.
 
-    The map is Σ_o^½ Σ^−½ (x − μ) + μ_o, with the mean μ and covariance Σ of `image`, and those of `other` (index o). Of
-    all affine maps with this property, it is the one of Image Analogies (Hertzmann 2001).
+    The map is Σ_o^½ Σ^−½ (x − μ) + μ_o, with the mean μ and covariance Σ of `image`, and those of `other` (index o).
+    Several affine maps have this property; this is the one that Image Analogies uses (Hertzmann 2001).
 
     Args:
         image: The image to map, [..., 3].
@@ -76,6 +76,8 @@ def check_mask_styles(count: int) -> None:
 
 def check_mask_shape(name: str, mask_size: tuple[int, int], photo: str | Path, photo_size: tuple[int, int]) -> None:
     """Raise `UserError` if the aspect ratio of a mask differs from that of the photo.
+
+    The ratios may differ by `MASK_ASPECT_TOLERANCE`, or by one pixel of the shortest side if this is more.
 
     Args:
         name: How the error message names the mask.

@@ -25,7 +25,8 @@ class Outcome(NamedTuple):
 
     Attributes:
         step: The last iteration.
-        ending: 'finished', 'stopped' (by Ctrl-C), or 'converged' (the optimizer finds no better picture).
+        ending: 'finished', 'stopped' (by Ctrl-C or SIGTERM), or 'converged' (the optimizer finds no better
+            picture).
         start_step: The iteration from which this training resumed, or 0.
     """
     step: int
@@ -66,10 +67,18 @@ class ProgressBar:
 
 
 class ProgressLines:
-    """Callback and context manager that prints CS20's lines when the recipe logs, and at the last iteration."""
+    """Callback and context manager that prints step, loss and time, as CS20 does.
+
+    It prints at the iterations that the recipe logs, and at the last one.
+    """
 
     def __init__(self, recipe, n_iters: int):
-        """Create it for a `recipes.Recipe`, whose `should_log` decides, and a number of iterations."""
+        """Create the callback.
+
+        Args:
+            recipe: The `recipes.Recipe`, whose `should_log` selects the iterations.
+            n_iters: The last iteration.
+        """
         self.recipe, self.n_iters = recipe, n_iters
 
     def __enter__(self) -> 'ProgressLines':
@@ -86,7 +95,10 @@ class ProgressLines:
 
 
 def display(recipe, n_iters: int, verbose: bool, cost: Callable[[int], float] = lambda step: 1):
-    """Return the callback that shows a training's progress: lines if it is verbose, a bar otherwise."""
+    """Return the callback that shows a training's progress: `ProgressLines` if `verbose`, else a `ProgressBar`.
+
+    The arguments are those of these classes.
+    """
     return ProgressLines(recipe, n_iters) if verbose else ProgressBar(n_iters, cost)
 
 

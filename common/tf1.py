@@ -9,8 +9,8 @@ import sys
 from common.process import suppress_stderr
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-# TensorFlow imports Keras, which imports Matplotlib: a quarter of the import time. Blocking Keras here defers both
-# until something uses them.
+# TensorFlow imports Keras, which imports Matplotlib; the two take a quarter of the import time. Blocking Keras here
+# defers both until something uses them.
 _defer_keras = 'keras' not in sys.modules
 if _defer_keras:
     sys.modules['keras'] = None

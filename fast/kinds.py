@@ -10,16 +10,16 @@ class Kind(NamedTuple):
     """The classes of one kind of network, as dotted names, because inference must not import TensorFlow.
 
     Attributes:
-        network: The graph of the network.
-        training: Its training, a `fast.training.network_training.NetworkTraining`.
-        inference: Applies an exported network, a `fast.inference.tiled.TiledModel`.
+        network: The class that builds the graph of the network.
+        training: The class that trains it, a `fast.training.network_training.NetworkTraining`.
+        inference: The class that applies an exported network, a `fast.inference.tiled.TiledModel`.
     """
     network: str
     training: str
     inference: str
 
 
-# By the "kind" in model.json. A new kind of network is a line here and the three classes.
+# The keys are the values of "kind" in model.json. A new kind of network needs a line here and the three classes.
 KINDS = {
     MULTI_STYLE: Kind('fast.networks.multi_style.TransformNet', 'fast.training.multi_style.MultiStyleTraining',
                       'fast.inference.multi_style.MultiStyleModel'),

@@ -125,7 +125,7 @@ def test_without_a_size_the_picture_keeps_the_aspect_ratio_of_the_photo(images, 
     flags = ['--style', str(images[1]), '--vgg', str(tiny_vgg), '--iterations', '1']
     assert style_transfer.main(['--content', 'tall.png', *flags]) == 0
     assert capsys.readouterr().out.splitlines()[0].startswith(
-        f'tall.png in the style of {images[1]}, 111×333 (the shape of the content), ')
+        f'tall.png in the style of {images[1]}, 111×333 (the aspect ratio of the content), ')
     assert iio.imread('outputs/tall-style-cs20/final.png').shape == (333, 111, 3)
     assert style_transfer.main(flags) == 0  # The default content keeps CS20's size.
     assert f'{images[1]}, 333×250, ' in capsys.readouterr().out
@@ -194,7 +194,7 @@ def test_a_full_disk_is_reported_in_one_line(call, monkeypatch):
 
 
 def test_the_program_can_be_run_from_another_folder(workdir):
-    """A new process prints only the error, no start-up messages of TensorFlow; test_runs.py has one that trains."""
+    """A new process prints only the error, no start-up messages of TensorFlow; one in test_runs.py also trains."""
     result = subprocess.run([sys.executable, PROGRAM, '--content', 'nowhere.png'], capture_output=True, text=True)
     assert (result.returncode, result.stderr) == (2, 'error: nowhere.png: no such image\n')
 
@@ -225,12 +225,12 @@ def test_a_picture_stores_the_command_that_makes_it_again(call, images, workdir,
     assert Path('outputs/r/latest.jpg').read_bytes() == max(Path('outputs/r').glob('0*.jpg')).read_bytes()
     assert output.read_settings('r.tiff') == output.read_settings('outputs/r/final.png')
     assert style_transfer.main(['--like', 'r.tiff', '--name', 'again', '--output', 'again.png']) == 0
-    assert 'not as' not in capsys.readouterr().out
+    assert 'settings that differ' not in capsys.readouterr().out
     assert (iio.imread('again.png') == iio.imread('outputs/r/final.png')).all()
     iio.imwrite('mask.png', np.full((32, 48), 99, np.uint8))
     assert style_transfer.main(['--like', 'r.tiff', '--name', 'other', '--iterations', '1']) == 0
     out = capsys.readouterr().out
-    assert 'not as r.tiff: mask (now ' in out and 'width' not in out
+    assert 'settings that differ from r.tiff: mask (now ' in out and 'width' not in out
 
 
 def test_training_can_start_from_an_arbitrary_style_transfer(call, images, any_folder, workdir, monkeypatch):

@@ -62,7 +62,7 @@ def model(model_folder):
 
 @pytest.fixture
 def one_block(model, monkeypatch):
-    """Give networks one residual block during a test; the model, which has five, is made before."""
+    """Give networks one residual block during a test; `model`, which has five, is made before that."""
     monkeypatch.setattr(multi_style_network, 'RESIDUAL_BLOCKS', 1)
 
 
@@ -88,7 +88,7 @@ def machine(build):
 
 
 def write_photo(path, height=40, width=56, seed=0):
-    """Write a photo of random pixels; return them, uint8 [H, W, 3]."""
+    """Write a photo of random pixels; return the pixels, uint8 [H, W, 3]."""
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
     iio.imwrite(path, pixels)
@@ -111,7 +111,7 @@ def test_the_losses_of_a_batch_are_means_over_its_photos(machine, tiny_vgg):
     """The total is the weighted sum of four losses.
 
     They are the relative content loss times the content weight of its style, the style loss of means and covariances,
-    the total variation, and the shift loss between two views.
+    the total variation, and the consistency loss between two views.
     """
     weights = load_vgg.read_weights(tiny_vgg)
     with machine.open_session() as sess:

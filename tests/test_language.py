@@ -1,4 +1,4 @@
-"""How we write, which CONTRIBUTING.md states: standard terms, American spelling, constants that are nouns."""
+"""The language rules of CONTRIBUTING.md: standard terms, American spelling, constants that are nouns."""
 
 import ast
 import os
@@ -12,8 +12,8 @@ import pytest
 from common import paths
 
 ROOT = paths.ROOT
-# (module, old name, kind, new name) of identifiers that had a name of our own. Kinds: module, class, function (or
-# method), parameter, attribute (of self, or a field), constant.
+# (module, old name, kind, new name) of identifiers whose old name was not the standard term. Kinds: module, class,
+# function (or method), parameter, attribute (of any object, or a field of a class), constant.
 RENAMES = [
     ('common.errors', 'offer', 'function', 'add_known_flags'),
     ('common.errors', '_offered', 'constant', 'known_flags'),
@@ -116,7 +116,7 @@ RENAMES = [
     ('assignment.reporting.pdf', 'page', 'module', 'pdf'),
     ('assignment.handed_in', 'findings', 'function', 'verify_run'),
 ]
-# Stems of British spellings, and what may keep them: names of files and commands that exist, and other programs' names.
+# Stems of British spellings. KEPT matches where they stay: names of our files and commands, and names from elsewhere.
 BRITISH = re.compile(r'colour|grey|centr(?:e[sd]?\b|ing)|neighbour|behaviour|favour|cancelled|licence|catalogue'
                      r'|(?:initial|normal|styl|minim|maxim|final|optim|summar)is(?:e|ing)', re.IGNORECASE)
 KEPT = re.compile(r"catalogue(?:\.\w|_page|['`/-])|(?:a-|test_|import |setattr\()catalogue"
@@ -129,7 +129,7 @@ ADJECTIVES = set('''
 
 
 def sources(*patterns):
-    """The tracked files that match some patterns, but for the old runs and this file."""
+    """Return the tracked files that match some patterns, except the old runs, hidden folders and this file."""
     files = subprocess.run(['git', 'ls-files', *patterns], cwd=ROOT, capture_output=True, text=True)
     names = files.stdout.split('\n') if not files.returncode else [
         path.relative_to(ROOT).as_posix() for pattern in patterns for path in ROOT.rglob(pattern)]
@@ -139,7 +139,7 @@ def sources(*patterns):
 
 
 def definitions(module):
-    """What a module defines, as pairs (kind, name)."""
+    """Yield the definitions of a module as pairs (kind, name)."""
     path = ROOT / f'{module.replace(".", "/")}.py'
     yield 'module', path.stem
     tree = ast.parse(path.read_text(encoding='utf-8'))
@@ -156,7 +156,7 @@ def definitions(module):
 
 
 def names_of(statement):
-    """The plain names that a statement assigns to."""
+    """Return the names, as `ast.Name` nodes, that a statement assigns to."""
     targets = (statement.targets if isinstance(statement, ast.Assign) else
                [statement.target] if isinstance(statement, ast.AnnAssign) else [])
     return [node for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]

@@ -1,4 +1,4 @@
-"""The rules of the layout, which CONTRIBUTING.md states: imports point downwards, and importing has no effects."""
+"""The layout rules of CONTRIBUTING.md: imports point downwards, and importing a module has no effects."""
 
 import ast
 import functools
@@ -9,8 +9,8 @@ import sys
 from common import paths
 
 ROOT = paths.ROOT
-# Packages and modules, lowest first. A module may import those of the rows above its own in this table, and of its own
-# row only its own package.
+# Packages and modules, lowest first. A module may import those of earlier rows, and of its own row only its own
+# package.
 ROWS = (('common',), ('utils',), ('recipes', 'load_vgg'), ('engine.losses', 'engine.optim'), ('engine.run',),
         ('engine.results',), ('engine.cli',), ('style_transfer',), ('fast', 'assignment'),
         ('reconstruct', 'catalogue', 'fast_style_transfer', 'benchmarks', 'studio'))
@@ -20,7 +20,7 @@ TENSORFLOW = 'common.tf1'  # the one module that imports it
 
 
 def module_name(path):
-    """The dotted name under which a file is imported."""
+    """Return the dotted name under which a file is imported."""
     return '.'.join(path.relative_to(ROOT).with_suffix('').parts).removesuffix('.__init__')
 
 
@@ -30,12 +30,12 @@ MODULES = {module_name(path): path for pattern in ('*.py', '[a-z]*/**/*.py') for
 
 @functools.cache
 def tree(name):
-    """The syntax tree of a module."""
+    """Return the syntax tree of a module."""
     return ast.parse(MODULES[name].read_text(encoding='utf-8'))
 
 
 def imported(name):
-    """The dotted names that a module imports, in functions too: every module or attribute that is named."""
+    """Yield the dotted names of the modules and attributes that a module imports, including imports in functions."""
     for node in ast.walk(tree(name)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -44,19 +44,19 @@ def imported(name):
 
 
 def own_imports(name):
-    """The modules of the project that a module imports."""
+    """Yield the names of the project's modules that a module imports."""
     for target in imported(name):
         known = [module for module in (target, target.rpartition('.')[0]) if module in MODULES]
         yield from known[:1]
 
 
 def part(name):
-    """The entry of ROWS that a module belongs to, or None."""
+    """Return the entry of ROWS that a module belongs to, or None."""
     return next((part for part in PARTS if f'{name}.'.startswith(f'{part}.')), None)
 
 
 def violations():
-    """Every violation of the rules that the sources show, one line each."""
+    """Yield one line for each violation of the import rules."""
     for name in MODULES:
         if part(name) is None and MODULES[name].name != '__init__.py':
             yield f'{name} is in no package of the layout'
@@ -87,8 +87,12 @@ def test_the_root_has_the_files_of_the_design_and_the_commands():
         'requirements.txt', 'requirements.lock', 'requirements-stylize.txt', 'requirements-beam.txt'}
 
 
+def test_the_method_stays_short():
+    assert len((ROOT / 'style_transfer.py').read_text(encoding='utf-8').splitlines()) <= 390
+
+
 def test_importing_a_module_has_no_effects():
-    names = [name for name in MODULES if not name.startswith('fast.beam.')]  # Apache Beam is not installed
+    names = [name for name in MODULES if not name.startswith('fast.beam.')]  # They need Apache Beam.
     done = subprocess.run([sys.executable, '-c', EFFECTS, *names], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == []

@@ -1,4 +1,4 @@
-"""Runs and models of older versions are read: tests/old/ has some, to resume and to compare with new runs."""
+"""Compatibility with older versions: their runs and their model, from tests/old/, are resumed and applied."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ FLAGS = ['--content', 'content.png', '--style', 'style.png', '--width', '48', '-
 
 @pytest.fixture
 def old_run(workdir):
-    """Copy the old run to the current directory; return that directory."""
+    """Copy the old runs and the old model to an empty current directory; return that directory."""
     shutil.copytree(paths.ROOT / 'tests/old', workdir, dirs_exist_ok=True)
     return workdir
 

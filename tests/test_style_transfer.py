@@ -434,6 +434,8 @@ def test_stylize_takes_arrays_or_paths_and_leaves_no_files(images, tiny_vgg, wor
                                atol=1.5)
     with pytest.raises(UserError, match='no such image'):
         stylize('none.jpg', style, **settings)
+    with pytest.raises(UserError, match='monet: no such recipe; choose one of cs20, stylenet, lbfgs, gatys, modern'):
+        stylize(photo, style, recipe='monet')
 
 
 def test_the_python_example_of_the_readme_runs(images, tiny_vgg, workdir, capsys):

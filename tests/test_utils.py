@@ -163,7 +163,7 @@ def test_every_kind_of_file_is_read_as_rgb_over_white(tmp_path, name):
     assert image.min() >= 0 and image.max() <= 255
 
 
-# EXIF orientation: the sides of the upright picture where the stored row 0 and column 0 lie (EXIF 2.3, tag 274).
+# EXIF orientation: the sides of the upright picture where the stored row 0 and column 0 are (EXIF 2.3, tag 274).
 ORIENTATIONS = {1: ('top', 'left'), 2: ('top', 'right'), 3: ('bottom', 'right'), 4: ('bottom', 'left'),
                 5: ('left', 'top'), 6: ('right', 'top'), 7: ('right', 'bottom'), 8: ('left', 'bottom')}
 

@@ -1,6 +1,6 @@
-"""What stylizes photos needs the packages of requirements-stylize.txt alone.
+"""The code that stylizes photos needs only the packages of requirements-stylize.txt.
 
-`.ci/run` runs this file in an environment of these packages; elsewhere the others are hidden.
+`.ci/run` runs this file in an environment with only these packages; elsewhere the other packages are hidden.
 """
 
 import importlib.util

@@ -1,8 +1,8 @@
 """Format the grades of one solution or of a class: text for people, CSV for spreadsheets, JSON for scripts.
 
 The grades of one solution are {step: {item: problem}}, where a problem is a line of text, or None for a correct item.
-The grades of a class are {name of the submission: grades of its solution}. Where the submitted runs were verified too,
-`runs` maps each name to the lines that say what is wrong with its run, an empty list if nothing is.
+The grades of a class are {name of the submission: grades of its solution}. If the submitted runs were verified too,
+`runs` maps each name to a list of lines that say what is wrong with its run; the list is empty if nothing is.
 """
 
 import csv
@@ -12,7 +12,7 @@ import unicodedata
 
 from assignment.points import ITEMS, POINTS, STEPS
 
-FORMULA_PREFIXES = '=', '+', '-', '@', '\t', '\r'  # cells that begin so are formulas for a spreadsheet
+FORMULA_PREFIXES = '=', '+', '-', '@', '\t', '\r'  # A spreadsheet takes such cells for formulas.
 
 
 def passed_steps(grades: dict[int, dict[str, str | None]]) -> list[int]:
@@ -26,7 +26,7 @@ def points_earned(grades: dict[int, dict[str, str | None]]) -> float:
 
 
 def first_problem(grades: dict[int, dict[str, str | None]], run=()) -> str:
-    """Return the first problem of one solution as text, '' if there is none.
+    """Return the first problem of one solution as text, or '' if there is none.
 
     Args:
         grades: grades of one solution.
@@ -38,7 +38,10 @@ def first_problem(grades: dict[int, dict[str, str | None]], run=()) -> str:
 
 
 def shared_problem(grades: dict[int, dict[str, str | None]]) -> str | None:
-    """Return the problem that all items of one solution have, which then was not graded; None if there is none."""
+    """Return the problem that all items of one solution share if it was not graded, else None.
+
+    It is None if only one step was graded, because the items of one step can fail for the same reason.
+    """
     problems = {problem for items in grades.values() for problem in items.values()}
     return problems.pop() if len(problems) == 1 and len(grades) > 1 else None
 
@@ -74,7 +77,7 @@ def table(grades: dict[str, dict], runs: dict[str, list[str]] | None = None) -> 
     """
     width = max(map(_terminal_width, grades))
     columns = [*map(str, STEPS), *(['run'] if runs is not None else [])]
-    lines = [' ' * width + '  ' + '  '.join(columns) + '  points  first thing to mend']
+    lines = [' ' * width + '  ' + '  '.join(columns) + '  points  first problem']
     for name, steps in grades.items():
         run = [] if runs is None else [not runs[name]]
         marks = [f'{"✓" if right else "·":{len(column)}}'
@@ -102,7 +105,7 @@ def to_csv(grades: dict[str, dict], runs: dict[str, list[str]] | None = None) ->
     """
     text = io.StringIO()
     rows = csv.writer(text, lineterminator='\n')
-    rows.writerow(['submission', 'points', 'of', *ITEMS, *([] if runs is None else ['run']), 'first thing to mend'])
+    rows.writerow(['submission', 'points', 'of', *ITEMS, *([] if runs is None else ['run']), 'first problem'])
     for name, steps in grades.items():
         items = {item: problem for items in steps.values() for item, problem in items.items()}
         points = ['' if item not in items else 0 if items[item] else ITEMS[item] for item in ITEMS]
@@ -113,7 +116,7 @@ def to_csv(grades: dict[str, dict], runs: dict[str, list[str]] | None = None) ->
 
 
 def _escape_formula(value):
-    """Return a cell that a spreadsheet does not compute: students choose names and cause messages."""
+    """Return a cell that no spreadsheet takes for a formula, because names and messages come from students."""
     return f"'{value}" if str(value).startswith(FORMULA_PREFIXES) else value
 
 

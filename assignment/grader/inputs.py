@@ -1,6 +1,6 @@
-"""Small random inputs on which the items of an assignment are run.
+"""Small random inputs on which the items of the assignment are run.
 
-Only the grader draws them: the process that runs a submission gets the inputs of one item at a time.
+Only the grader draws inputs. The process that runs a submission gets them for one item at a time.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ def draw(item: str, rng: np.random.Generator) -> dict:
         rng: random generator; it is advanced.
 
     Returns:
-        Name -> float32 array, number or pair of arrays.
+        Name -> array, number or pair; images, features, filters and biases are float32.
     """
     def normal(*shape, deviation=1.):
         return rng.normal(0, deviation, shape).astype(np.float32)
@@ -25,7 +25,7 @@ def draw(item: str, rng: np.random.Generator) -> dict:
 
 
 def _image(normal):
-    """Draw a centered image [1, 5, 7, 3], whose odd sides show how pooling treats the edge, with VGG's mean."""
+    """Draw a mean-centered image [1, 5, 7, 3], whose odd sides show how pooling treats the edge, and VGG's mean."""
     return {'image': normal(1, 5, 7, 3, deviation=40), 'mean_pixels': np.float32([120, 110, 100])}
 
 
@@ -67,7 +67,7 @@ def _start_and_target(rng, normal):
 
 
 def _losses_and_image(rng, normal):
-    """Draw three losses and a centered image [1, 4, 6, 3], some of whose pixels lie outside 0 to 255."""
+    """Draw three losses and a mean-centered image [1, 4, 6, 3]; some of its uncentered values are not in 0 to 255."""
     mean = np.float32([123, 117, 104])
     image = rng.uniform(-60, 320, (1, 4, 6, 3)).astype(np.float32)
     return {'losses': rng.uniform(1, 9, 3), 'mean_pixels': mean, 'centered': image - mean}

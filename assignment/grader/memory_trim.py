@@ -1,7 +1,7 @@
 """Reduce TensorFlow's resident memory by giving back pages of its shared libraries.
 
-A third of a gigabyte of TensorFlow's resident memory are pages of library files, most of them tables that only the
-dynamic linker reads, once. The kernel reads a page from its file again if a process needs it later.
+A third of a gigabyte of TensorFlow's resident memory consists of pages of library files. Most of them contain tables
+that only the dynamic linker reads, and only once. The kernel reads a page from its file again if a process needs it.
 """
 
 import ctypes
@@ -14,9 +14,9 @@ MADV_RANDOM, MADV_DONTNEED = 1, 4  # advice values of madvise(2)
 
 
 def load_libraries() -> None:
-    """Link TensorFlow's libraries and give back the pages that linking touched; does nothing outside Linux.
+    """Link TensorFlow's libraries and give back the pages that linking touched; do nothing outside Linux.
 
-    Call it before TensorFlow is imported.
+    Call this before TensorFlow is imported.
     """
     spec = importlib.util.find_spec('tensorflow')
     if sys.platform != 'linux' or not spec:
@@ -29,7 +29,7 @@ def load_libraries() -> None:
 
 
 def release_pages() -> None:
-    """Give back the unmodified pages of shared libraries and turn off their read-ahead; does nothing outside Linux."""
+    """Give back the unmodified pages of shared libraries and turn off their read-ahead; do nothing outside Linux."""
     if sys.platform != 'linux':
         return
     libc, addresses = ctypes.CDLL(None), None

@@ -1,9 +1,9 @@
-"""Run items of students' code on given inputs, each in a process of its own, and write what they return; judge nothing.
+"""Run items of students' code on given inputs, each in a separate process, and write the results without judging them.
 
     python -E -s probe.py
 
-The file lies in a folder with the project's other modules and a starter. At the start it imports TensorFlow, once.
-Then it reads pickled requests from standard input, dictionaries with the arguments of `attempt`:
+The grader copies this file into a folder with a starter and the project's other modules. The program first imports
+TensorFlow, once. Then it reads pickled requests from standard input, dictionaries with the arguments of `attempt`:
 
 - item, inputs: the item to run, a key of ITEM_FUNCTIONS, and its inputs
 - folder: the folder with the student's files, the only one in which they may write
@@ -39,7 +39,7 @@ LOSSES = 'content_loss', 'style_loss', 'total_loss'
 CAN_FORK = sys.platform == 'linux'
 POLL_SECONDS = 0.02
 WALL_CLOCK_FACTOR = 3  # seconds of wall-clock time for each second of processor time: the machine may be busy
-MAX_FILES, MAX_BYTES = 2000, 100_000_000  # in a student's folder
+MAX_FILES, MAX_BYTES = 2000, 100_000_000  # limits of a student's folder; folders count as files
 FOLDER = Path(__file__).resolve().parent
 SIDE_PX = 16  # side of the images from which a `StyleTransfer` is made
 
@@ -71,8 +71,8 @@ class Features:
     """Stand-in for the VGG network: returns given feature maps.
 
     Attributes:
-        mean_pixels: mean pixel of the training images, as VGG has it.
-        maps: name of a layer -> its feature map; each map is an attribute with the layer's name, too.
+        mean_pixels: mean pixel of VGG's training images.
+        maps: name of a layer -> its feature map; each map is also an attribute with the layer's name.
     """
 
     def __init__(self, maps: dict, mean_pixels=0.):
@@ -95,7 +95,10 @@ def evaluate(x):
 
 
 def evaluate_all(*tried) -> dict:
-    """Return values and types of a method's results, which it gave for one or for several alternative set-ups.
+    """Return the values and types of a method's results.
+
+    Args:
+        *tried: the results, tensors or numbers, one for each set-up that was tried.
 
     Returns:
         {'tries': arrays, 'kinds': for each the name of its dtype, or 'list' or 'tuple' if it is one}.
@@ -389,7 +392,7 @@ def describe_error(error: BaseException) -> dict[str, str]:
 
 
 def preload() -> None:
-    """Import all that students' code imports, but not that code: TensorFlow, other libraries, the project's modules."""
+    """Import what students' code imports: TensorFlow, other libraries and the project's modules."""
     memory_trim.load_libraries()
     import numpy as np
 
@@ -425,7 +428,7 @@ def attempt(item: str, inputs: dict, folder: str, answer: str, seconds: int) -> 
 
     Args:
         item: a key of ITEM_FUNCTIONS.
-        inputs: inputs of the item, name -> array or number.
+        inputs: inputs of the item, name -> array, number or pair.
         folder: folder with the student's files, the only one in which they may write.
         answer: path of the file to which the result is written as JSON.
         seconds: processor time that the item may take.
@@ -457,8 +460,8 @@ def run_forked(request: dict) -> str:
         request: the arguments of `attempt`.
 
     Returns:
-        The exit status as text (a negative number for a signal), 'late' after the time limit, 'full' if the code wrote
-        too much, or 'alone' if the grader has ended.
+        The exit status as text (a negative number for a signal), 'late' after the time limit, 'full' if the folder is
+        over its quota, or 'alone' if the grader has ended.
     """
     process = os.fork()
     if not process:
@@ -470,7 +473,7 @@ def run_forked(request: dict) -> str:
     deadline, polls, reason = time.monotonic() + WALL_CLOCK_FACTOR * request['seconds'], 0, None
     while not (wait_result := os.waitpid(process, os.WNOHANG))[0]:
         polls += 1
-        if select.select([0], [], [], POLL_SECONDS)[0]:  # The grader closed our standard input: it has ended.
+        if select.select([0], [], [], POLL_SECONDS)[0]:  # The grader has ended, which closed our standard input.
             reason = 'alone'
         elif time.monotonic() > deadline:
             reason = 'late'

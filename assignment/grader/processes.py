@@ -1,6 +1,6 @@
 """Processes that run students' code: each has loaded TensorFlow, but nothing of the solution, and runs many items.
 
-`probe` is the program that they run; `sandbox` restricts what the code can do there.
+They run the program `probe`, in which `sandbox` restricts what the students' code can do.
 """
 
 import atexit
@@ -28,8 +28,8 @@ GRACE_SECONDS = 10  # The watchdog waits this much longer, so that the probe can
 PROBE_MODULES = 'probe.py', 'sandbox.py', 'memory_trim.py'
 ENDING_MESSAGES = {
     'late': 'not done after {seconds} s: is there an infinite loop?',
-    '-9': 'the system has ended the code: it takes too much memory, or time',
-    'full': 'the code writes more files than its folder may hold',
+    '-9': 'the system has ended the code: it takes too much memory or time',
+    'full': 'the code writes more files or bytes than its folder may hold',
     '0': 'there is no answer: the code has ended the program',
 }
 
@@ -40,7 +40,7 @@ class Prober:
     Attributes:
         process: the `subprocess.Popen` object, or None if it is not running.
         folder: temporary folder with the starter, the answers and the students' files.
-        missing_protection: names of what the system lacks to confine the code safely, '' if it lacks nothing; None
+        missing_protection: names of what the system lacks to confine the code safely, or '' if it lacks nothing; None
             before the process has started.
         closed: whether `close` was called.
     """
@@ -58,7 +58,7 @@ class Prober:
             (starter / name).write_text(without_solution(text), encoding='utf-8')
         for name in PROBE_MODULES:
             shutil.copy(Path(__file__).with_name(name), starter)
-        os.chmod(self.folder, 0o711)  # The code may run as another user, who has to pass through.
+        os.chmod(self.folder, 0o711)  # The code may run as another user, who must reach the folders inside.
 
     def _start(self):
         """Start the process and wait until it is ready; raise `UserError` if it cannot start."""

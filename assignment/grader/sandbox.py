@@ -1,9 +1,9 @@
 """Confine a process that runs a student's code: it may read libraries, write in its own folder and start nothing.
 
 On Linux two mechanisms of the kernel enforce this, also against native code: Landlock (files; on newer kernels TCP and
-signals as well) from kernel 6.2 and a filter of system calls (libseccomp). Where one of them is missing, a grader
-that runs as root gives the process a user of its own, and an audit hook refuses what Python code would do. That stops
-accidents and mischief, not a determined attacker.
+signals as well) from kernel 6.2 and a filter of system calls (libseccomp). If one of them is missing, an audit hook
+makes Python refuse to write elsewhere or to start programs, and a grader that runs as root also gives the process a
+separate user. This stops accidents and mischief, but not a determined attacker.
 """
 
 import ctypes
@@ -53,12 +53,12 @@ SECCOMP_ALLOW, SECCOMP_ERRNO = 0x7fff0000, 0x00050000  # the latter is combined 
 EPERM, ENOSYS = 1, 38
 NOT_EQUAL, EQUAL, MASKED = 1, 4, 7
 CLONE_THREAD = 0x10000
-REFUSED_CALLS = (  # no assignment needs them
+REFUSED_CALLS = (  # system calls that the assignment does not need
     'fork', 'vfork', 'execve', 'execveat', 'setsid', 'setpgid',  # processes
     'kill', 'tkill', 'tgkill', 'rt_sigqueueinfo', 'rt_tgsigqueueinfo', 'pidfd_send_signal', 'pidfd_open',
     'pidfd_getfd', 'ptrace', 'process_vm_readv', 'process_vm_writev', 'process_madvise', 'kcmp',
     'setpriority', 'ioprio_set', 'sched_setscheduler', 'sched_setparam', 'sched_setattr', 'sched_setaffinity',
-    'utime', 'utimes', 'utimensat', 'futimesat',  # owners, modes, times: Landlock allows these
+    'utime', 'utimes', 'utimensat', 'futimesat',  # times, modes and owners, which Landlock does not restrict
     'chmod', 'fchmod', 'fchmodat', 'fchmodat2', 'chown', 'fchown', 'lchown', 'fchownat',
     'setxattr', 'lsetxattr', 'fsetxattr', 'setxattrat', 'removexattr', 'lremovexattr', 'fremovexattr',
     'socket', 'socketpair', 'memfd_create', 'memfd_secret', 'shmget', 'msgget', 'semget', 'mq_open', 'mq_unlink',
@@ -74,14 +74,14 @@ REFUSED_ARGUMENTS = (  # name, index of the argument, comparison, its two operan
 
 
 def _landlock_version():
-    """Return the version of the kernel's Landlock ABI, 0 if there is none."""
+    """Return the version of the kernel's Landlock ABI, or 0 if the kernel has none."""
     if sys.platform != 'linux':
         return 0
     return max(0, ctypes.CDLL(None).syscall(CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(1)))
 
 
 def _load_libseccomp():
-    """Load libseccomp; return None where it is not installed."""
+    """Load libseccomp; return None if it is not installed."""
     try:
         return ctypes.CDLL('libseccomp.so.2') if sys.platform == 'linux' else None
     except OSError:
@@ -89,7 +89,7 @@ def _load_libseccomp():
 
 
 def missing_protection() -> str:
-    """Return the names of what this system lacks to confine a submission safely, '' if it lacks nothing."""
+    """Return the names of what this system lacks to confine a submission safely, or '' if it lacks nothing."""
     return ' and '.join(
         name
         for name, is_available in (
@@ -129,7 +129,7 @@ def set_limits(seconds: int) -> None:
         limits['RLIMIT_AS'] = (
             int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize() + EXTRA_MEMORY_BYTES
         )
-        Path('/proc/self/oom_score_adj').write_text('1000')  # If memory runs out, the kernel kills it first.
+        Path('/proc/self/oom_score_adj').write_text('1000')  # If memory runs out, this process is killed first.
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))  # SIGXCPU comes first, then SIGKILL.
     for name, limit in limits.items():
@@ -200,7 +200,7 @@ class Comparison(ctypes.Structure):
 
 
 def filter_system_calls() -> None:
-    """Refuse the system calls of REFUSED_CALLS and REFUSED_ARGUMENTS; does nothing without libseccomp.
+    """Refuse the system calls of REFUSED_CALLS and REFUSED_ARGUMENTS; do nothing without libseccomp.
 
     Raises:
         OSError: the kernel does not accept the filter.

@@ -1,7 +1,7 @@
 """Read submissions as students hand them in: folders, zip files and notebooks, also as Canvas and Moodle name them.
 
-Only the files of `regions.TODO` in a submission count. One that cannot be read still becomes a `Submission`, with the
-reason as its problem.
+Only the files of `regions.TODO` in a submission count. A submission that cannot be read still becomes a `Submission`,
+with the reason as its `problem`.
 """
 
 import ast
@@ -23,7 +23,6 @@ from common import errors
 from common.errors import UserError
 
 MAX_CODE_BYTES = 1_000_000  # size of a file of code
-MAX_NOTEBOOK_BYTES = 50_000_000  # a notebook contains its pictures
 MAX_FILES = 20_000  # files in a submission
 MAX_CLASS_BYTES = 4_000_000_000  # contents of a class's zip file, unpacked
 MAX_FOLDER_DEPTH = 20  # levels of nested folders
@@ -32,12 +31,12 @@ MOODLE_NAME = re.compile(r'(?P<who>.+)_(?P<id>\d+)_assignsubmission_[a-z]+_(?P<f
 CODE_NAMES = {name: re.compile(re.escape(name[:-3]) + r'( ?\(\d+\)|-\d+)?\.py', re.IGNORECASE) for name in TODO}
 NOTEBOOK_SUFFIX = '.ipynb'
 IGNORED_NAMES = re.compile(r'\..*|__MACOSX|__pycache__|node_modules|site-packages|venv|env')
-TODO_MARK = b'# TODO step'  # as in the starter's files
+TODO_MARK = b'# TODO step'  # begins the comment above each unsolved region of the starter
 UNSUPPORTED_ARCHIVES = '.rar', '.7z', '.gz', '.tar', '.tgz', '.bz2', '.xz'
 WRITEFILE_MAGIC = re.compile(r'%%writefile\s+(?:\S*/)?(' + '|'.join(map(re.escape, TODO)) + r')\s*\n')
-NOTEBOOK_CODE = re.compile(rb'%%writefile|"class (StyleTransfer|VGG)\b')  # a whole file or class
+NOTEBOOK_CODE = re.compile(rb'%%writefile|"class (StyleTransfer|VGG)\b')  # marks of a whole file or class in a notebook
 LINE_MAGIC = re.compile(r'^(\s*)[%!?].*$', re.MULTILINE)
-# What reading a file raises that is damaged, by accident or on purpose.
+# Exceptions that reading a damaged file raises, whether the damage is an accident or an attack.
 READ_ERRORS = OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error
 
 
@@ -75,7 +74,7 @@ def find_submissions(path: str | Path, unpacked: Path) -> list[Submission]:
     """
     path = Path(path).expanduser()
     if not path.exists():
-        raise UserError(f'{path}: no such folder')
+        raise UserError(f'{path}: no such file or folder')
     if path.is_file() and path.suffix.lower() != NOTEBOOK_SUFFIX:
         if not zipfile.is_zipfile(path):
             raise UserError(f'{path}: neither a folder, a zip file nor a notebook')
@@ -112,7 +111,7 @@ def _owner_name(entry):
 
 
 def read(name: str, entries: Sequence[Path]) -> Submission:
-    """Read the submission of one student from all their files and folders; a failure becomes its problem."""
+    """Read the submission of one student from all their files and folders; a failure becomes its `problem`."""
     try:
         files = {}
         for entry in entries:
@@ -130,7 +129,7 @@ def _display_name(name):
 
 
 def _entries(folder):
-    """List what lies in a folder, without hidden files and other names of IGNORED_NAMES, in sorted order."""
+    """List the files and folders in a folder, sorted, without hidden ones and other names of IGNORED_NAMES."""
     return sorted(path for path in folder.iterdir() if not IGNORED_NAMES.fullmatch(path.name))
 
 
@@ -145,7 +144,7 @@ def _names_in(folder):
 
 
 def _names_in_zip(path):
-    """List the names of files at the top level of a zip file, and of those in its top folder if it is the only one."""
+    """List the names of files at the top level of a zip file, and of those in its top folder if it has only one."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for info in archive.infolist() if (member := _member(info)).parts
@@ -201,14 +200,14 @@ def _candidates(entry):
     if suffix == '.zip' or zipfile.is_zipfile(entry):
         return _in_zip(entry)
     if suffix in UNSUPPORTED_ARCHIVES:
-        raise Unreadable(f'{name} cannot be read: zip it, or unpack it into a folder')
+        raise Unreadable(f'{name} cannot be read: hand in a zip file or a folder instead')
     return {PurePosixPath(name): lambda: _read_file(entry)}
 
 
 def _in_folder(folder):
     """Return relative path -> function that reads the file, for all files below a folder.
 
-    If no file of code lies there, the files in its zip files are added.
+    If none of them is a file of code, the files in the folder's zip files are added.
     """
     readers, folders = {}, [(folder, PurePosixPath())]
     root = folder.resolve()
@@ -270,7 +269,7 @@ def _read_member(archive, info, name):
 
 def _read_limited(file, name):
     """Read an open file; raise `Unreadable` if it is larger than the limit for its kind."""
-    limit = MAX_NOTEBOOK_BYTES if str(name).endswith(NOTEBOOK_SUFFIX) else MAX_CODE_BYTES
+    limit = notebook.MAX_NOTEBOOK_BYTES if str(name).endswith(NOTEBOOK_SUFFIX) else MAX_CODE_BYTES
     content = file.read(limit + 1)
     if len(content) > limit:
         raise Unreadable(f'{name} has more than {limit:,} bytes')
@@ -293,7 +292,7 @@ def _version(name):
 def _select_files(candidates):
     """Return name -> content of the files of TODO.
 
-    They come from the least nested folder that has both. If a file is missing or has TODO marks, notebooks fill it in.
+    They come from the least nested folder that has both. If one is missing or has TODO marks, notebooks complete it.
     """
     files = {name: _to_utf8(content()) for name, content in _from_one_folder(candidates).items()}
     notebooks = sorted(path for path in candidates if path.suffix.lower() == NOTEBOOK_SUFFIX)
@@ -322,7 +321,7 @@ def _from_one_folder(candidates):
     depth = min((len(folder.parts) for folder in complete), default=0)
     shallowest = [folder for folder in complete if len(folder.parts) == depth] or sorted(folders)[:1]
     if len(shallowest) > 1:
-        raise Unreadable(f'has {len(shallowest)} versions, in {" and ".join(sorted(map(str, shallowest)))}: leave one')
+        raise Unreadable(f'has {len(shallowest)} versions, in {" and ".join(sorted(map(str, shallowest)))}: keep one')
     return {name: content for folder in shallowest for name, (_, content) in folders[folder].items()}
 
 

@@ -1,8 +1,8 @@
 """Judge the values that a student's code computed: compute the expected ones in NumPy and name common mistakes.
 
-A value is first compared with the correct one, and only then with those of known mistakes. The random inputs are drawn
-until every known mistake gives a clearly different value. So a correct solution never fails by chance, and a known
-mistake never passes by chance.
+A value is first compared with the correct value, and only then with the values that known mistakes give. The random
+inputs are drawn until every known mistake gives a clearly different value. So a correct solution never fails by chance,
+and a known mistake never passes by chance.
 """
 
 import itertools
@@ -17,11 +17,11 @@ from assignment.grader.inputs import ITERATIONS, LOG_EVERY
 STYLE_LAYER_WEIGHTS = 0.5, 1., 1.5, 3., 4.  # weights of CS20's style layers
 LEARNING_RATE, BETA1, BETA2, EPSILON = 2., 0.9, 0.999, 1e-8  # Adam's parameters in the stand-in for step 5
 TOLERANCE = 1e-3  # relative difference below which values count as equal
-MIN_DIFFERENCE = 1e-2  # least relative difference between a mistake's value and the correct one
+MIN_DIFFERENCE = 1e-2  # minimum relative difference between a mistake's value and the correct one
 
 
 class Expected(NamedTuple):
-    """The correct value of something, and the values that known mistakes give.
+    """The correct value of a result, and the values that known mistakes give.
 
     Attributes:
         value: the correct value.
@@ -79,12 +79,12 @@ def _array(x):
 
 
 def same(x: np.ndarray, y: np.ndarray, tolerance: float = TOLERANCE) -> bool:
-    """Return whether x is finite and near y; axes of length 1 are ignored.
+    """Return whether x is finite and close to y; axes of length 1 are ignored.
 
     Args:
-        x: array of numbers, or of anything else, which is never near.
+        x: array; one that does not hold numbers is never close.
         y: array of numbers.
-        tolerance: largest difference allowed, relative to the largest absolute value of y.
+        tolerance: largest allowed difference, as a fraction of the largest absolute value of y.
     """
     x, y = np.squeeze(x), np.squeeze(y)
     if x.shape != y.shape or x.dtype.kind not in 'fiub':
@@ -93,7 +93,7 @@ def same(x: np.ndarray, y: np.ndarray, tolerance: float = TOLERANCE) -> bool:
 
 
 def _comparison(x, correct):
-    """Return a text that compares an array with the correct one, by shape or where they differ most."""
+    """Return a text that compares an array with the correct one: their shapes, or the entry that differs most."""
     if np.shape(np.squeeze(x)) != np.shape(np.squeeze(correct)):
         return f'expected shape {np.shape(correct)}, got {np.shape(x)}'
     x, correct = np.squeeze(x), np.squeeze(correct)
@@ -154,10 +154,10 @@ def expected_convolutions(inputs: dict) -> list[Expected]:
             [
                 (before, 'is the ReLU missing?'),
                 (np.maximum(before - b, 0), 'is the bias missing?'),
-                (np.maximum(before - b, 0) + b, 'the bias comes before the ReLU, not after it'),
-                (np.maximum(before - 2 * b, 0), 'the bias is added, not subtracted'),
+                (np.maximum(before - b, 0) + b, 'the bias must be added before the ReLU, not after it'),
+                (np.maximum(before - 2 * b, 0), 'the bias must be added, not subtracted'),
                 (np.maximum(convolution(image, W, b, padding=False), 0), "padding='SAME' keeps height and width"),
-                (np.maximum(convolution(image, W, b, stride=2), 0), 'the stride is 1: only poolings make maps smaller'),
+                (np.maximum(convolution(image, W, b, stride=2), 0), 'the stride must be 1: only pooling shrinks maps'),
                 (
                     np.maximum(convolution(image, W.swapaxes(0, 1), b), 0),
                     'height and width of the filters are exchanged; use them as stored',
@@ -186,7 +186,7 @@ def judge_conv2d_relu(values: dict, inputs: dict) -> str | None:
     after, before, second = expected_convolutions(inputs)
     if values['variables'].size:
         return (f'{", ".join(map(str, values["variables"]))}: trainable, so that the optimizer would change VGG; '
-                'its weights are constants (tf.constant), the image is what is trained')
+                'its weights must be constants (tf.constant), because only the image is trained')
     if mistake := verdict(values['output'], after):
         return mistake
     if 'before_relu' not in values:
@@ -201,7 +201,7 @@ def pool(image: np.ndarray, kind, stride: int = 2, same_padding: bool = True) ->
 
     Args:
         image: [1, H, W, C].
-        kind: function that reduces a window, such as np.mean or np.max.
+        kind: function that reduces a window to one number, such as np.mean or np.max.
         stride: distance between windows, in pixels.
         same_padding: whether windows may reach over the edge, so that an odd last row and column count.
     """
@@ -226,10 +226,10 @@ def expected_pool(kind, other_kind, other_text: str):
         return [Expected(pool(image, kind), [
             (pool(image, other_kind), other_text),
             (pool(image, kind, same_padding=False), "padding='SAME' keeps the odd row and column"),
-            (pool(image, kind, stride=1), 'the stride is 2'),
+            (pool(image, kind, stride=1), 'the stride must be 2'),
             (pool(padded, kind, same_padding=False),
              'zeros outside the map must not count: use TensorFlow\'s pooling'),
-            (image, 'nothing is pooled'), (pool(image, np.sum), 'the sum, where the mean was expected')])]
+            (image, 'nothing is pooled'), (pool(image, np.sum), 'that is the sum of each window')])]
     return expected
 
 
@@ -248,8 +248,8 @@ def expected_content_loss(inputs: dict) -> list[Expected]:
         (difference ** 2 / (4 * s), 'the sum over all positions and channels is missing'),
         (np.abs(difference).sum() / (4 * s), 'absolute differences, where squares were expected'),
         (difference.sum() / (4 * s), 'the differences are not squared'),
-        (difference.sum() ** 2 / (4 * s), 'the square comes before the sum'),
-        (np.sqrt(squares) / (4 * s), 'the loss has no square root: Σ (F − P)², not its root'),
+        (difference.sum() ** 2 / (4 * s), 'the square must come before the sum'),
+        (np.sqrt(squares) / (4 * s), 'the loss must have no square root: Σ (F − P)², not its root'),
         (((np.float64(inputs['F']) + inputs['P']) ** 2).sum() / (4 * s), 'F + P, where F − P was expected')])]
 
 
@@ -353,7 +353,7 @@ def judge_tensor(item: str, number: bool = True):
 
 
 def _tensor_problem(x, kind, expected, number):
-    """Return what is wrong with the value x of a tensor, or None; kind: its dtype, or 'list' or 'tuple'."""
+    """Return what is wrong with the value x of a tensor, or None; `kind` is its dtype, or 'list' or 'tuple'."""
     if mistake := verdict(x, expected):
         return mistake
     if kind in ('list', 'tuple'):
@@ -412,18 +412,18 @@ def judge_optimize(values: dict, inputs: dict) -> str | None:
                                         'give minimize(…, global_step=self.gstep)')
     first = images[1] - start
     if np.abs(first).max() == 0:
-        return 'the image does not move: is self.opt the operation that minimize gives?'
+        return 'the image does not move: is self.opt the operation that minimize returns?'
     expected, = expected_optimize(inputs)
     if text := misconception(first, expected, 0.01):
         return text
     if same(images[:2], path[:2]):
         return 'the first step is Adam\'s, the second is not: its decays are recipe.beta1 and recipe.beta2'
     return (f'after the first step a pixel should have moved by {expected.value.flat[0]:.4g}, '
-            f'it moved by {first.flat[0]:.4g}')
+            f'but it moved by {first.flat[0]:.4g}')
 
 
 def expected_summaries(inputs: dict) -> list[Expected]:
-    """Return the expected scalar of the content loss, with the other two losses as mistakes.
+    """Return the expected scalar summary of the content loss, with the other two losses as mistakes.
 
     `judge_create_summary` compares all three; this list makes `draw_inputs` choose losses that differ.
     """
@@ -432,7 +432,7 @@ def expected_summaries(inputs: dict) -> list[Expected]:
 
 
 def judge_create_summary(values: dict, inputs: dict) -> str | None:
-    """Step 4: judge the scalars, pairs of tag and value, and the picture, uint8 [H, W, 3]."""
+    """Step 4: judge the scalar summaries, pairs of tag and value, and the picture, uint8 [H, W, 3]."""
     wanted = dict(zip(('content_loss', 'style_loss', 'total_loss'), map(float, inputs['losses'])))
     scalars = {str(tag).rpartition('/')[2]: float(number) for tag, number in values['scalars'].reshape(-1, 2)}
     for name, loss in wanted.items():
@@ -487,7 +487,7 @@ def judge_train(values: dict, inputs: dict) -> str | None:
         if text := misconception(x, expected, 1e-4):
             return text
     return (f'after {last} iterations the image is not where Adam\'s {last} steps lead' if not moved
-            else 'the image is right, the losses are not: they are self.loss_terms, before each step')
+            else 'the image is right, but the losses are not: fetch self.loss_terms in the same run as self.opt')
 
 
 def judge_summaries(values: dict, inputs: dict) -> str | None:
@@ -495,10 +495,10 @@ def judge_summaries(values: dict, inputs: dict) -> str | None:
     first, steps = ITERATIONS[0], values['events'].tolist()
     wanted = [step for step in range(1, first + 1) if step % LOG_EVERY == 0 or step == first]
     if not steps:
-        return 'no summary was written to graphs/<run>: log what is fetched, with the writer'
+        return 'no summary was written to graphs/<run>: fetch self.summary_op and pass its value to the writer'
     if set(wanted) - set(steps):
         return (f'summaries were written for iterations {_join_numbers(steps)}, expected {_join_numbers(wanted)}: '
-                'log them with their step')
+                'write each summary with its step')
     return None
 
 
@@ -506,7 +506,7 @@ def judge_checkpoints(values: dict, inputs: dict) -> str | None:
     """Step 5: judge the iterations that have checkpoints, in the same run."""
     first, steps = ITERATIONS[0], values['checkpoints'].tolist()
     if not steps:
-        return 'no checkpoint was written to checkpoints/<run>: save one where the loop says so'
+        return 'no checkpoint was written to checkpoints/<run>: save one whenever is_saved is true'
     return (
         None if first in steps else
         f'the last iteration, {first}, has no checkpoint: there are checkpoints of {_join_numbers(steps)}'
@@ -532,7 +532,7 @@ def judge_restore(values: dict, inputs: dict) -> str | None:
         return None
     again = adam(inputs['other_start'], inputs['target'], LEARNING_RATE, last)
     if any(same(resumed, again[steps], 1e-2) for steps in (last - first, last)):
-        return 'a resumed run begins again from the starting image: initialize only where nothing was restored'
+        return 'a resumed run begins again from the starting image: initialize only if nothing was restored'
     return (f'a run of {first} iterations, resumed to {last}, does not end where one of {last} does: '
             'are all variables restored?')
 

@@ -31,11 +31,10 @@ SETTING_COLUMNS = 4  # columns of settings at the bottom of the page
 LINE_SPACING = 1.35  # distance of two lines, in font sizes
 MEASURING_POINTS = 100  # font size at which character widths are measured
 BOLD_FACTOR = 1.15  # width of bold text relative to regular text
-# a word, or one Chinese or Japanese character
+# A word of at most 60 characters, or one Chinese or Japanese character.
 WORD = re.compile(r'\s*(?:[⺀-鿿豈-﫿＀-￯]|[^\s⺀-鿿豈-﫿＀-￯]{1,60})')
 HEADING = re.compile('#+ *(.*)')
 CUT_MARK = '… (the rest is in report.md)'
-logging.getLogger('matplotlib.font_manager').setLevel(logging.ERROR)  # It warns about every font without a bold face.
 
 
 def plot_curve(axes, name: str, iterations: Sequence[int], values: Sequence[float]) -> None:
@@ -53,7 +52,7 @@ def plot_curve(axes, name: str, iterations: Sequence[int], values: Sequence[floa
     axes.grid(alpha=0.3)
 
 
-class Letters:
+class FontSet:
     """The installed fonts that are needed to show a text, Matplotlib's own DejaVu Sans first.
 
     Attributes:
@@ -76,7 +75,7 @@ class Letters:
                 self.families.append(entry.name)
                 self._fonts.append((font, charmap))
                 self.missing = {c for c in self.missing if ord(c) not in charmap}
-        if self.missing:  # Matplotlib draws these as boxes from its font Last Resort, whose widths count then.
+        if self.missing:  # Matplotlib draws these as boxes from its font Last Resort, so measure those.
             last_resort = [font for font in font_manager.fontManager.ttflist if font.name.startswith('Last Resort')]
             for font in [FT2Font(entry.fname) for entry in last_resort]:
                 font.set_size(MEASURING_POINTS, 72)
@@ -99,13 +98,13 @@ class Page:
 
     Attributes:
         figure: The Matplotlib figure of the page.
-        letters: The fonts for all text.
-        y: The height above the lower edge of the paper down to which the page is filled.
+        fonts: The fonts for all text.
+        y: The distance from the lower edge of the paper to the lower end of what has been added.
     """
 
-    def __init__(self, letters: Letters):
+    def __init__(self, fonts: FontSet):
         self.figure = Figure(figsize=PAPER_INCHES)
-        self.letters = letters
+        self.fonts = fonts
         self.y = PAPER_INCHES[1] - MARGIN_INCHES
 
     def axes(self, x: float, width: float, height: float):
@@ -131,7 +130,7 @@ class Page:
             (self.y + size * (LINE_SPACING - 1) / 72) / PAPER_INCHES[1],
             text,
             fontsize=size,
-            family=self.letters.families,
+            family=self.fonts.families,
             parse_math=False,
             **style,
         )
@@ -145,7 +144,7 @@ class Page:
         for paragraph in text.splitlines():
             lines.append('')
             for word in WORD.findall(paragraph):
-                if lines[-1] and self.letters.width(lines[-1] + word) * size / 72 > TEXT_WIDTH_INCHES:
+                if lines[-1] and self.fonts.width(lines[-1] + word) * size / 72 > TEXT_WIDTH_INCHES:
                     lines.append('')
                 lines[-1] += word if lines[-1] else word.lstrip()
         return lines
@@ -220,12 +219,12 @@ def _count_rows(settings):
     return -(-len(settings) // SETTING_COLUMNS)
 
 
-def compose(title: str, told: str, events, sheet: np.ndarray | None, answers: str) -> tuple[Figure, set[str]]:
+def compose(title: str, subtitle: str, events, sheet: np.ndarray | None, answers: str) -> tuple[Figure, set[str]]:
     """Lay out the page.
 
     Args:
         title: The title.
-        told: The line below the title.
+        subtitle: The line below the title.
         events: The `report.Events` of the run.
         sheet: An image of content, style and result side by side, uint8 [H, W, 3], or None.
         answers: What the student wrote, as Markdown.
@@ -233,10 +232,11 @@ def compose(title: str, told: str, events, sheet: np.ndarray | None, answers: st
     Returns:
         The page, and the characters that no installed font has, which the page shows as boxes.
     """
-    letters = Letters(title + told + answers)
-    page = Page(letters)
+    logging.getLogger('matplotlib.font_manager').setLevel(logging.ERROR)  # It warns about fonts without a bold face.
+    fonts = FontSet(title + subtitle + answers)
+    page = Page(fonts)
     page.line(title, 15, weight='bold')
-    page.line(told, 8.5, color='#444444')
+    page.line(subtitle, 8.5, color='#444444')
     page.y -= GAP_INCHES
     if sheet is not None:
         page.images([('content, style, result', sheet)], ROW_INCHES)
@@ -254,7 +254,7 @@ def compose(title: str, told: str, events, sheet: np.ndarray | None, answers: st
     page.y -= (page.y - foot - height) / 2
     diagram.draw_on(page.axes(0, TEXT_WIDTH_INCHES, height), events.graph, 6)
     _write_settings(page, events.settings)
-    return page.figure, letters.missing
+    return page.figure, fonts.missing
 
 
 def _plot_curves(page, curves):

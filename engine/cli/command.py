@@ -1,4 +1,4 @@
-"""What the command of `style_transfer.py` does before it trains: parse its flags, and say what it will do."""
+"""Parse the flags of the command `style_transfer.py`, and print what it will make."""
 
 import argparse
 
@@ -10,7 +10,15 @@ from engine.run import runs, session
 
 
 def parse(description: str, argv: list[str]) -> tuple[cli.Parser, argparse.Namespace]:
-    """Return the parser and the flags; those that made the picture of --like come before the user's own."""
+    """Parse the flags of `style_transfer.py`; with --like, the flags in `argv` override those stored in the picture.
+
+    Args:
+        description: The first line of the help.
+        argv: The arguments.
+
+    Returns:
+        The parser and the parsed flags.
+    """
     parser = cli.Parser(description=description)
     flags.add_image_flags(parser, recipes.CS20.size, recipes.RECIPES.values(), '+')
     flags.add_strength_flag(parser)
@@ -27,27 +35,28 @@ def parse(description: str, argv: list[str]) -> tuple[cli.Parser, argparse.Names
 
 
 def machine_settings(args: argparse.Namespace, recipe: recipes.Recipe, width: int, height: int) -> dict:
-    """Return the keyword arguments of `StyleTransfer` that the flags give."""
+    """Return the keyword arguments of `StyleTransfer` that follow from the flags."""
     return dict(style_weights=args.style_weights, mask=args.mask, recipe=recipe, vgg=args.vgg,
                 seed=flags.seed(args, recipe), precision=flags.precision(args, recipe), threads=args.threads,
                 name=args.name, initial_img=flags.initial_img(args, width, height, _fast_pass))
 
 
 def _fast_pass(*images):
-    """Return what the arbitrary style network makes, which is loaded here because the starter does not have it."""
+    """Return the picture of the arbitrary style network, which is imported here because the starter lacks it."""
     return cli.load_module('fast.inference.arbitrary', 'requirements.txt').stylize(*images)
 
 
 def print_settings(args: argparse.Namespace, machine, source: str) -> None:
-    """Say what will be made, with which weights, and what differs from the picture of --like.
+    """Print what will be made, with which weights, and which settings differ from those of the picture of --like.
 
     Args:
-        machine: the `StyleTransfer`.
-        source: of the size, as `flags.size` returns it.
+        args: The parsed flags.
+        machine: The `StyleTransfer`.
+        source: The note about the origin of the size that `flags.size` returns.
     """
     styles = ' and '.join(map(str, args.style))
     print(f'{args.content} in the style of {styles}, {machine.img_width}×{machine.img_height}{source}, '
           f'{session.describe(machine.precision)}; the newest picture is {machine.run.outputs / runs.LATEST_PICTURE}\n'
           f'weights {machine.weights.path}: {machine.weights.description}')
     if diff := flags.settings_diff(args, machine.run):
-        print(f'not as {args.like}: {", ".join(diff)}')
+        print(f'settings that differ from {args.like}: {", ".join(diff)}')

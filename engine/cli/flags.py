@@ -41,8 +41,8 @@ def add_image_flags(parser: argparse.ArgumentParser, default: tuple[int, int], o
     default_text += ''.join(f'; {max(recipe.size)} in {recipe.name}' for recipe in others if recipe.size != default)
     parser.add_argument('--width', type=side, metavar='W',
                         help=f'width of the picture in pixels, {utils.SIDE_RANGE_PX[0]} to {utils.SIDE_RANGE_PX[1]}; '
-                        'if only one of --width and --height is given, the other one follows from the shape of the '
-                        f'content image (default: {default_text})')
+                        'if only one of --width and --height is given, the other one follows from the aspect ratio of '
+                        f'the content image (default: {default_text})')
     parser.add_argument('--height', type=side, metavar='H', help='height of the picture in pixels, as --width')
     add_training_flags(parser)
 
@@ -76,7 +76,7 @@ def size(args: argparse.Namespace, default: tuple[int, int]) -> tuple[tuple[int,
     """Return the size of the picture, and a note for the user about its origin: ((width, height), text).
 
     If one side is given, the other one follows from the aspect ratio of the content image. If none is given, the size
-    is `default` for the bundled content image; another image keeps its aspect ratio, and its longer side becomes that
+    is `default` without --content; with --content, the image keeps its aspect ratio, and its longer side becomes that
     of `default`. The text is empty unless the size follows from the content image.
     """
     width, height = args.width, args.height
@@ -84,7 +84,7 @@ def size(args: argparse.Namespace, default: tuple[int, int]) -> tuple[tuple[int,
         return (width, height), ''
     if not (width or height) and args.content is paths.CONTENT:
         return default, ''
-    return utils.output_size(args.content, max(default), width, height), ' (the shape of the content)'
+    return utils.output_size(args.content, max(default), width, height), ' (the aspect ratio of the content)'
 
 
 def seed(args: argparse.Namespace, recipe: recipes.Recipe | None = None) -> int:
@@ -101,7 +101,7 @@ def seed(args: argparse.Namespace, recipe: recipes.Recipe | None = None) -> int:
 def precision(args: argparse.Namespace, recipe: recipes.Recipe) -> str:
     """Return the precision for `StyleTransfer`: the value of --precision, which may be 'auto'.
 
-    With --restart, 'auto' becomes the fastest precision, so that the precision of an older run does not count.
+    With --restart, 'auto' becomes the fastest precision, because the run that it would follow is removed.
     """
     if args.restart and args.precision == 'auto':
         return session.fastest_precision(OPTIMIZERS[recipe.optimizer].takes_bfloat16)
@@ -124,8 +124,8 @@ def add_control_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags for blending styles, for the mask and for the starting image."""
     parser.add_argument('--style-weights', type=float_in_range(0, 1e6), nargs='+', metavar='X',
                         help='weights for blending several styles, one for each style (default: equal weights)')
-    parser.add_argument('--mask', type=Path, metavar='IMAGE', help='mask with the shape of the content image: the '
-                        'first style is applied where the mask is white; where it is black, the second style is '
+    parser.add_argument('--mask', type=Path, metavar='IMAGE', help='mask with the aspect ratio of the content image: '
+                        'the first style is applied where the mask is white; where it is black, the second style is '
                         'applied, or with one style the photo is kept; gray blends the two')
     field = recipes.Recipe.__dataclass_fields__['init']
     parser.add_argument('--init', type=_parse_init, metavar='NAME|IMAGE', help=f'{field.metadata["help"]}: '
@@ -248,7 +248,7 @@ def add_recipe_flags(parser: argparse.ArgumentParser, choices: Mapping[str, reci
     parser.set_defaults(recipe=next(iter(choices)))
     if len(choices) > 1:
         parser.add_argument('--recipe', choices=choices,
-                            help='published system whose settings are the defaults of the flags below '
+                            help='recipe whose settings are the defaults of the flags below '
                             '(default: %(default)s)')
     for field in dataclasses.fields(recipes.Recipe):
         if field.metadata and field.name not in without:
@@ -278,7 +278,7 @@ def recipe(args: argparse.Namespace, choices: Mapping[str, recipes.Recipe] = rec
     changed = {field.name: getattr(args, field.name) for field in dataclasses.fields(recipes.Recipe)
                if field.metadata and getattr(args, field.name, None) is not None}
     init = changed.get('init')
-    if isinstance(init, Path) or init == FAST_INIT:  # the given image replaces the recipe's starting image
+    if isinstance(init, Path) or init == FAST_INIT:  # The given image replaces the recipe's starting image.
         changed['init'] = 'content'
     recipe = dataclasses.replace(choices[args.recipe], **changed)
     if getattr(args, 'strength', None) is not None:

@@ -1,1 +1,1 @@
-"""Step 2: what of the images is compared."""
+"""Step 2 of the handout: features, style statistics, guidance masks and the losses beyond CS20's."""

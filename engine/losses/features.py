@@ -1,4 +1,4 @@
-"""The features of fixed images, and how a graph gets them without storing them."""
+"""Compute the features of fixed images, and expose them to a graph without storing them in it."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,15 +11,19 @@ from common.tf1 import tf
 def extract_features(weights: load_vgg.Weights, images: np.ndarray, layers: Sequence[str], pooling: str = 'avg',
                      padding: str = 'zeros', config: tf.ConfigProto | None = None,
                      transform: Callable = lambda F: F) -> list:
-    """Return the maps of some layers of VGG-19 for images, in a graph and a session of their own.
+    """Compute feature maps of VGG-19 for images, in a new graph and session.
 
     Args:
+        weights: The weights of VGG-19.
         images: [B, H, W, 3], 0 to 255.
-        config: of the session, see `session.session_config`.
-        transform: what of each map is wanted, tensor -> tensors.
+        layers: Names of the layers.
+        pooling: As in `load_vgg.VGG`.
+        padding: As in `load_vgg.VGG`.
+        config: The configuration of the session, see `session.session_config`.
+        transform: Function that is applied to each map, tensor -> tensor or named tuple of tensors.
 
     Returns:
-        An array [B, H', W', N], or what `transform` makes of it, for each layer.
+        For each layer, the value of its transformed map; without `transform`, an array [B, H', W', N].
     """
     with tf.Graph().as_default(), tf.Session(config=config) as sess:
         pixels = tf.placeholder(tf.float32, np.shape(images))
@@ -33,8 +37,8 @@ def lazy_constant(array: np.ndarray, like: tf.Tensor) -> tf.Tensor:
     """Expose a NumPy array as a tensor without storing it in the graph, because sessions copy large constants.
 
     Args:
-        array: float32; anything that is no array is returned as it is.
-        like: a map [B, H, W, N]; the array is copied when the map has been computed, not before.
+        array: float32; anything that is not an array is returned unchanged.
+        like: A map [B, H, W, N]; the array is copied only after this map has been computed.
     """
     if not isinstance(array, np.ndarray):
         return array

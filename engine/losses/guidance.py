@@ -1,6 +1,6 @@
-"""Several styles in one picture, by weights or by a mask; and what stays of the photo.
+"""Blend several styles by weights or by guidance masks, and keep the photo or its colors.
 
-Spatial guidance: Gatys et al. (2017, Controlling Perceptual Factors in Neural Style Transfer), section 3.
+Spatial guidance is that of Gatys et al. (2017, Controlling Perceptual Factors in Neural Style Transfer), section 3.
 """
 
 from collections.abc import Sequence
@@ -19,8 +19,13 @@ from engine.losses.features import lazy_constant
 def blend_weights(styles: Sequence, weights: Sequence[float] | None, mask: Path | None) -> list[float]:
     """Return one weight for each style; they add up to 1, and are equal if none are given.
 
+    Args:
+        styles: The styles, of which only the number matters.
+        weights: Numbers of at least 0, of which only the ratios matter, or None.
+        mask: Path of the mask, or None.
+
     Raises:
-        UserError: the weights do not fit the styles, or have no effect.
+        UserError: The weights do not fit the styles or have no effect, or there are too many styles for a mask.
     """
     if mask:
         images.check_mask_styles(len(styles))
@@ -37,21 +42,23 @@ def blend_weights(styles: Sequence, weights: Sequence[float] | None, mask: Path 
 
 
 def read_mask(path: Path, content_path: Path, width: int, height: int) -> np.ndarray:
-    """Read a mask and fit it as the content image is fitted: float32 [height, width], 0 (black) to 1 (white).
+    """Read a mask, and crop and resize it like the content image: float32 [height, width], 0 (black) to 1 (white).
 
     Raises:
-        UserError: its aspect ratio differs from the content image's.
+        UserError: The mask cannot be read, or its aspect ratio differs from the content image's.
     """
     images.check_mask_shape(f'--mask {path}', utils.image_size(path), content_path, utils.image_size(content_path))
     return utils.get_resized_image(path, width, height)[0].mean(axis=-1) / 255
 
 
 def guidance_masks(mask: np.ndarray, layers: Sequence[str], pooling: str, config: tf.ConfigProto | None = None) -> list:
-    """Downsample a mask [H, W] to the size of each of some layers of VGG-19, by its poolings.
+    """Downsample a mask to the sizes of layers of VGG-19, with the pooling of the network.
 
     Args:
+        mask: float32 [H, W], 0 to 1.
+        layers: Names of the layers.
         pooling: 'avg' or 'max'.
-        config: of the session, see `session.session_config`.
+        config: The configuration of the session, see `session.session_config`.
 
     Returns:
         An array [1, H', W', 1] for each layer.
@@ -69,11 +76,13 @@ def guidance_masks(mask: np.ndarray, layers: Sequence[str], pooling: str, config
 
 def composite_with_photo(image: tf.Tensor, photo: np.ndarray, keep_colors: bool,
                          mask: np.ndarray | None = None) -> tf.Tensor:
-    """Return an image [1, H, W, 3] with the photo's colors, or with the photo itself where a mask is black.
+    """Return an image with the photo's colors, with the photo itself where a mask is black, or with both.
 
     Args:
-        image, photo: centered by the same mean.
-        keep_colors: whether the photo's colors come back; then all channels differ from the photo by the same amount.
+        image: [1, H, W, 3], mean-centered.
+        photo: [1, H, W, 3], centered by the same mean.
+        keep_colors: Whether to restore the photo's colors; then all channels of a pixel differ from the photo by the
+            same amount.
         mask: [H, W], 0 to 1, or None.
     """
     photo = lazy_constant(photo, image)

@@ -1,8 +1,8 @@
-"""What the picture is compared with: the images as read, and the objective of recipes that go beyond CS20's.
+"""The images that the picture is compared with, and the style loss of recipes that go beyond CS20's.
 
-CS20's own style loss compares Gram matrices of one style image that has the size of the picture; it is written in
-`style_transfer.StyleTransfer`, where students complete it. Every other statistic, blend of styles, mask or style image
-of its own size is an `Objective`.
+CS20's style loss compares Gram matrices of one style image that has the size of the picture; it is written in
+`style_transfer.StyleTransfer`, where students complete it. An `Objective` is needed for another statistic, several
+styles, a mask, or a style image that keeps its aspect ratio.
 """
 
 from pathlib import Path
@@ -22,10 +22,10 @@ class Images(NamedTuple):
     """The images of a picture, fitted to its size.
 
     Attributes:
-        photo: the content image as read, float32 [1, H, W, 3], 0 to 255, or None.
-        content: the content image as the network sees it; it differs from the photo where colors are kept.
-        styles: the style images as the network sees them, float32 [1, H', W', 3] each.
-        style_weights: one weight for each style image; they add up to 1.
+        photo: The content image as read, float32 [1, H, W, 3], 0 to 255, or None.
+        content: The content image that the network sees; it is gray if `keep_colors` is luminance, else the photo.
+        styles: The style images that the network sees, float32 [1, H', W', 3] each.
+        style_weights: One weight for each style image; they add up to 1.
         mask: float32 [H, W], 0 to 1, or None. White regions get the first style, black regions the second or the photo.
     """
     photo: np.ndarray | None
@@ -40,7 +40,7 @@ def read_images(content_path: Path | None, style_paths: list, mask_path: Path | 
     """Read the images of a picture and fit them to its size, as the recipe says.
 
     Raises:
-        UserError: an image cannot be read, or styles, weights and mask do not go together.
+        UserError: An image cannot be read, or styles, weights and mask do not fit each other.
     """
     shares = guidance.blend_weights(style_paths, style_weights, mask_path)
     photo = content_path and utils.get_resized_image(content_path, width, height)
@@ -51,7 +51,7 @@ def read_images(content_path: Path | None, style_paths: list, mask_path: Path | 
 
 
 class Objective:
-    """A style loss by targets: one `StyleTarget` or `GuidedStyleTarget` for each style layer of a recipe."""
+    """A style loss with one `StyleTarget` or `GuidedStyleTarget` for each style layer of a recipe."""
 
     def __init__(self, recipe: recipes.Recipe, targets: list):
         self.layer_weights, self.targets = recipe.style_layer_weights, targets
@@ -60,18 +60,20 @@ class Objective:
         """Return the weighted sum of the layers' distances from their targets.
 
         Args:
-            features: the maps [B, H, W, N] of the style layers of the generated images.
+            features: The maps [B, H, W, N] of the generated images, one for each style layer.
         """
         distances = [target.loss(F) for target, F in zip(self.targets, features)]
         return sum(w * distance for w, distance in zip(self.layer_weights, distances))
 
 
 def objective_of(recipe: recipes.Recipe, images: Images, weights, config=None) -> Objective | None:
-    """Return the objective of a recipe for some images, or None if it is CS20's own, which `StyleTransfer` computes.
+    """Return the objective of a recipe, or None if CS20's style loss, which `StyleTransfer` computes, is enough.
 
     Args:
-        weights: the `load_vgg.Weights`.
-        config: of the session that extracts the style features, see `session.session_config`.
+        recipe: The recipe.
+        images: The images of the picture.
+        weights: The `load_vgg.Weights`.
+        config: The configuration of the session that computes the targets, see `session.session_config`.
     """
     if (recipe.style_statistic == 'gram' and recipe.style_fit == 'crop' and len(images.styles) == 1
             and images.mask is None):
@@ -88,10 +90,11 @@ def objective_of(recipe: recipes.Recipe, images: Images, weights, config=None) -
 
 
 def content_weights(recipe: recipes.Recipe, P: list) -> list:
-    """Return the weights of the content layers, divided by the content's own sum of squares if the recipe asks for it.
+    """Return the weights of the content layers; a relative content loss divides them by the sum of squares of P.
 
     Args:
-        P: the content image's features, one array for each content layer.
+        recipe: The recipe, whose `content_coefficient` says whether the content loss is relative.
+        P: The features of the content image, one array [1, H, W, N] for each content layer.
     """
     weights = recipe.content_layer_weights
     if recipe.content_coefficient != recipes.RELATIVE_TO_CONTENT:
@@ -108,8 +111,8 @@ def total_variation(image: tf.Tensor) -> tf.Tensor:
 def composite(image: tf.Tensor, recipe: recipes.Recipe, images: Images, mean_pixels: np.ndarray) -> tf.Tensor:
     """Apply `keep_colors` and the mask, if set, to a mean-centered image [1, H, W, 3].
 
-    With `keep_colors` luminance the photo's colors come back; with a mask and one style the photo stays where it is
-    black.
+    With `keep_colors` luminance, the photo's colors are restored. With a mask and one style, the photo is kept where
+    the mask is black.
     """
     luminance = recipe.keep_colors == 'luminance'
     mask = images.mask if len(images.styles) == 1 else None

@@ -1,7 +1,7 @@
-"""Style statistics: what of a layer's features is its style, and how far two styles are apart.
+"""Style statistics: functions of a layer's features that describe a style, and the distances between their values.
 
-The handout's own statistic, Gram matrices of one size, is `style_transfer.StyleTransfer._single_style_loss`; the
-statistics here also compare maps of different sizes, blends of styles and guided regions (Gatys et al. 2017).
+The handout's statistic, Gram matrices of maps of equal size, is in `style_transfer.StyleTransfer._single_style_loss`.
+The statistics here also compare maps of different sizes, blends of styles and guided regions (Gatys et al. 2017).
 """
 
 import abc
@@ -15,8 +15,8 @@ import recipes
 from common.errors import UserError
 from common.tf1 import tf
 
-MIN_DIVISOR = 1e-12  # divisor for a style that has nothing of its own
-MIN_EIGENVALUE_SHARE = 1e-12  # share of the sum of all eigenvalues below which one is left out
+MIN_DIVISOR = 1e-12  # smallest divisor of a relative distance, for targets that are 0
+MIN_EIGENVALUE_SHARE = 1e-12  # share of the sum of all eigenvalues below which an eigenvalue is left out
 
 
 class Statistic(abc.ABC):
@@ -27,22 +27,26 @@ class Statistic(abc.ABC):
 
     @abc.abstractmethod
     def compute(self, F, mask: np.ndarray | None = None):
-        """Return the statistic of F, an array or a tensor; with a mask [1, H, W, 1], positions of a tensor count by it.
+        """Return the statistic of features.
 
         Gradients must be finite for channels that are constant.
+
+        Args:
+            F: [B, H, W, N], an array or a tensor.
+            mask: [1, H, W, 1], 0 to 1, the weights of the positions of a tensor F; None for equal weights.
         """
 
     @abc.abstractmethod
     def distance(self, G, A) -> tf.Tensor:
-        """Return the mean over the batch of the distances of the statistics G from the style's, A."""
+        """Return the mean over the batch of the distances of the statistics G from the target A."""
 
     def blend(self, values: Sequence, weights: Sequence[float]):
-        """Return the statistic of several styles together, by weights that add up to 1."""
+        """Return the weighted mean of the statistics of several styles; the weights add up to 1."""
         return tf.nest.map_structure(lambda *parts: sum(map(operator.mul, weights, parts)), *values)
 
 
 class GramMatrix(NamedTuple):
-    """A Gram matrix [B, N, N] that was summed over a number of positions, height × width."""
+    """A Gram matrix [B, N, N] that was summed over a number of positions: height × width, or the sum of a mask."""
     matrix: object
     positions: int
 
@@ -51,20 +55,20 @@ class Gram(Statistic):
     """The Gram matrix FᵀF; the distance is Σ (G − A)² times the recipe's coefficient, A scaled to G's positions."""
 
     def compute(self, F, mask=None):
-        """Return the `GramMatrix` of features whose size is known."""
+        """Return the `GramMatrix` of features whose static shape has height, width and channels."""
         _, H, W, N = (length and int(length) for length in F.shape)
         if mask is None:
             return GramMatrix(_gram(F, N, H * W), H * W)
         return GramMatrix(_gram(F * np.sqrt(mask), N, H * W), float(mask.sum()))
 
     def blend(self, values, weights):
-        """Return the `GramMatrix` of several styles, scaled to the positions of the first."""
+        """Return the weighted mean of `GramMatrix` values, each scaled to the number of positions of the first."""
         positions = values[0].positions
         return GramMatrix(sum(weight * (positions / value.positions) * value.matrix
                               for weight, value in zip(weights, values)), positions)
 
     def distance(self, G, A):
-        """Return the mean over the batch of the distances of two `GramMatrix`."""
+        """Return the mean over the batch of the distances between the `GramMatrix` values G and A."""
         difference = G.matrix - A.matrix * (G.positions / A.positions)
         squares = (np.square(difference).sum(axis=(1, 2)).mean() if isinstance(difference, np.ndarray)
                    else tf.reduce_mean(tf.reduce_sum(tf.square(difference), axis=[1, 2])))
@@ -110,7 +114,7 @@ def second_moments(F, mask: np.ndarray | None = None) -> tuple:
 def _second_moments(F):
     """Return the second moments of features [B, M, N], a tensor.
 
-    TensorFlow's own gradient keeps two products and a map of means: a fifth more memory for a picture.
+    TensorFlow's automatic gradient keeps two products and a map of means, which takes a fifth more memory per picture.
     """
     M = tf.cast(tf.shape(F)[1], F.dtype)
 
@@ -121,9 +125,9 @@ def _second_moments(F):
 
 
 class RelativeStatistic(Statistic):
-    """A tuple of values, each compared relative to the style's own: Σ (g − a)² / Σ a², summed over the tuple.
+    """A tuple of values, whose distance from the target is relative: Σ (g − a)² / Σ a², summed over the tuple.
 
-    A common factor of the features does not change the distance, nor does the size of the map.
+    The distance depends neither on a common factor of all features nor on the size of the maps.
     """
 
     def distance(self, G, A):
@@ -140,12 +144,15 @@ class GramShare(RelativeStatistic):
     """The Gram matrix divided by the number of positions."""
 
     def compute(self, F, mask=None):
-        """Return the mean products of features, alone in a tuple."""
+        """Return a tuple with one element, the mean products [B, N, N] of features."""
         return second_moments(F, mask)[1],
 
 
 class Covariance(RelativeStatistic):
-    """Mean and covariance: in the line of Novak and Nikulin (2016), who shift Gram matrices, and AdaIN (2017)."""
+    """Mean and covariance of the features.
+
+    This follows Novak and Nikulin (2016), who shift the features before computing Gram matrices, and AdaIN (2017).
+    """
 
     def compute(self, F, mask=None):
         """Return the `Moments` of features."""
@@ -153,7 +160,7 @@ class Covariance(RelativeStatistic):
 
 
 def mean_relative_error(g: tf.Tensor, a, weights=1.) -> tf.Tensor:
-    """Return the mean over a batch of the `relative_errors`, by weights [B]."""
+    """Return the mean over a batch of the `relative_errors`, each multiplied by its weight; `weights` is [B] or 1."""
     return tf.reduce_mean(weights * relative_errors(g, a))
 
 
@@ -169,8 +176,8 @@ class Wasserstein(Statistic):
     """The squared 2-Wasserstein distance of two normal distributions, relative to the style's mean square.
 
     ‖μ − μ_s‖² + tr(C + C_s − 2 (C_s^½ C C_s^½)^½), divided by ‖μ_s‖² + tr C_s (Olkin and Pukelsheim 1982; in style
-    transfer, crowsonkb's style-transfer-pytorch has it since 2023). Computed in float64, which TensorFlow's graph
-    rewriter never rounds to bfloat16: small eigenvalues would be lost.
+    transfer, crowsonkb's style-transfer-pytorch has it since 2023). It is computed in float64, which TensorFlow's graph
+    rewriter never rounds to bfloat16; rounding would lose small eigenvalues.
     """
 
     def compute(self, F, mask=None):
@@ -179,7 +186,7 @@ class Wasserstein(Statistic):
                        None if mask is None else np.float64(mask))
 
     def distance(self, G, A):
-        """Return the mean over the batch of the distances of `Moments` G, tensors, from A, arrays."""
+        """Return the mean over the batch of the distances of the `Moments` G, tensors, from the `Moments` A, arrays."""
         root, own = _matrix_root(A.covariance[0]), np.trace(A.covariance[0])
         means = tf.reduce_sum(tf.square(G.mean - A.mean), axis=1)
         cross = trace_of_root(tf.matmul(tf.matmul(root[None], G.covariance), root[None]))
@@ -204,39 +211,43 @@ def trace_of_root(S: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.sqrt(tf.where_v2(counts, values, 0.)), axis=1)
 
 
-# By the names that recipes give them. A new statistic is a class, its line here, and its name in `recipes.py`.
+# Name in recipes -> class. To add a statistic, write a class, and add a line here and its name to `recipes.py`.
 STATISTICS = {'gram': Gram, 'gram_share': GramShare, 'covariance': Covariance, 'wasserstein': Wasserstein}
 
 
 def statistic_of(recipe: recipes.Recipe) -> Statistic:
-    """Return the statistic that a recipe names."""
+    """Return the style statistic of a recipe."""
     return STATISTICS[recipe.style_statistic](recipe)
 
 
 def check_statistic(recipe: recipes.Recipe, allowed: type | tuple[type, ...], reason: str) -> None:
-    """Raise `UserError`, with the reason, if a recipe's statistic is of none of the allowed classes."""
+    """Raise `UserError`, with the reason, if a recipe's statistic is not an instance of the allowed classes."""
     if not isinstance(statistic_of(recipe), allowed):
         names = [name for name, statistic in STATISTICS.items() if issubclass(statistic, allowed)]
         raise UserError(f'--style-statistic {recipe.style_statistic}: {reason}; use {" or ".join(names)}')
 
 
 class StyleTarget(NamedTuple):
-    """A style to be reached at one layer: a statistic, and its value of one image or of a blend."""
+    """The target of one layer: a statistic, and its value for one style image or for a blend."""
     statistic: Statistic
     value: object
 
     def loss(self, F: tf.Tensor) -> tf.Tensor:
-        """Return the distance of features from the style."""
+        """Return the distance of features [B, H, W, N] from the target, a scalar."""
         return self.statistic.distance(self.statistic.compute(F), self.value)
 
 
 class GuidedStyleTarget(NamedTuple):
-    """Styles to be reached at one layer, each in its own region: a statistic, its values, and the region's masks."""
+    """The targets of one layer for several regions: a statistic, and a value and a mask [1, H, W, 1] per region."""
     statistic: Statistic
     values: Sequence
     masks: Sequence[np.ndarray]
 
     def loss(self, F: tf.Tensor) -> tf.Tensor:
-        """Return the distances of features [1, H, W, N] from the styles, by each region's share of the positions."""
+        """Return the sum of the regions' distances from their targets, each weighted by the region's share of the map.
+
+        Args:
+            F: [1, H, W, N].
+        """
         return sum(mask.mean() * self.statistic.distance(self.statistic.compute(F, mask), value)
                    for value, mask in zip(self.values, self.masks) if mask.any())

@@ -1,7 +1,7 @@
-"""Step 3: how the pixels move, and at which sizes."""
+"""Step 3 of the handout: the optimizers of the pixels, and the image pyramid."""
 
 from engine.optim.adam import Adam
 from engine.optim.lbfgs import LBFGS
 
-# By the names that recipes give them. A new optimizer is a file like lbfgs.py, a line here and its name in recipes.py.
+# Name in recipes -> optimizer. To add one, write a file like lbfgs.py, and add a line here and its name to recipes.py.
 OPTIMIZERS = {'adam': Adam(), 'lbfgs': LBFGS()}

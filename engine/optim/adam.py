@@ -1,29 +1,28 @@
-"""Adam on the pixels (Kingma and Ba 2014). The step itself is the handout's, in `style_transfer.StyleTransfer`."""
+"""Adam on the pixels (Kingma and Ba 2014); `style_transfer.StyleTransfer` has the step, which students write."""
 
 from engine.optim import averaging
 from engine.optim.optimizer import Optimizer
 
 
 class Adam(Optimizer):
-    """TensorFlow's Adam, as CS20's handout has it."""
+    """TensorFlow's Adam, as in CS20's handout."""
 
     in_handout = True
     hint = '--learning-rate', 'X, a lower one, may help'
 
     def build(self, machine) -> None:
-        """Nothing to build: `StyleTransfer.optimize` has the step."""
+        """Do nothing, because `StyleTransfer.optimize` builds the step."""
 
     def steps(self, machine, sess):
-        """Nothing to run: `StyleTransfer.optimizer_steps` has the loop."""
+        """Raise NotImplementedError, because `StyleTransfer.optimizer_steps` has the loop."""
         raise NotImplementedError
 
     @staticmethod
     def constrain(machine) -> tuple:
-        """Add to the step of a `StyleTransfer` what its recipe asks for: pixels kept in their range, an average to
-        display.
+        """Add clipping and averaging to the step of a `StyleTransfer`, as its recipe says.
 
         Returns:
-            The op that moves the image, and the tensor that people are shown: the image itself or its moving average.
+            The op that moves the image, and the variable to display, mean-centered: the image or its moving average.
         """
         step, image, recipe = machine.opt, machine.input_img, machine.recipe
         if recipe.pixels == '0-255':

@@ -1,4 +1,4 @@
-"""What every optimizer of the pixels declares; `engine.optim.OPTIMIZERS` lists them by their names."""
+"""Base class of the optimizers of the pixels; `engine.optim.OPTIMIZERS` lists them by name."""
 
 import abc
 from collections.abc import Iterator
@@ -7,15 +7,15 @@ from common.tf1 import tf
 
 
 class Optimizer(abc.ABC):
-    """How pixels are moved, and what that costs.
+    """An optimizer of the pixels, and its properties.
 
     Attributes:
-        in_handout: whether the step is the handout's own, which students write in `StyleTransfer`; then `build` and
-            `steps` are not called.
-        bytes_per_pixel: memory that it takes in addition to Adam's, which `engine.run.memory` counts for every picture.
-        resumes_exactly: whether a resumed run has the bits of one that was never interrupted.
-        takes_bfloat16: whether it works with losses and gradients that are computed in bfloat16.
-        hint: (flag, what it does), advice to a user whose loss is not finite; None for no advice.
+        in_handout: Whether `StyleTransfer` has the step, because students write it; then `build` and `steps` are not
+            called.
+        bytes_per_pixel: Memory that this optimizer needs beyond that of Adam, in bytes per pixel of the picture.
+        resumes_exactly: Whether a resumed run has the same bits as one that was never interrupted.
+        takes_bfloat16: Whether the optimizer works with losses and gradients that are computed in bfloat16.
+        hint: (flag, what the flag does) for a user whose loss is not finite, as in `UserError`; None for no hint.
     """
 
     in_handout = False
@@ -26,7 +26,10 @@ class Optimizer(abc.ABC):
 
     @abc.abstractmethod
     def build(self, machine) -> None:
-        """Add what `steps` needs to the graph of a `StyleTransfer` whose losses exist; it may set attributes of it."""
+        """Add what `steps` needs to the graph of a `StyleTransfer` whose losses exist.
+
+        The optimizer may store tensors and ops as new attributes of the `StyleTransfer`.
+        """
 
     @abc.abstractmethod
     def steps(self, machine, sess: tf.Session) -> Iterator[dict]:

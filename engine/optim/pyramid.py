@@ -1,7 +1,7 @@
-"""Coarse to fine: a picture is trained small first, upsampled, and trained further.
+"""Coarse-to-fine training: train a picture at a small size, upsample it, and train it further.
 
 Gatys et al. (2017, Controlling Perceptual Factors) found that VGG's receptive fields are too small for the large
-structures of a style in a large picture; a picture that is trained small first has them. All levels are one run.
+structures of a style in a large picture; a picture that is trained small first has them. All levels belong to one run.
 """
 
 import copy
@@ -21,12 +21,18 @@ from common.progress import Outcome
 from common.tf1 import tf
 from engine.optim import averaging
 
-MIN_COARSE_SIDE_PX = 128  # longer side of the smallest level, at least: at 96 and below faces are lost
+MIN_COARSE_SIDE_PX = 128  # minimum of the longer side of the smallest level; at 96 and below, faces are lost
 
 
 class Level(NamedTuple):
-    """A size of the picture in pixels, the iterations start_step + 1 to end_step it is trained for, and their
-    recipe.
+    """One size of the picture in coarse-to-fine training.
+
+    Attributes:
+        width: Width in pixels.
+        height: Height in pixels.
+        start_step: The iteration after which this level begins.
+        end_step: The last iteration of this level.
+        recipe: The recipe of this level.
     """
     width: int
     height: int
@@ -38,8 +44,13 @@ class Level(NamedTuple):
 def levels(recipe: recipes.Recipe, width: int, height: int) -> list[Level]:
     """Return the levels of a picture, smallest first: each has half the sides of the next one.
 
+    Args:
+        recipe: The recipe, whose `scales` is the number of levels, or 0 for as many as possible.
+        width: Width of the picture in pixels.
+        height: Height of the picture in pixels.
+
     Raises:
-        UserError: a side of the smallest level has less than `utils.MIN_SIDE_PX` pixels.
+        UserError: A side of the smallest level has less than `utils.MIN_SIDE_PX` pixels.
     """
     halvings = min(math.log2(max(width, height) / MIN_COARSE_SIDE_PX),
                    math.log2(min(width, height) / utils.MIN_SIDE_PX))
@@ -60,7 +71,7 @@ def levels(recipe: recipes.Recipe, width: int, height: int) -> list[Level]:
 
 
 def iteration_cost(levels: list[Level]) -> Callable[[int], int]:
-    """Return a function from the number of an iteration to its cost, the pixels of its level."""
+    """Return a function that maps the number of an iteration to its cost, the number of pixels of its level."""
     return lambda step: next(level.width * level.height for level in levels if step <= level.end_step)
 
 
@@ -71,7 +82,7 @@ def upsample(image: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def at_level(machine, level: Level):
-    """Return a copy of a `StyleTransfer` for a level, with the same run, a graph of its own, and not built."""
+    """Return a copy of a `StyleTransfer` for a level; it shares the run, and its new graph is not built yet."""
     other = copy.copy(machine)
     other.recipe, other.img_width, other.img_height = level.recipe, level.width, level.height
     other.graph, other.rng = tf.Graph(), np.random.default_rng(machine.seed)
@@ -85,7 +96,13 @@ def at_level(machine, level: Level):
 
 
 def train_levels(machine, levels: list[Level], callback: Callable | None = None, restart: bool = False) -> Outcome:
-    """Train a `StyleTransfer` through its levels, from where the newest checkpoint of its run is.
+    """Train a `StyleTransfer` through its levels, starting from the newest checkpoint of its run.
+
+    Args:
+        machine: The `StyleTransfer`, which is not built.
+        levels: Its levels, as `levels` returns them.
+        callback: Called with a `progress.Iteration` after each iteration.
+        restart: Whether to ignore and remove the checkpoints.
 
     Returns:
         The outcome of the last level that was trained.
@@ -97,7 +114,7 @@ def train_levels(machine, levels: list[Level], callback: Callable | None = None,
         if step >= level.end_step and not is_last:
             continue
         current, run.start_step = at_level(machine, level), level.start_step
-        if level.start_step and step == level.start_step:  # Else it continues from a checkpoint of this level.
+        if level.start_step and step == level.start_step:  # Otherwise a checkpoint of this level is resumed.
             picture = run.load_variable(step, averaging.displayed_variable(level.recipe)) + machine.weights.mean_pixels
             current.initial_img = upsample(picture, level.width, level.height)
         current.build()
@@ -106,4 +123,4 @@ def train_levels(machine, levels: list[Level], callback: Callable | None = None,
         if is_last or outcome.ending == 'stopped':
             return outcome._replace(start_step=first_step)
         del current
-        gc.collect()  # A graph refers to itself, and would stay in memory beside the next, larger one.
+        gc.collect()  # Graphs have reference cycles; this one must not stay in memory next to the larger one.

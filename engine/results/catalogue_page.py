@@ -188,7 +188,8 @@ class Catalog:
 
 
 def _thinned_curves(losses, last, sizes):
-    """Select at most MAX_CURVE_POINTS of the iterations 0 to `last`, and weight their losses so that they add up.
+    """Select at most MAX_CURVE_POINTS of the iterations 0 to `last`, and weight their losses, which then add up to the
+    total loss.
 
     Args:
         losses: name -> values of all iterations.

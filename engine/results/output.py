@@ -128,23 +128,26 @@ def read_settings(path: Path | str) -> dict:
 
 
 def reproduction_info(run: Run, command: Sequence[str]) -> dict:
-    """Return how a picture is made again: the flags of its command, and the settings of its run.
+    """Return the settings of a run and the flags that reproduce its picture, for `OutputFile.write`.
 
     Args:
-        command: The flags without the iterations, which are those of the run so far; empty for none.
+        run: The run.
+        command: The flags without --iterations, which is added: the number of iterations at the last size so far. Empty
+            if no command made the picture.
     """
     iterations = ['--iterations', str(len(run.history) - run.start_step)] if command else []
     return {'command': [*command, *iterations], 'settings': run.fingerprint}
 
 
 def write_results(run: Run, picture: np.ndarray, losses: dict, originals: Sequence[np.ndarray], info: dict) -> None:
-    """Write what a finished run leaves in its folder: final.png, losses.png, sheet.png and progress.gif.
+    """Write the results of a finished run to its folder: final.png, losses.png, sheet.png and progress.gif.
 
     Args:
+        run: The run.
         picture: uint8 [H, W, 3].
-        losses: Those of the picture, name -> value.
-        originals: Images [H, W, 3], 0 to 255, of the same height, which the sheet shows beside the picture.
-        info: As `reproduction_info` returns it.
+        losses: The losses of the picture, name -> value.
+        originals: Images [H, W, 3], 0 to 255, of the same height, which the sheet shows to the left of the picture.
+        info: The result of `reproduction_info`.
     """
     from engine.results import figures  # Importing Matplotlib takes time that should not be spent before training.
     OutputFile(run.outputs / 'final.png').write(picture, info)

@@ -1,1 +1,1 @@
-"""Steps 4 and 5: what a run keeps on disk, and how its sessions compute."""
+"""Steps 4 and 5 of the handout: the files of a run, the training loop, sessions and memory."""

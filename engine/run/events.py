@@ -17,7 +17,7 @@ EVENT_FILE_PATTERN = r'events\.out\.tfevents\.\d+\..+'  # regular expression of 
 class EventWriter:
     """A context manager that writes an event file.
 
-    Unlike `tf.summary.FileWriter` it writes in the calling thread, so that errors are known at once.
+    Unlike `tf.summary.FileWriter` it writes in the calling thread, so that errors are raised at once.
 
     Args:
         folder: Existing folder of the event file.
@@ -50,11 +50,11 @@ class EventWriter:
             self._records.close()
 
     def add_summary(self, summary: tf.Summary | bytes, step: int) -> None:
-        """Add a summary, which may be serialized, of iteration `step`."""
+        """Add a summary of iteration `step`, as a message or serialized."""
         self._add(summary=tf.Summary.FromString(summary) if isinstance(summary, bytes) else summary, step=step)
 
     def flush(self) -> None:
-        """Write everything that was added to disk."""
+        """Write everything that was added so far to disk."""
         with self._user_errors():
             self._records.flush()
 
@@ -97,7 +97,7 @@ def abbreviate(value) -> str:
 def strip_weights(graph: tf.Graph) -> tf.GraphDef:
     """Return the GraphDef of a graph without the values of its large constants (more than 1024 bytes).
 
-    TensorBoard shows nothing of them but their shapes.
+    TensorBoard shows only the shapes of constants.
     """
     graph_def = graph.as_graph_def()
     for node in graph_def.node:

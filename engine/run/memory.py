@@ -40,7 +40,7 @@ def free_memory() -> int:
         about = dict(line.split(':') for line in Path('/proc/meminfo').read_text().splitlines())
         free.append(1024 * int(about['MemAvailable'].split()[0]))
     for limit, used, reclaimable in CGROUP_FILES:
-        with contextlib.suppress(OSError, KeyError, ValueError):  # without a limit the file has no number
+        with contextlib.suppress(OSError, KeyError, ValueError):  # Without a limit, the file has no number.
             group = Path('/sys/fs/cgroup')
             about = dict(line.split() for line in (group / limit).with_name('memory.stat').read_text().splitlines())
             free.append(int((group / limit).read_text()) - int((group / used).read_text()) + int(about[reclaimable]))
@@ -77,7 +77,7 @@ def check_size(width: int, height: int, filters: float, optimizer: Optimizer, pr
         before_relu: As in `estimate_bytes`.
 
     Raises:
-        UserError: It does not fit; the hints name a size of the same shape, or a precision, that would fit.
+        UserError: It does not fit; the hints name a size of the same aspect ratio, or a precision, that fits.
     """
     def estimate(pixels, precision):
         return estimate_bytes(pixels, filters, optimizer, precision, before_relu)

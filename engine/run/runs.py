@@ -1,4 +1,4 @@
-"""What a run keeps on disk: its folders, fingerprint, checkpoints and loss history, so that it resumes exactly."""
+"""The files of a run on disk: its folders, fingerprint, checkpoints and loss history, from which it resumes."""
 
 import contextlib
 import csv
@@ -22,13 +22,13 @@ from engine.run import events, session
 RESTART_HINT = '--restart', 'begins again'
 ANOTHER_NAME_HINT = '--name', 'NEW starts another run'
 KEEP_BOTH_HINT = '--name', 'NEW keeps both'
-NUMBERED_PICTURE = r'\d{5,}\.jpg'  # pictures of iterations
+NUMBERED_PICTURE = r'\d{5,}\.jpg'  # the picture of an iteration
 CHECKPOINT_INDEX = r'model-(\d+)\.index'  # the file of a checkpoint that is written last
 LATEST_PICTURE = 'latest.jpg'
 UNFINISHED_CHECKPOINT = r'model-\d+_temp'  # left by a save that was killed
 # What TensorFlow and Python raise for a checkpoint that cannot be read.
 READ_ERRORS = tf.errors.OpError, ValueError, LookupError, TypeError, OSError, RuntimeError
-# Every file that a run writes, by folder. Other files in its folders belong to somebody else and are never removed.
+# Every file that a run writes, by folder, as regular expressions. Other files in its folders are never removed.
 OWN_FILES = {
     'outputs': '|'.join((NUMBERED_PICTURE, r'final\.png', r'losses\.png', r'sheet\.png', r'progress\.gif',
                          r'latest\.jpg')),
@@ -42,8 +42,9 @@ def settings_diff(now: dict, before: dict, defaults: dict) -> list[str]:
     """Return the settings in which two fingerprints differ, one text each.
 
     Args:
-        now, before: name -> value.
-        defaults: values of settings that did not exist when older runs were made; a missing setting has its default.
+        now: The fingerprint of this run, name -> value.
+        before: The fingerprint of the other run, name -> value.
+        defaults: Values of settings that did not exist when older runs were made; a missing setting has its default.
     """
     def value(fingerprint, key):
         return fingerprint.get(key, defaults.get(key))
@@ -53,12 +54,12 @@ def settings_diff(now: dict, before: dict, defaults: dict) -> list[str]:
 
 @contextlib.contextmanager
 def exclusive_lock(folder: Path) -> Iterator[None]:
-    """Hold a folder alone within a `with` block.
+    """Lock a folder within a `with` block, so that no other process uses it.
 
     Raises:
-        UserError: another process holds it, or nothing can be written there.
+        UserError: Another process has locked the folder, or nothing can be written there.
     """
-    # SQLite's file lock behaves alike on every system, and a killed process leaves no lock behind.
+    # SQLite's file lock behaves the same on every system, and a killed process leaves no lock behind.
     path = folder / 'lock'
     with contextlib.ExitStack() as stack:
         try:
@@ -67,7 +68,7 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
         except sqlite3.OperationalError as error:
             if 'locked' not in str(error):
                 raise UserError(f'{path}: cannot be opened for writing ({error})') from error
-            raise UserError(f'{folder}: another process is at work on this run; wait for it',
+            raise UserError(f'{folder}: another process is using this run; wait until it ends',
                             ('--name', 'NEW starts another')) from error
         except sqlite3.DatabaseError as error:
             raise UserError(f'{path}: is not the lock file of a run ({error}); remove it') from error
@@ -80,27 +81,29 @@ class Run:
     Iterations are counted from the first iteration of the run, over all levels of a pyramid.
 
     Attributes:
-        fingerprint: the settings that decide the result, name -> value; checkpoints/<name>/run.json holds them.
-        defaults: values of settings that did not exist when older runs were made.
-        history: the losses of every iteration from 0 (the starting image) on, name -> value each.
-        converged: whether the restored checkpoint is one that its optimizer could not improve.
-        start_step: the iteration after which the current level of the pyramid begins; 0 without a pyramid.
+        fingerprint: The settings that decide the result, name -> value; checkpoints/<name>/run.json has them.
+        defaults: Values of settings that did not exist when older runs were made.
+        history: The losses of every iteration, as dicts name -> value; the first entry is the starting image.
+        converged: Whether the optimizer could not improve the restored checkpoint.
+        start_step: The iteration after which the current level of the pyramid begins; 0 without a pyramid.
     """
 
     start_step = 0
 
     def __init__(self, name: str, fingerprint: dict, defaults: dict | None = None, folder: Path | str = '.'):
-        """Describe a run; nothing is written yet.
+        """Create the object without writing anything.
 
         Args:
-            fingerprint, defaults: hold what JSON can hold.
-            folder: where outputs, checkpoints and graphs are.
+            name: The name of the run.
+            fingerprint: As in the attributes; values must be serializable as JSON.
+            defaults: As in the attributes; values must be serializable as JSON.
+            folder: The folder that contains outputs, checkpoints and graphs.
 
         Raises:
-            UserError: the name cannot be the name of a folder.
+            UserError: The name cannot be the name of a folder.
         """
         self.name = names.validate(name)
-        # Through JSON, as they are read again: tuples become lists.
+        # JSON turns tuples into lists; convert now, so that both compare equal to what is read from disk.
         self.fingerprint, self.defaults = (json.loads(json.dumps(settings))
                                            for settings in (fingerprint, defaults or {}))
         self.outputs, self.checkpoints, self.graphs = (Path(folder, kind, name) for kind in OWN_FILES)
@@ -116,16 +119,19 @@ class Run:
         return sorted(_own_files(self.outputs, NUMBERED_PICTURE), key=lambda path: int(path.stem))
 
     def exists(self) -> bool:
-        """Return whether there is a checkpoint of this very run."""
+        """Return whether there is a checkpoint with this fingerprint."""
         saved = self._saved_fingerprint()
         return saved is not None and not settings_diff(self.fingerprint, saved, self.defaults)
 
     @contextlib.contextmanager
     def acquire(self, restart: bool = False) -> 'Iterator[Run]':
-        """Hold the run alone within a `with` block; with `restart`, remove what it left before.
+        """Lock the run within a `with` block, so that no other process uses it.
+
+        Args:
+            restart: Whether to remove the files of the run first.
 
         Raises:
-            UserError: another process holds it, or the checkpoints on disk have another fingerprint.
+            UserError: Another process has locked the run, or the checkpoints on disk have another fingerprint.
         """
         for folder in (self.outputs, self.checkpoints, self.graphs):
             folder.mkdir(parents=True, exist_ok=True)
@@ -137,33 +143,35 @@ class Run:
             yield self
 
     def _clear(self):
-        """Remove what a run writes, and nothing that somebody else put there."""
+        """Remove the files that a run writes, and no others."""
         for folder, pattern in zip((self.outputs, self.checkpoints, self.graphs), OWN_FILES.values()):
             for path in _own_files(folder, pattern):
                 path.unlink()
         self._remove_unfinished()
 
     def _remove_unfinished(self):
-        """Remove what a killed save has left."""
+        """Remove the folders that a killed save has left."""
         for leftover in self.checkpoints.iterdir():
             if re.fullmatch(UNFINISHED_CHECKPOINT, leftover.name) and leftover.is_dir():
                 shutil.rmtree(leftover)
 
     def choose_precision(self, wanted: str, takes_bfloat16: bool) -> str:
-        """Return 'float32' or 'bfloat16': what is wanted, or for 'auto' what the run was begun in or the fastest.
+        """Return the precision to compute in, 'float32' or 'bfloat16'.
 
         Args:
-            wanted: 'float32', 'bfloat16' or 'auto'.
-            takes_bfloat16: whether the optimizer works with it.
+            wanted: 'float32', 'bfloat16' or 'auto'. With 'auto', a run on disk continues in the precision in which it
+                was started, and a new run uses the fastest precision.
+            takes_bfloat16: Whether the optimizer works with bfloat16.
 
         Raises:
-            UserError: it is bfloat16, and this processor or the environment lacks it.
+            UserError: The precision is bfloat16, but the environment turns it off or, with 'auto', the processor has no
+                instructions for it.
         """
         begun = (self._saved_fingerprint() or {}).get('precision') if wanted == 'auto' else wanted
         if begun == 'bfloat16':
             session.check_bfloat16()
         if wanted == 'auto' and begun == 'bfloat16' and not session.bfloat16_hardware():
-            raise UserError(f'{self.checkpoints}: this run was begun in bfloat16, which this processor does not have '
+            raise UserError(f'{self.checkpoints}: this run was started in bfloat16, which this processor does not have '
                             'in hardware',
                             ('--precision', 'bfloat16 continues it, slowly and with other last digits'),
                             ('--restart', 'begins again in float32'))
@@ -172,13 +180,13 @@ class Run:
     def _saved_fingerprint(self):
         """Return the fingerprint of the checkpoints on disk, or None without checkpoints.
 
-        Raises `UserError` if it is damaged or missing.
+        Raises `UserError` if the file of the fingerprint is damaged or missing.
         """
         path = self.checkpoints / 'run.json'
         if not self._steps_saved():
             return None
         if not path.exists():
-            raise UserError(f'{path}: missing, so the settings of the checkpoints beside it are unknown',
+            raise UserError(f'{path}: missing, so the settings of the checkpoints in this folder are unknown',
                             RESTART_HINT, ANOTHER_NAME_HINT)
         with contextlib.suppress(ValueError):
             saved = json.loads(path.read_text())
@@ -207,8 +215,8 @@ class Run:
     def restore(self, saver: tf.train.Saver, sess: tf.Session) -> int:
         """Load the newest readable checkpoint and the history up to it; return its iteration.
 
-        If that is `start_step`, no variable was loaded and all have to be initialized. Pictures of later iterations,
-        or of an older run of this name, are removed.
+        If the iteration is `start_step`, no variable was loaded and all have to be initialized. Pictures of later
+        iterations, left by an interrupted or older run, are removed.
         """
         self._remove_unfinished()
         step = self._restore_newest(saver, sess)
@@ -239,7 +247,7 @@ class Run:
         return self.start_step
 
     def latest_step(self) -> int:
-        """Return the iteration of the newest checkpoint that can be read as a whole; 0 if there is none."""
+        """Return the iteration of the newest checkpoint that can be read completely; 0 if there is none."""
         for step in self._steps_saved():
             with contextlib.suppress(*READ_ERRORS):
                 self._read_history(step)
@@ -256,19 +264,25 @@ class Run:
         return self._reader(step).get_tensor(name)
 
     def save(self, saver: tf.train.Saver, sess: tf.Session, step: int, losses: dict) -> None:
-        """Write the checkpoint of iteration `step`, whose losses are `losses`, name -> value.
+        """Write the checkpoint of iteration `step`.
 
-        The history is written first, so that it never lacks a row of a checkpoint.
+        The history is written first, so that every checkpoint has all of its rows.
+
+        Args:
+            saver: The saver of the graph's variables.
+            sess: The session.
+            step: The iteration.
+            losses: The losses of this iteration, name -> value.
 
         Raises:
-            UserError: it cannot be written, for example because the disk is full.
+            UserError: The checkpoint cannot be written, for example because the disk is full.
         """
         with files.atomic_write(self.checkpoints / 'losses.csv') as part, open(part, 'w', newline='') as file:
             csv.writer(file).writerows([('iteration', *losses), *((i, *(f'{loss:.9g}' for loss in row.values()))
                                                                   for i, row in enumerate([*self.history, losses]))])
         try:
             saver.save(sess, str(self.checkpoints / 'model'), global_step=step, write_meta_graph=False)
-        except tf.errors.OpError as error:  # A page about graph nodes, with the reason in its last line.
+        except tf.errors.OpError as error:  # The reason is in the last line before the graph nodes.
             reason = error.message.partition('[[')[0].strip().splitlines()[-1].rpartition('; ')[2]
             raise UserError(f'{self.checkpoints}: the checkpoint of iteration {step} could not be written: {reason}; '
                             'earlier ones are kept, and the run resumes from them') from error
@@ -284,12 +298,12 @@ class Run:
             return int((self.checkpoints / 'converged').read_text())
 
     def load_losses(self) -> dict:
-        """Return the losses of the iterations so far, from 0 on, as the newest checkpoint has them: name -> list."""
+        """Return the losses of the iterations so far, from 0 on, as saved with the newest checkpoint: name -> list."""
         rows = self._read_history(len(self.history) + 1)
         return {name: [float(row[name]) for row in rows] for name in rows[0]}
 
     def _read_history(self, step):
-        """Return the first `step` rows; nine digits give a float32 back exactly."""
+        """Return the losses of the first `step` iterations; the nine digits in the file restore a float32 exactly."""
         with open(self.checkpoints / 'losses.csv', newline='') as file:
             rows = list(csv.DictReader(file))[:step]
         if [int(row.pop('iteration')) for row in rows] != list(range(step)):
@@ -297,10 +311,10 @@ class Run:
         return [{name: np.float32(loss) for name, loss in row.items()} for row in rows]
 
     def check_finite(self, losses: dict, step: int) -> dict:
-        """Return `losses`, those of iteration `step`.
+        """Return `losses`, the losses of iteration `step`, unchanged.
 
         Raises:
-            UserError: one of them is NaN or infinite; the message says which.
+            UserError: A loss is NaN or infinite; the message says which.
         """
         for name, loss in losses.items():
             if not np.isfinite(loss):
@@ -310,7 +324,7 @@ class Run:
         return losses
 
     def write_latest(self, jpeg: bytes) -> None:
-        """Replace the newest picture at once; a viewer sees the old one or the new one, never a part."""
+        """Replace latest.jpg atomically, so that a viewer never sees an incomplete picture."""
         with files.atomic_write(self.outputs / LATEST_PICTURE) as part:
             part.write_bytes(jpeg)
 
@@ -322,7 +336,7 @@ class Run:
             part.write_bytes(jpeg)
 
     def event_writer(self, graph: tf.Graph, step: int) -> events.EventWriter:
-        """Return a writer of the summaries after iteration `step`, with the graph and the settings."""
+        """Return a writer for the summaries after iteration `step`; it also writes the graph and the settings."""
         return events.EventWriter(self.graphs, graph, self.fingerprint, step)
 
 
@@ -330,8 +344,9 @@ def picture_run(machine, name: str | None, folder: Path | str) -> Run:
     """Return the run of a `StyleTransfer`, whose fingerprint has all settings that decide the picture.
 
     Args:
-        name: of the run; None for content-style-recipe.
-        folder: where its folders lie.
+        machine: The `StyleTransfer`.
+        name: The name of the run; None for content-style-recipe.
+        folder: The folder that contains outputs, checkpoints and graphs.
     """
     hashes = [files.file_hash(path) for path in machine.style_paths]
     fingerprint = dict(content=files.file_hash(machine.content_path), style=hashes[0] if len(hashes) == 1 else hashes,

@@ -87,9 +87,8 @@ def bfloat16_hardware() -> str | None:
 def fastest_precision(takes_bfloat16: bool) -> str:
     """Return 'bfloat16' if this machine is faster with it and the optimizer takes it, else 'float32'.
 
-    TensorFlow's bfloat16 rewriter is for CPUs, not for GPUs.
-    Intel's processors with avx512_fp16 are designed for amx_bf16; where a virtual machine hides it, bfloat16 took 1.7
-    times as long as float32 (Emerald Rapids).
+    TensorFlow's bfloat16 rewriter is for CPUs, not for GPUs. Intel's processors with avx512_fp16 are designed for
+    amx_bf16; on a virtual machine that hides it (Emerald Rapids), bfloat16 took 1.7 times as long as float32.
     """
     gpu = tf2.config.list_physical_devices('GPU')
     slow = bfloat16_hardware() == 'avx512_bf16' and 'avx512_fp16' in _cpu_features()

@@ -1,4 +1,4 @@
-"""What every training does around its steps: it decides when to show, log, save and stop, and how the run ends."""
+"""The training loop of pictures and networks: when to show, log, save and stop, and how the run ends."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from engine.run import runs
 
 
 class Trainable(Protocol):
-    """What `Trainer` needs of a training: `StyleTransfer` and the trainings of networks have it."""
+    """The interface that `Trainer` needs; `StyleTransfer` and the trainings of networks have it."""
 
     run: runs.Run
     recipe: object  # a `recipes.Recipe`, which says when to log
@@ -18,24 +18,24 @@ class Trainable(Protocol):
     has_converged: bool  # whether the optimizer finds nothing better
 
     def optimizer_steps(self, sess: tf.Session, step: int) -> Iterator[dict]:
-        """Yield the losses before each step that comes after iteration `step`."""
+        """Run the steps after iteration `step`, without end, and yield the losses before each one, name -> value."""
 
     def evaluate(self, sess: tf.Session) -> tuple:
-        """Return (losses, summary, picture, the same as JPEG) as they are now."""
+        """Return the current (losses, summary as bytes, picture uint8 [H, W, 3], picture as JPEG bytes)."""
 
     def write_results(self, sess: tf.Session) -> None:
-        """Write what a finished run leaves in its folder of outputs."""
+        """Write the results of a finished run to its folder in outputs."""
 
 
 class TrainingStep(NamedTuple):
     """An iteration that was computed.
 
     Attributes:
-        step: its number, counted from the first iteration of the run.
-        losses: name -> value: after the step if it is logged or saved, before it otherwise.
-        summary: to be logged, bytes, or None.
-        jpeg: the picture, to be logged with it.
-        is_saved: whether it gets a checkpoint.
+        step: The number of the iteration, counted from the first one of the run.
+        losses: Name -> value, after the step if the iteration is logged or saved, else before the step.
+        summary: The serialized summary if the iteration is logged, else None.
+        jpeg: The picture as JPEG if the iteration is logged or saved, else None.
+        is_saved: Whether the iteration gets a checkpoint.
     """
     step: int
     losses: dict
@@ -45,18 +45,21 @@ class TrainingStep(NamedTuple):
 
 
 class Trainer:
-    """Trains a machine up to an iteration, from where its run was restored.
+    """Trains a machine from its restored iteration up to a given one.
 
     Attributes:
-        ending: how the training has ended: 'finished', 'stopped' by Ctrl-C, 'converged', or None while it runs.
+        ending: How the training has ended: 'finished', 'stopped' by Ctrl-C or SIGTERM, 'converged', or None while it
+            runs.
     """
 
     def __init__(self, machine: Trainable, initial_step: int, n_iters: int, callback: Callable | None = None):
         """Set up a training.
 
         Args:
-            initial_step, n_iters: the iteration that was restored and the last one, counted from the run's first.
-            callback: called with a `progress.Iteration` after each iteration.
+            machine: The training.
+            initial_step: The iteration that was restored, counted from the first one of the run.
+            n_iters: The last iteration, counted in the same way.
+            callback: Called with a `progress.Iteration` after each iteration.
         """
         self.machine, self.run, self.callback = machine, machine.run, callback
         self.step, self.initial_step, self.n_iters = initial_step, initial_step, n_iters
@@ -64,13 +67,14 @@ class Trainer:
 
     @contextlib.contextmanager
     def steps(self, sess: tf.Session, writer) -> Iterator[Iterator[TrainingStep]]:
-        """Within, the iterator of the remaining `TrainingStep`s; the caller logs and saves them.
+        """Context manager that yields an iterator of the remaining `TrainingStep`s; the caller logs and saves them.
 
         Args:
-            writer: the `events.EventWriter`, which is closed at the end.
+            sess: The session.
+            writer: The `events.EventWriter`, which is closed at the end.
 
         Raises:
-            UserError: a loss is not finite.
+            UserError: A loss is not finite.
         """
         with (writer, process.StopSignal() as stop,
               contextlib.closing(self.machine.optimizer_steps(sess, self.initial_step)) as moves,
@@ -80,7 +84,7 @@ class Trainer:
     def _steps(self, sess, stop, moves):
         """Yield the `TrainingStep`s while there is anything left to do."""
         run, machine = self.run, self.machine
-        # The pass that moves the image also gives the losses it had before the move.
+        # The pass that changes the image also returns the losses before the change.
         for step, losses in zip(range(self.initial_step + 1, self.n_iters + 1), moves):
             self.step = step
             run.history.append(run.check_finite(losses, step - 1))
@@ -90,7 +94,7 @@ class Trainer:
             is_logged = last or machine.recipe.should_log(in_level)
             is_saved = self.ending or in_level % machine.checkpoint_every == 0
             summary = jpeg = None
-            if is_logged or is_saved:  # In a pass of its own, so that what is kept has been checked.
+            if is_logged or is_saved:  # Evaluate the changed image, so that its losses are checked before writing.
                 losses, summary, _, jpeg = machine.evaluate(sess)
                 run.check_finite(losses, step)
                 run.write_latest(jpeg)
@@ -101,7 +105,7 @@ class Trainer:
                 break
 
     def finish(self, sess: tf.Session, write_results: bool = True) -> progress.Outcome:
-        """Note how the run has ended, write its results unless it was stopped, and return the outcome."""
+        """Record how the run has ended, write its results unless it was stopped, and return the outcome."""
         if self.machine.has_converged:
             self.run.mark_converged(self.step)
         if write_results and self.ending != 'stopped':

@@ -133,5 +133,5 @@ def acquire(files, out: str, name: str, settings: dict) -> None:
         if differing := ', '.join(key for key in settings if settings[key] != before.get(key)):
             raise UserError(f'{path}: the folder has pictures of this style that were made with other settings '
                             f'({differing}); choose another --output')
-    # Written even if it exists, to check early that the folder is writable.
+    # Write the file even if it exists, to check early that the folder is writable.
     write(files, path, json.dumps(settings, indent=1).encode())

@@ -151,7 +151,7 @@ def _painting_styles(args, model):
 
 
 def _style_texts(args):
-    """Return --style as a list with one text; with a mask, its one or two styles, the first for white."""
+    """Return [value of --style]; with a mask, the names of its one or two styles instead, the first for white."""
     if args.mask is None:
         return [args.style]
     names, weights = zip(*style_spec.parse(args.style))
@@ -199,7 +199,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _sheet(renderer, source, target):
-    """Write a sheet of the photo, reduced to SHEET_SIDE_PX, in all styles; return their names as text."""
+    """Write a sheet of the photo, reduced to SHEET_SIDE_PX, and its pictures in all styles; return what it shows."""
     photo = tiled.limit_side(utils.read_image(source), multi_style.SHEET_SIDE_PX)
     utils.save_image(target, batch.sheet(renderer, photo))
     return ', '.join(['the photo', *renderer.model.styles])

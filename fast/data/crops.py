@@ -56,6 +56,7 @@ class CropDataset:
         side: pixels of a crop's side.
         paths: paths of all files found, each content once.
         hash: SHA-256 of all their contents.
+        load_photo: cached function from a path to a photo, uint8 [H, W, 3], or None if it cannot be used.
         skipped: set of the paths, among those read so far, that are not readable images or are too small.
     """
 
@@ -76,7 +77,7 @@ class CropDataset:
             seed: seed of everything random.
             excluded: paths of images to leave out; copies of them elsewhere are left out too.
             gradients: whether the share GRADIENT_SHARE of the crops is a color gradient instead of a photo.
-            min_deviation: standard deviation (of 255) of a blank crop at most; a blank crop is replaced.
+            min_deviation: standard deviation (of 255) up to which a crop counts as blank and is replaced.
 
         Raises:
             UserError: a folder does not exist, or no file is a readable image of sufficient size.

@@ -165,9 +165,9 @@ def pale(rng: np.random.Generator) -> np.ndarray:
 
 
 def boost_colors(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Change the contrast, saturation and tint of an image at random, mostly to stronger ones, float32 [H, W, 3].
+    """Change the contrast, saturation and tint of an image [H, W, 3] at random, mostly to stronger ones.
 
-    One image in five also has all its hues rotated by a random angle.
+    One image in five also has all its hues rotated by a random angle. The result is float32 [H, W, 3].
     """
     light, share = luminance(image), rng.uniform(.1, .8)
     image = image * ((1 - share) + share * (rank(light) + .02) / (light + .02))[..., None]
@@ -201,9 +201,9 @@ def nearest(image: np.ndarray, colors: np.ndarray, softness: float) -> np.ndarra
 def recolor(rng: np.random.Generator, image: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Give an image random colors: its own, but stronger, or those of a palette.
 
-    Half of the images keep their own colors. The palette of the others is a random one or the main colors of `other`.
-    It is mapped to the image's luminance, or the image's colors are transported to the palette, and in half of these
-    cases also replaced by its nearest colors.
+    Half of the images keep their own colors. The others get a palette: a random one, or the main colors of `other`.
+    Either luminance is mapped to the palette, or the colors get the palette's mean and covariance. In half of the
+    latter cases, each pixel then gets the nearest color of the palette, or a mixture of the nearest ones.
 
     Args:
         rng: random generator.
@@ -235,8 +235,8 @@ def contours(image: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
         sigma: standard deviation in pixels of the Gaussian that averages the tensor.
 
     Returns:
-        The directions [H, W] in radians, which are axes without a sense, and their coherence [H, W]: 0 where no
-        direction prevails, 1 where all gradients are parallel.
+        The directions [H, W] in radians, which are defined up to multiples of π, and their coherence [H, W]: 0 where
+        no direction prevails, 1 where all gradients are parallel.
     """
     light = luminance(image)
     gy, gx = ndimage.gaussian_filter(light, 1, (1, 0)), ndimage.gaussian_filter(light, 1, (0, 1))
@@ -261,7 +261,7 @@ def flow(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
 def directions(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     """Choose directions for the strokes of a painting: along the image's edges where it has clear ones, else random.
 
-    The weight of the edges is random. In 15 % of the paintings all directions are perpendicular to this.
+    The weight of the edges is random. In 15 % of the paintings, all directions are then rotated by a quarter turn.
 
     Args:
         rng: random generator.
@@ -559,7 +559,7 @@ def means(scene: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
     Args:
         scene: [H, W, 3].
-        parts: number [H, W] of the part that each pixel belongs to; numbers may be missing.
+        parts: number [H, W] of the part that each pixel belongs to; the numbers need not be consecutive.
 
     Returns:
         The mean colors, float32 [n, 3], and for each pixel the index [H, W] of its part's color.

@@ -18,7 +18,7 @@ from fast.inference import multi_style, tiled, video
 
 OUTPUT_SUFFIXES = ('.gif', '.jpeg', '.jpg', '.png')  # an image in another format becomes a PNG
 PIPE = Path('-')  # standard input or standard output
-# The end that `name_outputs` may add to a name when it turns the suffix into a part of the name: x-tif.
+# To avoid a collision, `name_outputs` may make the suffix a part of the name: x.tif becomes x-tif. This matches '-tif'.
 COLLISION_SUFFIX = re.compile(
     f'(-({"|".join(suffix[1:] for suffix in utils.IMAGE_SUFFIXES + video.CLIP_SUFFIXES)}))+$', re.IGNORECASE
 )
@@ -274,9 +274,9 @@ class Renderer:
             return target.read_bytes()
 
     def settings(self) -> dict:
-        """Return as a dict for JSON everything, except for the photo, that determines a picture.
+        """Return everything that determines a picture, except for its photo, as a dict for JSON.
 
-        The tile size is left out, because it changes nothing but rounding.
+        The dict has no tile size, because this changes nothing but rounding.
         """
         other = self.black_style if self.black_style is None else self.model.style_settings(self.black_style)
         return dict(model=self.model.about['files'], **self.model.style_settings(self.style), strength=self.strength,

@@ -11,8 +11,8 @@ import numpy as np
 
 from common.images import LUMINANCE_WEIGHTS
 
-# Columns are axes: colors [..., 3], channels from -1 to 1, @ LUMINANCE_HUE_BASIS gives luminance and two values of hue,
-# red against blue and magenta against green.
+# The columns are axes. For colors [..., 3] with channels from -1 to 1, colors @ LUMINANCE_HUE_BASIS is the luminance
+# (times √3) and two coordinates of hue: red against blue, and magenta against green.
 LUMINANCE_HUE_BASIS = np.stack([3 ** 0.5 * LUMINANCE_WEIGHTS, *(np.array(axis) / np.linalg.norm(axis)
                                          for axis in ([1, 0, -1], [1, -2, 1]))], axis=1)
 RANDOM_ROTATIONS = 13
@@ -102,10 +102,11 @@ def _apply_curve(colors, axes, inverse, curve):
 def _dithered_samples(colors):
     """Sample MAX_SAMPLES colors and add noise of DITHER_DEVIATION: [MAX_SAMPLES, 3].
 
-    The noise spreads a flat area of the image; without it, the curves would, and would amplify the area's own noise.
+    The noise spreads the colors of a flat area. Without it, the curves would spread them, and would amplify the faint
+    noise that the area has.
     """
     colors = colors.reshape(-1, 3)
-    # Multiples of the golden ratio are spread evenly, but not in step with the rows of the image.
+    # The fractional parts of the golden ratio's multiples are spread evenly, but not in step with the image's rows.
     even = np.arange(MAX_SAMPLES) * (5 ** 0.5 - 1) / 2 % 1
     noise = np.random.default_rng(0).normal(size=(MAX_SAMPLES, 3))
     return colors[(even * len(colors)).astype(int)] + DITHER_DEVIATION * noise @ INVERSE_AXES[0]

@@ -35,7 +35,7 @@ def find(name: str) -> Path:
 
 
 class ModelInfo(NamedTuple):
-    """What is known of a trained model before its network is loaded.
+    """Information about a trained model, which is read without loading its network.
 
     Attributes:
         folder: The model's folder.
@@ -66,7 +66,7 @@ def load(folder: Path, file: str = LITERT_FILE) -> ModelInfo:
         about = json.loads((folder / MODEL_JSON).read_text())
         if files.file_hash(folder / file) != about['files'][file]:
             raise ValueError(f'{file} is not the file that {MODEL_JSON} describes')
-        # Models from before version 1.0 do not say their kind.
+        # The model.json of versions before 1.0 does not name the kind.
         kind = about.get('kind', ARBITRARY if about['styles'] == ANY_STYLE else MULTI_STYLE)
         if kind == MULTI_STYLE and not (about['styles'] and all(isinstance(name, str) for name in about['styles'])):
             raise ValueError(f'{MODEL_JSON} names no styles')

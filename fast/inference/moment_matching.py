@@ -73,7 +73,7 @@ def wct(C: np.ndarray, S: np.ndarray) -> np.ndarray:
 def optimal_transport(C: np.ndarray, S: np.ndarray) -> np.ndarray:
     """Return the matrix that gives features of covariance C covariance S and moves them least."""
     root = _matrix_power(C, 0.5)
-    inverse = np.linalg.inv(root)  # takes half the time of another eigendecomposition
+    inverse = np.linalg.inv(root)  # An inversion takes half the time of another eigendecomposition.
     return inverse @ _matrix_power(root @ S @ root, 0.5) @ inverse
 
 

@@ -115,7 +115,17 @@ class TiledModel(abc.ABC):
 
     @abc.abstractmethod
     def _stylize(self, photo, style, statistics=None):
-        """Return the picture of a photo and the statistics used: those of the photo where `statistics` is None."""
+        """Return the picture of a photo, and statistics.
+
+        Args:
+            photo: float32 [H, W, 3], 0 to 255.
+            style: A style in the form that the subclass expects.
+            statistics: Statistics to use, as an earlier call returned them; None for those of this photo.
+
+        Returns:
+            The picture, float32 [H, W, 3], 0 to 255; and the photo's statistics, which are valid only if `statistics`
+            is None.
+        """
 
     def _padded(self, photo):
         """Pad a photo by reflection at the bottom and right, and add a batch axis.
@@ -164,7 +174,7 @@ def resize_by(photo: np.ndarray, factor: float) -> np.ndarray:
 
 
 def resize_linear(photo: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize a photo [H, W, C] to [height, width, C]: first by averages of whole pixels, then linearly."""
+    """Resize a photo [H, W, C] to [height, width, C]: first by averages of blocks of pixels, then linearly."""
     factor = min(photo.shape[0] // height, photo.shape[1] // width)
     photo = utils.box_downsample(photo, factor) if factor > 1 else photo
     for axis, new in enumerate((height, width)):

@@ -26,7 +26,8 @@ PART_FRAMES = 48  # frames per part
 CODEC, PIXEL_FORMAT = 'libx264', 'yuv420p'  # every player supports these; the pixel format needs even sides
 ENCODER_OPTIONS = {'crf': '18'}  # from 0, lossless, to 51; 18 has no visible loss
 MAX_BLEND_SHARE = 0.8  # share of the previous picture in a clip with full temporal smoothing
-AGREEMENT_SCALE = 12.  # of 255, mean difference of a photo from the warped previous one that lowers the share to 1/e
+# Mean difference (of 255) of a photo from the warped previous one at which the share falls to 1/e of its maximum.
+AGREEMENT_SCALE = 12.
 FLOW_SIDE_PX = 256  # longer side of the images that optical flow is computed from
 
 
@@ -40,9 +41,9 @@ class TemporalSmoothing:
         before: Photo and smoothed picture of the previous frame, None before the first one.
     """
 
-    def __init__(self, share: float) -> None:
-        """Set the largest share of the previous picture, 0 to 1; 0 turns smoothing off."""
-        self.share, self.before = share, None
+    def __init__(self, strength: float) -> None:
+        """Set the strength, 0 to 1; with 1, the share is at most MAX_BLEND_SHARE; 0 turns smoothing off."""
+        self.share, self.before = MAX_BLEND_SHARE * strength, None
 
     def __call__(self, photo: np.ndarray, picture: np.ndarray) -> np.ndarray:
         """Return the smoothed picture of the next frame.
@@ -101,7 +102,8 @@ def warp(photo: np.ndarray, before: np.ndarray, *others: np.ndarray) -> list[np.
 def stylize(source: Path, target: Path, renderer) -> str:
     """Stylize a clip, keeping its frame rate and audio.
 
-    Finished parts stay in a folder beside `target` until all are there: after an interruption, the same call continues.
+    Finished parts stay in a folder next to `target` until all are written, so that the same call continues after an
+    interruption.
 
     Args:
         source: Path of the clip.
@@ -201,7 +203,7 @@ def _part_path(parts, i):
 
 def _write_parts(parts, photos, rate, renderer, bar):
     """Stylize the photos in parts of PART_FRAMES, skipping finished ones; return the number of frames of the clip."""
-    smooth, written = TemporalSmoothing(MAX_BLEND_SHARE * renderer.temporal_smoothing), 0
+    smooth, written = TemporalSmoothing(renderer.temporal_smoothing), 0
 
     def stylize_frame(photo):
         picture = utils.to_uint8(smooth(np.float32(photo), renderer.picture(np.float32(photo))))
@@ -211,7 +213,7 @@ def _write_parts(parts, photos, rate, renderer, bar):
     for first in photos:
         part = _part_path(parts, written // PART_FRAMES)
         numbered = enumerate(itertools.chain([first], itertools.islice(photos, PART_FRAMES - 1)), written + 1)
-        # The last picture of a part, which a resumed run continues from. It is written after the part, so that it
+        # A resumed run continues from the last picture of a part. This file is written after the part, so that it
         # exists only if the part is complete.
         last = part.with_suffix('.png')
         if last.exists():

@@ -115,7 +115,7 @@ def write_model(folder: Path, about: dict, whole: Callable, lite: Callable) -> N
         _write_saved_model(temporary / 'whole', whole)
         contents = {models.SAVED_MODEL_FILE: (temporary / 'whole' / models.SAVED_MODEL_FILE).read_bytes()}
         keys = _write_saved_model(temporary / 'lite', lite)
-        # A thread of its own has no default graph. Inside a graph, the converter would leave the signatures out.
+        # A new thread has no default graph. Within a default graph, the converter would omit the signatures.
         with futures.ThreadPoolExecutor(1) as thread:
             contents[models.LITERT_FILE] = thread.submit(_convert_to_litert, temporary / 'lite', keys).result()
     finally:
@@ -187,7 +187,7 @@ def read_model(folder: Path, parameter: str) -> tuple[models.ModelInfo, dict]:
 
     Args:
         folder: The model's folder.
-        parameter: Regular expression of the parameters' names, which are those of constants in the graph.
+        parameter: Regular expression that matches the names of the parameters, which are constants in the graph.
 
     Returns:
         The info, and the parameters, name -> array.

@@ -199,7 +199,7 @@ def _downsample_conv(x, W):
 def upsample_conv(x: tf.Tensor, W: tf.Tensor, response: np.ndarray | None = None) -> tf.Tensor:
     """Upsample by 2 (bilinear) and convolve, computed as one convolution at low resolution with polyphase filters.
 
-    This takes a quarter of the memory.
+    This takes a quarter of the memory of an upsampling that a convolution follows.
 
     Args:
         x: Maps [B, H, W, in].

@@ -185,14 +185,14 @@ class ArbitraryStyleTraining(NetworkTraining):
 def hinged_huber(losses: tf.Tensor) -> tf.Tensor:
     """Return the Huber loss of the excess of style losses over HINGE_LOSS; losses below HINGE_LOSS count zero.
 
-    A style that is easy to match thus leaves more of the photo, while one that is hard to match still pulls. The excess
-    counts by half its square up to HUBER_DELTA and linearly beyond it.
+    A style that is easy to match therefore leaves more of the photo, while the loss of one that is hard to match keeps
+    its gradient. The loss is half the square of the excess up to HUBER_DELTA and linear beyond it.
 
     Args:
-        losses: style losses [B].
+        losses: style losses, float32 [B].
 
     Returns:
-        [B], zero or positive.
+        float32 [B], zero or positive.
     """
     excess = tf.nn.relu(losses - HINGE_LOSS)
     return tf.where_v2(excess < HUBER_DELTA, tf.square(excess) / 2, HUBER_DELTA * (excess - HUBER_DELTA / 2))

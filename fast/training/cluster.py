@@ -170,6 +170,7 @@ def read(path: Path | None, task: str | None) -> Task | None:
 
     Raises:
         UserError: the flags, the file or TF_CONFIG do not describe a cluster with this task.
+        OSError: the file cannot be read.
     """
     if not (path or task):
         config = _parse_json(os.environ.get('TF_CONFIG') or '{}', 'TF_CONFIG')
@@ -218,7 +219,7 @@ def _check_jobs(jobs, source):
 def call_with_timeout(call: Callable[[], object]) -> None:
     """Call a function in a daemon thread, and wait for its end for at most PROBE_SECONDS.
 
-    It is meant for calls that block while a task that holds variables is dead, such as `tf.Session.close`.
+    Use it for calls that block while a task that holds variables is dead, such as `tf.Session.close`.
     """
     thread = threading.Thread(target=call, daemon=True)
     thread.start()
@@ -246,7 +247,7 @@ def _split(address):
 def is_answering(address: str) -> bool:
     """Return whether a living gRPC server listens at 'host:port'.
 
-    Such a server begins with an HTTP/2 settings frame. A session would wait for a missing server for ever.
+    Such a server begins with an HTTP/2 settings frame. A session would wait for a missing server forever.
     """
     with contextlib.suppress(OSError), socket.create_connection(_split(address), PROBE_SECONDS) as connection:
         connection.settimeout(PROBE_SECONDS)

@@ -22,7 +22,7 @@ from fast.networks.multi_style import TransformNet
 from fast.training.network_training import NetworkTraining
 
 STYLE_SIDE_PX = 512  # side of a square that has as many pixels as a style image
-PER_STYLE_PARAMETERS = 'gamma', 'beta'  # how the names of the parameters that have a row for each style end
+PER_STYLE_PARAMETERS = 'gamma', 'beta'  # ends of the names of the parameters that have a row for each style
 
 
 class MultiStyleTraining(NetworkTraining):
@@ -30,7 +30,7 @@ class MultiStyleTraining(NetworkTraining):
 
     Attributes:
         trained: name of each style that is trained -> SHA-256 of its image.
-        styles: the same for all styles of the network, those of a model that the styles are added to first.
+        styles: the same for all styles of the network; with `add`, the styles of `start` come first.
         style_values: for each style that is trained, the values of its statistic at the style layers.
     """
 

@@ -24,13 +24,13 @@ from engine.run.trainer import Trainer
 from fast.training import replicas
 
 EMA_DECAY = 0.998  # of the moving averages of the network's parameters
-# Steps at the recipe's learning rate; afterwards it falls as the square root of their number, so that a run can always
-# be continued.
+# For this many steps the learning rate is the recipe's. Then it falls with the inverse square root of the number of
+# steps, so that a run can always be continued.
 FULL_RATE_STEPS = 1000
 MAX_GRADIENT_NORM = 20.  # A relative loss has huge gradients where a style's crop shows next to nothing.
 SHIFT_PX = 8  # margin around a crop, within which a second view of the same photo lies
-EDGE_PX = 8  # margin of a view that depends on its edge
-NOISE_DEVIATION = 4.  # deviation of the noise that is added to the second view, of 255
+EDGE_PX = 8  # margin of a picture that the consistency loss leaves out, because it depends on the padding of the view
+NOISE_DEVIATION = 4.  # standard deviation (of 255) of the noise that is added to the second view
 CONTENT_SHARE = 'crop'  # The content loss is relative to the sum of squares of each crop, not of the batch.
 
 
@@ -41,10 +41,10 @@ class Tower(NamedTuple):
         device: name of the device, '' for the default one.
         crops: photos with a margin of SHIFT_PX, [B, side + 2 SHIFT_PX, …, 3], 0 to 255.
         photos: the crops without the margin, [B, side, side, 3].
-        styles: what tells each crop's style, as `NetworkTraining._create_styles` makes it.
+        styles: the style of each crop, in the form that `NetworkTraining._create_styles` returns.
         contents: images [B, side, side, 3] whose content the pictures are to have, 0 to 255.
-        views: the pictures of the photos and, for the consistency loss, of the shifted photos.
-        input_img: the first of them, mean-centered, as VGG-19 takes it.
+        views: pictures [B, side, side, 3] of the photos and, for the consistency loss, of the shifted photos.
+        input_img: the pictures of the photos, mean-centered for VGG-19.
     """
     device: str
     crops: tf.Tensor
@@ -56,8 +56,10 @@ class Tower(NamedTuple):
 
 
 def devices(crops: int) -> list[str]:
-    """Return the names of devices that share a number of crops evenly: '' for the first or only one, then other
-    GPUs.
+    """Choose the devices that share `crops` crops evenly.
+
+    Returns:
+        Their names: '' for the default device, then '/gpu:1', '/gpu:2', … if there are more GPUs.
     """
     count = max(1, len(tf2.config.list_physical_devices('GPU')))
     while crops % count:
@@ -68,16 +70,17 @@ def devices(crops: int) -> list[str]:
 class NetworkTraining(abc.ABC):
     """The training of a network, in the same five steps as `style_transfer.StyleTransfer`.
 
-    A subclass sets `network` before this constructor, and implements the abstract methods.
+    A subclass sets `network` before it calls this constructor, and implements the abstract methods.
 
     Attributes:
-        network: has `parameters`, name -> variable.
+        network: the network; its `parameters` are name -> variable.
         collections: `crops.CropDataset`s, the first of photos, whose crops have a margin of SHIFT_PX.
         held_out: photos [n, side + 2 SHIFT_PX, …, 3] that show the progress.
         averages: pairs of variables, the moving average of a parameter and the parameter.
         towers: the `Tower`s; the first one is displayed and logged.
-        loss_terms: the losses of the first tower, name -> tensor; means: their means over the towers.
-        display_feed: what `evaluate` feeds: the held-out photos, and the averages instead of the parameters.
+        loss_terms: the losses of the first tower, name -> tensor.
+        means: the means of the losses over all towers and, in a cluster, over all replicas, name -> tensor.
+        display_feed: the feed of `evaluate`: the held-out photos, and the averages instead of the parameters.
     """
 
     checkpoint_every = 200  # iterations
@@ -89,13 +92,15 @@ class NetworkTraining(abc.ABC):
         """Read the weights and the held-out photos.
 
         Args:
+            collections: `crops.CropDataset`s, the first of photos, whose crops have a margin of SHIFT_PX.
             batch: crops per step.
-            held_out: paths of photos.
-            consistency_weight: weight of the shift-consistency loss; 0 takes half of the network's time.
+            held_out: paths of the photos that show the progress.
+            recipe: the hyperparameters.
+            consistency_weight: weight of the shift-consistency loss; with 0, the network takes half of the time.
             start: an `export.TrainedNetwork` to begin with, or None.
             task: a `cluster.Task`, started, which computes its part of each batch; None for this machine alone.
             style_imgs: paths of style images, for the sheet.
-            vgg, seed, precision, threads, name: as of `style_transfer.StyleTransfer`.
+            vgg, seed, precision, threads, name: as in `style_transfer.StyleTransfer`.
 
         Raises:
             UserError: the batch cannot be shared evenly, or a file cannot be used.
@@ -123,7 +128,7 @@ class NetworkTraining(abc.ABC):
                     images=self.collections[0].hash, batch=self.batch, steadiness=self.consistency_weight,
                     start=self.start and self.start.hash, content_share=CONTENT_SHARE)
 
-    # What the two kinds of trainings implement
+    # Abstract methods, which the trainings of both kinds of networks implement
 
     @abc.abstractmethod
     def _make_run(self, name: str | None) -> runs.Run:
@@ -131,28 +136,35 @@ class NetworkTraining(abc.ABC):
 
     @abc.abstractmethod
     def _create_styles(self, batches: list, first: int, count: int) -> tf.Tensor:
-        """Return what tells the styles of a tower's crops.
+        """Return the styles of a tower's crops, in the form that `_stylize_views` takes.
 
         Args:
-            batches: the tower's crops of the collections after the first.
-            first, count: place of its first crop in the whole batch, and their number.
+            batches: the tower's crops of each collection after the first.
+            first: index of the tower's first crop in the whole batch.
+            count: number of the tower's crops.
         """
 
     @abc.abstractmethod
     def _stylize_views(self, views: tf.Tensor, styles: tf.Tensor, count: int) -> tuple:
-        """Return the pictures of `count` views of each photo, one view after the other, and the images of their
-        content.
+        """Stylize the views of the photos.
 
-        The second is None if the pictures are to keep the content of the photos.
+        Args:
+            views: the first view of all photos, then the second, …, [count · B, side, side, 3], 0 to 255.
+            styles: the styles of the photos, from `_create_styles`.
+            count: number of views of each photo.
+
+        Returns:
+            The pictures of the views, and the images whose content the pictures are to have, [B, side, side, 3], 0 to
+            255; None for the photos themselves.
         """
 
     @abc.abstractmethod
     def _style_targets(self, tower: Tower) -> list:
-        """Return a `statistics.StyleTarget` for each style layer: of each crop the style that it is to have."""
+        """Return, for each style layer, a `statistics.StyleTarget` with the values of each crop's style."""
 
     @abc.abstractmethod
     def _display_feed(self) -> dict:
-        """Return what is fed to display every held-out photo."""
+        """Return the feed that displays the held-out photos, placeholder -> value."""
 
     @abc.abstractmethod
     def _column_count(self) -> int:
@@ -162,7 +174,7 @@ class NetworkTraining(abc.ABC):
     def _export(self, parameters: dict, about: dict) -> None:
         """Write the model's folder, see `fast.networks.export`."""
 
-    # What they may override
+    # Methods that they may override
 
     def _first_value(self, key: str) -> np.ndarray | None:
         """Return the first value of a parameter, or None for the network's own."""
@@ -173,7 +185,7 @@ class NetworkTraining(abc.ABC):
         return True
 
     def _content_factors(self, tower: Tower):
-        """Return a factor on the content loss of each crop, [B], or one for all."""
+        """Return the factors on the content losses of the crops, [B], or one number for all crops."""
         return 1.
 
     def _style_loss(self, targets: list, features: list) -> tf.Tensor:
@@ -187,7 +199,7 @@ class NetworkTraining(abc.ABC):
     # Step 1: inference
 
     def build(self) -> None:
-        """Assemble the graph; in a cluster with its variables on the tasks that hold them, all else on this task."""
+        """Build the graph; in a cluster, the variables are on its `ps_tasks`, and everything else is on this task."""
         with self.graph.as_default(), tf.device(self.task and self.task.placement()):
             self.create_input()
             losses = self.create_losses()
@@ -198,9 +210,7 @@ class NetworkTraining(abc.ABC):
         self.graph.finalize()
 
     def create_input(self) -> None:
-        """Create the crops of photos, [B, H, W, 3], 0 to 255, and what the network makes of them, one tower per
-        device.
-        """
+        """Create the input pipeline, and a tower for each device: its crops and their pictures."""
         with tf.variable_scope('input'):
             self.first = tf.placeholder(tf.int64, [], name='first_batch')
             iterators = [tf.data.make_initializable_iterator(
@@ -220,11 +230,12 @@ class NetworkTraining(abc.ABC):
         self.display_feed = self._display_feed()
 
     def _create_tower(self, device, batches, first):
-        """Create a `Tower`. The network sees two views of each photo, the second shifted and with noise, or one alone.
+        """Create a `Tower`, with a second view of each photo, shifted and with noise, for the consistency loss.
 
         Args:
+            device: name of the device.
             batches: the tower's crops of each collection.
-            first: the place of its first crop in the whole batch, which decides its shift and noise.
+            first: index of the tower's first crop in the whole batch, on which its styles and its noise depend.
         """
         around, side = self.collections[0].side, self.side
         with tf.variable_scope('input'):
@@ -234,7 +245,7 @@ class NetworkTraining(abc.ABC):
             views = [photos]
             if self.consistency_weight:
                 moved = tf.slice(crops, [0, self.shift[0], self.shift[1], 0], [-1, side, side, -1])
-                # The noise of the crops before comes first, so that it does not depend on how the batch is shared.
+                # Draw the noise of all earlier crops too, so that it does not depend on how the batch is shared.
                 views += [moved + tf.random.stateless_normal(tf.shape(moved) + [first, 0, 0, 0],
                                                              [self.seed, self.gstep], stddev=NOISE_DEVIATION)[first:]]
         with tf.variable_scope('network', custom_getter=self._trained_or_averaged):
@@ -244,9 +255,9 @@ class NetworkTraining(abc.ABC):
         return Tower(device, crops, photos, styles, photos if contents is None else contents, views, input_img)
 
     def _trained_or_averaged(self, getter, name, **settings):
-        """Return the network's parameter `name`: a trained variable, or its moving average where that is displayed.
+        """Return the network's parameter `name`: a trained variable, or its moving average if `use_averages` is true.
 
-        Adam never settles; the average of its last steps has a lower loss than any of them.
+        Adam's steps never settle; the average of the last ones has a lower loss than any of them.
         """
         key = name.partition('/')[2]
         if (value := self._first_value(key)) is not None:
@@ -261,7 +272,7 @@ class NetworkTraining(abc.ABC):
         return tf.where_v2(self.use_averages, average, trained)
 
     def build_vgg(self, scope: str, image: tf.Tensor, layers: Sequence[str]) -> load_vgg.VGG:
-        """Stack a VGG-19 on mean-centered images, as deep as the deepest of some layers."""
+        """Build VGG-19 on mean-centered images [B, H, W, 3], up to the deepest of `layers`, in a variable scope."""
         with tf.variable_scope(scope):
             vgg = load_vgg.VGG(image, self.weights, self.recipe.pooling, self.recipe.padding)
             vgg.load(layers)
@@ -309,8 +320,8 @@ class NetworkTraining(abc.ABC):
     def _consistency_loss(self, picture, moved):
         """Return the mean squared difference of two views' pictures where both show the same, EDGE_PX from their edges.
 
-        It is relative to the square of half the range of values. Whatever follows the network's grid instead of the
-        photo, checkerboard artifacts for example, adds to it.
+        It is relative to the square of half the range of values. Anything that follows the network's grid instead of
+        the photo, such as checkerboard artifacts, adds to it.
         """
         size = self.side - SHIFT_PX - 2 * EDGE_PX
         low = tf.maximum(SHIFT_PX, self.shift) + EDGE_PX
@@ -321,7 +332,9 @@ class NetworkTraining(abc.ABC):
     # Step 3: optimizer
 
     def optimize(self, losses: dict) -> None:
-        """Create a step of Adam on the network, after which the averages follow, closely at first.
+        """Create the training op: a step of Adam, and then an update of the moving averages of the parameters.
+
+        The decay of the averages grows with the number of steps, up to EMA_DECAY.
 
         Args:
             losses: the means over the towers, name -> tensor.
@@ -345,7 +358,7 @@ class NetworkTraining(abc.ABC):
             return average.assign_add(rate * (trained.read_value() - average))
 
     def _aggregate_gradients(self, pairs):
-        """Return the gradients of the whole batch instead of those of this task's part; the losses go with them."""
+        """Exchange gradients and losses with the other replicas; return the gradients of the whole batch."""
         gradients, variables = zip(*pairs)
         flat = tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], axis=0)
         self.exchange = replicas.GradientExchange(self.task, self.run, flat, self.means)
@@ -357,7 +370,7 @@ class NetworkTraining(abc.ABC):
     # Step 4: summaries
 
     def create_summary(self) -> None:
-        """Create the summary of the losses, and the picture that people are shown, uint8 and as JPEG."""
+        """Create the summary of the losses, and the displayed image, as uint8 and as JPEG."""
         with tf.name_scope('summaries'):
             for name, loss in self.loss_terms.items():
                 tf.summary.scalar(name, loss)
@@ -366,7 +379,7 @@ class NetworkTraining(abc.ABC):
             self.jpeg = tf.io.encode_jpeg(self.picture, quality=92)
 
     def _displayed_image(self):
-        """Return the photos side by side and below them what the network makes of them, [2H, n·W, 3], 0 to 255."""
+        """Return the photos side by side, and their pictures below them, [2H, n·W, 3], 0 to 255."""
         tower = self.towers[0]
         rows = [tf.concat(tf.unstack(images, num=self._column_count()), axis=1)
                 for images in (tower.photos, tower.input_img + self.weights.mean_pixels.reshape(1, 1, 1, 3))]
@@ -397,7 +410,7 @@ class NetworkTraining(abc.ABC):
             return trainer.finish(sess, write_results)
 
     def open_session(self):
-        """Return a new session, in a cluster within which the replicas exchange gradients."""
+        """Return a context manager that opens a session; in a cluster, it is `GradientExchange.session`."""
         return (self.exchange.session(self.graph, self.config) if self.task else
                 tf.Session(graph=self.graph, config=self.config))
 
@@ -406,11 +419,15 @@ class NetworkTraining(abc.ABC):
         sess.run(self.init)
 
     def evaluate(self, sess: tf.Session) -> list:
-        """Return losses, summary, picture and JPEG of the held-out photos; see `StyleTransfer.evaluate`."""
+        """Return the losses, the summary, the displayed image and its JPEG; see `StyleTransfer.evaluate`."""
         return sess.run([self.loss_terms, self.summary_op, self.picture, self.jpeg], self.display_feed)
 
     def optimizer_steps(self, sess: tf.Session, step: int) -> Iterator[dict]:
-        """Train step by step, from iteration `step` on; yield the losses before each step."""
+        """Train step by step, from iteration `step` on; yield the losses before each step.
+
+        Raises:
+            KeyboardInterrupt: the training was asked to stop while it waited for a replica.
+        """
         sess.run(self.start_input, {self.first: step})
         while True:
             if self.task and not self.exchange.aggregate(sess, step):
@@ -422,11 +439,15 @@ class NetworkTraining(abc.ABC):
             step += 1
 
     def worker_loop(self) -> str:
-        """Compute this task's part of what the chief wants until it ends; return how the chief ended."""
+        """Compute this task's part of each batch until the chief ends.
+
+        Returns:
+            How the chief ended, a key of `replicas.ENDINGS`.
+        """
         return self.exchange.worker_loop(self.graph, self.config, self.start_input, self.first)
 
     def write_results(self, sess: tf.Session) -> None:
-        """Write what a run leaves, as `StyleTransfer` does, and the model."""
+        """Write the result files of the run, as `StyleTransfer` does, and export the model."""
         losses, _, picture, _ = self.evaluate(sess)
         height = 2 * self.side
         originals = [utils.get_resized_image(path, height, height)[0] for path in self.style_paths]

@@ -98,8 +98,8 @@ def rank_matched_loss(maps: tf.Tensor, styles: tf.Tensor, contents: tf.Tensor, d
 def local_contrast(images: tf.Tensor, side: int) -> tf.Tensor:
     """Return the local contrast of images: the deviation of luminance details in windows of 8×8 pixels, every 4 pixels.
 
-    The details are the high-pass band of the luminance, without the means of 4×4 pixels; all these pixels are those of
-    the downsampled images.
+    The details are the high-pass band of the luminance, without the means of 4×4 pixels. All of these pixels are pixels
+    of the downsampled images.
 
     Args:
         images: [B, H, W, 3], 0 to 255.
@@ -115,7 +115,9 @@ def local_contrast(images: tf.Tensor, side: int) -> tf.Tensor:
 
 
 def tone_loss(pictures: tf.Tensor, contents: tf.Tensor) -> tf.Tensor:
-    """Return how far the mean colors of squares of 2·TONE_SIDE_PX pixels, every TONE_SIDE_PX, are from the contents'.
+    """Return how far the mean colors of overlapping squares are from those of the contents.
+
+    The side of a square is 2·TONE_SIDE_PX pixels, and a square begins every TONE_SIDE_PX pixels.
 
     The loss is the mean squared distance of the colors, divided by the variance of the mean colors within the content
     plus COLOR_DEVIATION_OFFSET².

@@ -25,7 +25,7 @@ EXIT_STATUS = {'finished': 0, 'stopped': 130, 'failed': 2}  # how the chief ende
 FAREWELL_SECONDS = 10  # time within which the workers must acknowledge that the chief ends
 POLL_SHARE = 1 / 50  # pause between two polls, as a share of the time of a step
 MIN_POLL_SECONDS, MAX_POLL_SECONDS = 2e-3, 0.1  # limits of this pause
-TIMEOUT_MS = 30_000  # time after which a worker gives up a task with variables that does not respond
+TIMEOUT_MS = 30_000  # time after which a worker gives up on a task with variables that does not respond
 # What TensorFlow raises when another process dies.
 CONNECTION_ERRORS = (
     tf.errors.UnavailableError,
@@ -46,7 +46,8 @@ class GradientExchange:
 
     `tf.train.SyncReplicasOptimizer` is not used: it averages any n gradients of a step, even two of a fast worker and
     none of a slow one, and a worker that is killed may leave a gradient or a token behind, or take one along. Here, a
-    part that is computed twice is written twice, into the same slot. Nothing blocks where Python cannot hear Ctrl-C.
+    part that is computed twice is written twice, into the same slot. No call blocks where Python does not react to
+    Ctrl-C.
 
     Attributes:
         gradient: the mean of the replicas' gradients, [P].
@@ -87,7 +88,7 @@ class GradientExchange:
 
     @contextlib.contextmanager
     def session(self, graph: tf.Graph, config: tf.ConfigProto) -> Iterator[tf.Session]:
-        """Context manager: wait until all tasks answer, open the chief's session, and announce at the end how it ended.
+        """Wait until all tasks answer, open the chief's session, and announce at the end of the block how it ended.
 
         Yields:
             The session.
@@ -98,10 +99,10 @@ class GradientExchange:
         self.task.wait(self.task.addresses, cluster.ANSWER_SECONDS)
         sess, ending = self.task.session(graph, config), 'failed'
         process.StopSignal.latest = None
+        self.session_id = 1 + secrets.randbelow(2**62)
         try:
             sess.run(self.init_slots)
             sess.run(self.tell, {self.text: json.dumps(self.known)})
-            self.session_id = 1 + secrets.randbelow(2**62)
             with graph.as_default():  # A `Saver` needs the default graph, which `with sess` would also set.
                 yield sess
             ending = 'stopped' if process.is_stopping() else 'finished'
@@ -121,7 +122,7 @@ class GradientExchange:
             cluster.call_with_timeout(sess.close)
 
     def _end(self, sess, wanted):
-        """Announce the end to the workers, wait until they have acknowledged it, and then tell the job ps."""
+        """Announce the end to the workers, wait until they have acknowledged it, and then announce it to the job ps."""
         sess.run(self.want, {self.now: wanted})
         sess.run(self.acknowledge, {self.now: wanted})
         deadline = time.monotonic() + FAREWELL_SECONDS
@@ -130,7 +131,7 @@ class GradientExchange:
         sess.run(self.endings, {self.now: wanted})
 
     def _missing(self, sess, wanted):
-        """Return the names of the replicas that have not done yet what the chief wants."""
+        """Return the names of the replicas that have not yet written `wanted`, the (session, step) of the chief."""
         arrived = (sess.run(self.all_arrived) == wanted).all(axis=1)
         return [task for task, has_arrived in zip(self.task.replicas, arrived) if not has_arrived]
 
@@ -157,7 +158,7 @@ class GradientExchange:
                                        MIN_POLL_SECONDS, MAX_POLL_SECONDS))
 
     def worker_loop(self, graph: tf.Graph, config: tf.ConfigProto, initializer: tf.Operation, first: tf.Tensor) -> str:
-        """Compute what the chief wants until it ends, even if the chief is restarted meanwhile; called by a worker.
+        """Compute the batches that the chief requests until it ends, also across its restarts; called by a worker.
 
         Args:
             graph: graph of the training.
@@ -184,7 +185,7 @@ class GradientExchange:
             self.task.wait(self.task.ps_tasks)
 
     def _serve_session(self, sess, start_input):
-        """Compute what the chief wants until it ends; return how it ended.
+        """Compute the batches that the chief requests until the chief ends; return how it ended, a key of ENDINGS.
 
         Args:
             sess: a session of this worker, which a connection error ends.
@@ -218,7 +219,7 @@ class GradientExchange:
 
 
 def _variable(name, shape, dtype):
-    """Create a variable that is exchanged: with zeros at first, not trained, and in no checkpoint."""
+    """Create an exchanged variable, which begins with zeros, is not trained and is in no checkpoint."""
     return tf.get_variable(name, shape, dtype, initializer=tf.zeros_initializer(), trainable=False,
                            collections=[SLOT_COLLECTION])
 

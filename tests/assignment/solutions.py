@@ -33,7 +33,7 @@ WRONG = {
         'conv2d_relu',
         "padding='SAME' keeps height and width",
     ),
-    'stride 2': ('load_vgg.py', 'strides=[1, 1, 1, 1]', 'strides=[1, 2, 2, 1]', 1, 'conv2d_relu', 'the stride is 1'),
+    'stride 2': ('load_vgg.py', 'strides=[1, 1, 1, 1]', 'strides=[1, 2, 2, 1]', 1, 'conv2d_relu', 'stride must be 1'),
     'transposed filters': (
         'load_vgg.py',
         "W = tf.constant(W, name='weights')",
@@ -57,7 +57,7 @@ WRONG = {
         "tf.nn.avg_pool2d(prev_layer, ksize=[1, 2, 2, 1], strides=[1, 1, 1, 1]",
         1,
         'avgpool',
-        'the stride is 2',
+        'the stride must be 2',
     ),
     'pooling loses the edge': (
         'load_vgg.py',

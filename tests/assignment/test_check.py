@@ -1,4 +1,4 @@
-"""Test the grader: different right solutions pass; also the command, its output files and bad input.
+"""Test the grader: correct solutions pass however they are written; test the command, its output files and bad input.
 
 test_make_starter.py grades the real solution, test_make_autograder.py the wrong ones, and test_sandbox.py hostile code.
 """
@@ -89,7 +89,7 @@ def test_a_syntax_error_fails_every_item_and_names_the_file(submission):
 
 @pytest.fixture
 def group(submission, tmp_path):
-    """A class of three students: a right solution, one with an endless loop, and an empty folder."""
+    """A class of three students: a correct solution, one with an endless loop, and an empty folder."""
     group = tmp_path / 'class'
     group.mkdir()
     submission().rename(group / 'ada')
@@ -163,7 +163,7 @@ def test_a_seed_repeats_the_messages_and_without_one_they_vary(submission):
 
 
 def test_the_same_solution_gets_the_same_verdicts_with_twenty_seeds():
-    """One wrong item and one right one; test_verdicts.py tests all items on numbers."""
+    """One item is wrong and one is correct; test_verdicts.py tests the verdicts of all items."""
     solution = solution_files(('style_transfer.py', 'zip(self.recipe.style_layer_weights, E)',
                                'zip(self.recipe.style_layer_weights[::-1], E)'))
     for seed in range(20):
@@ -179,7 +179,7 @@ def test_usable_cores_and_free_memory_limit_the_number_of_jobs(monkeypatch):
 
 
 def test_ctrl_c_and_sigterm_leave_no_process_and_no_file(submission, tmp_path):
-    """The process that runs the code ends, its forked child too, and so do the items that wait for their turn."""
+    """The process that runs the code ends, and so do its forked child and the items that wait for their turn."""
     folder = submission(('style_transfer.py', CONTENT_START, f'        while True: pass\n{CONTENT_START}'))
     commands = {}
     for signal_number in (signal.SIGINT, signal.SIGTERM):
@@ -196,7 +196,7 @@ def test_ctrl_c_and_sigterm_leave_no_process_and_no_file(submission, tmp_path):
 
 
 def wait_for(condition):
-    """Wait until a condition is true, a minute at most."""
+    """Wait until a condition is true, for at most a minute."""
     for _ in range(600):
         if condition():
             return
@@ -223,7 +223,7 @@ def has_used_cpu(processes):
 
 
 @pytest.mark.parametrize('flags, message', [
-    (['nowhere'], 'no such folder'), (['empty'], 'has neither style_transfer.py'),
+    (['nowhere'], 'no such file or folder'), (['empty'], 'has neither style_transfer.py'),
     (['empty', '--csv', '-', '--json', '-'], 'are both -'), (['empty', '--jobs', '0'], '--jobs'),
     (['empty', '--seed', '-1'], '--seed'), (['notes.txt'], 'neither a folder, a zip file nor a notebook')])
 def test_bad_input_is_reported_in_one_line(workdir, capsys, flags, message):
@@ -248,7 +248,7 @@ def test_the_gradebook_has_a_column_for_verified_runs():
     grades['bob'][3]['optimize'] = 'twice the rate'
     runs = {'ada': ['60 iterations', 'no pictures'], 'bob': []}
     head, ada, bob = gradebook.table(grades, runs).splitlines()
-    assert head.split() == ['1', '2', '3', '4', '5', 'run', 'points', 'first', 'thing', 'to', 'mend']
+    assert head.split() == ['1', '2', '3', '4', '5', 'run', 'points', 'first', 'problem']
     assert ada.split()[1:8] == [*'✓✓✓✓✓·', '100'] and ada.endswith('run: 60 iterations')
     assert bob.split()[1:8] == [*'✓✓·✓✓✓', '90'] and bob.endswith('step 3, optimize: twice the rate')
     assert head.index('run') == ada.index('·')

@@ -14,7 +14,7 @@ from common.tf1 import tf
 
 @pytest.fixture
 def run_dir(run_folder, images, tiny_vgg, tmp_path, monkeypatch):
-    """Path of graphs/r in a student's folder, with the student's own images beside it."""
+    """Path of graphs/r in a student's folder, which also has the student's own images."""
     monkeypatch.setattr(handed_in.load_vgg, 'WEIGHTS_SEARCH_PATHS', (paths.ROOT / 'no such.mat', tiny_vgg))
     shutil.copytree(run_folder / 'graphs', tmp_path / 'graphs')
     for path, folder in zip(images, ('content', 'styles')):

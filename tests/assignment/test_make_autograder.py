@@ -47,8 +47,8 @@ def test_a_wrong_solution_fails_with_the_message_for_its_mistake(autograder_resu
     tests = by_item(validate(results))
     *_, item, message = WRONG[name]
     assert tests[item]['status'] == 'failed' and message in tests[item]['output']
-    # An item without a mistake of its own fails only with the message of an item that has one, because both are
-    # graded by the same run.
+    # An item in which no mistake was made fails only if another item of the same run has a mistake, and with the
+    # message of that item.
     failed = {item: test['output'] for item, test in tests.items() if test['status'] == 'failed'}
     assert set(failed.values()) == {failed[WRONG[mistake][4]] for mistake in mistakes}
     assert set(tests) == set(points.ITEMS) and results['score'] == 100 - sum(points.ITEMS[item] for item in failed)

@@ -1,4 +1,4 @@
-"""Test the starter against the real code: it holds no solution, and every step passes once it is filled in."""
+"""Test the starter against the real code: it has no solution, and every step passes once it is filled in."""
 
 import ast
 import hashlib
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from assignment import check, make_starter
+from assignment import check, make_starter, regions
 from common import paths
 
 
@@ -89,8 +89,8 @@ def test_students_get_only_their_part_of_the_handout(folder):
 
 
 # Starter version -> digest of the interface between starter and grader: the methods that students fill in, without
-# comments and docstrings. If the digest changes, right homework of an older starter may no longer pass: raise
-# make_starter.VERSION and add the new digest here.
+# comments and docstrings. If the digest changes, correct homework of an older starter may no longer pass: raise
+# assignment.regions.VERSION and add the new digest here.
 STARTER_DIGESTS = {1: 'b9899e1599cee5608a6803198c7be94a664ad795bf9d929ed92e2f657e2ab46e',
                    2: '1b168c4d61b8c29ddc5fac5b97813a30fd8da1c5b7c4a0b3348c32f29b8494fb'}
 
@@ -110,6 +110,13 @@ def starter_digest():
                 code_lines += [line for n in numbers
                                if (line := text.splitlines()[n - 1].partition('  #')[0].strip()) and line[0] != '#']
     return hashlib.sha256('\n'.join(code_lines).encode()).hexdigest()
+
+
+@pytest.mark.parametrize('text', ['### BEGIN SOLUTION 2: add\nx = 1', '### BEGIN SOLUTION 2: add',
+                                  '### BEGIN SOLUTION 2: add\n### BEGIN SOLUTION 3: add\n### END SOLUTION'])
+def test_a_region_without_an_end_is_an_error(text):
+    with pytest.raises(ValueError, match='line 1: this solution has no END SOLUTION'):
+        regions.regions(text)
 
 
 def test_a_changed_interface_has_a_new_starter_version():

@@ -73,11 +73,11 @@ def events(run_folder):
     (None, 'They fall.', True), (np.zeros((30, 120, 3), np.uint8), '、'.join(map(str, range(250))), True),
     (np.zeros((300, 50, 3), np.uint8), ' '.join(f'{i} and more' for i in range(900)), False)])
 def test_everything_on_the_page_is_within_the_margins_without_overlap(events, sheet, answer, fits):
-    figure, _ = pdf.compose('r', 'told', events, sheet, f'\n## Name\n\nAda\n\n## Why?\n\n> {answer}\n')
+    figure, _ = pdf.compose('r', 'subtitle', events, sheet, f'\n## Name\n\nAda\n\n## Why?\n\n> {answer}\n')
     figure.draw_without_rendering()
     boxes = [(text.get_text(), text.get_window_extent().transformed(figure.dpi_scale_trans.inverted()))
              for text in figure.texts if text.get_text().strip()]
-    assert {'r', 'told', 'Name', 'Ada', 'Why?', 'learning_rate', '2.0', 'conv1_1 … conv5_1'} <= {*dict(boxes)}
+    assert {'r', 'subtitle', 'Name', 'Ada', 'Why?', 'learning_rate', '2.0', 'conv1_1 … conv5_1'} <= {*dict(boxes)}
     for _, box in boxes:
         assert (
             box.x0 > 0.5 and box.x1 < pdf.PAPER_INCHES[0] - 0.5 and box.y0 > 0.5 and box.y1 < pdf.PAPER_INCHES[1] - 0.5
@@ -95,12 +95,12 @@ def test_letters_that_no_font_has_are_reported_as_missing(events, monkeypatch):
     fonts = [font for font in pdf.font_manager.fontManager.ttflist
              if font.name == 'DejaVu Sans' or font.name.startswith('Last Resort')]
     monkeypatch.setattr(pdf.font_manager.fontManager, 'ttflist', fonts)
-    letters = pdf.Letters('a Gram-mátrix 损失 α/β …\n')
-    assert letters.families == ['DejaVu Sans'] and letters.missing == set('损失')
+    fonts = pdf.FontSet('a Gram-mátrix 损失 α/β …\n')
+    assert fonts.families == ['DejaVu Sans'] and fonts.missing == set('损失')
     figure = Figure()
-    drawn = figure.text(0, 0, '损失', fontsize=10, family=letters.families)
+    drawn = figure.text(0, 0, '损失', fontsize=10, family=fonts.families)
     figure.draw_without_rendering()
-    assert letters.width('损失') * 10 / 72 * figure.dpi == pytest.approx(drawn.get_window_extent().width, rel=0.05)
+    assert fonts.width('损失') * 10 / 72 * figure.dpi == pytest.approx(drawn.get_window_extent().width, rel=0.05)
 
 
 def test_truncated_event_files_are_read_up_to_the_damage(run_folder, tmp_path):

@@ -68,7 +68,7 @@ ATTACKS = {
     'the network': ('import socket; socket.create_connection(("127.0.0.1", 9))', 'PermissionError'),
     'nested folders': ('for _ in range(1200):\n    os.mkdir("d"); os.chdir("d")', 'expected'),
     'files without end': ('import itertools, time\nfor i in itertools.count(): open(f"{i}", "w").close()',
-                          'more files than its folder may hold'),
+                          'more files or bytes than its folder may hold'),
     'a file without end': ('with open("x", "wb") as file:\n    while True: file.write(bytes(1 << 20))',
                            'File too large'),
     'a module of another name': ('open("json.py", "w").write("1/0"); open("numpy.py", "w").write("1/0")', 'expected'),
@@ -77,7 +77,7 @@ ATTACKS = {
 
 @pytest.fixture(scope='module')
 def attack_messages():
-    """Name of an attack -> what the grader says of it."""
+    """Name of an attack -> the grader's message about it."""
     return {
         name: grade_solution(hostile_solution(code), seconds=1 if not message or message.startswith('not done') else 10)
         for name, (code, message) in ATTACKS.items()}
@@ -175,7 +175,7 @@ raise ValueError(f'read {{found}}, own {{len(read("style_transfer.py")) > 1000}}
 
 @needs_protection
 def test_neither_the_solution_nor_the_expected_values_can_be_read():
-    """Neither beside the program, in its parent folders, in /proc, nor in the memory of the process."""
+    """The code searches the program's folder, its parent folders, /proc and the memory of the process."""
     for name, mark in (('style_transfer.py', 'content_factor(s)'), ('load_vgg.py', 'tf.nn.bias_add('),
                        ('assignment/grader/verdicts.py', 'squares / (4 * s)')):
         assert mark in (paths.ROOT / name).read_text()
@@ -183,7 +183,7 @@ def test_neither_the_solution_nor_the_expected_values_can_be_read():
 
 
 def test_an_item_does_not_get_the_inputs_of_another_item():
-    """Otherwise the Gram matrices that one item gets would be the answer to the item that has to compute one."""
+    """Otherwise the Gram matrices that one item gets would give away the answer of the item that must compute one."""
     gram_inputs = verdicts.draw_inputs('_gram_matrix', 0)
     assert set(gram_inputs) == {'F'} and set(verdicts.draw_inputs('_content_loss', 0)) == {'P', 'F'}
     assert not any((gram_inputs['F'] == x).all() for x in verdicts.draw_inputs('_single_style_loss', 0).values()

@@ -93,7 +93,7 @@ def test_an_unreadable_submission_is_a_row_with_the_reason(tmp_path, find):
     deep.write_bytes(deep.read_bytes().replace(b'# of', b'#\0of'))  # the content no longer fits its checksum
     rows = find(group)
     reasons = {'half': f'{TODO[1]} is missing; there is {TODO[0]}', 'none': 'there is notes.txt, report.pdf',
-               'twice': '2 versions, in a and b', 'damaged.zip': 'cannot be read', 'other.rar': 'zip it',
+               'twice': '2 versions, in a and b', 'damaged.zip': 'cannot be read', 'other.rar': 'hand in a zip file',
                'grades.csv': 'there is grades.csv', 'empty.zip': 'cannot be read', 'large': 'more than 1,000,000 bytes',
                'notebook': 'not a notebook', 'text': 'not a notebook', 'broken': '', 'pipe': 'is not a regular file',
                'locked.zip': 'has a password', 'deep.zip': 'CRC'}
@@ -187,7 +187,7 @@ def test_a_notebook_with_writefile_cells_gives_those_files(tmp_path, find):
 
 
 def test_a_notebook_that_defines_the_classes_becomes_a_module(tmp_path, find):
-    """Statements that run something have no place in a module and are left out."""
+    """Statements that run something do not belong in a module and are left out."""
     content = notebook_bytes('%matplotlib inline\nimport os\nN = len("ab")\n!pip install x', 'class VGG:\n    x = 1\n',
                     'class StyleTransfer:\n    y = N\n', 'machine = StyleTransfer()\nmachine.train()\nprint(1 / 0)',
                     'def helper():\n    return 2\n\nStyleTransfer.helper = helper', 'for i in range(3):\n    1 / 0')
@@ -219,7 +219,7 @@ def test_a_file_beside_a_notebook_is_used(tmp_path, find):
 
 def test_a_path_without_submissions_is_refused(tmp_path, find):
     (tmp_path / 'empty').mkdir()
-    for path, message in ((tmp_path / 'empty', 'nor submissions'), (tmp_path / 'no', 'no such folder'),
+    for path, message in ((tmp_path / 'empty', 'nor submissions'), (tmp_path / 'no', 'no such file or folder'),
                           (write_files(tmp_path, {'x.txt': b''}) / 'x.txt', 'neither a folder')):
         with pytest.raises(UserError, match=message):
             find(path)

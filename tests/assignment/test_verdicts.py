@@ -1,6 +1,6 @@
-"""Test the verdicts on numbers with many seeds: right values pass, and every known mistake gets its message.
+"""Test the verdicts with many seeds: correct values pass, and every known mistake gets its message.
 
-The right values are computed here, in float32 as in TensorFlow.
+The correct values are computed here, in float32 as in TensorFlow.
 """
 
 import numpy as np
@@ -44,7 +44,7 @@ def single_try(x):
 
 
 def right_values(item, drawn):
-    """Return what the probe would write for an item of a right solution with the inputs that were drawn."""
+    """Return what the probe would write for an item of a correct solution with the inputs that were drawn."""
     if item == 'conv2d_relu':
         maps = {name: convolve(drawn['image'], *drawn[name]) for name in ('conv1_1', 'conv1_2')}
         return {'output': np.maximum(maps['conv1_1'], 0), 'before_relu': maps['conv1_1'],

@@ -67,7 +67,7 @@ def test_bfloat16_is_suggested_if_it_fits_and_can_be_used(set_free_memory):
         (3840, 2160, OPTIMIZERS['adam'], 'bfloat16'),
         (2560, 1600, OPTIMIZERS['lbfgs'], 'float32'),
     ):
-        with pytest.raises(UserError, match='would fit$'):  # One already uses bfloat16, the other cannot.
+        with pytest.raises(UserError, match='would fit$'):  # One recipe already uses bfloat16, the other cannot use it.
             memory.check_size(width, height, 2.2e6, *network)
 
 
@@ -118,7 +118,7 @@ def test_the_estimate_uses_the_largest_network_of_all_levels(images, tiny_vgg, w
 
 
 def test_estimates_cover_processors_without_avx512_and_smaller_levels(avx512):
-    """The peaks are those of the whole command with `modern` at 1024×1024, which begins with all of the network."""
+    """The peaks are those of the whole command with `modern` at 1024×1024, whose smallest level uses all layers."""
     # Measured on Emerald Rapids; on the same processor limited to AVX2, and on an AMD processor.
     for has_avx512, peaks in ((True, (3.85e9,)), (False, (3.88e9, 5.0e9))):
         avx512(has_avx512)

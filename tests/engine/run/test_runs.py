@@ -219,13 +219,13 @@ def test_a_resumed_run_keeps_its_precision_or_reports_why_it_cannot(images, tiny
     monkeypatch.setattr(session, 'bfloat16_hardware', lambda: 'avx512_bf16')
     assert main([*flags, '--iterations', '5']) == 0
     out = capsys.readouterr().out
-    assert out.count('48×32 (the shape of the content), float32; ') == 2 and 'resuming at iteration 3\n' in out
+    assert out.count('48×32 (the aspect ratio of the content), float32; ') == 2 and 'resuming at iteration 3\n' in out
     assert main([*flags, '--iterations', '3', '--restart']) == 0  # A restart uses the fastest precision again.
-    assert '48×32 (the shape of the content), bfloat16 by avx512_bf16; ' in capsys.readouterr().out
+    assert '48×32 (the aspect ratio of the content), bfloat16 by avx512_bf16; ' in capsys.readouterr().out
     monkeypatch.setattr(session, 'bfloat16_hardware', lambda: None)
     assert main([*flags, '--iterations', '5']) == 2
     error = capsys.readouterr().err
-    assert 'checkpoints/r: this run was begun in bfloat16, which' in error and error.count('\n') == 1
+    assert 'checkpoints/r: this run was started in bfloat16, which' in error and error.count('\n') == 1
     assert '--precision bfloat16 continues it' in error and '--restart' in error
     assert main([*flags, '--iterations', '5', '--precision', 'bfloat16']) == 0
     assert main([*flags, '--iterations', '5', '--restart']) == 0
@@ -461,7 +461,7 @@ def process_flags(images, tiny_vgg):
 
 
 def test_kills_and_stops_at_any_time_do_not_change_the_result(server, images, tiny_vgg, workdir):
-    """The program, run in a folder of its own, gives the same files and prints no start-up messages of TensorFlow."""
+    """The program, run in an empty folder, gives the same files and prints no start-up messages of TensorFlow."""
     (workdir / 'straight').mkdir()
     result = subprocess.run([sys.executable, PROGRAM, *process_flags(images, tiny_vgg)], cwd=workdir / 'straight',
                             capture_output=True, text=True)

@@ -121,7 +121,7 @@ def test_output_names_are_those_of_the_command_stylize(workdir):
 
 
 def test_photos_whose_outputs_may_collide_have_the_same_key():
-    """Otherwise the picture of x.tif beside x.bmp, x-tif-s.png, would pass for that of x-tif.png."""
+    """Otherwise x-tif-s.png, the picture of x.tif if x.bmp exists too, would be taken for the picture of x-tif.png."""
     pairs = [remote.keyed_photo('/in/**', f'/in/{name}') for name in ('x.bmp', 'x.tif', 'x-tif.png')]
     assert len({key for key, _ in pairs}) == 1
     with pytest.raises(UserError, match='/in/x-tif.png and /in/x.tif would both become x-tif-s.png'):

@@ -1,4 +1,4 @@
-"""Test the painted photos: strokes lie where they should, each technique leaves marks, seeds give the same pictures."""
+"""Test the painted photos: strokes have the right place, techniques leave marks, seeds make pictures reproducible."""
 
 from pathlib import Path
 

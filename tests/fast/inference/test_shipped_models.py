@@ -19,7 +19,7 @@ LAYERS = 'conv2_1', 'conv3_1'
 # - the distance of a picture from its style, as a share of the photo's distance,
 # - the checkerboard energy,
 # - the mean change of a picture, of 255, if the photo moves by 8 pixels,
-# - the change if it moves by 4 pixels, as a multiple of that (1.37 in stained_glass, which is a grid itself),
+# - the change if the photo moves by 4 pixels, as a multiple of that for 8 (1.37 in stained_glass, itself a grid),
 # - the standard deviation along the rows of the picture of a smooth sky, of 255.
 LIMITS = {'many': (0.5, 1.3, 3.8, 1.3, 1.5), models.ARBITRARY_NAME: (0.7, 1.3, 9., 1.4, 3.)}
 

@@ -58,7 +58,7 @@ def test_styles_differ_and_one_style_can_apply_to_all_photos(run):
 def test_polyphase_filters_upsample_linearly():
     """Compare the filters [2, n, k] with linear interpolation.
 
-    The two new pixels lie a quarter of a pixel before and after the old one, so its weight is three quarters.
+    The two new pixels are a quarter of a pixel before and after the old one, so its weight is three quarters.
     """
     np.testing.assert_allclose(polyphase_filters(1)[:, 0], [[0.25, 0.75, 0], [0, 0.75, 0.25]])
     values = np.random.default_rng(0).normal(size=9)

@@ -30,7 +30,7 @@ from tests.factories import block_photos
 
 SIDE, STEPS = 32, 10
 RECIPE = dataclasses.replace(recipes.ARBITRARY, style_weight=0.1, learning_rate=1e-3, log_schedule=((math.inf, 100),),
-                             # With these weights, style losses lie in the quadratic part of the Huber loss.
+                             # With these weights, style losses are in the quadratic part of the Huber loss.
                              style_layers=('conv1_1', 'conv2_1', 'conv3_1'), style_layer_weights=(0.25,) * 3)
 PAINTINGS = [paths.ROOT / 'styles' / f'{name}.jpg' for name in ('starry_night', 'great_wave')]
 
@@ -245,7 +245,7 @@ def test_only_unfixed_parameters_are_trained_and_the_model_stylizes(uninterrupte
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(uninterrupted, fixed_values, workdir, monkeypatch):
-    """The run is killed before its first checkpoint, then stopped after one step; at last it is restarted."""
+    """The run is killed before its first checkpoint, then stopped after one step, and finally restarted."""
     machine, folder = uninterrupted  # the training has no run in this new current directory
     with machine.run.acquire():  # a kill before the first checkpoint leaves only this on disk
         pass
