@@ -201,7 +201,7 @@ def test_linear_resizing_matches_block_means_and_interpolation():
         tiled.resize_linear(image, 4, 10), image.reshape(4, 3, 10, 3, 3).mean(axis=(1, 3)), rtol=1e-5
     )
     upsampled = tiled.resize_linear(image, 24, 60)
-    np.testing.assert_allclose(upsampled[1:-1, 1:-1], reference.enlarged(image)[1:-1, 1:-1], atol=1e-3)
+    np.testing.assert_allclose(upsampled[1:-1, 1:-1], reference.upsample_linear(image)[1:-1, 1:-1], atol=1e-3)
     np.testing.assert_allclose(upsampled[0, 0], image[0, 0], atol=1e-3)
 
 

@@ -130,7 +130,7 @@ def expected_content(photo, style, parameters):
             for image in (photo, style)]
     affine_maps = moment_matching.affine_maps(maps[0], [moment_matching.compute_statistics(maps[1])], [1.])
     high_pass, low_pass = (moment_matching.apply(maps[0][name], *affine_maps[name]) for name in MAP_NAMES[:2])
-    return np.clip(127.5 + 127.5 * (high_pass + reference.large(low_pass)), 0, 255)
+    return np.clip(127.5 + 127.5 * (high_pass + reference.upsample_low_pass(low_pass)), 0, 255)
 
 
 def test_losses_match_numpy_for_each_crop_with_its_own_style(uninterrupted, tiny_vgg):
@@ -251,7 +251,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(uninterrupted, fixed_values, 
         pass
     machine.train(1, write_results=False)
     with monkeypatch.context() as patch:
-        patch.setattr(machine, 'fixed', None)  # the checkpoint has these values, so nothing is fitted
+        patch.setattr(machine, 'compute_fixed', None)  # the checkpoint has these values, so nothing is fitted
         assert machine.train(STEPS, write_results=False) == (STEPS, 'finished', 1)
     for name, value in export.read_arbitrary(folder / machine.model_folder).parameters.items():
         variable = f'network/{name}' if name in fixed_values else f'network/{name}/average'
