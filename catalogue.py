@@ -22,6 +22,7 @@ import load_vgg
 import recipes
 import utils
 from common import cli, errors, files, progress
+from common.color_profiles import CONVERTED
 from common.errors import UserError
 from engine.cli import flags
 from engine.optim import pyramid
@@ -73,7 +74,7 @@ def train_pair(
     start_time = time.time()
     machine = StyleTransfer(content, style, width, height, recipe=recipe, vgg=args.vgg, seed=flags.seed(args, recipe),
                             precision=flags.precision(args, recipe), threads=args.threads,
-                            name=catalog.run_name(content, style))
+                            name=catalog.run_name(content, style), color_profiles=args.color_profiles)
     machine.command = command(machine)
     machine.check_memory()
     # If a run of this name has other settings, one of its images has changed since; start it over.
@@ -125,7 +126,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser, args = _parse_flags(argv)
     recipe = flags.recipe(args, RECIPE_CHOICES)
     weights = load_vgg.read_weights(load_vgg.find_weights(args.vgg))
-    settings = {**recipe.fingerprint(), 'seed': flags.seed(args, recipe), 'vgg': files.file_hash(weights.path)}
+    args.color_profiles = catalogue_page.choose_color_profiles(
+        args.name, CONVERTED if args.restart and args.color_profiles == 'auto' else args.color_profiles)
+    settings = {**recipe.fingerprint(), 'seed': flags.seed(args, recipe), 'vgg': files.file_hash(weights.path),
+                'color_profiles': args.color_profiles}
     catalog = catalogue_page.Catalog(
         args.name, find_images(args.content), find_images(args.style), args.size, settings, recipes.legacy_defaults()
     )

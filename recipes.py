@@ -7,6 +7,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
+from common import color_profiles
 from common.errors import UserError
 from common.vgg_layers import BEFORE_RELU, CONVOLUTIONS, FEATURES
 
@@ -263,7 +264,7 @@ def legacy_defaults() -> dict:
         field.name: field.default
         for field in dataclasses.fields(Recipe)
         if field.default is not dataclasses.MISSING and field.name not in NOT_IN_FINGERPRINT
-    } | {'precision': 'float32'}
+    } | {'precision': 'float32', 'color_profiles': color_profiles.IGNORED}
 
 
 FIELD_NAMES = tuple(field.name for field in dataclasses.fields(Recipe))

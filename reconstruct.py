@@ -105,7 +105,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         for label, name, recipe in row:
             machine = style_transfer.StyleTransfer(path, path, width, height, recipe=recipe, vgg=weights.path,
                                                    seed=flags.seed(args), precision=flags.precision(args, recipe),
-                                                   threads=args.threads, name=name)
+                                                   threads=args.threads, name=name,
+                                                   color_profiles=flags.color_profiles(args, name))
             machine.check_memory()
             machine.build()
             with progress.ProgressBar(recipe.iterations) as bar:

@@ -49,13 +49,13 @@ class StyleTransfer:
     """
 
     checkpoint_every = 20  # iterations
-    recipe, command = recipes.CS20, ()
+    recipe, command, color_profiles = recipes.CS20, (), 'converted'
     objective = output = displayed_img = None
     has_converged = False  # Set by an optimizer that finds nothing better.
 
     def __init__(self, content_img, style_img, img_width, img_height, *, style_weights=None, mask=None,
                  recipe=recipes.CS20, vgg=None, seed=0, precision='auto', threads=0, name=None, initial_img=None,
-                 folder='.'):
+                 folder='.', color_profiles='auto'):
         """Read the images and the weights; raise `UserError` if one of them or a checkpoint cannot be used.
 
         Args:
@@ -69,19 +69,21 @@ class StyleTransfer:
             seed, threads: Seed of the noise in the starting image; number of threads, 0 for one per core.
             precision: 'float32', 'bfloat16' or 'auto', see `runs.Run.choose_precision`.
             name, folder: Name of the run, None for content-style-recipe; folder of outputs, checkpoints and graphs.
-            initial_img: The starting image, float32 [1, H, W, 3], 0 to 255; None for that of the recipe.
+            initial_img: The starting image, a path or float32 [1, H, W, 3], 0 to 255; None for that of the recipe.
+            color_profiles: 'converted', 'ignored' or 'auto', see `runs.Run.choose_color_profiles`.
         """
-        self.img_width, self.img_height, self.recipe, self.initial_img = img_width, img_height, recipe, initial_img
+        self.img_width, self.img_height, self.recipe = img_width, img_height, recipe
         self.content_path, self.mask_path = (path and Path(path) for path in (content_img, mask))
         styles = style_img if isinstance(style_img, (list, tuple)) else [style_img] if style_img else []
         self.style_paths, self.style_weights = [Path(path) for path in styles], style_weights
+        self.color_profiles = runs.picture_color_profiles(self, name, folder, color_profiles)
         self.read_images()
+        self.initial_img = objective.read_initial_img(initial_img, img_width, img_height, self.color_profiles)
         self.weights = load_vgg.read_weights(load_vgg.find_weights(vgg))
         self.seed, self.rng, self.graph = seed, np.random.default_rng(seed), tf.Graph()
         self.run = runs.picture_run(self, name, folder)
         self.precision = self.run.choose_precision(precision, self.optimizer.takes_bfloat16)
-        self.run.fingerprint['precision'] = self.precision
-        self.config = session.session_config(self.precision, threads)
+        self.run.fingerprint['precision'], self.config = self.precision, session.session_config(self.precision, threads)
 
     optimizer = property(lambda self: OPTIMIZERS[self.recipe.optimizer])
 
@@ -315,9 +317,8 @@ class StyleTransfer:
     def read_images(self):
         """Read the images and resize them to the size of the picture."""
         self.images = objective.read_images(self.content_path, self.style_paths, self.mask_path, self.style_weights,
-                                            self.img_width, self.img_height, self.recipe)
-        self.content_img = self.images.content
-        self.style_img = self.images.styles[0] if self.style_paths else None
+                                            self.img_width, self.img_height, self.recipe, self.color_profiles)
+        self.content_img, self.style_img = self.images.content, self.images.styles[0] if self.style_paths else None
 
     def levels(self):
         """Return the `pyramid.Level`s at which the picture is trained, smallest first."""
@@ -337,7 +338,7 @@ def stylize(content, style, *, recipe='modern', size=None, callback=None, streng
     """Return the picture of a photo in a style, uint8 [H, W, 3].
 
     Args:
-        content, style: The photo; the style image or a list of them. Images are paths or arrays [H, W, 3], 0 to 255.
+        content, style: The photo; one style image or a list. Images are paths, arrays or Pillow's, see `utils.as_file`.
         recipe: Name of a recipe in `recipes.RECIPES`.
         size: The longer side in pixels, or a tuple (width, height); None for the recipe's longer side.
         callback: Called with a `progress.Iteration` after each iteration.
@@ -356,9 +357,8 @@ def stylize(content, style, *, recipe='modern', size=None, callback=None, streng
         width, height = size if isinstance(size, tuple) else utils.output_size(content, size or max(recipe.size))
         if start:
             recipe = dataclasses.replace(recipe, init='content')  # The recipe's starting image is not used.
-            settings['initial_img'] = utils.get_resized_image(start, width, height)
         machine = StyleTransfer(content, styles, width, height, mask=mask, recipe=recipe, name=name,
-                                folder='.' if name else folder, **settings)
+                                folder='.' if name else folder, **{'initial_img': start} | settings)
         machine.check_memory()
         if machine.train_pyramid(callback).ending == 'stopped':
             raise KeyboardInterrupt

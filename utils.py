@@ -1,36 +1,38 @@
 """Read, resize and save images and animations, and generate noise images."""
 
-import contextlib
-import logging
 import os
 import tempfile
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
-from imageio.core.request import InitializationError
+from PIL import Image
 
-from common import files
+from common import color_profiles, decoding, files
+from common.decoding import image_errors
 from common.errors import UserError
 
-MAX_PIXELS = 90_000_000  # of an image that is read; as float32 RGB, this is a gigabyte
-ROTATED_ORIENTATIONS = 5, 6, 7, 8  # Exif orientations that swap width and height
 MIN_SIDE_PX = 16  # VGG-19 halves the sides of its input four times
 SIDE_RANGE_PX = MIN_SIDE_PX, 4096  # of a stylized image
-IMAGE_SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
-JPEG_QUALITY = 95
+IMAGE_SUFFIXES = ('.apng', '.avif', '.bmp', '.gif', '.jfif', '.jpe', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif',
+                  '.tiff', '.webp')
+ANIMATED_SUFFIXES = '.apng', '.gif', '.png', '.webp'  # of the files that `save_animation` writes
+# Pillow's names of the formats that `read_animation` reads -> the suffix of what is made of them
+ANIMATED_FORMATS = {'AVIF': '.png', 'GIF': '.gif', 'PNG': '.png', 'WEBP': '.webp'}
+LOSSY_SUFFIXES = '.jfif', '.jpe', '.jpeg', '.jpg', '.webp'
+JPEG_QUALITY = 95  # of JPEG and WebP
 PNG_COMPRESSION = 1  # zlib level, 0 to 9; zlib's default takes twice the time for files that are 1 to 4 % smaller
+MAX_ROW_ASPECT = 3  # width by height of an image in a row; a wider one would need too much memory
 MIN_OVERSAMPLING = 5  # input pixels per output pixel that box downsampling must leave to the Gaussian
-for _reader in ('PIL', 'tifffile'):  # These libraries log errors that they also raise.
-    logging.getLogger(_reader).addHandler(logging.NullHandler())
 
 
 # ---------------------------------------------------------------------------------------------------------------- files
 
 def find_images(folder: str | Path, excluded: str | Path) -> list[Path]:
     """Return the sorted paths of all images below a folder, recognized by their suffixes (`IMAGE_SUFFIXES`).
+
+    Hidden files are left out, see `files.visible_files`.
 
     Args:
         folder: The folder to search.
@@ -41,13 +43,8 @@ def find_images(folder: str | Path, excluded: str | Path) -> list[Path]:
     """
     excluded = Path(excluded).resolve()
     inside = Path(folder).resolve() in excluded.parents
-    images = [
-        path
-        for path in sorted(Path(folder).rglob('*'))
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and path.is_file()
-        and not (inside and excluded in path.resolve().parents)
-    ]
+    images = [path for path in files.visible_files(folder) if path.suffix.lower() in IMAGE_SUFFIXES
+              and not (inside and excluded in path.resolve().parents)]
     if not images:
         raise UserError(f'{folder}: no images in this folder; image files end in {", ".join(IMAGE_SUFFIXES)}')
     return images
@@ -55,21 +52,23 @@ def find_images(folder: str | Path, excluded: str | Path) -> list[Path]:
 
 # --------------------------------------------------------------------------------------------------------------- images
 
-def read_image(path: str | Path) -> np.ndarray:
+def read_image(path: str | Path, convert_profiles: bool = True) -> np.ndarray:
     """Read an image, or the first frame of an animation, as float32 RGB [H, W, 3], 0 to 255.
 
-    The image is rotated as its Exif data says, and transparent areas are blended with white. 16-bit values range from
-    0 to 65535. Floating-point values range from 0 to 1, or from 0 to 255 if any is above 2; an image from 0 to 1 stays
-    below 2 even if resampling overshoots. Values out of range are clipped.
+    The image is rotated as its Exif data says, its colors are converted to sRGB, and transparent areas are blended with
+    white. 16-bit values range from 0 to 65535. Floating-point values range from 0 to 1, or from 0 to 255 if any is
+    above 2; an image from 0 to 1 stays below 2 even if resampling overshoots. Values out of range are clipped.
 
     Args:
         path: An image in any format that imageio reads.
+        convert_profiles: Whether the ICC profile of the image is used; otherwise its numbers count as sRGB.
 
     Raises:
-        UserError: The file is missing, empty, a folder, damaged, truncated, larger than `MAX_PIXELS`, or not an image.
+        UserError: The file is missing, empty, a folder, damaged, truncated, larger than `decoding.MAX_PIXELS`, or not
+            an image.
     """
-    with _image_errors(path):
-        return _to_rgb(_decode(path))
+    with image_errors(path):
+        return decoding.to_rgb(decoding.decode(path, convert_profiles))
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -78,27 +77,17 @@ def image_size(path: str | Path) -> tuple[int, int]:
     Raises:
         UserError: As for `read_image`.
     """
-    with _image_errors(path):
+    with image_errors(path):
         try:
-            file = iio.imopen(path, 'r', plugin='pillow')
+            file = decoding.open_image(path)
         except OSError:
             return read_image(path).shape[1::-1]
         with file:
-            _check_size(file)
             size = file.properties(index=0).shape[1::-1]
-            is_rotated = file.metadata(index=0, exclude_applied=False).get('Orientation', 1) in ROTATED_ORIENTATIONS
+            orientation = file.metadata(index=0, exclude_applied=False).get('Orientation', 1)
         # Pillow already reports the size of a TIFF as it will be after the rotation.
-        return size[::-1] if is_rotated and not _is_tiff(path) else size
-
-
-def color_profile(path: str | Path) -> bytes | None:
-    """Return the ICC profile of an RGB image that `read_image` can read, or None if it has no profile."""
-    try:
-        with iio.imopen(path, 'r', plugin='pillow') as file:
-            metadata = file.metadata(index=0)
-            return metadata.get('icc_profile') if metadata['mode'].startswith('RGB') else None
-    except OSError:
-        return None
+        is_swapped = orientation in decoding.ROTATED_ORIENTATIONS and not decoding.is_tiff(path)
+        return size[::-1] if is_swapped else size
 
 
 def read_alpha(path: str | Path) -> np.ndarray | None:
@@ -107,146 +96,76 @@ def read_alpha(path: str | Path) -> np.ndarray | None:
     Raises:
         UserError: As for `read_image`.
     """
-    with _image_errors(path):
-        pixels = np.atleast_3d(_decode(path))
-        return None if pixels.shape[2] in (1, 3) else np.float32(pixels[..., -1] / np.iinfo(pixels.dtype).max)
+    with image_errors(path):
+        pixels = np.atleast_3d(decoding.decode(path, convert_profiles=False))
+        return None if pixels.shape[2] in (1, 3) else decoding.normalize(pixels)[..., -1]
 
 
 def read_animation(path: str | Path) -> tuple['Frames', dict] | None:
-    """Read an animated GIF.
+    """Read an animated GIF, PNG, WebP or AVIF.
 
     Returns:
         (frames, playback), with playback = {'duration': list of milliseconds, one per frame, 'loop': number of
-        repetitions}, where 'loop' is absent if the file does not set it. None if the file is not a GIF or has only one
-        frame.
+        repetitions}, where 'loop' is absent if the file does not set it. None if the file is not of these formats or
+        has only one frame.
 
     Raises:
         UserError: As for `read_image`.
     """
-    with _image_errors(path):
-        with open(path, 'rb') as file:
-            if file.read(4) != b'GIF8':
+    with image_errors(path):
+        try:
+            decoding.open_image(path).close()
+            image = Image.open(path)
+        except OSError:  # Only tifffile knows the format.
+            return None
+        with image:
+            start = int(image.info.get('default_image', False))  # That of an APNG is no frame of its animation.
+            if image.format not in ANIMATED_FORMATS or image.n_frames < start + 2:
                 return None
-        with iio.imopen(path, 'r', plugin='pillow') as file:
-            _check_size(file)
-            length = file.properties(index=...).shape[0]
-            if length < 2:
-                return None
-            metadata = [file.metadata(index=i) for i in range(length)]
-        playback = {'duration': [frame.get('duration', 0) for frame in metadata]}
-        return Frames(path, length), playback | ({'loop': metadata[0]['loop']} if 'loop' in metadata[0] else {})
+            frames = Frames(path, range(start, image.n_frames), ANIMATED_FORMATS[image.format])
+            playback = {'duration': [_duration(image, i) for i in frames.indices]}
+            return frames, playback | ({'loop': image.info['loop']} if 'loop' in image.info else {})
+
+
+def _duration(image, index):
+    """Return the duration of a frame of an open animation, in milliseconds."""
+    image.seek(index)
+    image.load()  # A WebP has it only then.
+    return image.info.get('duration', 0)
 
 
 class Frames:
-    """Iterable over the frames of an animation, uint8 [H, W, 3]; each iteration reads them from the file one by one."""
+    """Iterable over the frames of an animation, uint8 [H, W, 3]; each iteration reads them from the file one by one.
 
-    def __init__(self, path: str | Path, length: int):
-        """Create the iterable for the animation at `path`, which has `length` frames."""
-        self.path, self.length = path, length
+    Attributes:
+        suffix: Suffix of a file in the format of the animation.
+    """
+
+    def __init__(self, path: str | Path, indices: range, suffix: str):
+        """Create the iterable for the frames of the animation at `path` that have the numbers `indices`."""
+        self.path, self.indices, self.suffix = path, indices, suffix
 
     def __len__(self):
-        return self.length
+        return len(self.indices)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yield the frames; raise `UserError` if one cannot be read."""
-        with _image_errors(self.path), iio.imopen(self.path, 'r', plugin='pillow') as file:
-            for i in range(self.length):
-                yield to_uint8(_to_rgb(file.read(index=i, mode='RGBA')))
+        with image_errors(self.path), decoding.open_image(self.path) as file:
+            for i in self.indices:
+                yield to_uint8(decoding.to_rgb(decoding.decode_frame(file, i)))
 
 
-@contextlib.contextmanager
-def _image_errors(path):
-    """Context manager that turns any error about the image at `path` into a `UserError`."""
-    try:
-        if not Path(path).is_file():
-            raise UserError(f'{path}: {"is a folder, not an image" if Path(path).is_dir() else "no such image"}')
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # They concern metadata; damaged pixels raise an exception.
-            yield
-    except UserError:
-        raise
-    except Exception as error:  # Every format's reader raises its own types.
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f'{path}: cannot be read as an image ({reason})') from error
-
-
-def _decode(path):
-    """Return the first frame, upright, as integers or floating-point numbers [H, W] or [H, W, channels]."""
-    try:
-        file = iio.imopen(path, 'r', plugin='pillow')
-    except OSError as error:
-        if not _is_tiff(path):
-            is_unknown = isinstance(error.__cause__, InitializationError)
-            raise ValueError('unknown image format' if is_unknown else error.__cause__) from error
-        with iio.imopen(path, 'r', plugin='tifffile') as file:  # for example RGB as float32
-            _check_size(file)
-            return file.read(index=0)
-    with file:
-        _check_size(file)
-        metadata = file.metadata(index=0)
-        mode, has_transparency = metadata['mode'], 'transparency' in metadata
-        if mode[0] in 'IF':  # gray with more than 8 bits
-            target = None
-        else:  # for example palettes, CMYK, or one color that stands for transparency
-            target = 'RGBA' if has_transparency or mode[-1] in 'Aa' else 'RGB'
-        pixels = file.read(index=0, mode=target)
-        # `read(rotate=True)` would mirror the channels if the mode changes. Pillow rotates a TIFF while reading, and
-        # reports it as upright afterwards.
-        orientation = file.metadata(index=0, exclude_applied=False).get('Orientation', 1)
-    if orientation in ROTATED_ORIENTATIONS:
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return pixels
-
-
-def _is_tiff(path):
-    """Return whether a file begins like a TIFF."""
-    with open(path, 'rb') as file:
-        return file.read(4) in (b'II*\0', b'MM\0*')
-
-
-def _check_size(file):
-    """Raise ValueError if an opened image has more than `MAX_PIXELS` pixels."""
-    height, width = file.properties(index=0).shape[:2]
-    if height * width > MAX_PIXELS:
-        raise ValueError(f'{width}×{height} is more than {MAX_PIXELS} pixels')
-
-
-def _to_rgb(pixels):
-    """Convert gray, gray + alpha, RGB or RGBA of any depth to float32 [H, W, 3], 0 to 255, over white."""
-    pixels = np.atleast_3d(pixels)
-    channels = pixels.shape[2]
-    if pixels.ndim > 3 or channels > 4:
-        raise ValueError(f'its array of shape {pixels.shape} is neither gray nor RGB')
-    if pixels.dtype.kind == 'f':
-        brightest = pixels.max()
-        if np.isnan(brightest):
-            raise ValueError('it has pixels that are not numbers (NaN)')
-        white = 1 if brightest <= 2 else 255
-    else:  # Signed integers are Pillow's mode I, which holds 16-bit images.
-        white = 65535 if pixels.dtype.kind == 'i' else np.iinfo(pixels.dtype).max
-    pixels = pixels.astype(np.float32)
-    pixels *= 255 / white
-    pixels.clip(0, 255, out=pixels)
-    if channels in (2, 4):
-        alpha = pixels[:, :, -1:] / 255
-        pixels = pixels[:, :, :-1] * alpha + 255 * (1 - alpha)
-    return pixels if pixels.shape[2] == 3 else pixels.repeat(3, axis=2)
-
-
-def get_resized_image(path: str | Path, width: int, height: int) -> np.ndarray:
+def get_resized_image(path: str | Path, width: int, height: int, convert_profiles: bool = True) -> np.ndarray:
     """Read an image, and crop and resize it to float32 RGB [1, height, width, 3], 0 to 255.
 
     The largest centered part with the aspect ratio width : height is resized with antialiasing, as CS20's ImageOps.fit
-    did.
+    did. `convert_profiles` is as in `read_image`.
     """
-    return resize_and_crop(read_image(path), width, height)[None]
+    return resize_and_crop(read_image(path, convert_profiles), width, height)[None]
 
 
-def get_style_image(path: str | Path, width: int, height: int, crop: bool = True, scale: float = 1.) -> np.ndarray:
+def get_style_image(path: str | Path, width: int, height: int, crop: bool = True, scale: float = 1.,
+                    convert_profiles: bool = True) -> np.ndarray:
     """Read the style image for a stylized image of width × height as float32 RGB [1, H, W, 3], 0 to 255.
 
     Args:
@@ -256,8 +175,9 @@ def get_style_image(path: str | Path, width: int, height: int, crop: bool = True
         crop: Whether to crop and resize the style image to width × height. Otherwise it keeps its aspect ratio and is
             resized to as many pixels as the stylized image has, and then by `scale`.
         scale: Factor on both sides, if the style image is not cropped.
+        convert_profiles: As in `read_image`.
     """
-    image = read_image(path)
+    image = read_image(path, convert_profiles)
     if crop:
         return resize_and_crop(image, width, height)[None]
     H, W = image.shape[:2]
@@ -352,18 +272,45 @@ def starting_image(centered_content: np.ndarray, recipe, rng: np.random.Generato
 
 
 def scale_to_height(image: np.ndarray, height: int) -> np.ndarray:
-    """Resize an image [H, W, 3] to a height, keeping its aspect ratio to the pixel."""
-    return resize_and_crop(image, round(image.shape[1] * height / image.shape[0]), height)
+    """Resize an image to a height, keeping its aspect ratio to the pixel, for a row of images.
+
+    An image that is wider than `MAX_ROW_ASPECT` times the height becomes that wide, and is centered on white.
+
+    Args:
+        image: [H, W, 3], 0 to 255.
+        height: New height, in pixels.
+
+    Returns:
+        float32 [height, at most MAX_ROW_ASPECT · height, 3].
+    """
+    H, W = image.shape[:2]
+    scale = min(height / H, MAX_ROW_ASPECT * height / W)
+    fitted = resize_and_crop(image, *(max(1, round(scale * side)) for side in (W, H)))
+    above, below = (height - len(fitted)) // 2, (height - len(fitted) + 1) // 2
+    return np.pad(fitted, ((above, below), (0, 0), (0, 0)), constant_values=255)
+
+
+def check_finite(picture: np.ndarray) -> None:
+    """Raise `UserError` if a picture has a value that is NaN or infinite; such a picture is never written."""
+    if not np.isfinite(picture).all():
+        raise UserError('the picture has values that are not finite (NaN or infinite), so it is not written')
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:
-    """Round an image [..., H, W, 3] to uint8; values outside of 0 to 255 are clipped."""
+    """Round an image [..., H, W, 3] to uint8; values outside of 0 to 255 are clipped.
+
+    Raises:
+        UserError: A value is NaN or infinite.
+    """
+    check_finite(image)
     rounded = np.rint(image)
     return rounded.clip(0, 255, out=rounded).astype(np.uint8)
 
 
 def encode_image(pixels: np.ndarray | Sequence[np.ndarray], extension: str, **settings) -> bytes:
     """Encode an image or an animation in memory, because Pillow silently truncates JPEGs on a full disk.
+
+    The file says that its colors are sRGB, if its format can say it.
 
     Args:
         pixels: An image, uint8 [H, W, 3], or the frames of an animation as a list of images.
@@ -373,38 +320,94 @@ def encode_image(pixels: np.ndarray | Sequence[np.ndarray], extension: str, **se
     Returns:
         The bytes of the file.
     """
-    return iio.imwrite('<bytes>', pixels, extension=extension, **settings)
+    return iio.imwrite('<bytes>', pixels, extension=extension, plugin='pillow',
+                       **{'icc_profile': color_profiles.SRGB} | settings)
 
 
-def save_image(path: str | Path, image: np.ndarray, profile: bytes | None = None) -> None:
+def save_image(path: str | Path, image: np.ndarray, profile: bytes | None = color_profiles.SRGB) -> None:
     """Write an image atomically.
 
     Args:
         path: The file; its suffix names the format, which is PNG without a suffix.
         image: [H, W, 3] or [1, H, W, 3], 0 to 255.
-        profile: An ICC profile, as returned by `color_profile`.
+        profile: The ICC profile that the file gets, or None.
+
+    Raises:
+        UserError: A value is NaN or infinite.
     """
     extension = Path(path).suffix.lower() or '.png'
-    settings = {'icc_profile': profile} if profile else {}
+    settings = {'icc_profile': profile}
     if extension == '.png':
         settings['compress_level'] = PNG_COMPRESSION
-    elif extension in ('.jpg', '.jpeg'):
+    elif extension in LOSSY_SUFFIXES:
         settings['quality'] = JPEG_QUALITY
     with files.atomic_write(path) as part:
         part.write_bytes(encode_image(to_uint8(image), extension, **settings))
 
 
-def as_file(image: np.ndarray | str | Path | None, folder: str | Path) -> Path | None:
-    """Return an image as a path; an array [H, W, 3], 0 to 255, is first written to a new PNG file in `folder`."""
+def as_file(image: np.ndarray | Image.Image | str | Path | None, folder: str | Path) -> Path | None:
+    """Return an image as a path; an array or an image of Pillow is first written to a new file in `folder`.
+
+    Args:
+        image: A path, an image of Pillow, or an array [H, W], [H, W, 3], or with alpha [H, W, 2 or 4]. The type of an
+            array decides what white is: True, 255 of uint8, 65535 of uint16. Signed integers and floating-point numbers
+            are judged by their range: up to 2, white is 1 for floating-point numbers; up to 255, it is 255; above, it
+            is 65535 for integers.
+        folder: An existing folder.
+
+    Raises:
+        UserError: The array has another shape, or NaN.
+    """
+    if isinstance(image, Image.Image):
+        return _write_pillow(image, folder)
     if not isinstance(image, np.ndarray):
         return image and Path(image)
-    handle, path = tempfile.mkstemp('.png', dir=folder)
+    pixels = image[0] if image.ndim == 4 and len(image) == 1 else image
+    if pixels.dtype.kind == 'i' and pixels.size and pixels.max() <= 255:
+        pixels = pixels.clip(0).astype(np.uint8)
+    try:
+        if pixels.ndim not in (2, 3):
+            raise ValueError(f'its array has the shape {image.shape}')
+        rgb = decoding.to_rgb(pixels)
+    except ValueError as error:
+        raise UserError(f'an image from Python cannot be used: {error}') from error
+    if pixels.dtype == np.uint8 or decoding.white_value(pixels) == 255:
+        # Without a profile it is the same file, and so the same run, as in versions before.
+        save_image(path := _new_file(folder, '.png'), rgb, profile=None)
+    else:
+        iio.imwrite(path := _new_file(folder, '.tif'), rgb / np.float32(255), plugin='tifffile', photometric='rgb',
+                    metadata=None)
+    return path
+
+
+def _new_file(folder, suffix):
+    """Return the path of a new, empty file."""
+    handle, path = tempfile.mkstemp(suffix, dir=folder)
     os.close(handle)
-    save_image(path, image)
     return Path(path)
 
 
-def save_animation(path: str | Path, frames: Sequence[np.ndarray], playback: dict) -> None:
-    """Write frames, each uint8 [H, W, 3], as an animated GIF with the playback settings of `read_animation`."""
+def _write_pillow(image, folder):
+    """Write an image of Pillow, with its profile and orientation, to a new file; return its path."""
+    settings = {'exif': image.getexif(), 'icc_profile': image.info.get('icc_profile')}
+    is_for_tiff = image.mode in ('CMYK', 'F', 'I', 'LAB')
+    if not is_for_tiff and image.mode not in ('1', 'I;16', 'L', 'LA', 'P', 'RGB', 'RGBA'):
+        image = image.convert('RGBA' if image.mode[-1] in 'Aa' else 'RGB')
+    path = _new_file(folder, '.tif' if is_for_tiff else '.png')
+    image.save(path, **settings)
+    return path
+
+
+def save_animation(path: str | Path, frames: Sequence[np.ndarray], playback: dict, suffix: str = '.gif') -> None:
+    """Write frames as an animation.
+
+    Args:
+        path: The file; its suffix, one of `ANIMATED_SUFFIXES`, names the format.
+        frames: The frames, each uint8 [H, W, 3].
+        playback: The playback settings of `read_animation`.
+        suffix: The suffix that names the format if `path` has none.
+    """
+    extension = Path(path).suffix.lower() or suffix
+    settings = {'quality': JPEG_QUALITY} if extension in LOSSY_SUFFIXES else {}
     with files.atomic_write(path) as part:
-        part.write_bytes(encode_image(frames, '.gif', **playback))
+        part.write_bytes(encode_image(frames, extension, **settings, **playback))

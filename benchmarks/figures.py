@@ -4,7 +4,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from common import files
+from engine.results import figures
 
 
 def curves(path: Path, found: dict, **axes_options) -> None:
@@ -22,5 +22,4 @@ def curves(path: Path, found: dict, **axes_options) -> None:
     axes.set(**axes_options)
     axes.grid(alpha=0.3)
     axes.legend()
-    with files.atomic_write(path) as part:
-        figure.savefig(part, dpi=100)
+    figures.save_figure(path, figure, dpi=100)

@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 
 import recipes
 from benchmarks.iteration import IterationTimes, TimedStyleTransfer
-from common import files, paths
+from common import paths
+from engine.results import figures
 
 WIDTH, HEIGHT = 167, 125
 ITERATIONS = 300  # evaluations of the loss and its gradient
@@ -69,8 +70,7 @@ def plot(path: Path, curves: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
     for axes in (left, right):
         axes.grid(alpha=0.3)
     right.legend()
-    with files.atomic_write(path) as part:
-        figure.savefig(part, dpi=100)
+    figures.save_figure(path, figure, dpi=100)
 
 
 def main() -> None:

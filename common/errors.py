@@ -63,8 +63,9 @@ def add_known_flags(flags: Iterable[str]) -> None:
 def command_line(main: Callable) -> Callable:
     """Decorate `main(argv)` so that errors that the user can fix end in one line on stderr and status 2.
 
-    The decorated function returns the exit status: that of `main` (0 if it returns None), 2 after such an error, and
-    130 after Ctrl-C. Other exceptions propagate. Characters that the terminal cannot encode are replaced.
+    The decorated function returns the exit status: that of `main` (0 if it returns None), 2 after such an error, 130
+    after Ctrl-C, and 141 if the program that read standard output has ended, as `head` does. Other exceptions
+    propagate. Characters that the terminal cannot encode are replaced.
     """
     @functools.wraps(main)
     def run(argv=None):
@@ -75,14 +76,22 @@ def command_line(main: Callable) -> Callable:
 
     def run_main(argv):
         known_flags.clear()
+        process.open_missing_streams()
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, 'reconfigure'):
                 stream.reconfigure(errors='plain')
         try:
             process.after_loading()
-            return main(argv) or 0
+            try:
+                return main(argv) or 0
+            finally:
+                if sys.stdout:
+                    sys.stdout.flush()
         except KeyboardInterrupt:
             return 130
+        except BrokenPipeError:
+            process.discard_stdout()
+            return 141
         except Exception as error:
             if not (message := describe(error)):
                 raise

@@ -74,10 +74,17 @@ def check_mask_styles(count: int) -> None:
         raise UserError(f'--mask: works with one or two styles, but there are {count}')
 
 
-def check_mask_shape(name: str, mask_size: tuple[int, int], photo: str | Path, photo_size: tuple[int, int]) -> None:
-    """Raise `UserError` if the aspect ratio of a mask differs from that of the photo.
+def have_same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Return whether two sizes (width, height) have the same aspect ratio, up to the rounding of their sides.
 
     The ratios may differ by `MASK_ASPECT_TOLERANCE`, or by one pixel of the shortest side if this is more.
+    """
+    (w, h), (W, H) = one, other
+    return abs(w * H / (h * W) - 1) <= max(MASK_ASPECT_TOLERANCE, 1 / min(w, h, W, H))
+
+
+def check_mask_shape(name: str, mask_size: tuple[int, int], photo: str | Path, photo_size: tuple[int, int]) -> None:
+    """Raise `UserError` if the aspect ratio of a mask differs from that of the photo, see `have_same_shape`.
 
     Args:
         name: How the error message names the mask.
@@ -86,5 +93,5 @@ def check_mask_shape(name: str, mask_size: tuple[int, int], photo: str | Path, p
         photo_size: (width, height) of the photo, in pixels.
     """
     (w, h), (W, H) = mask_size, photo_size
-    if abs(w * H / (h * W) - 1) > max(MASK_ASPECT_TOLERANCE, 1 / min(w, h, W, H)):
+    if not have_same_shape(mask_size, photo_size):
         raise UserError(f'{name}: {w}×{h} has a different aspect ratio than {photo}, {W}×{H}; crop the mask to match')

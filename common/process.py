@@ -1,4 +1,7 @@
-"""Handle Ctrl-C while packages load and while a training runs, and silence what libraries write to standard error."""
+"""Handle Ctrl-C while packages load and while a training runs, and the standard streams.
+
+Libraries write messages to standard error, which are silenced; and a program may be started without it.
+"""
 
 import contextlib
 import os
@@ -13,6 +16,7 @@ def while_loading() -> None:
 
     A program calls this first, because importing its packages takes seconds and Ctrl-C would print a long traceback.
     """
+    open_missing_streams()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # Keep an ignored signal ignored (nohup).
         signal.signal(signal.SIGINT, _exit_silently)
 
@@ -26,6 +30,28 @@ def after_loading() -> None:
 def _exit_silently(number, frame):
     """Signal handler that ends the process at once, with status 130."""
     os._exit(130)
+
+
+def open_missing_streams() -> None:
+    """Open the null device in place of standard streams that are closed (`2>&-`, pythonw).
+
+    Otherwise the next file that is opened gets the descriptor 2, and libraries write their messages into it.
+    `sys.stdin` and `sys.stdout` stay None, so that a command which needs them can say so.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # This takes the lowest free descriptor, which is the closed one.
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, 'w')
+
+
+def discard_stdout() -> None:
+    """Discard all further standard output, because the program that read it has ended."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
 
 
 def is_stopping() -> bool:
@@ -67,6 +93,7 @@ class StopSignal:
 @contextlib.contextmanager
 def suppress_stderr() -> Iterator[None]:
     """Context manager that discards everything written to file descriptor 2, including output of C++ libraries."""
+    open_missing_streams()
     sys.stderr.flush()
     stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)

@@ -246,7 +246,7 @@ def test_a_damaged_state_file_is_reported(catalog_copy, flags, no_training, caps
 
 
 def test_a_second_process_is_refused(catalog_copy, flags, no_training, capsys):
-    with runs.exclusive_lock(Path('checkpoints/catalogue')):
+    with runs.lock_run(Path('checkpoints/catalogue')):
         assert catalogue.main(flags) == 2
     assert 'another process is using this run' in capsys.readouterr().err
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
+from PIL import Image
 
 import load_vgg
 import recipes
@@ -30,7 +31,7 @@ from fast.training import network_training
 from fast.training.multi_style import MultiStyleTraining
 from fast.training.network_training import NOISE_DEVIATION, SHIFT_PX
 from fast_style_transfer import main
-from tests import reference
+from tests import icc_profiles, reference
 from tests.factories import block_photos, random_parameters
 
 PROGRAM = paths.ROOT / 'fast_style_transfer.py'
@@ -408,6 +409,8 @@ def test_outputs_mirror_the_input_folder_and_bad_files_are_skipped(model, workdi
     (workdir / 'in/notes.txt').write_text('no photo')
     (workdir / 'in/cut.png').write_bytes((workdir / 'in/a.png').read_bytes()[:100])
     (workdir / 'in/moves.gif').write_bytes(b'GIF89a')
+    for name in '.ipynb_checkpoints/a.png', '@eaDir/a.png/x.jpg', '._b.png', '.part-c.png':
+        write_photo(workdir / 'in' / name)  # Hidden files are no photos.
     (workdir / 'in/out/d-a.png').mkdir(parents=True)  # A folder has the name of an output.
     assert stylize('in', 'missing.png', '--model', model, '--out', 'in/out') == 1
     errors = capsys.readouterr().err
@@ -489,7 +492,24 @@ def test_an_animation_keeps_its_timing(model, workdir):
         expected_frame = expected_picture(model, frame).astype(float)
         # A frame of a GIF has only 256 colors.
         assert np.abs(picture - expected_frame).mean() < 12 < np.abs(picture - frame.astype(float)).mean()
-    assert stylize('a.gif', '--model', model, '--out', 'a.png') == 1
+    assert stylize('a.gif', '--model', model, '--out', 'a.jpg') == 1
+
+
+@pytest.mark.parametrize('suffix, settings, limit', [('png', {}, 0), ('apng', {}, 0), ('webp', {'lossless': True}, 12),
+                                                     ('png', {'default_image': True}, 0)])
+def test_png_and_webp_animations_keep_all_frames_and_their_format(model, workdir, suffix, settings, limit):
+    frames, playback = animation()
+    pillow = [Image.fromarray(frame) for frame in frames]
+    first, *rest = pillow if 'default_image' not in settings else [Image.fromarray(255 - frames[0]), *pillow]
+    first.save(f'a.{suffix}', 'PNG' if suffix == 'apng' else None, save_all=True, append_images=rest, **playback,
+               **settings)
+    assert stylize(f'a.{suffix}', '--model', model) == 0
+    written, timing = utils.read_animation(f'outputs/a-a.{suffix}')
+    assert timing == playback and len(written) == 4
+    assert Path(f'outputs/a-a.{suffix}').read_bytes()[:4] == Path(f'a.{suffix}').read_bytes()[:4]
+    for frame, picture in zip(frames, written, strict=True):
+        assert np.abs(picture - expected_picture(model, frame).astype(float)).mean() <= limit
+    assert stylize(f'a.{suffix}', '--model', model, '--out', 'moving') == 0  # a file of a folder of this name
 
 
 def test_stylize_reads_standard_input_and_writes_standard_output(model, workdir):
@@ -531,13 +551,15 @@ def test_the_flags_tile_strength_and_keep_colors(model, workdir):
     assert inside.sum() > 100 and np.ptp(change, axis=1).max() <= 1 and np.abs(change).max() > 20
 
 
-def test_a_picture_keeps_the_photos_color_profile(model, workdir):
+def test_a_photo_is_converted_to_srgb_and_its_picture_says_so(model, workdir):
     pixels = write_photo(workdir / 'plain.png')
-    iio.imwrite('a.png', pixels, icc_profile=b'what a color means')
-    iio.imwrite('a.jpg', pixels, icc_profile=b'what a color means')
-    assert stylize('a.png', 'a.jpg', 'plain.png', '--model', model) == 0
-    profiles = {path.name: iio.immeta(path).get('icc_profile') for path in Path('outputs').iterdir()}
-    assert profiles == {'a-a.png': b'what a color means', 'a-a.jpg': b'what a color means', 'plain-a.png': None}
+    iio.imwrite('a.png', pixels, icc_profile=icc_profiles.EXCHANGED)
+    assert stylize('a.png', 'plain.png', '--model', model, '--strength', '0') == 0
+    assert stylize('a.png', '--model', model, '--sheet') == 0
+    assert np.abs(iio.imread('outputs/a-a.png') - np.int16(pixels[..., [1, 0, 2]])).max() <= 1
+    assert (iio.imread('outputs/plain-a.png') == pixels).all()
+    assert len(list(Path('outputs').iterdir())) == 3
+    assert all(icc_profiles.is_srgb(path.read_bytes()) for path in Path('outputs').iterdir())
 
 
 @pytest.mark.parametrize('bad_flags, message', [

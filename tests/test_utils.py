@@ -21,6 +21,7 @@ from PIL import Image, ImageOps
 import utils
 from common import paths
 from common.errors import UserError
+from tests import icc_profiles
 
 RNG = np.random.default_rng(0)
 COLOR = RNG.integers(0, 256, (4, 6, 3), dtype=np.uint8)
@@ -469,6 +470,88 @@ def test_saving_rounds_and_clips(tmp_path):
     for image in gray(values), gray(values)[None]:
         utils.save_image(tmp_path / 'image.png', image)
         assert (iio.imread(tmp_path / 'image.png') == gray(np.array(expected))).all()
+
+
+def test_images_in_folders_are_found_by_suffix_and_hidden_ones_are_not(tmp_path):
+    photos = ['a.png', 'b.AVIF', 'c.jfif', 'd.jpe', 'deep/er/e.webp', 'deep/f.tiff']
+    others = ['notes.txt', '.a.png', '._a.png', '.part-b.png', '.ipynb_checkpoints/a.png', '@eaDir/a.png/small.jpg',
+              '__MACOSX/a.png', 'out/g.png']
+    for name in photos + others:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / 'folder.png').mkdir()
+    found = utils.find_images(tmp_path, tmp_path / 'out')
+    assert [path.relative_to(tmp_path).as_posix() for path in found] == photos
+    assert utils.find_images(tmp_path / '.ipynb_checkpoints', 'out')  # A folder that is named may be hidden itself.
+    with pytest.raises(UserError, match='no images in this folder'):
+        utils.find_images(tmp_path / 'folder.png', 'out')
+
+
+@pytest.mark.parametrize('shape, height, expected, inner', [
+    ((30, 60), 20, (20, 40), (20, 40)), ((30, 90), 20, (20, 60), (20, 60)), ((10, 400), 32, (32, 96), (2, 96)),
+    ((400, 10), 32, (32, 1), (32, 1)), ((3, 1000), 16, (16, 48), (1, 48))])
+def test_an_image_in_a_row_is_at_most_three_times_as_wide_as_high(shape, height, expected, inner):
+    image = np.full((*shape, 3), 9, np.float32)
+    scaled = utils.scale_to_height(image, height)
+    assert scaled.shape == (*expected, 3)
+    is_image = (scaled == 9).all(axis=2)
+    above = (expected[0] - inner[0]) // 2
+    assert is_image[above:above + inner[0]].all() and is_image.sum() == inner[0] * inner[1]
+    assert (scaled[~is_image] == 255).all()
+
+
+# --------------------------------------------------------------------------------------------- images from Python
+
+ARRAYS = {  # Name: (array, expected pixels, largest difference)
+    'uint8': (COLOR, COLOR, 0), 'gray': (GRAY, gray(GRAY), 0), 'bool': (BITS, gray(BITS * 255.), 0),
+    'uint16': (RGB16, RGB16 / 257, 0.01), '0 to 1': (COLOR / 255, COLOR, 0.01),
+    '0 to 1, float32, gray': (np.float32(GRAY / 255), gray(GRAY), 0.01), '0 to 255': (COLOR.astype(float), COLOR, 0),
+    'int64': (COLOR.astype(int), COLOR, 0), 'int64 with 16 bits': (RGB16.astype(int), RGB16 / 257, 0.01),
+    '0 and 1 as uint8': (np.uint8(BITS), gray(BITS * 1.), 0),
+    'RGBA': (np.dstack([COLOR, ALPHA]), over_white(COLOR, ALPHA), 0.51), 'batch': (COLOR[None], COLOR, 0),
+    'one channel': (GRAY[..., None], gray(GRAY), 0),
+    'out of range': (COLOR * 1.5 - 60., (COLOR * 1.5 - 60).clip(0, 255), 0.51)}
+
+
+@pytest.mark.parametrize('name', ARRAYS)
+def test_arrays_are_taken_by_their_type_and_range(tmp_path, name):
+    array, expected, tolerance = ARRAYS[name]
+    image = utils.read_image(utils.as_file(array, tmp_path))
+    assert image.shape == expected.shape and np.abs(image - expected).max() <= tolerance
+
+
+@pytest.mark.parametrize('mode', ['1', 'L', 'LA', 'P', 'RGB', 'RGBA', 'CMYK', 'I;16', 'I', 'F', 'YCbCr', 'HSV'])
+def test_images_of_pillow_are_taken_in_every_mode(tmp_path, mode):
+    pixels = np.uint16(blocks(GRAY)) * 257 if mode in ('I;16', 'I') else blocks(GRAY)
+    image = Image.fromarray(pixels)
+    image = image.convert('RGB').convert(mode) if mode in ('CMYK', 'YCbCr', 'HSV') else image.convert(mode)
+    expected = blocks(gray(GRAY))
+    read = utils.read_image(utils.as_file(image, tmp_path))
+    assert read.shape == expected.shape
+    assert np.abs(read - expected).max() <= (255 if mode == '1' else 6) and np.abs(read - expected).mean() < 130
+
+
+def test_an_image_of_pillow_keeps_its_profile_and_orientation(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(COLOR).save(tmp_path / 'a.png', exif=exif, icc_profile=icc_profiles.EXCHANGED)
+    with Image.open(tmp_path / 'a.png') as image:
+        read = utils.read_image(utils.as_file(image, tmp_path))
+    assert np.abs(read - np.rot90(COLOR, -1)[..., [1, 0, 2]]).max() <= 1
+
+
+@pytest.mark.parametrize('array', [np.zeros((4, 4, 7)), np.zeros(5), np.full((4, 4), np.nan), np.array('x'),
+                                   np.zeros((2, 4, 4, 3)), np.zeros((0, 4, 3))])
+def test_arrays_that_are_no_images_are_refused(tmp_path, array):
+    with pytest.raises(UserError, match='an image from Python cannot be used'):
+        utils.as_file(array, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_array_of_8_bits_becomes_the_file_that_version_1_0_wrote(tmp_path):
+    """Otherwise a named run from Python would have other settings."""
+    path = utils.as_file(COLOR, tmp_path)
+    assert path.read_bytes() == iio.imwrite('<bytes>', COLOR, extension='.png', compress_level=1)
 
 
 def test_saving_chooses_the_format_by_suffix_and_creates_the_folder(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from common import files
+from engine.results import figures
 
 SCOPE_COLORS = {
     'input': '#f2c14e',
@@ -127,5 +127,4 @@ def draw(path: Path, graph) -> None:
     """Write the diagram of a GraphDef as an image file."""
     figure = Figure(figsize=(13, 7), layout='constrained')
     draw_on(figure.subplots(), graph, 9)
-    with files.atomic_write(path) as part:
-        figure.savefig(part, dpi=110)
+    figures.save_figure(path, figure, dpi=110)

@@ -4,6 +4,7 @@ import argparse
 
 import recipes
 from common import cli
+from common.color_profiles import IGNORED
 from engine.cli import flags
 from engine.results import output
 from engine.run import runs, session
@@ -30,15 +31,20 @@ def parse(description: str, argv: list[str]) -> tuple[cli.Parser, argparse.Names
     parser.add_argument('--verbose', action='store_true', help='print step, loss and time instead of a progress bar')
     args = parser.parse_args(argv)
     if args.like:
-        args = parser.parse_args([*output.read_settings(args.like)['command'], *argv])
+        about = output.read_settings(args.like)
+        # Version 1.0, which did not record the setting, ignored color profiles.
+        before = [] if 'color_profiles' in about['settings'] else ['--color-profiles', IGNORED]
+        args = parser.parse_args([*before, *about['command'], *argv])
     return parser, args
 
 
 def machine_settings(args: argparse.Namespace, recipe: recipes.Recipe, width: int, height: int) -> dict:
-    """Return the keyword arguments of `StyleTransfer` that follow from the flags."""
+    """Return the keyword arguments of `StyleTransfer` that follow from the flags; set `args.color_profiles`."""
+    args.color_profiles = flags.color_profiles(args, args.name or runs.picture_name(args.content, args.style, recipe))
     return dict(style_weights=args.style_weights, mask=args.mask, recipe=recipe, vgg=args.vgg,
                 seed=flags.seed(args, recipe), precision=flags.precision(args, recipe), threads=args.threads,
-                name=args.name, initial_img=flags.initial_img(args, width, height, _fast_pass))
+                color_profiles=args.color_profiles, name=args.name,
+                initial_img=flags.initial_img(args, width, height, _fast_pass))
 
 
 def _fast_pass(*images):

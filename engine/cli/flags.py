@@ -10,6 +10,7 @@ import recipes
 import utils
 from common import paths
 from common.cli import float_in_range, int_in_range
+from common.color_profiles import CONVERTED, IGNORED
 from common.errors import UserError
 from engine.optim import OPTIMIZERS
 from engine.results import output
@@ -55,6 +56,10 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--precision', choices=('auto', *session.PRECISIONS), default='auto',
                         help='auto resumes a run in the precision in which it was started; a new run uses bfloat16 if '
                         'the processor is faster with it and the optimizer is Adam, else float32 '
+                        '(default: %(default)s)')
+    parser.add_argument('--color-profiles', choices=('auto', CONVERTED, IGNORED), default='auto',
+                        help='whether the images are converted from their ICC profiles to sRGB; auto resumes a run as '
+                        'it was started and converts them in a new run; ignored makes pictures as version 1.0 did '
                         '(default: %(default)s)')
     add_threads_flag(parser)
     parser.add_argument('--restart', action='store_true', help='start the run over instead of resuming it')
@@ -108,6 +113,12 @@ def precision(args: argparse.Namespace, recipe: recipes.Recipe) -> str:
     return args.precision
 
 
+def color_profiles(args: argparse.Namespace, name: str) -> str:
+    """Return whether images are converted to sRGB, as --color-profiles, --restart and the run `name` on disk say."""
+    wanted = CONVERTED if args.restart and args.color_profiles == 'auto' else args.color_profiles
+    return runs.Run(name, {}).choose_color_profiles(wanted)
+
+
 def add_strength_flag(parser: argparse.ArgumentParser) -> None:
     """Add --strength, which sets the style weight on a scale from 0 to 1."""
     parser.add_argument(
@@ -143,25 +154,27 @@ def initial_img(args: argparse.Namespace, width: int, height: int, fast_pass: Ca
     """Return the starting image that --init names.
 
     Args:
-        args: The parsed flags.
+        args: The parsed flags; --color-profiles is not auto any more.
         width: Width of the picture in pixels.
         height: Height of the picture in pixels.
         fast_pass: Function of a photo [H, W, 3], a list of styles [H, W, 3] and their weights (or None), which returns
             the arbitrary style network's picture [H, W, 3]; used for FAST_INIT.
 
     Returns:
-        float32 [1, height, width, 3], from 0 to 255; or None if --init names no image.
+        A path; or float32 [1, height, width, 3], from 0 to 255; or None if --init names no image.
     """
     if args.init == FAST_INIT:
-        photo = utils.get_resized_image(args.content, width, height)[0]
-        return fast_pass(photo, list(map(utils.read_image, args.style)), args.style_weights)[None]
-    return utils.get_resized_image(args.init, width, height) if isinstance(args.init, Path) else None
+        is_converted = args.color_profiles == CONVERTED
+        photo = utils.get_resized_image(args.content, width, height, is_converted)[0]
+        styles = [utils.read_image(path, is_converted) for path in args.style]
+        return fast_pass(photo, styles, args.style_weights)[None]
+    return args.init if isinstance(args.init, Path) else None
 
 
 def add_output_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags for an additional output file, and --like, which reuses the settings of a picture."""
     parser.add_argument('--output', type=Path, metavar='FILE', help='also write the picture to this file, besides '
-                        f'outputs/<run>: {", ".join(output.FORMATS)}; it keeps the photo\'s ICC color profile')
+                        f'outputs/<run>: {", ".join(output.FORMATS)}')
     parser.add_argument('--quality', type=int_in_range(1, 100), metavar='N',
                         help=f'quality of a JPEG or WebP file, 1 to 100 (default: {utils.JPEG_QUALITY})')
     parser.add_argument('--depth', type=int, choices=(8, 16),
@@ -182,6 +195,8 @@ def reproduction_command(parser: argparse.ArgumentParser, args: argparse.Namespa
     """
     changed = {name: value for name, value in vars(args).items()
                if name not in NOT_REPRODUCED and value != parser.get_default(name)} | {'precision': precision}
+    if args.color_profiles == CONVERTED:  # This is what a new run does.
+        del changed['color_profiles']
     flags = []
     for name, value in changed.items():
         flags += [
@@ -207,7 +222,7 @@ def settings_diff(args: argparse.Namespace, run: runs.Run) -> list[str]:
 
 
 def output_file(args: argparse.Namespace, width: int, height: int) -> output.OutputFile | None:
-    """Return the file that --output names, with the photo's color profile and, with --alpha, its transparency.
+    """Return the file that --output names, with the photo's transparency if --alpha is given.
 
     Args:
         args: The parsed flags.
@@ -233,7 +248,7 @@ def output_file(args: argparse.Namespace, width: int, height: int) -> output.Out
         alpha = utils.resize_and_crop(alpha[..., None], width, height)[..., 0]
     elif args.alpha:
         raise UserError(f'--alpha: {args.content} has no transparency')
-    return output.OutputFile(args.output, args.quality, args.depth or 8, alpha, utils.color_profile(args.content))
+    return output.OutputFile(args.output, args.quality, args.depth or 8, alpha)
 
 
 def add_recipe_flags(parser: argparse.ArgumentParser, choices: Mapping[str, recipes.Recipe] = recipes.RECIPES,

@@ -45,10 +45,12 @@ def read_mask(path: Path, content_path: Path, width: int, height: int) -> np.nda
     """Read a mask, and crop and resize it like the content image: float32 [height, width], 0 (black) to 1 (white).
 
     Raises:
-        UserError: The mask cannot be read, or its aspect ratio differs from the content image's.
+        UserError: The mask cannot be read, or it has neither the content image's aspect ratio nor the picture's.
     """
-    images.check_mask_shape(f'--mask {path}', utils.image_size(path), content_path, utils.image_size(content_path))
-    return utils.get_resized_image(path, width, height)[0].mean(axis=-1) / 255
+    size = utils.image_size(path)
+    if not images.have_same_shape(size, (width, height)):
+        images.check_mask_shape(f'--mask {path}', size, content_path, utils.image_size(content_path))
+    return utils.get_resized_image(path, width, height, convert_profiles=False)[0].mean(axis=-1) / 255
 
 
 def guidance_masks(mask: np.ndarray, layers: Sequence[str], pooling: str, config: tf.ConfigProto | None = None) -> list:

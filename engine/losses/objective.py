@@ -12,6 +12,7 @@ import numpy as np
 
 import recipes
 import utils
+from common.color_profiles import CONVERTED
 from common.images import prepare_colors
 from common.tf1 import tf
 from engine.losses import guidance, statistics
@@ -36,18 +37,35 @@ class Images(NamedTuple):
 
 
 def read_images(content_path: Path | None, style_paths: list, mask_path: Path | None, style_weights: list | None,
-                width: int, height: int, recipe: recipes.Recipe) -> Images:
+                width: int, height: int, recipe: recipes.Recipe, color_profiles: str = CONVERTED) -> Images:
     """Read the images of a picture and fit them to its size, as the recipe says.
+
+    Args:
+        content_path: The photo, or None.
+        style_paths: The style images.
+        mask_path: The mask, or None.
+        style_weights: One number for each style, or None.
+        width: Width of the picture in pixels.
+        height: Height of the picture in pixels.
+        recipe: The recipe.
+        color_profiles: 'converted' if the ICC profiles of photo and styles are used, else 'ignored'.
 
     Raises:
         UserError: An image cannot be read, or styles, weights and mask do not fit each other.
     """
     shares = guidance.blend_weights(style_paths, style_weights, mask_path)
-    photo = content_path and utils.get_resized_image(content_path, width, height)
+    is_converted = color_profiles == CONVERTED
+    photo = content_path and utils.get_resized_image(content_path, width, height, is_converted)
     mask = mask_path and guidance.read_mask(mask_path, content_path, width, height)
-    styles = [utils.get_style_image(path, width, height, recipe.style_fit == 'crop', recipe.style_scale)
+    styles = [utils.get_style_image(path, width, height, recipe.style_fit == 'crop', recipe.style_scale, is_converted)
               for path in style_paths]
     return Images(photo, *prepare_colors(photo, styles, recipe.keep_colors), shares, mask)
+
+
+def read_initial_img(image: Path | np.ndarray | None, width: int, height: int, color_profiles: str):
+    """Return a starting image, float32 [1, height, width, 3], 0 to 255; a path is read, an array or None returned."""
+    return (utils.get_resized_image(image, width, height, color_profiles == CONVERTED) if isinstance(image, Path)
+            else image)
 
 
 class Objective:

@@ -10,6 +10,7 @@ import numpy as np
 
 import utils
 from common import files, names
+from common.color_profiles import CONVERTED, IGNORED
 from common.errors import UserError
 from engine.results import output
 from engine.run import runs
@@ -18,6 +19,28 @@ TEMPLATE_PATH = Path(__file__).with_name('catalogue_page.html')
 DATA_PLACEHOLDER = 'null'  # text in the template that the data replaces
 MAX_CURVE_POINTS = 150  # iterations per loss curve on the page
 RESTART_HINT = '--restart', 'begins again'
+
+
+def choose_color_profiles(name: str, wanted: str) -> str:
+    """Return whether the images of the catalog `name` are converted to sRGB, as `runs.Run.choose_color_profiles`."""
+    path = _state_path(names.validate(name))
+    if wanted != 'auto' or not path.exists():
+        return CONVERTED if wanted == 'auto' else wanted
+    return _read_state(path)['settings'].get('color_profiles', IGNORED)
+
+
+def _state_path(name):
+    """Return the path of a catalog's state."""
+    return Path('checkpoints', name, 'catalogue.json')
+
+
+def _read_state(path):
+    """Return the state of a catalog, {'settings': dict, 'known': dict}; raise `UserError` if it is damaged."""
+    try:
+        state = json.loads(path.read_text())
+        return {'settings': dict(state['settings']), 'known': dict(state['known'])}
+    except (ValueError, LookupError, TypeError) as error:
+        raise UserError(f'{path}: damaged', RESTART_HINT, runs.ANOTHER_NAME_HINT) from error
 
 
 class Catalog:
@@ -43,10 +66,7 @@ class Catalog:
         self.name, self.size = names.validate(name), size
         self.contents, self.styles = (dict(zip(paths, names.unique_labels(paths))) for paths in (contents, styles))
         self.settings, self.defaults = json.loads(json.dumps({'size': size, **settings})), defaults or {}
-        self.page_path, self.state_path = (
-            Path('outputs', name, 'index.html'),
-            Path('checkpoints', name, 'catalogue.json'),
-        )
+        self.page_path, self.state_path = Path('outputs', name, 'index.html'), _state_path(name)
         self.known = {}
 
     @property
@@ -69,34 +89,32 @@ class Catalog:
             UserError: Another process uses the catalog, its state is damaged, or its pictures have other settings.
         """
         self.state_path.parent.mkdir(parents=True, exist_ok=True)
-        with runs.exclusive_lock(self.state_path.parent):
+        with runs.lock_run(self.state_path.parent):
             if self.state_path.exists() and not restart:
                 self._read()
-            self._thumbnails = {path: self._thumbnail(path) for path in (*self.contents, *self.styles)}
+            self._thumbnails = {path: self._thumbnail(path, restart) for path in (*self.contents, *self.styles)}
             yield self
 
     def _read(self):
         """Read `known`; raises `UserError` if the file is damaged or its settings differ."""
-        try:
-            state = json.loads(self.state_path.read_text())
-            settings, known = dict(state['settings']), dict(state['known'])
-        except (ValueError, LookupError, TypeError) as error:
-            raise UserError(f'{self.state_path}: damaged', RESTART_HINT, runs.ANOTHER_NAME_HINT) from error
-        if differ := runs.settings_diff(self.settings, settings, self.defaults):
+        state = _read_state(self.state_path)
+        if differ := runs.settings_diff(self.settings, state['settings'], self.defaults):
             raise UserError(
                 f'{self.page_path.parent} is a catalog with other settings: {", ".join(differ)}',
                 RESTART_HINT,
                 runs.KEEP_BOTH_HINT,
             )
-        self.known = known
+        self.known = state['known']
 
-    def _thumbnail(self, path):
+    def _thumbnail(self, path, restart):
         """Write a reduced copy of an image next to the page; return its file name, or None if it cannot be read."""
         with contextlib.suppress(UserError):
             width, height = utils.output_size(path, self.size)
             name = names.from_files(path.stem, f'{width}x{height}', files.file_hash(path)[:8]) + '.jpg'
-            if not (self.page_path.parent / name).exists():
-                utils.save_image(self.page_path.parent / name, utils.get_resized_image(path, width, height))
+            if restart or not (self.page_path.parent / name).exists():
+                is_converted = self.settings.get('color_profiles') == CONVERTED
+                utils.save_image(self.page_path.parent / name,
+                                 utils.get_resized_image(path, width, height, is_converted))
             return name
 
     def is_finished(self, content: Path, style: Path, n_iters: int) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import utils
-from common import files
+from common import color_profiles, files
 
 MAX_GIF_FRAMES = 60
 GIF_SIDE_PX = 200  # a full-size GIF of noisy pictures would be larger than all these pictures together
@@ -31,8 +31,13 @@ def loss_curves(path: Path, columns: Sequence[str], history: Sequence[Sequence[f
     axes.set(xlabel='iteration', ylabel='loss', yscale='log' if np.any(history) else 'linear')
     axes.grid(alpha=0.3)
     axes.legend()
+    save_figure(path, figure, dpi=100)
+
+
+def save_figure(path: Path, figure: Figure, dpi: int) -> None:
+    """Write a figure of Matplotlib atomically as a PNG in sRGB, with `dpi` pixels per inch."""
     with files.atomic_write(path) as part:
-        figure.savefig(part, dpi=100)
+        figure.savefig(part, dpi=dpi, pil_kwargs={'icc_profile': color_profiles.SRGB})
 
 
 def sheet(path: Path, images: Sequence[np.ndarray], gap: int = 8) -> None:
@@ -66,8 +71,7 @@ def labeled_grid(path: Path, rows: Sequence[Sequence[tuple[str, np.ndarray]]]) -
             axes = figure.axes[i * columns + j]
             axes.imshow(utils.to_uint8(image))
             axes.set_title(label, fontsize=9)
-    with files.atomic_write(path) as part:
-        figure.savefig(part, dpi=110)
+    save_figure(path, figure, dpi=110)
 
 
 def progress_gif(path: Path, pictures: Sequence[Path], final: np.ndarray) -> None:

@@ -17,7 +17,7 @@ import imageio.v3 as iio
 import numpy as np
 
 import utils
-from common import files
+from common import color_profiles, files
 from common.errors import UserError
 from common.tf1 import tf
 from engine.run.runs import Run
@@ -43,14 +43,12 @@ class OutputFile:
         quality: Quality of a lossy format, 1 to 100; None for `utils.JPEG_QUALITY`.
         depth: Bits per channel, 8 or 16.
         alpha: Opacity [H, W] from 0 (transparent) to 1, or None for an opaque picture.
-        profile: ICC color profile, or None.
 
     Raises:
         UserError: The format does not support an option, or the file cannot be written.
     """
 
-    def __init__(self, path: Path | str, quality: int | None = None, depth: int = 8, alpha: np.ndarray | None = None,
-                 profile: bytes | None = None):
+    def __init__(self, path: Path | str, quality: int | None = None, depth: int = 8, alpha: np.ndarray | None = None):
         self.path, self.suffix = Path(path), Path(path).suffix.lower()
         if self.suffix not in FORMATS:
             raise UserError(f'--output {path}: must end in {", ".join(FORMATS)}')
@@ -66,15 +64,19 @@ class OutputFile:
         parent = next(folder for folder in self.path.absolute().parents if folder.exists())
         if not (parent.is_dir() and os.access(parent, os.W_OK)):
             raise UserError(f'--output {path}: {parent} is not a writable folder')
-        self.quality, self.depth, self.alpha, self.profile = quality or utils.JPEG_QUALITY, depth, alpha, profile
+        self.quality, self.depth, self.alpha = quality or utils.JPEG_QUALITY, depth, alpha
 
     def write(self, picture: np.ndarray, about: dict) -> None:
         """Write a picture and its settings.
 
         Args:
-            picture: [H, W, 3], from 0 to 255.
+            picture: [H, W, 3], from 0 to 255, in sRGB.
             about: {'settings': name -> value, 'command': list of flags}, which `read_settings` returns.
+
+        Raises:
+            UserError: A value is NaN or infinite, or the file cannot be written.
         """
+        utils.check_finite(picture)
         if self.alpha is not None:
             picture = np.concatenate([picture, 255 * self.alpha[..., None]], axis=-1)
         pixels = (utils.to_uint8(picture) if self.depth == 8
@@ -82,26 +84,24 @@ class OutputFile:
         xmp = XMP_TEMPLATE.format(escape(json.dumps(about))).encode()
         with files.atomic_write(self.path) as part:
             if self.suffix == '.png':
-                part.write_bytes(_encode_png(pixels, xmp, self.profile))
+                part.write_bytes(_encode_png(pixels, xmp))
             elif self.suffix in LOSSY_FORMATS:
-                profile = {'icc_profile': self.profile} if self.profile else {}
-                part.write_bytes(utils.encode_image(pixels, self.suffix, quality=self.quality, xmp=xmp, **profile))
+                part.write_bytes(utils.encode_image(pixels, self.suffix, quality=self.quality, xmp=xmp))
             else:
                 iio.imwrite(part, pixels, plugin='tifffile', extension=self.suffix, photometric='rgb', metadata=None,
-                            compression='zlib', predictor=True, iccprofile=self.profile,
+                            compression='zlib', predictor=True, iccprofile=color_profiles.SRGB,
                             extrasamples=['unassalpha'] if self.alpha is not None else None,
                             extratags=[(TIFF_XMP_TAG, 'B', len(xmp), xmp, True)])
 
 
-def _encode_png(pixels, xmp, profile):
+def _encode_png(pixels, xmp):
     """Encode uint8 or uint16 [H, W, 3 or 4] as a PNG, and insert the metadata after the header chunk."""
     with tf.Graph().as_default(), tf.Session() as sess:
         values = tf.placeholder(pixels.dtype)
         encoded = sess.run(tf.io.encode_png(values), {values: pixels})
     header = encoded.index(b'IHDR') + len('IHDR') + 13 + 4
-    chunks = [(b'iTXt', b'XML:com.adobe.xmp\0\0\0\0\0' + xmp)]
-    if profile:
-        chunks.insert(0, (b'iCCP', b'ICC profile\0\0' + zlib.compress(profile)))
+    chunks = [(b'iCCP', b'ICC profile\0\0' + zlib.compress(color_profiles.SRGB)),
+              (b'iTXt', b'XML:com.adobe.xmp\0\0\0\0\0' + xmp)]
     metadata = b''.join(struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
                         for kind, data in chunks)
     return encoded[:header] + metadata + encoded[header:]

@@ -5,14 +5,13 @@ import csv
 import json
 import re
 import shutil
-import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 import recipes
-from common import files, names
+from common import color_profiles, files, names
 from common.errors import UserError
 from common.tf1 import tf
 from engine.optim import OPTIMIZERS
@@ -52,27 +51,10 @@ def settings_diff(now: dict, before: dict, defaults: dict) -> list[str]:
             for key in now | before if value(now, key) != value(before, key)]
 
 
-@contextlib.contextmanager
-def exclusive_lock(folder: Path) -> Iterator[None]:
-    """Lock a folder within a `with` block, so that no other process uses it.
-
-    Raises:
-        UserError: Another process has locked the folder, or nothing can be written there.
-    """
-    # SQLite's file lock behaves the same on every system, and a killed process leaves no lock behind.
-    path = folder / 'lock'
-    with contextlib.ExitStack() as stack:
-        try:
-            lock = stack.enter_context(contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)))
-            lock.execute('BEGIN EXCLUSIVE')
-        except sqlite3.OperationalError as error:
-            if 'locked' not in str(error):
-                raise UserError(f'{path}: cannot be opened for writing ({error})') from error
-            raise UserError(f'{folder}: another process is using this run; wait until it ends',
-                            ('--name', 'NEW starts another')) from error
-        except sqlite3.DatabaseError as error:
-            raise UserError(f'{path}: is not the lock file of a run ({error}); remove it') from error
-        yield
+def lock_run(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Return a context manager that locks the folder of a run, see `files.exclusive_lock`."""
+    return files.exclusive_lock(folder, f'{folder}: another process is using this run; wait until it ends',
+                                ('--name', 'NEW starts another'))
 
 
 class Run:
@@ -135,7 +117,7 @@ class Run:
         """
         for folder in (self.outputs, self.checkpoints, self.graphs):
             folder.mkdir(parents=True, exist_ok=True)
-        with exclusive_lock(self.checkpoints):
+        with lock_run(self.checkpoints):
             if restart:
                 self._clear()
             self.check_fingerprint()
@@ -176,6 +158,19 @@ class Run:
                             ('--precision', 'bfloat16 continues it, slowly and with other last digits'),
                             ('--restart', 'begins again in float32'))
         return begun or session.fastest_precision(takes_bfloat16)
+
+    def choose_color_profiles(self, wanted: str) -> str:
+        """Return whether images are converted from their ICC profiles to sRGB, 'converted' or 'ignored'.
+
+        Args:
+            wanted: 'converted', 'ignored' or 'auto'. With 'auto', a run on disk continues as it was started, and a new
+                run converts them. Runs from before this setting existed ignored the profiles.
+        """
+        if wanted != 'auto':
+            return wanted
+        saved = self._saved_fingerprint()
+        default = color_profiles.CONVERTED if saved is None else color_profiles.IGNORED
+        return (saved or {}).get('color_profiles', default)
 
     def _saved_fingerprint(self):
         """Return the fingerprint of the checkpoints on disk, or None without checkpoints.
@@ -326,18 +321,29 @@ class Run:
     def write_latest(self, jpeg: bytes) -> None:
         """Replace latest.jpg atomically, so that a viewer never sees an incomplete picture."""
         with files.atomic_write(self.outputs / LATEST_PICTURE) as part:
-            part.write_bytes(jpeg)
+            part.write_bytes(color_profiles.tag_jpeg(jpeg))
 
     def write_step(self, writer: events.EventWriter, step: int, summary: bytes, jpeg: bytes) -> None:
         """Write the summary and the encoded picture of iteration `step` to TensorBoard, and the picture to a file."""
         writer.add_summary(summary, step)
         writer.add_summary(events.image_summary(jpeg), step)
         with files.atomic_write(self.outputs / f'{step:05d}.jpg') as part:
-            part.write_bytes(jpeg)
+            part.write_bytes(color_profiles.tag_jpeg(jpeg))
 
     def event_writer(self, graph: tf.Graph, step: int) -> events.EventWriter:
         """Return a writer for the summaries after iteration `step`; it also writes the graph and the settings."""
         return events.EventWriter(self.graphs, graph, self.fingerprint, step)
+
+
+def picture_name(content: Path, styles: Sequence[Path], recipe: recipes.Recipe) -> str:
+    """Return the default name of the run that makes the picture of a photo in one or several styles."""
+    return names.from_files(content.stem, '+'.join(path.stem for path in styles), recipe.name)
+
+
+def picture_color_profiles(machine, name: str | None, folder: Path | str, wanted: str) -> str:
+    """Return what `Run.choose_color_profiles` chooses for a `StyleTransfer`, before its images are read."""
+    name = name or picture_name(machine.content_path, machine.style_paths, machine.recipe)
+    return Run(name, {}, folder=folder).choose_color_profiles(wanted)
 
 
 def picture_run(machine, name: str | None, folder: Path | str) -> Run:
@@ -358,8 +364,8 @@ def picture_run(machine, name: str | None, folder: Path | str) -> Run:
         fingerprint['mask'] = files.file_hash(machine.mask_path)
     if len(hashes) > 1:
         fingerprint['style_weights'] = machine.images.style_weights
-    name = name or names.from_files(machine.content_path.stem, '+'.join(path.stem for path in machine.style_paths),
-                                    machine.recipe.name)
+    fingerprint['color_profiles'] = machine.color_profiles
+    name = name or picture_name(machine.content_path, machine.style_paths, machine.recipe)
     return Run(name, fingerprint, recipes.legacy_defaults(), folder)
 
 

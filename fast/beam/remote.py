@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 
 import utils
 from common.errors import UserError
+from common.files import is_hidden
 from fast.inference import batch
 
 
@@ -39,11 +40,15 @@ def fixed_prefix(pattern: str) -> str:
 def photos(files, pattern: str, out: str) -> Iterator[str]:
     """Yield the paths of the photos that match a glob pattern, except for files below the output folder `out`.
 
-    In a folder (a pattern that ends in /**), only files with one of `utils.IMAGE_SUFFIXES` are photos.
+    In a folder (a pattern that ends in /**), only files with one of `utils.IMAGE_SUFFIXES` are photos. Hidden files and
+    those in hidden folders are none, see `is_hidden`.
     """
+    start = len(fixed_prefix(pattern))
     for file in files.match([pattern])[0].metadata_list:
-        is_photo = not pattern.endswith('/**') or file.path.lower().endswith(utils.IMAGE_SUFFIXES)
-        if is_photo and not file.path.startswith(out + '/'):
+        if pattern.endswith('/**') and (not file.path.lower().endswith(utils.IMAGE_SUFFIXES)
+                                        or any(map(is_hidden, file.path[start:].split('/')))):
+            continue
+        if not file.path.startswith(out + '/'):
             yield file.path
 
 

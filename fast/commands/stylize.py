@@ -111,7 +111,7 @@ def renderer_settings(args: argparse.Namespace, model: models.ModelInfo) -> dict
         raise UserError(f'--style-scale: applies only to paintings, but the model {name} has fixed styles; '
                         'omit this flag')
     styles = (_named_styles if model.kind == models.MULTI_STYLE else _painting_styles)(args, model)
-    mask = args.mask and utils.read_image(args.mask).mean(axis=-1) / 255
+    mask = args.mask and utils.read_image(args.mask, convert_profiles=False).mean(axis=-1) / 255
     return dict(
         zip(('style', 'black_style'), styles),
         tile=args.tile,
@@ -186,7 +186,8 @@ def run(args: argparse.Namespace) -> int:
             with batch.open_pipes(source, target) as (file, picture):
                 written = _sheet(renderer, file, picture) if args.sheet else renderer.stylize_file(file, picture)
         except (UserError, OSError) as error:
-            if getattr(error, 'errno', None) == errno.ENOSPC:  # The disk is full, so all others would fail too.
+            # The disk is full or nobody reads standard output, so all others would fail too.
+            if getattr(error, 'errno', None) in (errno.ENOSPC, errno.EPIPE):
                 raise
             failed += 1
             message = error if isinstance(error, UserError) else f'{error.filename or target}: {error.strerror}'

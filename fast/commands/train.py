@@ -18,7 +18,7 @@ from fast.data.crops import CropDataset
 from fast.inference import models
 from fast.networks import export
 from fast.training import cluster, replicas
-from fast.training.multi_style import MultiStyleTraining
+from fast.training.multi_style import MultiStyleTraining, default_name
 from fast.training.network_training import SHIFT_PX
 
 SIDE_PX, BATCH_CROPS, BASE_CHANNELS, CONSISTENCY_WEIGHT = 256, 4, 32, 20.  # defaults of the flags
@@ -86,12 +86,13 @@ def run(args) -> int:
         if task.replica_index is None:
             return _report_participation(task, replicas.serve_ps(task))
     recipe, seed, start = flags.recipe(args, RECIPE_CHOICES), flags.seed(args), _start_network(args)
-    collection = CropDataset(args.images, args.side + 2 * SHIFT_PX, seed, args.held_out)
+    color_profiles = flags.color_profiles(args, args.name or default_name(args.style))
+    collection = CropDataset(args.images, args.side + 2 * SHIFT_PX, seed, args.held_out, color_profiles=color_profiles)
     machine = MultiStyleTraining(collection, args.batch, args.held_out, args.style,
                                 start.base if start else args.base or BASE_CHANNELS, consistency_weight=args.steadiness,
                                 content_weights=args.content_weights, start=start, add=bool(args.add), recipe=recipe,
                                 vgg=args.vgg, seed=seed, precision=flags.precision(args, recipe), threads=args.threads,
-                                name=args.name, task=task)
+                                name=args.name, task=task, color_profiles=color_profiles)
     if task and not task.is_chief:
         machine.build()
         return _report_participation(task, machine.worker_loop())

@@ -45,16 +45,18 @@ def add_flags(parser) -> None:
 def run(args) -> int:
     """Train an arbitrary style network as the flags `args` say, and export it; return the exit status."""
     recipe, seed = flags.recipe(args, RECIPE_CHOICES), flags.seed(args)
-    photos = functools.partial(CropDataset, args.images, seed=seed, excluded=args.held_out)
+    color_profiles = flags.color_profiles(args, args.name or DEFAULT_NAME)
+    photos = functools.partial(CropDataset, args.images, seed=seed, excluded=args.held_out,
+                               color_profiles=color_profiles)
     # With another seed, styles are drawn independently of photos; else a photo could always get the same style.
     styles = functools.partial(CropDataset, args.styles, seed=seed + 1, excluded=args.held_out_styles, gradients=False,
-                               min_deviation=MIN_STYLE_DEVIATION)
+                               min_deviation=MIN_STYLE_DEVIATION, color_profiles=color_profiles)
     precision = flags.precision(args, recipe)
     machine = ArbitraryStyleTraining(
         photos(args.side + 2 * SHIFT_PX), styles(args.side), args.batch, args.held_out, args.held_out_styles,
         transform=args.transform, consistency_weight=args.steadiness, recipe=recipe, vgg=args.vgg, seed=seed,
         start=export.read_arbitrary(models.find(args.start)) if args.start else None, precision=precision,
-        threads=args.threads, name=args.name,
+        threads=args.threads, name=args.name, color_profiles=color_profiles,
         compute_fixed=lambda: fixed_parameters(
             load_vgg.read_weights(load_vgg.find_weights(args.vgg)), photos(FIT_SIDE_PX), styles(FIT_SIDE_PX),
             session.session_config('float32', args.threads)))

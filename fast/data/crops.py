@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 import utils
+from common.color_profiles import CONVERTED
 from common.errors import UserError
-from common.files import file_hash
+from common.files import file_hash, visible_files
 from common.tf1 import tf
 
 CACHED_SIDE_PX = 640  # pixels of the shorter side to which a larger photo is reduced
@@ -25,11 +26,14 @@ GRADIENT_SHARE = 1 / 16  # share of the crops that are a color gradient, like a 
 MAX_GAIN_CHANGE, GRADIENT_NOISE = 0.15, 2.
 
 
-def find_files(folders: Sequence[str | Path], excluded: Iterable[str | Path] = ()) -> dict[str, Path]:
+def find_files(
+    folders: Sequence[str | Path], excluded: Iterable[str | Path] = (), include_hidden: bool = False
+) -> dict[str, Path]:
     """Find all files below `folders`, each content once, and return a dict from SHA-256 to path, sorted by SHA-256.
 
     Args:
         folders: folders to search, with their subfolders.
+        include_hidden: whether to find hidden files too, as older versions did.
         excluded: paths of files whose contents are left out, even where `folders` contain a copy of them.
 
     Raises:
@@ -39,9 +43,15 @@ def find_files(folders: Sequence[str | Path], excluded: Iterable[str | Path] = (
         if not Path(folder).is_dir():
             raise UserError(f'{folder}: no such folder; name a folder that contains images')
     excluded_hashes = {file_hash(path) for path in excluded}
-    paths = sorted(path for folder in folders for path in Path(folder).rglob('*') if path.is_file())
+    find = _all_files if include_hidden else visible_files
+    paths = sorted(path for folder in folders for path in find(folder))
     path_by_hash = {file_hash(path): path for path in reversed(paths)}
     return {digest: path_by_hash[digest] for digest in sorted(path_by_hash) if digest not in excluded_hashes}
+
+
+def _all_files(folder):
+    """Return the paths of all files below a folder."""
+    return [path for path in Path(folder).rglob('*') if path.is_file()]
 
 
 def hash_of_contents(hashes: Iterable[str]) -> str:
@@ -68,6 +78,7 @@ class CropDataset:
         excluded: Iterable[str | Path] = (),
         gradients: bool = True,
         min_deviation: float = MIN_DEVIATION,
+        color_profiles: str = CONVERTED,
     ):
         """Find the files and check that at least one of them is a large enough image.
 
@@ -78,6 +89,8 @@ class CropDataset:
             excluded: paths of images to leave out; copies of them elsewhere are left out too.
             gradients: whether the share GRADIENT_SHARE of the crops is a color gradient instead of a photo.
             min_deviation: standard deviation (of 255) up to which a crop counts as blank and is replaced.
+            color_profiles: 'converted' if the ICC profiles of the photos are used. 'ignored' reads the folders as
+                trainings of version 1.0 did: without profiles, and with hidden files.
 
         Raises:
             UserError: a folder does not exist, or no file is a readable image of sufficient size.
@@ -90,7 +103,8 @@ class CropDataset:
             set(),
         )
         self.cached_side = max(CACHED_SIDE_PX, side)
-        path_by_hash = find_files(folders, excluded)
+        self.is_converted = color_profiles == CONVERTED
+        path_by_hash = find_files(folders, excluded, include_hidden=not self.is_converted)
         self.hash, self.paths = hash_of_contents(path_by_hash), list(path_by_hash.values())
         self.load_photo = functools.lru_cache(MAX_CACHED_BYTES // (3 * MAX_ASPECT * self.cached_side ** 2))(self._read)
         self._order = functools.lru_cache(2)(self._permutation)
@@ -167,7 +181,7 @@ class CropDataset:
         Return None, and note the path in `skipped`, if it cannot be read or is too small for a crop.
         """
         try:
-            photo = utils.read_image(path)
+            photo = utils.read_image(path, self.is_converted)
         except UserError:
             photo = None
         if photo is None or min(photo.shape[:2]) < self._min_side():

@@ -16,7 +16,8 @@ from common import files, images
 from common.errors import UserError
 from fast.inference import multi_style, tiled, video
 
-OUTPUT_SUFFIXES = ('.gif', '.jpeg', '.jpg', '.png')  # an image in another format becomes a PNG
+# An image in another format becomes a PNG.
+OUTPUT_SUFFIXES = *utils.LOSSY_SUFFIXES, '.apng', '.gif', '.png'
 PIPE = Path('-')  # standard input or standard output
 # To avoid a collision, `name_outputs` may make the suffix a part of the name: x.tif becomes x-tif. This matches '-tif'.
 COLLISION_SUFFIX = re.compile(
@@ -151,7 +152,8 @@ def _temporary_folder(name=''):
 
 def _stdin_name():
     """Return a file name for the content of standard input."""
-    return 'stdin.gif' if _stream(sys.stdin, 'standard input').peek(4)[:4] == b'GIF8' else 'stdin'
+    head = _stream(sys.stdin, 'standard input').peek(12)
+    return 'stdin.gif' if head[:4] == b'GIF8' else 'stdin.webp' if head[8:12] == b'WEBP' else 'stdin'
 
 
 def _stream(stream, name):
@@ -229,8 +231,8 @@ class Renderer:
         """Stylize an image, an animation or a clip and write the result.
 
         Args:
-            source: Path of the image, animated GIF or clip.
-            target: Path of the result. Without a suffix, it becomes a PNG, or a GIF for an animation.
+            source: Path of the image, animation or clip.
+            target: Path of the result. Without a suffix, it becomes a PNG, or an animation in its own format.
 
         Returns:
             The size of the result as text, for example '640×480' or '48 frames of 640×480'.
@@ -242,16 +244,16 @@ class Renderer:
             return video.stylize(source, target, self)
         animation = utils.read_animation(source)
         if not animation:
-            photo, profile = utils.read_image(source), utils.color_profile(source)
-            utils.save_image(target, self.picture(photo), profile)
+            photo = utils.read_image(source)
+            utils.save_image(target, self.picture(photo))
             return f'{photo.shape[1]}×{photo.shape[0]}'
         frames, playback = animation
-        if target.suffix.lower() not in ('', '.gif'):
-            raise UserError(f'{source}: is an animation, but {target} does not end in .gif; change the name of the '
-                            'output')
-        frames = list(tqdm(self.pictures(frames), total=len(frames), unit='frame', disable=None))
-        utils.save_animation(target, frames, playback)
-        return f'{len(frames)} frames of {frames[0].shape[1]}×{frames[0].shape[0]}'
+        if target.suffix.lower() not in ('', *utils.ANIMATED_SUFFIXES):
+            raise UserError(f'{source}: is an animation, but {target} does not end in '
+                            f'{", ".join(utils.ANIMATED_SUFFIXES)}; change the name of the output')
+        pictures = list(tqdm(self.pictures(frames), total=len(frames), unit='frame', disable=None))
+        utils.save_animation(target, pictures, playback, frames.suffix)
+        return f'{len(pictures)} frames of {pictures[0].shape[1]}×{pictures[0].shape[0]}'
 
     def stylize_bytes(self, photo: bytes, suffix: str, target_suffix: str) -> bytes:
         """Stylize a photo in memory: `stylize_file` on the contents of files, with no paths in its error messages.

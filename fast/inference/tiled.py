@@ -21,7 +21,7 @@ MAX_TILE_PX = 4096  # largest side of a tile
 # A resampling kernel is scaled to the coarser of the two grids. Its weights are normalized for each output pixel, at
 # the edges too.
 KERNEL_SUPPORT_PX = 2  # distance from which all kernels are 0
-# A photo with a longer side than this is downsampled to it before statistics are computed from it.
+# A photo with more pixels than a square of this side is downsampled to as many before statistics are computed from it.
 STATISTICS_SIDE_PX = 1024
 
 
@@ -67,8 +67,8 @@ class TiledModel(abc.ABC):
         """Stylize a photo.
 
         A photo with more than `tile` pixels in either direction is processed in tiles. All tiles share the statistics
-        of the whole photo, or of the photo downsampled to STATISTICS_SIDE_PX, so that the picture does not depend on
-        the tile size.
+        of the whole photo, which is downsampled for this if it is large, so that the picture does not depend on the
+        tile size.
 
         Args:
             photo: float32 [H, W, 3], 0 to 255.
@@ -77,10 +77,18 @@ class TiledModel(abc.ABC):
 
         Returns:
             The stylized picture, float32 [H, W, 3], 0 to 255.
+
+        Raises:
+            UserError: A value of the picture is not finite.
         """
-        tile = tile or self.tile
+        picture = self._stylize_in_tiles(photo, style, tile or self.tile)
+        utils.check_finite(picture)
+        return picture
+
+    def _stylize_in_tiles(self, photo, style, tile):
+        """Implement `__call__`."""
         statistics = None
-        if max(photo.shape[:2]) > min(STATISTICS_SIDE_PX, tile):
+        if photo[..., 0].size > STATISTICS_SIDE_PX ** 2 or max(photo.shape[:2]) > tile:
             _, statistics = self._stylize(self._photo_for_statistics(photo), style)
         if max(photo.shape[:2]) <= tile:
             return self._stylize(photo, style, statistics)[0]
@@ -95,12 +103,13 @@ class TiledModel(abc.ABC):
 
     @staticmethod
     def _photo_for_statistics(photo):
-        """Downsample the longer side to STATISTICS_SIDE_PX, but a shorter side no further than to MIN_SIDE_PX.
+        """Downsample a photo to at most STATISTICS_SIDE_PX² pixels, but no side further than to MIN_SIDE_PX.
 
-        A very narrow photo could otherwise lose all contrast, for example when a white row and a black row are averaged
-        into one: its variances would be 0, and the values of the picture unbounded.
+        The number of pixels counts, not the longer side: a smooth strip that is reduced much more than its tiles has
+        other statistics than they, and the picture would be one color. A very narrow photo could lose all contrast,
+        for example when a white row and a black row are averaged into one.
         """
-        factor = min(1, STATISTICS_SIDE_PX / max(photo.shape[:2]))
+        factor = min(1, STATISTICS_SIDE_PX / photo[..., 0].size ** 0.5)
         return resize_linear(
             photo, *(max(round(factor * length), min(length, MIN_SIDE_PX)) for length in photo.shape[:2])
         )

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 import recipes
-import utils
 from common.tf1 import tf
 from engine.losses import statistics
 from engine.run import runs
@@ -89,10 +88,9 @@ class ArbitraryStyleTraining(NetworkTraining):
                                    'this network needs losses relative to each style')
         self.transform, self.compute_fixed = transform, compute_fixed
         self.network = ArbitraryStyleNet(seed=seed)
-        self.displayed_styles = np.concatenate([utils.get_resized_image(path, styles.side, styles.side)
-                                                for path in held_out_styles])
         super().__init__([photos, styles], batch, held_out, style_imgs=held_out_styles, recipe=recipe, seed=seed,
                          **settings)
+        self.displayed_styles = self._read_squares(held_out_styles, styles.side)
 
     def _make_run(self, name):
         fingerprint = self._fingerprint() | dict(paintings=self.collections[1].hash, transform=self.transform)

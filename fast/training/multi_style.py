@@ -12,6 +12,7 @@ import numpy as np
 import recipes
 import utils
 from common import files, names
+from common.color_profiles import CONVERTED
 from common.errors import UserError
 from common.tf1 import tf
 from engine.losses import statistics
@@ -23,6 +24,11 @@ from fast.training.network_training import NetworkTraining
 
 STYLE_SIDE_PX = 512  # side of a square that has as many pixels as a style image
 PER_STYLE_PARAMETERS = 'gamma', 'beta'  # ends of the names of the parameters that have a row for each style
+
+
+def default_name(style_imgs: Sequence[Path]) -> str:
+    """Return the default name of the run that trains the styles of these images."""
+    return names.from_files(*(path.stem for path in style_imgs))
 
 
 class MultiStyleTraining(NetworkTraining):
@@ -73,7 +79,7 @@ class MultiStyleTraining(NetworkTraining):
         fingerprint = self._fingerprint() | dict(styles=self.styles, add=self.add, base=self.network.base,
                                                  content_weights=self.content_weights)
         defaults = recipes.legacy_defaults() | {'content_share': 'batch', 'content_weights': None}
-        return runs.Run(name or names.from_files(*(path.stem for path in self.style_paths)), fingerprint, defaults)
+        return runs.Run(name or default_name(self.style_paths), fingerprint, defaults)
 
     def _create_styles(self, batches, first, count):
         """Return the style weights [B, styles] of a tower's crops, ones and zeros."""
@@ -121,7 +127,8 @@ class MultiStyleTraining(NetworkTraining):
         """Return, for each style image, a list of the values of its statistic, one for each style layer."""
         recipe, statistic = self.recipe, statistics.statistic_of(self.recipe)
         return [extract_features(self.weights, utils.get_style_image(path, STYLE_SIDE_PX, STYLE_SIDE_PX, False,
-                                                                     recipe.style_scale),
+                                                                     recipe.style_scale,
+                                                                     self.color_profiles == CONVERTED),
                                  recipe.style_layers, recipe.pooling, recipe.padding, self.config, statistic.compute)
                 for path in self.style_paths]
 

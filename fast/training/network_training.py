@@ -15,6 +15,7 @@ import load_vgg
 import recipes
 import utils
 from common import files, progress
+from common.color_profiles import CONVERTED
 from common.errors import UserError
 from common.tf1 import tf, tf2
 from engine.losses import objective, statistics
@@ -88,7 +89,8 @@ class NetworkTraining(abc.ABC):
 
     def __init__(self, collections, batch: int, held_out: Sequence[Path], *, recipe: recipes.Recipe,
                  consistency_weight: float, start=None, task=None, style_imgs: Sequence[Path] = (), vgg=None,
-                 seed: int = 0, precision: str = 'auto', threads: int = 0, name: str | None = None):
+                 seed: int = 0, precision: str = 'auto', threads: int = 0, name: str | None = None,
+                 color_profiles: str = CONVERTED):
         """Read the weights and the held-out photos.
 
         Args:
@@ -101,6 +103,7 @@ class NetworkTraining(abc.ABC):
             task: a `cluster.Task`, started, which computes its part of each batch; None for this machine alone.
             style_imgs: paths of style images, for the sheet.
             vgg, seed, precision, threads, name: as in `style_transfer.StyleTransfer`.
+            color_profiles: 'converted' if the ICC profiles of all images are used, as `collections` do; else 'ignored'.
 
         Raises:
             UserError: the batch cannot be shared evenly, or a file cannot be used.
@@ -112,8 +115,8 @@ class NetworkTraining(abc.ABC):
         if batch % self.parts:
             raise UserError(f'--batch {batch}: must be a multiple of the {self.parts} tasks that share it')
         self.averages, self.style_paths = [], [Path(path) for path in style_imgs]
-        self.held_out = np.concatenate([utils.get_resized_image(path, collections[0].side, collections[0].side)
-                                        for path in held_out])
+        self.color_profiles = color_profiles
+        self.held_out = self._read_squares(held_out, collections[0].side)
         self.weights = load_vgg.read_weights(load_vgg.find_weights(vgg))
         self.graph = tf.Graph()
         self.run = self._make_run(name)
@@ -126,7 +129,13 @@ class NetworkTraining(abc.ABC):
         """Return the settings that decide the result of any network's training."""
         return dict(vgg=files.file_hash(self.weights.path), side=self.side, seed=self.seed, **self.recipe.fingerprint(),
                     images=self.collections[0].hash, batch=self.batch, steadiness=self.consistency_weight,
-                    start=self.start and self.start.hash, content_share=CONTENT_SHARE)
+                    start=self.start and self.start.hash, content_share=CONTENT_SHARE,
+                    color_profiles=self.color_profiles)
+
+    def _read_squares(self, paths, side):
+        """Read images and fit them to squares, [images, side, side, 3]."""
+        is_converted = self.color_profiles == CONVERTED
+        return np.concatenate([utils.get_resized_image(path, side, side, is_converted) for path in paths])
 
     # Abstract methods, which the trainings of both kinds of networks implement
 
@@ -450,7 +459,7 @@ class NetworkTraining(abc.ABC):
         """Write the result files of the run, as `StyleTransfer` does, and export the model."""
         losses, _, picture, _ = self.evaluate(sess)
         height = 2 * self.side
-        originals = [utils.get_resized_image(path, height, height)[0] for path in self.style_paths]
+        originals = list(self._read_squares(self.style_paths, height)) if self.style_paths else []
         output.write_results(self.run, picture, losses, originals, output.reproduction_info(self.run, ()))
         about = self.run.fingerprint | dict(vgg_file=self.weights.path.name, steps=int(sess.run(self.gstep)),
                                             held_out={name: float(loss) for name, loss in losses.items()})

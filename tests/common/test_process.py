@@ -7,8 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import utils
 from common import paths, process
 from engine.results import figures
 from style_transfer import StyleTransfer
@@ -60,3 +62,52 @@ def test_ctrl_c_interrupts_the_writing_of_results_which_can_be_repeated(images, 
         patch.setattr(figures, 'loss_curves', press_ctrl_c)
         machine.train(3)
     assert machine.train(3) == (3, 'finished', 3) and (workdir / 'outputs/r/progress.gif').exists()
+
+
+@pytest.mark.parametrize('closed', ['2>&-', '<&- 2>&-', '<&- >&- 2>&-'])
+def test_a_command_without_standard_error_works(workdir, closed):
+    utils.save_image('photo.png', np.full((20, 30, 3), 99, np.uint8))
+    command = f'{sys.executable} {paths.ROOT / "fast_style_transfer.py"} stylize --style starry_night --out a.png'
+    assert subprocess.run(f'{command} photo.png {closed}', shell=True, capture_output=True).returncode == 0
+    assert utils.image_size('a.png') == (30, 20) and {path.name for path in workdir.iterdir()} == {'a.png', 'photo.png'}
+    assert subprocess.run(f'{command} none.png {closed}', shell=True, capture_output=True).returncode == 1
+    assert subprocess.run(f'{command} --bad {closed}', shell=True, capture_output=True).returncode == 2
+
+
+def test_the_descriptor_of_a_closed_standard_error_is_not_used_for_a_file(workdir):
+    program = (f'import os, sys; sys.path.insert(0, {str(paths.ROOT)!r})\n'
+               'from common import process\n'
+               'os.close(2); sys.stderr = None\n'
+               'process.open_missing_streams()\n'
+               'print("seen", file=sys.stderr)\n'
+               'with open("file.txt", "w") as file, process.suppress_stderr():\n'
+               '    os.write(2, b"a message of a library")\n'
+               '    assert file.fileno() > 2')
+    done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, '') and Path('file.txt').read_text() == ''
+
+
+@pytest.mark.parametrize('arguments', ['style_transfer.py --help', 'fast_style_transfer.py stylize --help',
+                                       'fast_style_transfer.py stylize photo.png --style woodcut --strength 0',
+                                       'fast_style_transfer.py stylize photo.png --style woodcut --out -'])
+def test_a_reader_that_has_ended_causes_no_message(workdir, arguments):
+    utils.save_image('photo.png', np.full((20, 30, 3), 99, np.uint8))
+    program, *flags = arguments.split()
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, paths.ROOT / program, *flags], stdout=write, stderr=subprocess.PIPE)
+    os.close(write)
+    assert done.stderr == b'' and done.returncode == (0 if '--help' in flags else 141)  # argparse ignores the error.
+
+
+def test_a_training_whose_lines_nobody_reads_keeps_its_checkpoints(images, tiny_vgg, workdir):
+    read, write = os.pipe()
+    command = [sys.executable, paths.ROOT / 'style_transfer.py', '--content', images[0], '--style', images[1], '--vgg',
+               tiny_vgg, '--width', '48', '--iterations', '2000', '--verbose', '--name', 'r']
+    running = subprocess.Popen(list(map(str, command)), stdout=write, stderr=subprocess.PIPE)
+    os.close(write)
+    with os.fdopen(read, 'rb') as lines:
+        while b'Step 40\n' not in lines.readline():
+            pass
+    assert running.communicate() == (None, b'') and running.returncode == 141
+    assert list(Path('checkpoints/r').glob('model-*.index'))

@@ -95,6 +95,8 @@ def test_masks_are_resized_and_other_aspect_ratios_are_refused(images, tmp_path)
     iio.imwrite(tmp_path / 'tall.png', left_half[:, :60])
     with pytest.raises(UserError, match=r'60×100 has a different aspect ratio than .*content.png, 48×32'):
         guidance.read_mask(tmp_path / 'tall.png', images[0], 24, 16)
+    mask = guidance.read_mask(tmp_path / 'tall.png', images[0], 18, 30)  # It has the shape of this picture.
+    assert mask.shape == (30, 18) and (mask == 1).all()
 
 
 @pytest.mark.parametrize('count, weights, mask, message', [

@@ -11,9 +11,9 @@ import pytest
 import utils
 from common.errors import UserError
 from engine.results import output
+from tests import icc_profiles
 
 INFO = {'command': ['--style', 'é <&>.png'], 'settings': {'width': 7}}
-PROFILE = bytes(range(256)) * 2
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def picture():
                                          ('a.jpg', 8)])
 def test_pixels_settings_and_color_profile_can_be_read_back(tmp_path, picture, name, depth):
     path = tmp_path / name
-    output.OutputFile(path, depth=depth, profile=PROFILE).write(picture, INFO)
-    assert output.read_settings(path) == INFO and utils.color_profile(path) == PROFILE
+    output.OutputFile(path, depth=depth).write(picture, INFO)
+    assert output.read_settings(path) == INFO and icc_profiles.is_srgb(path.read_bytes())
     white = 2 ** depth - 1
     expected = np.rint(picture.astype(np.float64) * white / 255).clip(0, white)
     if path.suffix.startswith('.tif'):
@@ -70,6 +70,18 @@ def test_an_incomplete_write_raises_an_error_and_leaves_no_file(tmp_path, name):
                 write()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('name', ['a.png', 'a.tiff', 'a.jpg'])
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+@pytest.mark.parametrize('depth', [8, 16])
+def test_a_picture_that_is_not_finite_is_never_written(tmp_path, picture, name, value, depth):
+    picture[3, 4, 1] = value
+    file = output.OutputFile(tmp_path / name, depth=8 if name == 'a.jpg' else depth)
+    for write in (lambda: utils.save_image(tmp_path / name, picture), lambda: file.write(picture, INFO)):
+        with pytest.raises(UserError, match='not finite'):
+            write()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -410,7 +410,7 @@ def test_a_file_or_folder_in_place_of_the_lock_is_reported(copy_run, train_here)
     lock = Path('checkpoints/r/lock')
     lock.write_text('of somebody else, and rather longer than the header of a database, which has a hundred bytes, '
                     'or so I read')
-    with pytest.raises(UserError, match='^checkpoints/r/lock: is not the lock file of a run .*; remove it$'):
+    with pytest.raises(UserError, match='^checkpoints/r/lock: is not a lock file .*; remove it$'):
         train_here(21)
     lock.unlink()
     lock.mkdir()  # SQLite cannot open it, like a file in a read-only folder.

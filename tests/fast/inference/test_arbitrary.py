@@ -147,7 +147,8 @@ def test_the_picture_does_not_depend_on_the_tile_size(model, photo, style):
         assert max(np.abs(picture - pictures[0]).max() for picture in pictures) < 0.05
 
 
-def test_a_large_photo_uses_the_norm_statistics_of_its_downsampled_copy(model, photo, style):
+def test_a_large_photo_uses_the_norm_statistics_of_its_downsampled_copy(model, photo, style, monkeypatch):
+    monkeypatch.setattr(tiled, 'STATISTICS_SIDE_PX', (128 * 1024) ** 0.5)  # This halves a photo of 256×2048.
     large = photo.repeat(4, axis=0).repeat(4, axis=1)[:256]
     small = utils.box_downsample(large, 2)
     _, norm_stats = model._stylize(small, style)
