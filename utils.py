@@ -349,10 +349,10 @@ def as_file(image: np.ndarray | Image.Image | str | Path | None, folder: str | P
     """Return an image as a path; an array or an image of Pillow is first written to a new file in `folder`.
 
     Args:
-        image: A path, an image of Pillow, or an array [H, W], [H, W, 3], or with alpha [H, W, 2 or 4]. The type of an
-            array decides what white is: True, 255 of uint8, 65535 of uint16. Signed integers and floating-point numbers
-            are judged by their range: up to 2, white is 1 for floating-point numbers; up to 255, it is 255; above, it
-            is 65535 for integers.
+        image: A path, an image of Pillow, or an array [H, W], [H, W, 3], or with alpha [H, W, 2 or 4]. The type and the
+            range of an array decide what white is: True; 1 of integers up to 1 and of floating-point numbers up to 2;
+            255 of uint8, of other floating-point numbers, and of signed integers up to 255; else the largest value of
+            the type, for signed integers 65535.
         folder: An existing folder.
 
     Raises:
@@ -363,8 +363,12 @@ def as_file(image: np.ndarray | Image.Image | str | Path | None, folder: str | P
     if not isinstance(image, np.ndarray):
         return image and Path(image)
     pixels = image[0] if image.ndim == 4 and len(image) == 1 else image
-    if pixels.dtype.kind == 'i' and pixels.size and pixels.max() <= 255:
-        pixels = pixels.clip(0).astype(np.uint8)
+    if pixels.dtype.kind in 'iu' and pixels.size:
+        brightest = pixels.max()
+        if brightest <= 1:
+            pixels = pixels > 0
+        elif pixels.dtype.kind == 'i' and brightest <= 255:
+            pixels = pixels.clip(0).astype(np.uint8)
     try:
         if pixels.ndim not in (2, 3):
             raise ValueError(f'its array has the shape {image.shape}')

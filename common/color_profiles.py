@@ -109,7 +109,10 @@ def _convert_float(pixels, profile, mode):
     if tags.keys() & {b'A2B0', b'A2B1', b'D2B1'}:
         return _interpolate(pixels, *_grid(profile, mode))
     if mode == 'L':
-        return np.repeat(_encode_srgb(_curve(tags[b'kTRC'])(pixels)), 3, axis=2)
+        linear = _curve(tags[b'kTRC'])(pixels)
+        if profile[20:24] == b'Lab ':  # Then the curve gives L*/100 instead of the luminance (CIE 15).
+            linear = np.where(linear > 0.08, ((linear + 0.16) / 1.16) ** 3, linear * 2700 / 24389)
+        return np.repeat(_encode_srgb(linear), 3, axis=2)
     curves = [_curve(tags[name]) for name in (b'rTRC', b'gTRC', b'bTRC')]
     linear = np.stack([curve(pixels[..., i]) for i, curve in enumerate(curves)], axis=2)
     matrix = np.linalg.inv(_colorants(_tags(SRGB))) @ _colorants(tags)

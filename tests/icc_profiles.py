@@ -69,9 +69,9 @@ def rgb(curve=SRGB_CURVE, colorants=None):
     return profile(b'RGB ', curves | {name: xyz(value) for name, value in (colorants or SRGB_COLORANTS).items()})
 
 
-def gray(curve):
+def gray(curve, connection=b'XYZ '):
     """Return a gray profile with a curve, which is a tag."""
-    return profile(b'GRAY', {b'kTRC': curve})
+    return profile(b'GRAY', {b'kTRC': curve}, connection)
 
 
 # Red of this profile is green of sRGB, and the other way round.

@@ -507,7 +507,7 @@ ARRAYS = {  # Name: (array, expected pixels, largest difference)
     'uint16': (RGB16, RGB16 / 257, 0.01), '0 to 1': (COLOR / 255, COLOR, 0.01),
     '0 to 1, float32, gray': (np.float32(GRAY / 255), gray(GRAY), 0.01), '0 to 255': (COLOR.astype(float), COLOR, 0),
     'int64': (COLOR.astype(int), COLOR, 0), 'int64 with 16 bits': (RGB16.astype(int), RGB16 / 257, 0.01),
-    '0 and 1 as uint8': (np.uint8(BITS), gray(BITS * 1.), 0),
+    '0 and 1 as uint8': (np.uint8(BITS), gray(BITS * 255.), 0), '0 and 1 as int64': (BITS * 1, gray(BITS * 255.), 0),
     'RGBA': (np.dstack([COLOR, ALPHA]), over_white(COLOR, ALPHA), 0.51), 'batch': (COLOR[None], COLOR, 0),
     'one channel': (GRAY[..., None], gray(GRAY), 0),
     'out of range': (COLOR * 1.5 - 60., (COLOR * 1.5 - 60).clip(0, 255), 0.51)}

@@ -110,6 +110,17 @@ def test_gray_with_16_bits_is_converted_by_the_curve_of_its_profile(tmp_path, na
     assert len(np.unique(image)) > 400 or name in ('para 1', 'para 2')
 
 
+def test_a_gray_profile_may_have_a_curve_of_lightness(tmp_path):
+    profile = icc_profiles.gray(icc_profiles.curv([]), b'Lab ')
+    values = np.uint16(np.linspace(0, 65535, 600)).reshape(20, 30)
+    Image.fromarray(values).save(tmp_path / '16.png', icc_profile=profile)
+    Image.fromarray(np.uint8(values // 257)).save(tmp_path / '8.png', icc_profile=profile)
+    lightness = np.stack([values / 655.35, 0 * values, 0 * values], axis=-1)
+    expected = 255 * skimage.color.lab2rgb(lightness)[..., 1:2]
+    for name, levels in ('16.png', 65535), ('8.png', 255):
+        assert np.abs(utils.read_image(tmp_path / name) - expected).max() < 0.1 + 400 / levels
+
+
 @pytest.mark.parametrize('mode', ['L', 'LA'])
 def test_gray_with_8_bits_is_converted(tmp_path, mode):
     image = Image.fromarray(COLOR[..., 0] if mode == 'L' else np.dstack([COLOR[..., 0], ALPHA]))
