@@ -29,7 +29,7 @@ if __name__ == '__main__':
 
 import tqdm
 
-from assignment import make_starter, points, regions
+from assignment import points, regions
 from assignment.grader import gradebook, processes, submissions, verdicts
 from common import cli, errors, files, paths
 from engine.run import memory
@@ -107,7 +107,7 @@ def version_problem(files: Mapping[str, bytes]) -> str | None:
     """
     for name, content in files.items():
         text = content[:200].decode('utf-8-sig', 'replace').replace('\r', '\n')
-        mark = make_starter.VERSION_LINE.match(text)
+        mark = regions.VERSION_LINE.match(text)
         if mark and int(mark[1]) != regions.VERSION:
             return (f'not graded: {name} was made from starter version {mark[1]}, '
                     f'but this grader expects version {regions.VERSION}; '

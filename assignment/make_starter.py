@@ -7,7 +7,6 @@
 import functools
 import modulefinder
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -19,7 +18,6 @@ from assignment.regions import TODO, VERSION, regions, without_solution
 from common import cli, errors, paths
 from common.errors import UserError
 
-VERSION_LINE = re.compile(r'# starter version (\d+)\n')  # the first line of each file that students complete
 HANDOUT_PROGRAMS = ('reconstruct.py', 'assignment/report.py')  # other programs that the handout tells students to run
 DOCUMENTS = ('requirements.txt', 'LICENSE')
 FOLDERS = ('content', 'styles', 'weights')

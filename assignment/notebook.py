@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from assignment import points
-from assignment.regions import TODO, VERSION, regions, without_solution
+from assignment import cell_code, points
+from assignment.regions import TODO, VERSION, VERSION_LINE, regions, without_solution
 from common import cli, errors, paths
 from common.errors import UserError
 from common.files import atomic_write
@@ -26,6 +26,8 @@ from common.files import atomic_write
 NOTEBOOK_NAME = 'style_transfer.ipynb'
 # Marks around solutions, from which grading systems make the students' notebook; {} stands for BEGIN or END.
 SOLUTION_MARKS = {'otter': '# {} SOLUTION', 'nbgrader': '### {} SOLUTION'}
+# Tests in files work wherever the notebook runs; otter refuses tests in the metadata with `runs_on: colab`.
+OTTER_CONFIG = '# ASSIGNMENT CONFIG\ntests:\n  files: true\nfiles:'
 MAX_NOTEBOOK_BYTES = 50_000_000  # size of a notebook with its pictures
 ANSWER_ID = 'curves'  # id of the cell for the written answer
 CHECK_HELPERS = 'small_vgg', 'bare_machine', 'value_of'  # functions of `self_checks` that its checks call
@@ -160,9 +162,10 @@ def cells(edition: str | None = None) -> Iterator[dict]:
     checks = {name: f'# {docstring}\n{body}' for name, (docstring, _, body) in functions.items()
               if name not in CHECK_HELPERS}
     first, setup = FIRST_CELLS
+    setup = '\n\n\n'.join([f'# starter version {VERSION}\n{setup}', *(functions[name][1] for name in CHECK_HELPERS)])
     yield cell('markdown', 'introduction', first)
     yield cell('markdown', 'unusual', next(part for part in parts if part.startswith('## What is unusual')))
-    yield cell('code', 'setup', '\n\n\n'.join([setup, *(functions[name][1] for name in CHECK_HELPERS)]))
+    yield cell('code', 'setup', setup)
     step = 0
     for name, group in _groups(checks):
         if group[0].step != step:
@@ -243,7 +246,7 @@ def write(folder: Path, edition: str | None = None) -> None:
     all_cells = list(cells(edition))
     if edition == 'otter':
         files = ''.join(f'\n  - {path.name}' for path in sorted(folder.iterdir()))
-        all_cells.insert(0, _plain('raw', 'config', f'# ASSIGNMENT CONFIG\ninit_cell: false\nfiles:{files}'))
+        all_cells.insert(0, _plain('raw', 'config', OTTER_CONFIG + files))
     metadata = {'kernelspec': {'display_name': 'Python 3', 'language': 'python', 'name': 'python3'},
                 'language_info': {'name': 'python'}, 'starter_version': VERSION}
     text = json.dumps({'cells': all_cells, 'metadata': metadata, 'nbformat': 4, 'nbformat_minor': 5},
@@ -257,7 +260,7 @@ def code_files(content: bytes, texts: dict[str, str] | None = None, name: str = 
     """Insert the methods that a student's notebook completes into the two files of TODO.
 
     If the notebook defines a method more than once, the last definition counts. Other functions, classes, imports and
-    constants of these cells are inserted above the first class of the file.
+    constants that these methods use are inserted above the first class of the file.
 
     Args:
         content: the notebook.
@@ -270,34 +273,48 @@ def code_files(content: bytes, texts: dict[str, str] | None = None, name: str = 
     Raises:
         UserError: this is not a notebook, or a cell with a method or one of `texts` is not valid Python.
     """
-    codes, version = _code_sources(content, name)
+    sources, version = read_cells(content, name)
+    codes = [cell_code.python_source(source) for source in sources]
+    method_names = {method.name for method in _all_methods()}
     texts = dict(texts or {})
     for file in TODO:
         original = (paths.ROOT / file).read_text(encoding='utf-8')
+        helpers = [part for part in cell_code.definitions(codes, Path(file).stem) if not part.binds & method_names]
         text, above = texts.get(file, f'# starter version {version}\n{without_solution(original)}'), {}
         for method in methods(file, original):
             if definition := _find_definition(codes, method, name):
-                function, others = definition
+                number, function = definition
                 first, last = _locate(text, method)
                 lines = text.splitlines()
                 text = '\n'.join([*lines[:first], textwrap.indent(function, '    '), *lines[last:]]) + '\n'
-                above |= dict.fromkeys(others)
+                above |= dict.fromkeys(_helpers_of(function, number, helpers, original))
         head, classes, rest = text.partition('\n\n\nclass ')
         texts[file] = ''.join((head, *(f'\n\n\n{part}' for part in above), classes, rest))
     return texts
 
 
-def _code_sources(content, name):
-    """Return the sources of a notebook's code cells, without IPython's magic lines, and the version of its starter."""
+def read_cells(content: bytes, name: str) -> tuple[list[str], int]:
+    """Return the sources of a notebook's code cells, and the version of its starter.
+
+    The version is in the metadata and in the first code cell, because Colab may remove metadata that it does not know.
+
+    Args:
+        content: the notebook.
+        name: name of the notebook, for error messages.
+
+    Raises:
+        UserError: this is not a notebook.
+    """
     try:
         if len(content) > MAX_NOTEBOOK_BYTES:
             raise ValueError(f'more than {MAX_NOTEBOOK_BYTES / 1e6:.0f} MB')
         notebook = json.loads(content.decode('utf-8-sig'))
         sources = [''.join(cell['source']) for cell in notebook['cells'] if cell['cell_type'] == 'code']
-        version = int(notebook['metadata'].get('starter_version', 1))
+        marks = (match[1] for source in sources if (match := VERSION_LINE.search(source)))
+        version = int(notebook.get('metadata', {}).get('starter_version', next(marks, 1)))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f'{name}: not a notebook ({type(error).__name__}: {error})') from error
-    return [re.sub(r'^[%!].*', '', source, flags=re.M) for source in sources], version
+    return sources, version
 
 
 def _parse(source, what):
@@ -312,23 +329,38 @@ def _find_definition(codes, method, name):
     """Find the definition of a method in the last cell that has one.
 
     Returns:
-        Its source and a list of the other definitions in its cell, or None if the method is missing or not completed.
+        The index of its cell and its source, or None if the method is missing or not completed.
     """
-    for source in reversed(codes):
+    for number, source in reversed([*enumerate(codes)]):
         if not re.search(rf'^def {method.name}\b', source, re.M):
             continue
-        parts = {node: '\n'.join(source.splitlines()[node.lineno - 1:node.end_lineno])
-                 for node in _parse(source, f'{name}: the cell of {method.name}')}
-        functions = [part for node, part in parts.items()
+        functions = ['\n'.join(source.splitlines()[node.lineno - 1:node.end_lineno])
+                     for node in _parse(source, f'{name}: the cell of {method.name}')
                      if isinstance(node, ast.FunctionDef) and node.name == method.name]
         if functions:
             starter = textwrap.dedent(without_solution(method.text))
-            kinds = ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Assign
-            method_names = {other.name for other in _all_methods()}
-            others = [part for node, part in parts.items()
-                      if isinstance(node, kinds) and getattr(node, 'name', None) not in method_names]
             unchanged = ast.dump(ast.parse(functions[-1])) == ast.dump(ast.parse(starter))
-            return None if unchanged else (functions[-1], others)
+            return None if unchanged else (number, functions[-1])
+
+
+def _helpers_of(function, number, helpers, original):
+    """Return the sources of the definitions that a method needs from the notebook.
+
+    Names of the method's own cell come first, then those of its file, and then those of the other cells.
+
+    Args:
+        function: source of the method.
+        number: index of its cell.
+        helpers: `Definition`s of the notebook.
+        original: text of the real file.
+    """
+    own = cell_code.by_name(helper for helper in helpers if helper.cell == number)
+    of_file, all_cells = (cell_code.by_name(part) for part in (cell_code.definitions([original], ''), helpers))
+    method, = cell_code.definitions([function], '')
+    chosen = cell_code.select(
+        method.uses, helpers,
+        lambda name: own.get(name) or (None if name in of_file else all_cells.get(name, [])))
+    return [helper.text for helper in chosen]
 
 
 def _locate(text, method):

@@ -11,6 +11,8 @@ from typing import NamedTuple
 TODO = ('style_transfer.py', 'load_vgg.py')  # the files that have regions
 # Version of the interface between starter and grader; tests/assignment/test_make_starter.py says when to raise it.
 VERSION = 2
+# The first line of each file that students complete; notebooks have it in their first code cell.
+VERSION_LINE = re.compile(r'^# starter version (\d+)\n', re.MULTILINE)
 BEGIN_MARK = re.compile(r'( *)### BEGIN SOLUTION (\d): (.*)')
 HINT_LINE = re.compile(r' *###   (.*)')
 END_MARK = re.compile(r' *### END SOLUTION')

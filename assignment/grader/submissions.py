@@ -4,10 +4,8 @@ Only the files of `regions.TODO` in a submission count. A submission that cannot
 with the reason as its `problem`.
 """
 
-import ast
 import contextlib
 import itertools
-import json
 import os
 import re
 import stat
@@ -17,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from assignment import notebook
+from assignment import cell_code, notebook
 from assignment.regions import TODO
 from common import errors
 from common.errors import UserError
@@ -33,9 +31,8 @@ NOTEBOOK_SUFFIX = '.ipynb'
 IGNORED_NAMES = re.compile(r'\..*|__MACOSX|__pycache__|node_modules|site-packages|venv|env')
 TODO_MARK = b'# TODO step'  # begins the comment above each unsolved region of the starter
 UNSUPPORTED_ARCHIVES = '.rar', '.7z', '.gz', '.tar', '.tgz', '.bz2', '.xz'
-WRITEFILE_MAGIC = re.compile(r'%%writefile\s+(?:\S*/)?(' + '|'.join(map(re.escape, TODO)) + r')\s*\n')
-NOTEBOOK_CODE = re.compile(rb'%%writefile|"class (StyleTransfer|VGG)\b')  # marks of a whole file or class in a notebook
-LINE_MAGIC = re.compile(r'^(\s*)[%!?].*$', re.MULTILINE)
+WRITEFILE_ARGUMENTS = re.compile(r'(?P<append>\s+(-a|--append))?\s+[\'"]?([^\'"]*/)?(?P<file>'
+                                 + '|'.join(map(re.escape, TODO)) + r')[\'"]?\s*')
 # Exceptions that reading a damaged file raises, whether the damage is an accident or an attack.
 READ_ERRORS = OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error
 
@@ -345,58 +342,25 @@ def _code_of_notebook(content, name, files):
         name: name of the notebook, for messages.
         files: name -> content of the files that the submission has already.
     """
-    if not NOTEBOOK_CODE.search(content):  # It is the notebook edition.
-        texts = {file: text.decode('utf-8-sig', 'replace') for file, text in files.items()}
-        try:
-            return {file: text.encode() for file, text in notebook.code_files(content, texts, name).items()}
-        except UserError as error:
-            raise Unreadable(str(error)) from error
-    written, defined = {}, []
-    for cell in _code_cells(content):
-        if match := WRITEFILE_MAGIC.match(cell):
-            written[match[1]] = cell[match.end():]
-        else:
-            defined += _definitions(cell)
-    code = '\n\n'.join(defined)
-    for file, class_name in zip(TODO, ('StyleTransfer', 'VGG')):
-        if file not in written and re.search(rf'^class {class_name}\b', code, re.MULTILINE):
-            written[file] = code
-    return {file: text.encode() for file, text in written.items()}
-
-
-def _code_cells(content):
-    """Return the sources of a notebook's code cells."""
     try:
-        cells = json.loads(content.decode('utf-8-sig'))['cells']
-        return [''.join(cell['source']) for cell in cells if cell['cell_type'] == 'code']
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise Unreadable('the notebook cannot be read: it is not a JSON file with cells') from error
+        sources, _ = notebook.read_cells(content, name)
+        texts = _written_files(sources)
+        texts |= {file: cell_code.file_text(file, sources) for file in TODO
+                  if file not in texts and cell_code.defines_class(sources, file)}
+        if not texts:  # It is the notebook edition.
+            existing = {file: text.decode('utf-8-sig', 'replace') for file, text in files.items()}
+            texts = notebook.code_files(content, existing, name)
+    except UserError as error:
+        raise Unreadable(str(error)) from error
+    return {file: text.encode() for file, text in texts.items()}
 
 
-def _definitions(cell):
-    """Return the statements of a cell that define something, as text.
-
-    Statements that run something are left out: they do not belong in a module.
-    """
-    text = LINE_MAGIC.sub(r'\1pass', cell)
-    try:
-        statements = ast.parse(text).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        if re.search(r'^class ', text, re.MULTILINE):
-            return [text]  # Importing it will show the student their error.
-        return []
-    return [ast.get_source_segment(text, node, padded=True) if not getattr(node, 'decorator_list', None)
-            else ast.unparse(node) for node in statements if _defines(node)]
-
-
-def _defines(node):
-    """Return whether a statement is an import, a function, a class, or an assignment that belongs in a module.
-
-    That is an assignment to attributes, one without calls, or one to names in capitals.
-    """
-    if isinstance(node, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)):
-        return True
-    return isinstance(node, ast.Assign) and (
-        all(isinstance(target, ast.Attribute) for target in node.targets)
-        or not any(isinstance(inner, ast.Call) for inner in ast.walk(node.value))
-        or all(isinstance(target, ast.Name) and target.id.isupper() for target in node.targets))
+def _written_files(sources):
+    """Return name -> text of the files of TODO that cells write with %%writefile."""
+    written = {}
+    for source in sources:
+        magic = cell_code.CELL_MAGIC.match(source)
+        if magic and magic[1] in ('writefile', 'file') and (arguments := WRITEFILE_ARGUMENTS.fullmatch(magic[2])):
+            before = written.get(arguments['file'], '') if arguments['append'] else ''
+            written[arguments['file']] = before + source[magic.end():]
+    return written
