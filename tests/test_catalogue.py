@@ -217,7 +217,7 @@ def test_an_interrupted_restart_continues_without_the_restart_flag(catalog_copy,
 
 
 @pytest.mark.parametrize('bad_flags, message', [
-    (['--content', 'empty'], 'empty: no images in this folder; image files end in .bmp, '),
+    (['--content', 'empty'], 'empty: no images in this folder; image files end in .apng, '),
     (['--style', 'nowhere'], 'nowhere: no such image or folder'),
     (['--size', '15'], 'from 16 to 4096'),
     (['--name', 'a/b'], '--name'),

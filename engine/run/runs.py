@@ -364,7 +364,8 @@ def picture_run(machine, name: str | None, folder: Path | str) -> Run:
         fingerprint['mask'] = files.file_hash(machine.mask_path)
     if len(hashes) > 1:
         fingerprint['style_weights'] = machine.images.style_weights
-    fingerprint['color_profiles'] = machine.color_profiles
+    # Homework from a starter of version 1.0 has no such attribute, and converts its images.
+    fingerprint['color_profiles'] = getattr(machine, 'color_profiles', color_profiles.CONVERTED)
     name = name or picture_name(machine.content_path, machine.style_paths, machine.recipe)
     return Run(name, fingerprint, recipes.legacy_defaults(), folder)
 

@@ -18,7 +18,7 @@ RNG = np.random.default_rng(0)
 COLOR = RNG.integers(0, 256, (6, 8, 3), dtype=np.uint8)
 ALPHA = RNG.integers(0, 256, (6, 8), dtype=np.uint8)
 EXCHANGED_COLOR = COLOR[..., [1, 0, 2]]
-DEEP = RNG.integers(0, 65536, (6, 8, 3), dtype=np.uint16)
+COLOR_16_BITS = RNG.integers(0, 65536, (6, 8, 3), dtype=np.uint16)
 
 
 def encode_srgb(linear):
@@ -58,8 +58,8 @@ EXCHANGED_FILES = {
     'alpha.png': (lambda path, **profile: Image.fromarray(np.dstack([COLOR, ALPHA])).save(path, **profile),
                   over_white(EXCHANGED_COLOR), 1),
     'palette.png': (palette, EXCHANGED_COLOR, 1),
-    '16 bits.tif': (lambda path, **profile: deep_tiff(path, DEEP), DEEP[..., [1, 0, 2]] / 257, 0.3),
-    'float.tif': (lambda path, **profile: deep_tiff(path, np.float32(DEEP / 65535)), DEEP[..., [1, 0, 2]] / 257, 0.3),
+    '16 bits.tif': (lambda path, **profile: deep_tiff(path, COLOR_16_BITS), COLOR_16_BITS[..., [1, 0, 2]] / 257, 0.3),
+    'float.tif': (lambda path, **profile: deep_tiff(path, np.float32(COLOR_16_BITS / 65535)), COLOR_16_BITS[..., [1, 0, 2]] / 257, 0.3),
 }
 
 
@@ -196,9 +196,9 @@ UNUSED_PROFILES = {
 def test_images_without_another_usable_profile_keep_their_bits(tmp_path, name):
     profile = UNUSED_PROFILES[name]
     Image.fromarray(COLOR).save(tmp_path / 'a.png', icc_profile=profile)
-    tifffile.imwrite(tmp_path / 'a.tif', DEEP, photometric='rgb', iccprofile=profile)
+    tifffile.imwrite(tmp_path / 'a.tif', COLOR_16_BITS, photometric='rgb', iccprofile=profile)
     assert (utils.read_image(tmp_path / 'a.png') == COLOR).all()
-    assert (utils.read_image(tmp_path / 'a.tif') == DEEP // 256).all()  # Pillow reads 16-bit RGB as 8 bits.
+    assert (utils.read_image(tmp_path / 'a.tif') == COLOR_16_BITS // 256).all()  # Pillow reads 16-bit RGB as 8 bits.
 
 
 def test_the_bundled_photo_with_a_profile_of_srgb_keeps_its_bits():
