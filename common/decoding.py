@@ -152,11 +152,10 @@ def _read_frame(file, index, convert_profiles):
     mode, profile = metadata['mode'], metadata.get('icc_profile')
     if mode[0] in 'IF':  # gray with more than 8 bits
         return file.read(index=index), profile
-    if convert_profiles and mode == 'CMYK' and profile:
-        cmyk = file.read(index=index)
-        pixels = color_profiles.to_srgb(cmyk, profile)
-        if pixels is not cmyk:
-            return pixels, None
+    if mode == 'CMYK':
+        if convert_profiles and color_profiles.is_needed(profile, 4):
+            return color_profiles.to_srgb(file.read(index=index), profile), None
+        profile = None
     # Other modes are for example palettes, CMYK, or one color that stands for transparency.
     target = 'RGBA' if 'transparency' in metadata or mode[-1] in 'Aa' else 'RGB'
     return file.read(index=index, mode=target), profile

@@ -180,6 +180,12 @@ def test_cmyk_is_converted_by_its_profile(tmp_path, name):
     assert np.abs(ignored - 255 * (1 - inks[:, :3]) * (1 - inks[:, 3:])).max() <= 4
 
 
+def test_cmyk_with_a_profile_of_rgb_is_converted_without_it(tmp_path):
+    pixels = np.dstack([COLOR, 255 - ALPHA])
+    Image.fromarray(pixels, 'CMYK').save(tmp_path / 'a.tif', icc_profile=icc_profiles.EXCHANGED)
+    assert (utils.read_image(tmp_path / 'a.tif') == utils.read_image(tmp_path / 'a.tif', False)).all()
+
+
 UNUSED_PROFILES = {
     'none': None,
     'sRGB of Little CMS': color_profiles.SRGB,
