@@ -86,7 +86,7 @@ RENAMES = [
     ('fast.inference.batch', 'family', 'function', 'collision_key'),
     ('fast.inference.style_spec', 'mixtures', 'module', 'style_spec'),
     ('fast.inference.style_spec', 'in_names', 'function', 'slug'),
-    ('fast.inference.video', 'Steady', 'class', 'TemporalSmoothing'),
+    ('fast.inference.temporal_smoothing', 'Steady', 'class', 'TemporalSmoothing'),
     ('fast.inference.batch', 'steady', 'attribute', 'temporal_smoothing'),
     ('fast.data.crops', 'Photos', 'class', 'CropDataset'),
     ('fast.data.crops', 'crop', 'function', '__getitem__'),

@@ -59,7 +59,8 @@ EXCHANGED_FILES = {
                   over_white(EXCHANGED_COLOR), 1),
     'palette.png': (palette, EXCHANGED_COLOR, 1),
     '16 bits.tif': (lambda path, **profile: deep_tiff(path, COLOR_16_BITS), COLOR_16_BITS[..., [1, 0, 2]] / 257, 0.3),
-    'float.tif': (lambda path, **profile: deep_tiff(path, np.float32(COLOR_16_BITS / 65535)), COLOR_16_BITS[..., [1, 0, 2]] / 257, 0.3),
+    'float.tif': (lambda path, **profile: deep_tiff(path, np.float32(COLOR_16_BITS / 65535)),
+                  COLOR_16_BITS[..., [1, 0, 2]] / 257, 0.3),
 }
 
 

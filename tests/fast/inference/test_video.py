@@ -1,5 +1,6 @@
 """Test stylized clips: frames, frame rate and sound are kept, finished parts survive a kill, smoothing works."""
 
+import json
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 
 import utils
 from common import paths
-from fast.inference import batch, multi_style, video
+from fast.inference import batch, clip_writing, multi_style, temporal_smoothing, video
 from fast_style_transfer import main
 
 RATE = Fraction(30000, 1001)
@@ -111,12 +112,15 @@ def test_other_formats_become_mkv_and_unsupported_outputs_are_refused_first(work
     write_clip_with_sound('a.webm', 'libopus', 48000)
     write_clip_with_sound('b.mkv', 'pcm_u8', 44100)
     assert stylize('--model', model_folder, clip='a.webm') == 0
-    assert packets('outputs/a-a.mkv', 'audio') and len(list(iio.imiter('outputs/a-a.mkv', plugin='pyav'))) == 20
+    assert packets('outputs/a-a.webm', 'audio') and len(list(iio.imiter('outputs/a-a.webm', plugin='pyav'))) == 20
+    shutil.copy('b.mkv', 'b.mpg')  # FFmpeg reads it in spite of its name.
+    assert stylize('--model', model_folder, clip='b.mpg') == 0
+    assert packets('outputs/b-a.mkv', 'audio') == packets('b.mkv', 'audio')
     monkeypatch.setattr(batch.Renderer, 'picture', None)
     assert stylize('--model', model_folder, '--out', 'b.mp4', clip='b.mkv') == 1
     assert 'a file like b.mp4 cannot hold its audio (pcm_u8); use --out clip.mkv' in capsys.readouterr().err
-    assert stylize('--model', model_folder, '--out', 'c.webm', clip='a.webm') == 1
-    assert 'the name of its output, c.webm, does not end in one of .avi, ' in capsys.readouterr().err
+    assert stylize('--model', model_folder, '--out', 'c.mpg', clip='a.webm') == 1
+    assert 'the name of its output, c.mpg, does not end in one of .avi, ' in capsys.readouterr().err
 
 
 def test_a_full_disk_is_not_reported_as_a_damaged_clip(clip, model_folder, capsys, monkeypatch):
@@ -169,7 +173,7 @@ def test_finished_parts_are_reused_only_with_the_same_settings(clip, model_folde
     def interrupt(*args):
         raise KeyboardInterrupt
     with monkeypatch.context() as patch:
-        patch.setattr(video, '_join', interrupt)
+        patch.setattr(clip_writing, 'source_sound', interrupt)
         assert stylize('--model', model_folder) == 130
     parts = Path('outputs/.parts-clip-a.mp4')
     assert sorted(path.name for path in parts.glob('*.mp4')) == ['000000.mp4', '000001.mp4', '000002.mp4']
@@ -180,6 +184,10 @@ def test_finished_parts_are_reused_only_with_the_same_settings(clip, model_folde
     assert stylize('--model', model_folder) == 0 and len(rendered) == 0
     shutil.copytree('kept', parts)
     assert stylize('--model', model_folder, '--strength', '0.5') == 0 and len(rendered) == 100
+    shutil.copytree('kept', parts)  # as if an older version had written them
+    about = json.loads((parts / 'about.json').read_text())
+    (parts / 'about.json').write_text(json.dumps({key: about[key] for key in about if key != 'format'}))
+    assert stylize('--model', model_folder) == 0 and len(rendered) == 200 and not parts.exists()
 
 
 def test_damaged_and_missing_clips_and_image_outputs_are_refused(workdir, model_folder, capsys):
@@ -224,7 +232,7 @@ def test_temporal_smoothing_follows_motion():
     """
     scene = utils.read_image(paths.ROOT / 'content/coffee.png')[100:300, 100:400]
     before, photo = scene[:, :-2], scene[:, 2:]
-    warped_photo, warped_picture = video.warp(photo, before, 255 - before)
+    warped_photo, warped_picture = temporal_smoothing.warp(photo, before, 255 - before)
     inside = slice(16, -16), slice(16, -16)
     assert np.abs(warped_photo - photo)[inside].mean() < np.abs(before - photo)[inside].mean() / 3
     np.testing.assert_allclose(warped_picture, 255 - warped_photo, atol=0.1)
