@@ -145,7 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 if isinstance(error, OSError) or not reason:  # A full disk, for example, affects all other pairs too.
                     raise
                 catalog.add_failure(content, style, reason)
-                print(f'{content} in the style of {style}: {reason}', file=sys.stderr)
+                errors.print_error(f'{content} in the style of {style}: {reason}')
             gc.collect()  # Graphs have reference cycles; free this one before the next one is built.
         catalog.write()
         failures = catalog.failures()

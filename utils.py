@@ -1,13 +1,16 @@
 """Read, resize and save images and animations, and generate noise images."""
 
+import contextlib
+import math
 import os
+import struct
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from common import color_profiles, decoding, files
 from common.decoding import image_errors
@@ -22,6 +25,7 @@ ANIMATED_SUFFIXES = '.apng', '.gif', '.png', '.webp'  # of the files that `save_
 ANIMATED_FORMATS = {'AVIF': '.png', 'GIF': '.gif', 'PNG': '.png', 'WEBP': '.webp'}
 LOSSY_SUFFIXES = '.jfif', '.jpe', '.jpeg', '.jpg', '.webp'
 JPEG_QUALITY = 95  # of JPEG and WebP
+MAX_FORMAT_SIDES_PX = {'.webp': 16383, '.gif': 65535, **dict.fromkeys(('.jfif', '.jpe', '.jpeg', '.jpg'), 65500)}
 PNG_COMPRESSION = 1  # zlib level, 0 to 9; zlib's default takes twice the time for files that are 1 to 4 % smaller
 MAX_ROW_ASPECT = 3  # width by height of an image in a row; a wider one would need too much memory
 MIN_OVERSAMPLING = 5  # input pixels per output pixel that box downsampling must leave to the Gaussian
@@ -319,9 +323,21 @@ def encode_image(pixels: np.ndarray | Sequence[np.ndarray], extension: str, **se
 
     Returns:
         The bytes of the file.
+
+    Raises:
+        UserError: The format cannot hold the picture, for example because it is too large.
     """
-    return iio.imwrite('<bytes>', pixels, extension=extension, plugin='pillow',
-                       **{'icc_profile': color_profiles.SRGB} | settings)
+    height, width = np.shape(pixels)[-3:-1]
+    problem = f'{width}×{height} cannot be written as {extension}'
+    if max(height, width) > MAX_FORMAT_SIDES_PX.get(extension, math.inf):
+        raise UserError(f'{problem}: a side may have {MAX_FORMAT_SIDES_PX[extension]} pixels; use .png')
+    try:
+        return iio.imwrite('<bytes>', pixels, extension=extension, plugin='pillow',
+                           **{'icc_profile': color_profiles.SRGB} | settings)
+    except Exception as error:  # Every format's writer raises its own types.
+        if isinstance(error, MemoryError) or getattr(error, 'errno', None):
+            raise
+        raise UserError(f'{problem} ({error or type(error).__name__}); use .png') from error
 
 
 def save_image(path: str | Path, image: np.ndarray, profile: bytes | None = color_profiles.SRGB) -> None:
@@ -333,7 +349,7 @@ def save_image(path: str | Path, image: np.ndarray, profile: bytes | None = colo
         profile: The ICC profile that the file gets, or None.
 
     Raises:
-        UserError: A value is NaN or infinite.
+        UserError: A value is NaN or infinite, or the format cannot hold the image.
     """
     extension = Path(path).suffix.lower() or '.png'
     settings = {'icc_profile': profile}
@@ -358,23 +374,27 @@ def as_file(image: np.ndarray | Image.Image | str | Path | None, folder: str | P
     Raises:
         UserError: The array has another shape, or NaN.
     """
-    if isinstance(image, Image.Image):
-        return _write_pillow(image, folder)
-    if not isinstance(image, np.ndarray):
+    if not isinstance(image, (np.ndarray, Image.Image)):
         return image and Path(image)
-    pixels = image[0] if image.ndim == 4 and len(image) == 1 else image
-    if pixels.dtype.kind in 'iu' and pixels.size:
+    try:
+        return _write_pillow(image, folder) if isinstance(image, Image.Image) else _write_array(image, folder)
+    except ValueError as error:
+        raise UserError(f'an image from Python cannot be used: {error}') from error
+
+
+def _write_array(array, folder):
+    """Write an array to a new file, with as many bits as it has; return its path."""
+    pixels = np.asarray(array)
+    pixels = pixels[0] if pixels.ndim == 4 and len(pixels) == 1 else pixels
+    if pixels.ndim not in (2, 3) or not pixels.size:
+        raise ValueError(f'its array has the shape {array.shape}')
+    if pixels.dtype.kind in 'iu':
         brightest = pixels.max()
         if brightest <= 1:
             pixels = pixels > 0
         elif pixels.dtype.kind == 'i' and brightest <= 255:
             pixels = pixels.clip(0).astype(np.uint8)
-    try:
-        if pixels.ndim not in (2, 3):
-            raise ValueError(f'its array has the shape {image.shape}')
-        rgb = decoding.to_rgb(pixels)
-    except ValueError as error:
-        raise UserError(f'an image from Python cannot be used: {error}') from error
+    rgb = decoding.to_rgb(pixels)
     if pixels.dtype == np.uint8 or decoding.white_value(pixels) == 255:
         # Without a profile it is the same file, and so the same run, as in versions before.
         save_image(path := _new_file(folder, '.png'), rgb, profile=None)
@@ -384,22 +404,25 @@ def as_file(image: np.ndarray | Image.Image | str | Path | None, folder: str | P
     return path
 
 
+def _write_pillow(image, folder):
+    """Write an image of Pillow upright to a new file, with its profile if it has 8 bits; return its path."""
+    with contextlib.suppress(SyntaxError, struct.error):  # Its Exif data may be damaged.
+        image = ImageOps.exif_transpose(image)
+    profile = image.info.get('icc_profile')
+    if image.mode[0] in 'IF' or not profile and image.mode in ('1', 'L', 'LA', 'RGB', 'RGBA'):
+        return _write_array(np.asarray(image), folder)
+    if image.mode not in ('1', 'CMYK', 'L', 'LA', 'LAB', 'P', 'RGB', 'RGBA'):
+        image = image.convert({'La': 'LA', 'PA': 'RGBA', 'RGBa': 'RGBA'}.get(image.mode, 'RGB'))
+    path = _new_file(folder, '.tif' if image.mode in ('CMYK', 'LAB') else '.png')
+    image.save(path, icc_profile=profile, exif=b'')
+    return path
+
+
 def _new_file(folder, suffix):
     """Return the path of a new, empty file."""
     handle, path = tempfile.mkstemp(suffix, dir=folder)
     os.close(handle)
     return Path(path)
-
-
-def _write_pillow(image, folder):
-    """Write an image of Pillow, with its profile and orientation, to a new file; return its path."""
-    settings = {'exif': image.getexif(), 'icc_profile': image.info.get('icc_profile')}
-    is_for_tiff = image.mode in ('CMYK', 'F', 'I', 'LAB')
-    if not is_for_tiff and image.mode not in ('1', 'I;16', 'L', 'LA', 'P', 'RGB', 'RGBA'):
-        image = image.convert('RGBA' if image.mode[-1] in 'Aa' else 'RGB')
-    path = _new_file(folder, '.tif' if is_for_tiff else '.png')
-    image.save(path, **settings)
-    return path
 
 
 def save_animation(path: str | Path, frames: Sequence[np.ndarray], playback: dict, suffix: str = '.gif') -> None:

@@ -37,8 +37,7 @@ def to_srgb(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
     """Convert an image without transparency to sRGB.
 
     Args:
-        pixels: [H, W, 1] gray, [H, W, 3] RGB or [H, W, 4] CMYK; uint8, or float32 from 0 to 1 if not CMYK. A gray
-            image may also be repeated in three channels.
+        pixels: [H, W, 1] gray, [H, W, 3] RGB or [H, W, 4] CMYK; uint8, or float32 from 0 to 1 if not CMYK.
         profile: The ICC profile of the image, or None.
 
     Returns:
@@ -47,23 +46,28 @@ def to_srgb(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
     """
     if not is_needed(profile, pixels.shape[2]):
         return pixels
-    mode, channels = COLOR_SPACES[profile[16:20]]
+    mode, _ = COLOR_SPACES[profile[16:20]]
     try:
         convert = _convert_uint8 if pixels.dtype == np.uint8 else _convert_float
         rows = max(1, BLOCK_PIXELS // pixels.shape[1])
-        blocks = (pixels[i:i + rows, :, :channels] for i in range(0, len(pixels), rows))
+        blocks = (pixels[i:i + rows] for i in range(0, len(pixels), rows))
         return np.concatenate([convert(block, profile, mode) for block in blocks])
     except (ImageCms.PyCMSError, OSError, ValueError, LookupError, struct.error, np.linalg.LinAlgError):
         return pixels
 
 
 def is_needed(profile: bytes | None, channels: int) -> bool:
-    """Return whether an image with this profile and number of channels (without alpha) has to be converted to sRGB."""
+    """Return whether an image has to be converted to sRGB.
+
+    Args:
+        profile: Its ICC profile, or None.
+        channels: Its number of channels, without alpha: 1 for gray, 3 for RGB, 4 for CMYK.
+    """
     mode, expected = COLOR_SPACES.get((profile or b'')[16:20], (None, None))
-    if channels != expected and (mode, channels) != ('L', 3):
+    if channels != expected:
         return False
     try:
-        return mode == 'CMYK' or not _is_srgb(profile, mode)
+        return bool(_transform(profile, mode)) and (mode == 'CMYK' or not _is_srgb(profile, mode))
     except (ImageCms.PyCMSError, OSError, ValueError):
         return False
 

@@ -26,8 +26,11 @@ ROTATED_ORIENTATIONS = 5, 6, 7, 8  # Exif orientations that swap width and heigh
 TIFF_HEADERS = b'II*\0', b'MM\0*', b'II+\0', b'MM\0+'
 # Numbers of TIFF tags
 NEW_SUBFILE_TYPE, SUBFILE_TYPE, BITS_PER_SAMPLE, PHOTOMETRIC, ORIENTATION = 254, 255, 258, 262, 274
-SAMPLES_PER_PIXEL, ICC_PROFILE, DNG_VERSION = 277, 34675, 50706
-WHITE_IS_ZERO, COLOR_FILTER_ARRAY, LINEAR_RAW = 0, 32803, 34892  # values of PHOTOMETRIC
+PLANAR_CONFIGURATION, EXTRA_SAMPLES, ICC_PROFILE, DNG_VERSION = 284, 338, 34675, 50706
+SEPARATE_PLANES = 2  # value of PLANAR_CONFIGURATION
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, COLOR_FILTER_ARRAY, LINEAR_RAW = 0, 1, 2, 32803, 34892  # values of PHOTOMETRIC
+UNSPECIFIED_SAMPLE, PREMULTIPLIED_ALPHA = 0, 1  # values of EXTRA_SAMPLES
+GRAY_MODES = '1', 'F', 'I', 'I;16', 'I;16B', 'I;16L', 'I;16N', 'L', 'LA', 'La'  # of Pillow
 RAW_SUFFIXES = ('.3fr', '.arw', '.cr2', '.dcr', '.dng', '.erf', '.iiq', '.kdc', '.mef', '.mos', '.nef', '.nrw', '.pef',
                 '.sr2', '.srw')  # of camera raw files that are TIFFs
 RAW_HINT = 'export it as JPEG, PNG or TIFF from the program that develops it'
@@ -39,7 +42,7 @@ KNOWN_FILES = {
     rb'....ftypcrx |IIRO|IIRS|MMOR|IIU\0|FUJIFILMCCD-RAW|FOVb': f'camera raw; {RAW_HINT}',
     rb'\xff\x0a|\0\0\0\x0cJXL ': 'JPEG XL; export it as JPEG or PNG',
     rb'%PDF': 'PDF; export the page as PNG',
-    rb'\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<svg': 'SVG; export it as PNG',
+    rb'(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*(<!DOCTYPE svg|<svg)': 'SVG; export it as PNG',
     rb'\s*<(!DOCTYPE|html)': 'a web page; download the image itself',
     rb'....ftyp|....moov|....mdat|\x1aE\xdf\xa3|RIFF....AVI |\0\0\x01[\xba\xb3]|FLV\x01|OggS|0&\xb2u|G.{187}G':
         f'a clip; {CLIP_HINT}',
@@ -98,14 +101,16 @@ def decode(path: str | Path, convert_profiles: bool) -> np.ndarray:
     tags = _tiff_tags(path)
     if tags:
         _refuse_raw(path, tags)
-    file = None if _loses_depth(tags, convert_profiles) else _open_with_pillow(path, tags)
+    deep = _read_deep_rgb(path, tags) if convert_profiles else None
+    file = None if deep is not None else _open_with_pillow(path, tags)
     if file:
         with file:
             pixels, profile = _read_frame(file, 0, convert_profiles)
             # Pillow rotates a TIFF while reading, and reports it as upright afterwards.
             orientation = file.metadata(index=0, exclude_applied=False).get('Orientation', 1)
     else:
-        pixels, profile, orientation = _read_with_tifffile(path), tags.get(ICC_PROFILE), tags.get(ORIENTATION, 1)
+        pixels, orientation = _read_with_tifffile(path, tags) if deep is None else deep, tags.get(ORIENTATION, 1)
+        profile = _usable(tags.get(ICC_PROFILE), is_gray=np.ndim(pixels) < 3 or pixels.shape[2] < 3)
     # Pillow itself inverts gray with 8 bits.
     if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO and not (file and pixels.dtype == np.uint8):
         pixels = _inverted(pixels)
@@ -114,10 +119,17 @@ def decode(path: str | Path, convert_profiles: bool) -> np.ndarray:
     return _upright(pixels, orientation)
 
 
-def _loses_depth(tags, convert_profiles):
-    """Return whether Pillow would reduce a TIFF to 8 bits before its colors are converted."""
-    is_deep = np.max(tags.get(BITS_PER_SAMPLE, 8)) > 8 and tags.get(SAMPLES_PER_PIXEL) in (3, 4)
-    return is_deep and convert_profiles and color_profiles.is_needed(tags.get(ICC_PROFILE), 3)
+def _read_deep_rgb(path, tags):
+    """Return the pixels of a TIFF that Pillow would reduce to 8 bits before its colors are converted, or None.
+
+    Pillow also mixes the colors of such a TIFF if they are stored in separate planes. The result is None too if
+    tifffile cannot read the TIFF without other packages; then 8 bits are enough.
+    """
+    is_deep = tags.get(PHOTOMETRIC) == RGB and np.max(tags.get(BITS_PER_SAMPLE, 8)) > 8
+    if is_deep and (color_profiles.is_needed(tags.get(ICC_PROFILE), 3)
+                    or tags.get(PLANAR_CONFIGURATION) == SEPARATE_PLANES):
+        with contextlib.suppress(Exception):  # Every method of compression has its own.
+            return _read_with_tifffile(path, tags)
 
 
 def _open_with_pillow(path, tags):
@@ -131,16 +143,41 @@ def _open_with_pillow(path, tags):
         raise ValueError(_describe_unknown(path) if is_unknown else error.__cause__) from error
 
 
-def _read_with_tifffile(path):
-    """Return the pixels of the first page of a TIFF."""
-    with iio.imopen(path, 'r', plugin='tifffile') as file:
-        _check_size(file)
-        return file.read(index=0)
+def _read_with_tifffile(path, tags):
+    """Return the pixels of the first page of a TIFF: gray or RGB, with or without alpha."""
+    if tags.get(PHOTOMETRIC) not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB):
+        raise ValueError('its pixels are neither gray nor RGB, and not of a usual kind; save it as RGB')
+    import tifffile  # Imported here, because only TIFFs need it.
+    with tifffile.TiffFile(path) as file:
+        page = file.pages[0]
+        if page.imagewidth * page.imagelength > MAX_PIXELS:
+            raise ValueError(f'{page.imagewidth}×{page.imagelength} is more than {MAX_PIXELS} pixels')
+        pixels = page.asarray()
+        if page.planarconfig == SEPARATE_PLANES and pixels.ndim == 3:
+            pixels = np.moveaxis(pixels, 0, -1)
+    colors = 3 if tags[PHOTOMETRIC] == RGB else 1
+    if pixels.ndim == 3 and pixels.shape[2] == colors + 1:
+        kind, *_ = np.atleast_1d(tags.get(EXTRA_SAMPLES, (UNSPECIFIED_SAMPLE,)))
+        if kind == UNSPECIFIED_SAMPLE:
+            return pixels[..., :colors]
+        if kind == PREMULTIPLIED_ALPHA:
+            values = normalize(pixels)
+            color = values[..., :colors] / np.maximum(values[..., colors:colors + 1], 1e-6)
+            return np.concatenate([color.clip(0, 1), values[..., colors:colors + 1]], axis=2)
+    return pixels
 
 
 def decode_frame(file, index: int) -> np.ndarray:
     """Return a frame of an open animation, converted to sRGB, uint8 [H, W, 4] with alpha."""
-    return _convert(file.read(index=index, mode='RGBA'), file.metadata(index=index).get('icc_profile'))
+    metadata = file.metadata(index=index)
+    profile = _usable(metadata.get('icc_profile'), metadata['mode'] in GRAY_MODES)
+    pixels = file.read(index=index, mode='RGBA')
+    return _convert(pixels, profile) if profile else pixels
+
+
+def _usable(profile, is_gray):
+    """Return the profile of a gray or RGB image, or None if it belongs to another kind of image."""
+    return profile if (profile or b'')[16:20] == (b'GRAY' if is_gray else b'RGB ') else None
 
 
 def _read_frame(file, index, convert_profiles):
@@ -151,14 +188,13 @@ def _read_frame(file, index, convert_profiles):
     metadata = file.metadata(index=index)
     mode, profile = metadata['mode'], metadata.get('icc_profile')
     if mode[0] in 'IF':  # gray with more than 8 bits
-        return file.read(index=index), profile
-    if mode == 'CMYK':
-        if convert_profiles and color_profiles.is_needed(profile, 4):
-            return color_profiles.to_srgb(file.read(index=index), profile), None
-        profile = None
+        return file.read(index=index), _usable(profile, is_gray=True)
+    if mode == 'CMYK' and convert_profiles and color_profiles.is_needed(profile, 4):
+        return color_profiles.to_srgb(file.read(index=index), profile), None
     # Other modes are for example palettes, CMYK, or one color that stands for transparency.
     target = 'RGBA' if 'transparency' in metadata or mode[-1] in 'Aa' else 'RGB'
-    return file.read(index=index, mode=target), profile
+    pixels = file.read(index=index, mode=target)
+    return pixels, None if mode == 'CMYK' else _usable(profile, mode in GRAY_MODES)
 
 
 def _convert(pixels, profile):
@@ -166,6 +202,8 @@ def _convert(pixels, profile):
     values = np.atleast_3d(pixels)
     values = values if values.dtype == np.uint8 else normalize(values)
     color, alpha = (values[..., :-1], values[..., -1:]) if values.shape[2] in (2, 4) else (values, None)
+    if profile[16:20] == b'GRAY':
+        color = color[..., :1]  # Pillow has repeated it.
     converted = color_profiles.to_srgb(color, profile)
     if converted is color:  # The file keeps its own numbers, without rounding.
         return pixels
@@ -251,7 +289,7 @@ def normalize(pixels: np.ndarray) -> np.ndarray:
 
 def _inverted(pixels):
     """Return the negative of gray, or gray and alpha, with its own type."""
-    pixels = np.atleast_3d(pixels).copy()
+    pixels = np.atleast_3d(pixels).astype(np.int64 if pixels.dtype.kind == 'i' else pixels.dtype)
     pixels[..., 0] = white_value(pixels) - pixels[..., 0]
     return pixels
 

@@ -1,6 +1,7 @@
 """Report errors that the user can fix in one line, without a traceback, and end the command with status 2."""
 
 import codecs
+import contextlib
 import functools
 import sys
 from collections.abc import Callable, Iterable
@@ -95,9 +96,15 @@ def command_line(main: Callable) -> Callable:
         except Exception as error:
             if not (message := describe(error)):
                 raise
-        print(f'error: {message}', file=sys.stderr)
+        print_error(f'error: {message}')
         return 2
     return run
+
+
+def print_error(line: str) -> None:
+    """Print a line on standard error, unless nobody reads it."""
+    with contextlib.suppress(BrokenPipeError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def describe(error: Exception) -> str | None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from common.errors import UserError
 
+MAX_NAME_BYTES = 255  # of a file name, on most file systems
 SYSTEM_FOLDERS = '@eaDir', '#recycle', '__MACOSX', '$RECYCLE.BIN'  # file servers and archives put copies there
 
 
@@ -38,6 +39,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name('.part-' + path.name)  # Keep the suffix: writers choose the format by it.
+    if len(os.fsencode(part.name)) > MAX_NAME_BYTES:
+        part = path.with_name(f'.part-{os.getpid()}{path.suffix}')
     try:
         yield part
         os.replace(part, path)
@@ -47,7 +50,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             error.filename = str(path)
         raise
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

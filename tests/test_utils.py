@@ -531,6 +531,35 @@ def test_images_of_pillow_are_taken_in_every_mode(tmp_path, mode):
     assert np.abs(read - expected).max() <= (255 if mode == '1' else 6) and np.abs(read - expected).mean() < 130
 
 
+@pytest.mark.parametrize('mode', ['1', 'L', 'I', 'F'])
+def test_an_image_of_pillow_with_values_up_to_1_is_black_and_white(tmp_path, mode):
+    image = Image.fromarray(np.uint8(BITS)).convert('L')
+    image = Image.fromarray(BITS) if mode == '1' else image.convert(mode)
+    assert (utils.read_image(utils.as_file(image, tmp_path)) == gray(BITS * 255.)).all()
+
+
+@pytest.mark.parametrize('name', ['a.tif', 'a.jpg'])
+@pytest.mark.parametrize('mode', ['RGB', 'CMYK', 'F', 'I;16B'])
+def test_turned_images_of_pillow_are_upright(tmp_path, name, mode):
+    exif = Image.Exif()
+    exif[274] = 6
+    pixels = blocks(COLOR)
+    if mode[0] in 'FI':
+        image = Image.fromarray(np.float32(pixels[..., 0] / 255) if mode == 'F' else pixels[..., 0].astype('>u2') * 257)
+        name = 'a.tif'
+    else:
+        image = Image.fromarray(pixels).convert(mode)
+    # Pillow 13 itself loses the orientation of an uncompressed TIFF.
+    image.save(tmp_path / name, exif=exif, **({'compression': 'tiff_lzw'} if name == 'a.tif' else {}))
+    expected = utils.read_image(tmp_path / name)
+    assert expected.shape == (*pixels.shape[1::-1], 3)
+    with Image.open(tmp_path / name) as image:
+        assert np.abs(utils.read_image(utils.as_file(image, tmp_path)) - expected).max() <= 1
+    image = Image.fromarray(COLOR)
+    image.info['exif'] = b'Exif\0\0garbage'
+    assert (utils.read_image(utils.as_file(image, tmp_path)) == COLOR).all()
+
+
 def test_an_image_of_pillow_keeps_its_profile_and_orientation(tmp_path):
     exif = Image.Exif()
     exif[274] = 6
@@ -541,7 +570,8 @@ def test_an_image_of_pillow_keeps_its_profile_and_orientation(tmp_path):
 
 
 @pytest.mark.parametrize('array', [np.zeros((4, 4, 7)), np.zeros(5), np.full((4, 4), np.nan), np.array('x'),
-                                   np.zeros((2, 4, 4, 3)), np.zeros((0, 4, 3))])
+                                   np.zeros((2, 4, 4, 3)), np.zeros((0, 4, 3)), np.zeros((0, 4, 3), np.uint8),
+                                   Image.new('RGB', (0, 3))])
 def test_arrays_that_are_no_images_are_refused(tmp_path, array):
     with pytest.raises(UserError, match='an image from Python cannot be used'):
         utils.as_file(array, tmp_path)
@@ -552,6 +582,31 @@ def test_an_array_of_8_bits_becomes_the_file_that_version_1_0_wrote(tmp_path):
     """Otherwise a named run from Python would have other settings."""
     path = utils.as_file(COLOR, tmp_path)
     assert path.read_bytes() == iio.imwrite('<bytes>', COLOR, extension='.png', compress_level=1)
+
+
+@pytest.mark.parametrize('size, suffix', [((17000, 1), '.webp'), ((66000, 1), '.jpg'), ((1, 66000), '.gif'),
+                                          ((70000, 1), '.avif')])
+def test_a_picture_that_is_too_large_for_a_format_is_refused(tmp_path, capfd, size, suffix):
+    width, height = size
+    with pytest.raises(UserError, match=f'{width}×{height} cannot be written as {suffix}.*; use .png'):
+        utils.save_image(tmp_path / f'a{suffix}', np.zeros((height, width, 3), np.uint8))
+    assert capfd.readouterr() == ('', '') and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('playback', [{'duration': [10, 70_000_000]}, {'loop': 70_000}])
+def test_an_animation_whose_playback_a_format_lacks_is_refused(tmp_path, playback):
+    with pytest.raises(UserError, match='cannot be written as .gif'):
+        utils.save_animation(tmp_path / 'a.gif', FRAMES[:2], playback)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_with_the_longest_possible_name_is_written(tmp_path):
+    path = tmp_path / ('x' * 251 + '.png')
+    utils.save_image(path, COLOR)
+    assert (utils.read_image(path) == COLOR).all() and list(tmp_path.iterdir()) == [path]
+    with pytest.raises(OSError, match='File name too long') as error:
+        utils.save_image(tmp_path / ('x' * 252 + '.png'), COLOR)
+    assert error.value.filename == str(tmp_path / ('x' * 252 + '.png'))
 
 
 def test_saving_chooses_the_format_by_suffix_and_creates_the_folder(tmp_path):

@@ -13,6 +13,7 @@ import numpy as np
 import recipes
 import utils
 from common.color_profiles import CONVERTED
+from common.errors import UserError
 from common.images import prepare_colors
 from common.tf1 import tf
 from engine.losses import guidance, statistics
@@ -57,6 +58,8 @@ def read_images(content_path: Path | None, style_paths: list, mask_path: Path | 
     is_converted = color_profiles == CONVERTED
     photo = content_path and utils.get_resized_image(content_path, width, height, is_converted)
     mask = mask_path and guidance.read_mask(mask_path, content_path, width, height)
+    if mask is not None and len(style_paths) == 1 and not mask.any():
+        raise UserError(f'--mask {mask_path}: is black everywhere, so that the style is applied nowhere')
     styles = [utils.get_style_image(path, width, height, recipe.style_fit == 'crop', recipe.style_scale, is_converted)
               for path in style_paths]
     return Images(photo, *prepare_colors(photo, styles, recipe.keep_colors), shares, mask)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import utils
 from common import cli, images
-from common.errors import UserError, one_line
+from common.errors import UserError, one_line, print_error
 from fast.inference import arbitrary, batch, models, multi_style, style_spec, tiled
 from fast.kinds import KINDS, load_class
 
@@ -191,11 +191,11 @@ def run(args: argparse.Namespace) -> int:
                 raise
             failed += 1
             message = error if isinstance(error, UserError) else f'{error.filename or target}: {error.strerror}'
-            print(one_line(f'error: {message}; skipped'), file=sys.stderr)
+            print_error(one_line(f'error: {message}; skipped'))
         else:
             print(one_line(f'{target}: {written}, {time.time() - start_time:.1f} s'), file=log)
     if failed:
-        print(f'{failed} of {len(tasks)} files could not be stylized', file=sys.stderr)
+        print_error(f'{failed} of {len(tasks)} files could not be stylized')
     return 1 if failed else 0
 
 

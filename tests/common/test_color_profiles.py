@@ -187,6 +187,64 @@ def test_cmyk_with_a_profile_of_rgb_is_converted_without_it(tmp_path):
     assert (utils.read_image(tmp_path / 'a.tif') == utils.read_image(tmp_path / 'a.tif', False)).all()
 
 
+def test_a_damaged_profile_of_cmyk_is_ignored(tmp_path):
+    cmyk = Image.fromarray(blocks(COLOR)).convert('CMYK')
+    profile = icc_profiles.profile(b'CMYK', {b'A2B0': icc_profiles.lut8(4, np.zeros((2, 2, 2, 2, 3)))}, b'Lab ')
+    for name, length in ('a.jpg', 200), ('b.tif', 132), ('c.tif', len(profile) - 3000):
+        cmyk.save(tmp_path / name, icc_profile=profile[:length])
+        assert np.abs(utils.read_image(tmp_path / name) - blocks(COLOR)).mean() < 40
+        assert (utils.read_image(tmp_path / name) == utils.read_image(tmp_path / name, False)).all()
+
+
+@pytest.mark.parametrize('name', ['a.png', 'a.jpg', 'a.tif'])
+def test_a_profile_of_another_kind_of_image_is_ignored(tmp_path, name):
+    gray = icc_profiles.gray(icc_profiles.curv([]))
+    for image, profile in (Image.fromarray(blocks(COLOR)), gray), (Image.fromarray(blocks(ALPHA)),
+                                                                   icc_profiles.rgb(icc_profiles.curv([]))):
+        image.save(tmp_path / name, icc_profile=profile)
+        assert (utils.read_image(tmp_path / name) == utils.read_image(tmp_path / name, False)).all()
+    for dtype in np.uint16, np.float32:
+        pixels = (COLOR_16_BITS / (1 if dtype == np.uint16 else 65535)).astype(dtype)
+        tifffile.imwrite(tmp_path / 'deep.tif', pixels, photometric='rgb', iccprofile=gray)
+        assert (utils.read_image(tmp_path / 'deep.tif') == utils.read_image(tmp_path / 'deep.tif', False)).all()
+
+
+DEEP_TIFFS = {
+    'planar': dict(planarconfig='separate'), 'deflate': dict(compression='zlib', predictor=True),
+    'two pages': dict(pages=2), 'tiles': dict(tile=(16, 16)), 'big': dict(bigtiff=True, byteorder='>'),
+}
+
+
+@pytest.mark.parametrize('name', DEEP_TIFFS)
+def test_deep_tiffs_of_all_layouts_are_converted(tmp_path, name):
+    settings = dict(DEEP_TIFFS[name])
+    pixels = np.moveaxis(COLOR_16_BITS, -1, 0) if name == 'planar' else COLOR_16_BITS
+    pixels = np.stack([pixels] * settings.pop('pages')) if 'pages' in settings else pixels
+    tifffile.imwrite(tmp_path / 'a.tif', pixels, photometric='rgb', iccprofile=icc_profiles.EXCHANGED, **settings)
+    assert np.abs(utils.read_image(tmp_path / 'a.tif') - COLOR_16_BITS[..., [1, 0, 2]] / 257).max() < 0.3
+
+
+def test_a_deep_tiff_that_needs_another_package_is_converted_with_8_bits(tmp_path, monkeypatch):
+    tifffile.imwrite(tmp_path / 'a.tif', COLOR_16_BITS, photometric='rgb', iccprofile=icc_profiles.EXCHANGED)
+
+    def fail(*arguments):
+        raise ValueError("requires the 'imagecodecs' package")
+    monkeypatch.setattr(tifffile.TiffPage, 'asarray', fail)
+    assert np.abs(utils.read_image(tmp_path / 'a.tif') - COLOR_16_BITS[..., [1, 0, 2]] / 257).max() < 2
+
+
+@pytest.mark.parametrize('kind', ['assocalpha', 'unspecified', 'unassalpha'])
+def test_extra_samples_of_deep_tiffs_are_taken_by_their_kind(tmp_path, kind):
+    share = np.maximum(ALPHA, 20)[..., None] / 255
+    color = COLOR_16_BITS * share if kind == 'assocalpha' else COLOR_16_BITS
+    tifffile.imwrite(tmp_path / 'a.tif', np.uint16(np.rint(np.dstack([color, 65535 * share]))), photometric='rgb',
+                     extrasamples=[kind], iccprofile=icc_profiles.EXCHANGED)
+    expected = COLOR_16_BITS[..., [1, 0, 2]] / 257
+    if kind != 'unspecified':
+        expected = expected * share + 255 * (1 - share)
+    assert np.abs(utils.read_image(tmp_path / 'a.tif') - expected).max() < 0.4
+
+
 UNUSED_PROFILES = {
     'none': None,
     'sRGB of Little CMS': color_profiles.SRGB,

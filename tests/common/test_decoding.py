@@ -141,6 +141,23 @@ def test_transparency_is_read_at_every_depth(tmp_path, dtype):
     np.testing.assert_allclose(utils.read_alpha(tmp_path / 'a.tif'), pixels[..., 3] / white, atol=1 / 255)
 
 
+def test_deep_rgb_in_separate_planes_keeps_its_colors(tmp_path):
+    pixels = RNG.integers(0, 65536, (3, 4, 6), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / 'a.tif', pixels, photometric='rgb', planarconfig='separate')
+    assert np.abs(utils.read_image(tmp_path / 'a.tif') - np.moveaxis(pixels, 0, -1) / 257).max() < 1e-3
+
+
+@pytest.mark.parametrize('photometric, samples', [('separated', 4), ('cielab', 3)])
+def test_deep_tiffs_of_other_color_spaces_are_refused(tmp_path, photometric, samples):
+    tifffile.imwrite(tmp_path / 'a.tif', RNG.uniform(0, 1, (4, 6, samples)).astype(np.float32), photometric=photometric)
+    assert 'neither gray nor RGB' in message(tmp_path / 'a.tif')
+
+
+def test_white_is_zero_with_signed_numbers_is_inverted(tmp_path):
+    tifffile.imwrite(tmp_path / 'a.tif', GRAY16.astype(np.int16) // 2, photometric='miniswhite')
+    assert utils.read_image(tmp_path / 'a.tif').shape == (4, 6, 3)
+
+
 # ------------------------------------------------------------------------------------------------------- other contents
 
 FOREIGN_FILES = {
@@ -151,6 +168,7 @@ FOREIGN_FILES = {
     'photo.jxl': (b'\0\0\0\x0cJXL \r\n\x87\n', 'JPEG XL'),
     'page.pdf': (b'%PDF-1.7\n', 'PDF; export the page as PNG'),
     'drawing.svg': (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', 'SVG; export it as PNG'),
+    'illustrator.svg': (b'\xef\xbb\xbf<?xml version="1.0"?>\n<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN">', 'SVG'),
     'saved.png': (b'<!DOCTYPE html>\n<html>', 'a web page; download the image itself'),
     'clip.mp4': (b'\0\0\0\x20ftypisom\0\0\2\0isomiso2', 'a clip; fast_style_transfer.py stylize takes clips'),
     'clip.mpg': (b'\0\0\1\xba\x44\0\4\0', 'a clip'),

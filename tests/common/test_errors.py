@@ -54,3 +54,17 @@ def test_help_can_be_printed_in_ascii():
     result = subprocess.run([sys.executable, paths.ROOT / 'style_transfer.py', '--help'], capture_output=True,
                             text=True, env=os.environ | {'PYTHONIOENCODING': 'ascii'})
     assert (result.returncode, result.stderr) == (0, '') and '--help' in result.stdout
+
+
+def test_an_error_that_nobody_reads_does_not_change_the_status():
+    program = ('from common import errors\n'
+               '@errors.command_line\n'
+               'def main(argv):\n'
+               '    errors.print_error("first")\n'
+               '    raise errors.UserError("second")\n'
+               'print(main())')
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, '-c', program], cwd=paths.ROOT, stdout=subprocess.PIPE, stderr=write)
+    os.close(write)
+    assert done.stdout == b'2\n'

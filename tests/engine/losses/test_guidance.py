@@ -7,7 +7,7 @@ import pytest
 import recipes
 from common.errors import UserError
 from common.tf1 import tf
-from engine.losses import guidance
+from engine.losses import guidance, objective
 from engine.losses.statistics import STATISTICS, GuidedStyleTarget, Moments
 from tests import reference
 
@@ -97,6 +97,14 @@ def test_masks_are_resized_and_other_aspect_ratios_are_refused(images, tmp_path)
         guidance.read_mask(tmp_path / 'tall.png', images[0], 24, 16)
     mask = guidance.read_mask(tmp_path / 'tall.png', images[0], 18, 30)  # It has the shape of this picture.
     assert mask.shape == (30, 18) and (mask == 1).all()
+
+
+def test_a_mask_that_is_black_everywhere_is_refused(images, tmp_path):
+    iio.imwrite(tmp_path / 'mask.png', np.zeros((32, 48), np.uint8))
+    with pytest.raises(UserError, match='is black everywhere'):
+        objective.read_images(images[0], [images[1]], tmp_path / 'mask.png', None, 48, 32, recipes.CS20)
+    assert not objective.read_images(*images[:1], list(images), tmp_path / 'mask.png', None, 48, 32,
+                                     recipes.CS20).mask.any()
 
 
 @pytest.mark.parametrize('count, weights, mask, message', [
