@@ -69,6 +69,7 @@ def test_an_old_training_of_a_network_is_resumed_and_its_model_is_applied(old_ru
         'train', '--style', 'style.png', '--images', 'photos', '--base', '4', '--side', '32', '--batch', '1',
         '--iterations', '5', '--vgg', 'tiny.mat', '--threads', '1', '--precision', 'float32', '--name', 'network']) == 0
     assert 'network: resuming at iteration 3' in capsys.readouterr().out
+    assert json.loads((old_run / 'checkpoints/network/run.json').read_text())['color_profiles'] == 'ignored'
     assert (read_losses(old_run, 'network')[:3] == before[:3]).all()
     assert fast_style_transfer.main([*stylize, 'after.png']) == 0
     first, second = (np.float32(iio.imread(name)) for name in ('before.png', 'after.png'))

@@ -434,10 +434,10 @@ def test_stylize_takes_arrays_or_paths_and_leaves_no_files(images, tiny_vgg, wor
     np.testing.assert_allclose((result @ gray)[inside], (utils.get_resized_image(images[1], 32, 24)[0] @ gray)[inside],
                                atol=1.5)
     short = settings | dict(iterations=1, keep_colors='none')
-    expected = stylize(photo, style, **short, mask=np.uint8([[255] * 24 + [0] * 24] * 32))
-    for mask in np.arange(48)[None].repeat(32, 0) < 24, (np.arange(48)[None].repeat(32, 0) < 24) * 1.:
-        same = stylize(Image.open(images[0]), style / 255, **short, mask=mask)
-        assert np.abs(np.int16(same) - expected).mean() < 0.1  # The style is rounded differently.
+    is_left = np.arange(48)[None].repeat(32, axis=0) < 24
+    expected = stylize(photo, style, **short, mask=np.uint8(255 * is_left))
+    same = stylize(Image.open(images[0]), style / 255, **short, mask=is_left * 1.)
+    assert np.abs(np.int16(same) - expected).mean() < 0.1  # The style is rounded differently.
     with pytest.raises(UserError, match='no such image'):
         stylize('none.jpg', style, **settings)
     with pytest.raises(UserError, match='monet: no such recipe; choose one of cs20, stylenet, lbfgs, gatys, modern'):

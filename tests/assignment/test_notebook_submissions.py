@@ -12,7 +12,7 @@ from assignment.regions import TODO
 from common import paths
 from tests.assignment.solutions import STUDENT_BODIES, fill_regions, grade_solution
 
-ITEMS = 'conv2d_relu', 'train'  # The first needs only load_vgg.py, the second both files.
+ITEMS = 'conv2d_relu', '_gram_matrix'  # The first needs only load_vgg.py, the second both files.
 GRAM = 'rows = tf.reshape(F, (M, N))\n        return tf.matmul(tf.transpose(rows), rows)'
 STYLE, VGG = (f'# starter version {make_starter.VERSION}\n' + fill_regions(name, *STUDENT_BODIES[name])
               for name in TODO)
@@ -42,10 +42,10 @@ for folder, _, names in os.walk('/kaggle/input'):
     for name in names:
         print(os.path.join(folder, name))"""
 PATCH = """def gram(self, F, N, M):
-    return tf.matmul(rows(F, N), rows(F, N), transpose_a=True)
+    return tf.matmul(as_rows(F, N), as_rows(F, N), transpose_a=True)
 
 setattr(StyleTransfer, '_gram_matrix', gram)"""
-ROWS = 'def rows(F, N):\n    return tf.reshape(F, [-1, N])'
+ROWS = 'def as_rows(F, N):\n    return tf.reshape(F, [-1, N])'
 
 
 def without(text, *lines):
@@ -108,8 +108,8 @@ NOTEBOOKS = {  # the code cells
     'only the classes': ['from load_vgg import *\nfrom style_transfer import *', parts(VGG, 'VGG')[1],
                          parts(STYLE, 'StyleTransfer')[1]],
     'imports in the last cell': imports_last(VGG, STYLE),
-    'a helper between the files': [VGG, ROWS, STYLE.replace('tf.reshape(F, (M, N))', 'rows(F, N)')],
-    'a helper below the files': [VGG, STYLE.replace('tf.reshape(F, (M, N))', 'rows(F, N)'), ROWS],
+    'a helper between the files': [VGG, ROWS, STYLE.replace('tf.reshape(F, (M, N))', 'as_rows(F, N)')],
+    'a helper below the files': [VGG, STYLE.replace('tf.reshape(F, (M, N))', 'as_rows(F, N)'), ROWS],
     'a method in another cell': [VGG, STYLE.replace(GRAM, 'raise NotImplementedError'), ROWS, PATCH],
     'a class that continues in another cell': [VGG, STYLE, 'class StyleTransfer(StyleTransfer):\n    extra = 1'],
     'variables with the names of modules': ['files, output = [], 3', VGG, STYLE, 'paths = ["a"]\nfiles = tf = None'],
