@@ -51,8 +51,8 @@ def test_characters_that_a_terminal_lacks_are_replaced(encoding, expected):
 
 
 def test_help_can_be_printed_in_ascii():
-    result = subprocess.run([sys.executable, paths.ROOT / 'style_transfer.py', '--help'], capture_output=True,
-                            text=True, env=os.environ | {'PYTHONIOENCODING': 'ascii'})
+    result = subprocess.run([sys.executable, paths.ROOT / 'fast_style_transfer.py', 'stylize', '--help'],
+                            capture_output=True, text=True, env=os.environ | {'PYTHONIOENCODING': 'ascii'})
     assert (result.returncode, result.stderr) == (0, '') and '--help' in result.stdout
 
 
