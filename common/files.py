@@ -29,6 +29,14 @@ def visible_files(folder: str | Path) -> list[Path]:
     return sorted(path for path in found if path.is_file())
 
 
+def hidden_path(path: Path, prefix: str) -> Path:
+    """Return the path of a hidden file or folder beside another one; it has its suffix, by which writers choose."""
+    name = f'.{prefix}-{path.name}'
+    if len(os.fsencode(name)) > MAX_NAME_BYTES:
+        name = f'.{prefix}-{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}{path.suffix}'
+    return path.with_name(name)
+
+
 @contextlib.contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """Context manager that yields a temporary path and moves it to `path` only if the block succeeds.
@@ -38,16 +46,14 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name('.part-' + path.name)  # Keep the suffix: writers choose the format by it.
-    if len(os.fsencode(part.name)) > MAX_NAME_BYTES:
-        part = path.with_name(f'.part-{os.getpid()}{path.suffix}')
+    part = hidden_path(path, 'part')
     try:
         yield part
         os.replace(part, path)
     except OSError as error:
         # The error of a full disk has no file name, and the user does not know the temporary one.
-        if error.filename in (None, str(part)):
-            error.filename = str(path)
+        if error.filename in (None, str(part), f'file:{part}'):
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         raise
     finally:
         with contextlib.suppress(OSError):

@@ -1,6 +1,7 @@
 """Encode pictures as parts of a clip, and join the parts and the audio of the source without encoding them again."""
 
 import contextlib
+import errno
 import heapq
 import io
 import itertools
@@ -35,6 +36,7 @@ VP9 = 'libvpx-vp9', {'crf': '24', 'b': '0', 'deadline': 'good', 'cpu-used': '4',
 # Their packets are frames of any number of bytes.
 AVI_FRAME_CODECS = 'aac', 'ac3', 'flac', 'mp2', 'mp2float', 'mp3', 'mp3float'
 AVI_VIDEO_FILTER = 'h264_mp4toannexb'  # The other muxers apply it themselves.
+FULL_DISK_ERRORS = errno.ENOSPC, errno.EFBIG, errno.EDQUOT
 MAX_TRIAL_ERROR_SECONDS = 0.1  # of the time between the first packets of an audio
 
 
@@ -281,7 +283,9 @@ def _can_hold(suffix, stream, packets):
             with open_container(path) as trial:
                 codecs = [sound.codec_context and sound.codec_context.name for sound in trial.streams.audio]
                 spans = [_span(trial.demux(audio=0) if trial.streams.audio else ()), _span(_copied(packets))]
-        except (ValueError, av.error.FFmpegError):
+        except (ValueError, av.error.FFmpegError) as error:
+            if getattr(error, 'errno', None) in FULL_DISK_ERRORS:
+                raise
             return False
         if abs(spans[0] - spans[1]) > MAX_TRIAL_ERROR_SECONDS:  # FFmpeg writes it at a wrong rate.
             return False

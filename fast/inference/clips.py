@@ -55,7 +55,7 @@ def open_container(path: str | Path, mode: str = 'r', **options):
         import av
     except ImportError:
         raise UserError(f'{path}: clips need the package av: pip install av') from None
-    return av.open(str(path), mode, **options)
+    return av.open(f'file:{path}', mode, **options)  # FFmpeg would take a name with a colon for a URL.
 
 
 @contextlib.contextmanager
@@ -237,7 +237,8 @@ class Clip:
                 is_jump = last >= 0 and abs(time - end) > duration > 0
                 if is_jump and self.container.format.name in DTS_FORMATS:
                     time = end  # An AVI has no times, and FFmpeg computes wrong ones for some codecs.
-                if time < last + max(1, duration // 2):  # Where recordings are joined, the sound may overlap.
+                # Where recordings are joined, the sound may overlap. Packets shorter than a tick may have equal times.
+                if time < last + (max(1, duration // 2) if duration > 1 else 0):
                     time = max(end, last + 1)
                 packet.pts = packet.dts = last = time
                 end = last + duration

@@ -50,6 +50,8 @@ def stylize(source: Path, target: Path, renderer) -> str:
     if suffix not in OUTPUT_SUFFIXES:
         raise UserError(f'{source}: is a clip, but the name of its output, {target}, does not end in one of '
                         f'{", ".join(OUTPUT_SUFFIXES)}')
+    if target.is_dir():
+        raise UserError(f'{target}: is a folder, so the clip cannot get this name')
     with clips.open_clip(source) as clip:
         scan = clip.scan()
         clip_writing.check_audio(clip, scan.audio_packets, target)
@@ -71,7 +73,7 @@ def stylize(source: Path, target: Path, renderer) -> str:
 @contextlib.contextmanager
 def _acquire_parts(target: Path, source: Path, renderer) -> Iterator[Path]:
     """Create and lock the folder of parts; if it holds parts of another clip or with other settings, remove them."""
-    parts = target.with_name(f'.parts-{target.name}')
+    parts = files.hidden_path(target, 'parts')
     parts.mkdir(parents=True, exist_ok=True)
     now = dict(format=PARTS_FORMAT, clip=[source.stat().st_size, source.stat().st_mtime_ns], tile=renderer.tile,
                **renderer.settings())

@@ -63,7 +63,7 @@ def video_packets(images, times, codec='libx264', pixel_format='yuv420p', option
     return context, packets + context.encode(None)
 
 
-def audio_packets(codec, seconds, start=0):
+def audio_packets(codec, seconds, start=0, samples_per_packet=1024):
     """Encode a tone of 440 Hz that starts at `start`, in milliseconds; return (encoder, packets)."""
     context = av.CodecContext.create(codec, 'w')
     context.sample_rate, context.layout = AUDIO_RATE, 'mono'
@@ -74,7 +74,8 @@ def audio_packets(codec, seconds, start=0):
     if codec.startswith('wma'):
         context.bit_rate = 64000
     context.open()
-    resampler = av.AudioResampler(context.format, 'mono', AUDIO_RATE, frame_size=context.frame_size or 1024)
+    frame_size = context.frame_size or samples_per_packet
+    resampler = av.AudioResampler(context.format, 'mono', AUDIO_RATE, frame_size=frame_size)
     packets, place = [], start * AUDIO_RATE // 1000
     for frame in (*resampler.resample(samples), *resampler.resample(None)):
         frame.pts, frame.time_base = place, Fraction(1, AUDIO_RATE)
@@ -138,7 +139,7 @@ class Contents(NamedTuple):
 
 def read_clip(path):
     """Return the `Contents` of a clip."""
-    with av.open(str(path)) as file:
+    with av.open(f'file:{path}') as file:
         video, start = file.streams.video[0], Fraction(file.start_time or 0, av.time_base)
         frames = [(float(frame.pts * video.time_base - start), frame.to_ndarray(format='rgb24'))
                   for frame in file.decode(video)]
@@ -146,7 +147,7 @@ def read_clip(path):
         tags = context.colorspace, context.color_range, context.color_primaries, context.color_trc
         aspect, codecs = video.sample_aspect_ratio, [stream.codec_context.name for stream in file.streams]
     audio = []
-    with av.open(str(path)) as file:
+    with av.open(f'file:{path}') as file:
         if file.streams.audio:
             audio = [(float(packet.pts * packet.time_base - start), bytes(packet))
                      for packet in file.demux(audio=0) if packet.size]

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from common import files
-from fast.inference import batch, clip_pixels
+from fast.inference import batch, clip_pixels, clip_writing
 from fast_style_transfer import main
 from tests.fast.inference.clip_factories import (
+    AUDIO_RATE,
     MILLISECOND,
     audio_packets,
     blocks,
@@ -36,6 +37,7 @@ def copy_clip(model_folder, workdir):
         assert main(['stylize', str(path), '--style', 'a', '--model', str(model_folder), '--strength', '0', '--out',
                      str(target), *arguments]) == 0
         return read_clip(target)
+    run.model = model_folder
     return run
 
 
@@ -325,3 +327,44 @@ def test_a_cover_picture_is_not_the_video(copy_clip):
                 packet.stream = stream
                 file.mux(packet)
     assert copy_clip('clip.mp4', 'copy.mp4').images[0].shape == (64, 96, 3)
+
+
+@pytest.mark.parametrize('name', ['a:b', 'http:x', 'with space %03d', 'x' * 250])
+def test_every_name_is_the_name_of_a_file(copy_clip, name):
+    write_clip('clip.mp4', video_packets(gray_images(range(3)), [0, 40, 80]))
+    assert len(copy_clip('clip.mp4', f'{name}.mkv').times) == 3
+    assert len(copy_clip(f'{name}.mkv', 'again.mp4').times) == 3
+    assert {path.name for path in Path().iterdir()} == {'clip.mp4', f'{name}.mkv', 'again.mp4'}
+
+
+def test_a_folder_with_the_name_of_the_output_is_refused_first(copy_clip, capsys):
+    write_clip('clip.mp4', video_packets(gray_images(range(3)), [0, 40, 80]))
+    Path('folder.mkv').mkdir()
+    with pytest.raises(AssertionError):
+        copy_clip('clip.mp4', 'folder.mkv')
+    assert 'folder.mkv: is a folder' in capsys.readouterr().err and not Path('.parts-folder.mkv').exists()
+
+
+def test_a_full_disk_is_not_reported_as_a_fault_of_the_clip(copy_clip, monkeypatch, capsys):
+    write_clip('clip.mp4', video_packets(gray_images(range(3)), [0, 40, 80]), audio_packets('aac', 1))
+
+    def fail(parts, timeline, rate, sound, target, suffix):
+        raise av.error.OSError(28, 'No space left on device', f'file:{target}')
+    join = clip_writing.join
+    for is_trial in True, False:  # while the audio is tried, and while the parts are joined
+        with monkeypatch.context() as patch:
+            patch.setattr(clip_writing, 'join', lambda parts, *rest: (
+                fail if (len(rest[0].times) == 1) == is_trial else join)(parts, *rest))
+            assert main(['stylize', 'clip.mp4', '--style', 'a', '--model', str(copy_clip.model), '--out',
+                         'copy.mp4']) == 2
+        error = capsys.readouterr().err
+        assert 'No space left on device' in error and 'Traceback' not in error
+    assert error == 'error: copy.mp4: No space left on device\n'
+
+
+def test_sound_whose_packets_are_shorter_than_a_tick_keeps_its_length(copy_clip):
+    write_clip('clip.mkv', video_packets(gray_images(range(50)), range(0, 2000, 40)),
+               audio_packets('pcm_s16le', 2, samples_per_packet=AUDIO_RATE // 1200))
+    before, after = read_clip('clip.mkv'), copy_clip('clip.mkv', 'copy.mkv')
+    assert len(after.audio) == len(before.audio) > 1000
+    assert abs(after.audio_times[-1] - before.audio_times[-1]) < 0.002
