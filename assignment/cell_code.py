@@ -15,7 +15,7 @@ from typing import NamedTuple
 from assignment.regions import VERSION_LINE, without_solution
 from common import paths
 
-# What the grader and the project's other modules use of each file; the class that students complete comes first.
+# The grader and the project's other modules use these names of each file; the class that students complete comes first.
 NEEDED_NAMES = {
     'style_transfer.py': ('StyleTransfer',),
     'load_vgg.py': ('VGG', 'BEFORE_RELU', 'MissingLayer', 'VGG_FILENAME', 'WEIGHTS_SEARCH_PATHS', 'Weights',

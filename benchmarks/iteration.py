@@ -53,7 +53,7 @@ class TimedStyleTransfer(style_transfer.StyleTransfer):
     """A `StyleTransfer` that writes no result files, so that they do not count in the times."""
 
     def write_results(self, sess):
-        pass
+        """Write nothing."""
 
 
 def ours(machine: TimedStyleTransfer, n: int) -> float:

@@ -78,7 +78,7 @@ def test_a_command_without_standard_error_works(workdir, closed):
 def test_the_descriptor_of_a_closed_standard_error_is_not_used_for_a_file(workdir):
     program = (f'import os, sys; sys.path.insert(0, {str(paths.ROOT)!r})\n'
                'from common import process\n'
-               'os.close(2); sys.stderr = None\n'
+               'os.close(0); os.close(1); os.close(2); sys.stderr = None\n'
                'process.open_missing_streams()\n'
                'print("seen", file=sys.stderr)\n'
                'with open("file.txt", "w") as file, process.suppress_stderr():\n'
