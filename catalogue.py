@@ -66,7 +66,7 @@ def train_pair(
         Whether the training was stopped, by Ctrl-C or SIGTERM.
     """
     width, height = utils.output_size(content, catalog.size)
-    sizes = pyramid.levels(recipe, width, height)
+    sizes = pyramid.levels(recipe, width, height, load_vgg.find_weights(args.vgg))
     n_iters = sizes[-1].end_step
     if catalog.is_finished(content, style, n_iters):
         return False
@@ -102,6 +102,7 @@ def _parse_flags(argv):
     flags.add_training_flags(parser)
     flags.add_strength_flag(parser)
     flags.add_recipe_flags(parser, RECIPE_CHOICES)
+    flags.add_schedule_flags(parser)
     parser.add_argument('--name', default='catalogue', help='name of the folder in outputs, and prefix of the names '
                         'of the runs (default: %(default)s)')
     return parser, parser.parse_args(argv)
@@ -124,7 +125,9 @@ def _command(parser, args, machine):
 def main(argv: Sequence[str] | None = None) -> int:
     """Make the pictures, resuming those that an earlier call left unfinished, and the page; return the exit status."""
     parser, args = _parse_flags(argv)
-    recipe = flags.recipe(args, RECIPE_CHOICES)
+    if not args.restart:
+        args.recipe = catalogue_page.choose_recipe(args.name, RECIPE_CHOICES[args.recipe]).name
+    recipe = flags.reschedule(args, flags.recipe(args, RECIPE_CHOICES), args.size, args.size)
     weights = load_vgg.read_weights(load_vgg.find_weights(args.vgg))
     args.color_profiles = catalogue_page.choose_color_profiles(
         args.name, CONVERTED if args.restart and args.color_profiles == 'auto' else args.color_profiles)

@@ -5,7 +5,7 @@ The flags of the commands are generated from the fields of `Recipe`, and the `he
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from common import color_profiles
 from common.errors import UserError
@@ -18,6 +18,10 @@ NOT_IN_FINGERPRINT = 'iterations', 'log_schedule', 'size'  # settings that do no
 # The content loss relative to the sum of squares of the content features. It is independent of the size of the image
 # and of the network.
 RELATIVE_TO_CONTENT = '1/ΣP²'
+
+FULL, PRUNED = 'full', 'pruned'  # networks of a `Stage`
+STAGE_SETTINGS = 'content_layers', 'content_layer_weights', 'style_layer_weights', 'optimizer'
+MAX_SIZES = 8  # largest number of sizes at which a picture is trained
 
 # Coefficients of the sums of squares. s: number of elements of P; N: channels; M: height × width
 CONTENT_COEFFICIENTS = {
@@ -58,7 +62,6 @@ WITH_ADAM = ('optimizer', lambda recipe: recipe.optimizer == 'adam'),
 WITH_CONTENT = ('content_weight', lambda recipe: recipe.content_weight),
 WITH_STYLE = ('style_weight', lambda recipe: recipe.style_weight),
 WITH_BLEND = ('init', lambda recipe: recipe.init == 'uniform'),
-WITH_SCALES = ('scales', lambda recipe: recipe.scales != 1),
 WITH_OWN_SHAPE = ('style_fit', lambda recipe: recipe.style_fit == 'own'),
 WITH_NOISE = (('init', lambda recipe: recipe.init != 'content'),
          ('noise_ratio', lambda recipe: recipe.init != 'uniform' or recipe.noise_ratio))
@@ -83,6 +86,77 @@ def check_value(field: dataclasses.Field, value: str | float) -> None:
     choices, low, high = (field.metadata[key] for key in ('choices', 'low', 'high'))
     if not (value in choices if choices else low <= value <= high):
         raise UserError(f'{flag_name(field)} {value}: must be {describe_allowed(field)}')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A part of a schedule: the picture is trained at one size, with one network and one set of weights.
+
+    A picture is trained at its own size and, before that, at a half, a quarter … of it, as long as the longer side has
+    at least as many pixels as the smallest `side` of the recipe's stages. Each size has the stages with the largest
+    `side` that it reaches. What a stage does not set is as in its recipe.
+
+    Attributes:
+        side: The longer side in pixels from which on the stage is used.
+        is_last_size: Whether the stage is for the size of the picture itself, or for smaller sizes.
+        steps: Number of steps. The last stage of a picture has the `iterations` of its recipe instead, and if the
+            picture has a single size, at least `steps`.
+        network: 'full' for VGG-19, or 'pruned' for weights/vgg19-half.mat, which takes a quarter of the time. The
+            pruned network is used only with the bundled weights, and never in the last stage of a picture.
+        deepest: The deepest layer that is used; None for no limit. If all layers are deeper, they are kept.
+        content_factor: Factor on α.
+        style_factor: Factor on β.
+        content_layers, content_layer_weights, style_layer_weights, optimizer: As in `Recipe`, or None.
+    """
+    side: float = 0
+    is_last_size: bool = False
+    steps: int | None = None
+    network: str = FULL
+    deepest: str | None = None
+    content_factor: float = 1.
+    style_factor: float = 1.
+    content_layers: tuple | None = None
+    content_layer_weights: tuple | None = None
+    style_layer_weights: tuple | None = None
+    optimizer: str | None = None
+
+    def apply(self, recipe: 'Recipe') -> 'Recipe':
+        """Return a recipe with the settings of this stage, and without stages."""
+        changed = {name: getattr(self, name) for name in STAGE_SETTINGS if getattr(self, name) is not None}
+        recipe = dataclasses.replace(recipe, stages=(), content_weight=self.content_factor * recipe.content_weight,
+                                     style_weight=self.style_factor * recipe.style_weight, **changed)
+        return recipe.without_layers_below(self.deepest) if self.deepest else recipe
+
+    def without(self, names: Collection[str]) -> 'Stage':
+        """Return this stage without its own values of the settings `names`; layers and their weights go together."""
+        kinds = {name.partition('_layer')[0] for name in names if '_layer' in name}
+        return dataclasses.replace(self, **{name: None for name in STAGE_SETTINGS
+                                            if name in names or name.partition('_layer')[0] in kinds})
+
+    def fingerprint(self) -> dict:
+        """Return the attributes that differ from their defaults, name -> value."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)
+                if getattr(self, field.name) != field.default}
+
+
+def halving_stages(side: float, steps: int, ratio: float = 1., limits: Sequence[tuple] = ()) -> tuple[Stage, ...]:
+    """Return the stages of a schedule that is given by few numbers, as those of version 1.0.
+
+    Args:
+        side: The longer side of the smallest size, in pixels.
+        steps: The steps at the smallest size; a picture that has no other size gets at least as many.
+        ratio: The steps at each further size but the last, relative to those at the size before.
+        limits: Entries (longer side in pixels from which on the entry applies, deepest layer that is used, factor on
+            α), in ascending order, for all sizes but the smallest.
+    """
+    starts = {side * 2 ** k for k in range(MAX_SIZES)} | {start for start, _, _ in limits if start >= 2 * side}
+    stages = [Stage(side=side, steps=steps), Stage(side=side, is_last_size=True, steps=steps)]
+    for start in sorted(starts)[1:]:
+        limit = [dict(deepest=deepest, content_factor=factor) for lowest, deepest, factor in limits if lowest <= start]
+        settings = limit[-1] if limit else {}
+        count = max(1, round(steps * ratio ** int(math.log2(start / side))))
+        stages += [Stage(side=start, steps=count, **settings), Stage(side=start, is_last_size=True, **settings)]
+    return tuple(stages)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -161,19 +235,11 @@ class Recipe:
                                active_when=WITH_ADAM)
 
     # Number of iterations.
-    iterations: int = setting(300, 'steps of Adam, or evaluations of L-BFGS', low=1, high=MAX_ITERATIONS)
-    # Coarse to fine: at each size but the largest, the sides are half of those at the next size.
-    scales: int = setting(1, 'number of image sizes to train at, coarse to fine; 0 chooses the largest number for '
-                          'which the longer side of the smallest size has at least 128 pixels', low=0, high=8,
-                          active_when=WITH_ADAM)
-    coarse_iterations: int = setting(
-        200, 'steps at the smallest size', low=1, high=MAX_ITERATIONS, active_when=WITH_SCALES
-    )
-    coarse_ratio: float = setting(1., 'steps at each further size except for the last, relative to those at the size '
-                                  'before', low=0.1, high=2, active_when=WITH_SCALES)
-    # Restrictions at larger sizes; the smallest size of a run has none. Entries are (longer side in pixels from which
-    # the entry applies, deepest layer that is used, factor on α), in ascending order; the last one that applies counts.
-    deepest: tuple = ()
+    iterations: int = setting(300, 'steps of Adam, or evaluations of L-BFGS, in the last stage', low=1,
+                              high=MAX_ITERATIONS)
+    # What comes before, coarse to fine: `Stage`s, those of the smallest size first. The last stage of a picture always
+    # uses the true network and has `iterations` steps.
+    stages: tuple = ()
     # Default (width, height) for the bundled photo. For other photos the larger number is the longer side.
     size: tuple = (333, 250)
     # When a picture and summaries are written: (up to this iteration, every so many iterations), in ascending order.
@@ -192,8 +258,8 @@ class Recipe:
                                 'there must be at least one layer, and one weight per layer')
             if not any(weights):
                 raise UserError(f'--{kind}-layer-weights are all 0; --{kind}-weight 0 leaves the {kind} out')
-        if self.scales != 1 and self.optimizer != 'adam':
-            raise UserError(f'--scales {self.scales}: works only with --optimizer adam')
+        for stage in self.stages:
+            stage.apply(self)  # This checks the values.
         if not self.content_weight and not self.style_weight:
             raise UserError('--content-weight and --style-weight are both 0; at least one must be larger than 0')
 
@@ -213,18 +279,23 @@ class Recipe:
         """Whether the starting image contains noise, so that the seed has an effect."""
         return self.inactive_because('noise_amplitude') is None
 
-    def for_size(self, side: int) -> 'Recipe':
-        """Return this recipe with the restrictions of `deepest` for a picture whose longer side is `side` pixels."""
-        limits = [(layer, factor) for start, layer, factor in self.deepest if side >= start]
-        if not limits:
-            return self
-        deepest, factor = limits[-1]
-        kept = dict(content_weight=factor * self.content_weight)
+    def with_settings(self, **changed) -> 'Recipe':
+        """Return this recipe with other values of some settings, in all of its stages.
+
+        Raises:
+            UserError: A value is not allowed, or values contradict each other.
+        """
+        stages = tuple(stage.without(changed) for stage in self.stages)
+        return dataclasses.replace(self, **{'stages': stages} | changed)
+
+    def without_layers_below(self, deepest: str) -> 'Recipe':
+        """Return this recipe without the layers that are deeper than `deepest`, or with all if none would remain."""
+        kept = {}
         for kind in ('content', 'style'):
             layers, weights = f'{kind}_layers', f'{kind}_layer_weights'
             pairs = [pair for pair in zip(getattr(self, layers), getattr(self, weights))
                      if CONVOLUTIONS.index(pair[0].removesuffix(BEFORE_RELU)) <= CONVOLUTIONS.index(deepest)]
-            if pairs:  # If all layers are too deep, they are kept.
+            if pairs:
                 kept[layers], kept[weights] = zip(*pairs)
         return dataclasses.replace(self, **kept)
 
@@ -250,7 +321,8 @@ class Recipe:
         The number of iterations, the logging schedule and the default size are left out, so that a run can be continued
         with other ones.
         """
-        return {key: value for key, value in dataclasses.asdict(self).items() if key not in NOT_IN_FINGERPRINT}
+        settings = {key: value for key, value in dataclasses.asdict(self).items() if key not in NOT_IN_FINGERPRINT}
+        return settings | {'stages': [stage.fingerprint() for stage in self.stages]}
 
     def should_log(self, step: int) -> bool:
         """Return whether the picture and the summaries of iteration `step` are written."""
@@ -301,16 +373,17 @@ GATYS = Recipe(
 # Our own recipe, from later work. It trains coarse to fine (Gatys et al. 2017) and starts from the content image. Its
 # losses are relative to the targets, so that α and β mean the same at every size. It pads with reflections instead of
 # zeros. A shallower content layer keeps faces.
-MODERN = Recipe(
-    name='modern',
+MODERN_1_0 = Recipe(
+    name='modern-1.0',
     content_layers=('conv3_1',), content_weight=1., content_coefficient=RELATIVE_TO_CONTENT,
     style_layer_weights=(1.,) * 5, style_statistic='covariance', style_weight=0.5, tv_weight=3e-4,
     style_fit='own', padding='mirror', init='content', learning_rate=5., pixels='0-255', averaging=0.9,
-    scales=0, coarse_iterations=80, coarse_ratio=0.6, iterations=20,
-    deepest=((400, 'conv4_1', 1.), (700, 'conv4_1', 0.5), (1400, 'conv3_1', 0.3)), size=(512, 512),
+    stages=halving_stages(128, 80, 0.6, ((400, 'conv4_1', 1.), (700, 'conv4_1', 0.5), (1400, 'conv3_1', 0.3))),
+    iterations=20, size=(512, 512),
 )
+MODERN = dataclasses.replace(MODERN_1_0, name='modern')
 
-RECIPES = {recipe.name: recipe for recipe in (CS20, STYLENET, LBFGS_TUTORIAL, GATYS, MODERN)}
+RECIPES = {recipe.name: recipe for recipe in (CS20, STYLENET, LBFGS_TUTORIAL, GATYS, MODERN, MODERN_1_0)}
 
 
 def named(name: str) -> Recipe:
@@ -330,14 +403,14 @@ FAST = Recipe(
     learning_rate=2e-3, iterations=10_000, log_schedule=((math.inf, 200),),
 )
 
-# Arbitrary style transfer, with all style layers of MODERN, whose losses add up to more than those of FAST. The content
-# layer conv2_1 keeps eyes.
+# Arbitrary style transfer, with one more style layer, whose losses add up to more than those of FAST. The content layer
+# conv2_1 keeps eyes.
 ARBITRARY = dataclasses.replace(
     FAST,
     name='any',
     content_layers=('conv2_1', 'conv3_1'),
     content_layer_weights=(0.8, 0.8),
     style_weight=2.5,
-    style_layers=MODERN.style_layers,
-    style_layer_weights=MODERN.style_layer_weights,
+    style_layers=('conv1_1', 'conv2_1', 'conv3_1', 'conv4_1', 'conv5_1'),
+    style_layer_weights=(1.,) * 5,
 )

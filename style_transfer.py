@@ -321,8 +321,8 @@ class StyleTransfer:
         self.content_img, self.style_img = self.images.content, self.images.styles[0] if self.style_paths else None
 
     def levels(self):
-        """Return the `pyramid.Level`s at which the picture is trained, smallest first."""
-        return pyramid.levels(self.recipe, self.img_width, self.img_height)
+        """Return the `pyramid.Level`s of the picture, in the order in which they are trained."""
+        return pyramid.levels(self.recipe, self.img_width, self.img_height, self.weights.path)
 
     def check_memory(self):
         """Raise `UserError`, before anything is built, if the picture does not fit into the free memory."""
@@ -345,16 +345,18 @@ def stylize(content, style, *, recipe='modern', size=None, callback=None, streng
         strength: Strength of the style, 0 to 1; 0.5 leaves the recipe unchanged.
         start, mask: The starting image, None for that of the recipe; the mask, as in `StyleTransfer`.
         name: Name of a run whose files are kept; None to leave no files on disk.
-        settings: Keyword arguments of `StyleTransfer`, or fields of the recipe.
+        settings: Arguments of `StyleTransfer` or `pyramid.reschedule`, or fields of the recipe.
 
     Raises `UserError` for what the caller can fix, and KeyboardInterrupt after Ctrl-C.
     """
-    fields = {key: settings.pop(key) for key in list(settings) if key in recipes.FIELD_NAMES}
-    recipe = dataclasses.replace(recipes.named(recipe), **fields).with_strength(strength)
+    fields, schedule = ({key: settings.pop(key) for key in list(settings) if key in names}
+                        for names in (recipes.FIELD_NAMES, pyramid.SCHEDULE_SETTINGS))
+    recipe = recipes.named(recipe).with_settings(**fields).with_strength(strength)
     with tempfile.TemporaryDirectory() as folder:
         content, mask, start = (utils.as_file(image, folder) for image in (content, mask, start))
         styles = [utils.as_file(image, folder) for image in (style if isinstance(style, (list, tuple)) else [style])]
         width, height = size if isinstance(size, tuple) else utils.output_size(content, size or max(recipe.size))
+        recipe = pyramid.reschedule(recipe, width, height, **schedule)
         if start:
             recipe = dataclasses.replace(recipe, init='content')  # The recipe's starting image is not used.
         machine = StyleTransfer(content, styles, width, height, mask=mask, recipe=recipe, name=name,

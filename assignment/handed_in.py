@@ -125,6 +125,8 @@ def recipe_from_settings(settings: Mapping[str, str]) -> recipes.Recipe:
         raise UserError(f'the event files lack the setting {error.args[0]}') from error
     except (ValueError, TypeError, UserError) as error:
         raise UserError(f'the settings in the event files are invalid: {error}') from error
+    if settings.get('scales', '1') != '1' or settings.get('stages', '[]') != '[]':
+        recipe = dataclasses.replace(recipe, stages=(recipes.Stage(),))  # It matters only that there are some.
     log_schedule = recipes.RECIPES[recipe.name].log_schedule if recipe.name in recipes.RECIPES else recipe.log_schedule
     return dataclasses.replace(recipe, log_schedule=log_schedule)
 
@@ -144,7 +146,7 @@ def _step_issues(events, recipe):
         for step in range(1, min(steps[-1], recipes.MAX_ITERATIONS))
         if recipe.should_log(step) and step not in steps
     ]
-    if missing and recipe.scales == 1:
+    if missing and not recipe.stages:
         yield (f'iterations that the recipe {recipe.name} logs are missing: {len(missing)}, the first is {missing[0]}; '
                'event files were lost, or the steps were counted differently')
 
@@ -154,7 +156,7 @@ def _sum_issues(events, recipe):
     weights = {'content_loss': recipe.content_weight, 'style_loss': recipe.style_weight, 'tv_loss': recipe.tv_weight}
     curves = {name: dict(zip(*points)) for name, points in events.curves.items()}
     needed = {name: weight for name, weight in weights.items() if weight}
-    if not {'total_loss', *needed} <= set(curves) or recipe.scales != 1:
+    if not {'total_loss', *needed} <= set(curves) or recipe.stages:
         return
     tolerance = SUM_TOLERANCE.get(events.settings.get('precision'), SUM_TOLERANCE['float32'])
     for step, total in curves['total_loss'].items():
@@ -202,8 +204,8 @@ def first_losses(
     Raises:
         UserError: Images or weights were not found, or the run uses settings that cannot be recomputed.
     """
-    if recipe.scales != 1 or (special := NOT_RECOMPUTED & set(settings)):
-        raise UserError('the run uses more than one scale' if recipe.scales != 1 else
+    if recipe.stages or (special := NOT_RECOMPUTED & set(settings)):
+        raise UserError('the run uses more than one scale' if recipe.stages else
                         f'the run uses {", ".join(sorted(special))}')
     width, height, seed = (_number(settings, name, *limits) for name, limits in (
         ('width', utils.SIDE_RANGE_PX), ('height', utils.SIDE_RANGE_PX), ('seed', (0, 2**31 - 1))))

@@ -25,6 +25,7 @@ def parse(description: str, argv: list[str]) -> tuple[cli.Parser, argparse.Names
     flags.add_strength_flag(parser)
     flags.add_control_flags(parser)
     flags.add_recipe_flags(parser, without=['init'])
+    flags.add_schedule_flags(parser)
     flags.add_output_flags(parser)
     parser.add_argument('--name', help='name of the run\'s folders in outputs, checkpoints and graphs '
                         '(default: content-style-recipe)')
@@ -34,13 +35,28 @@ def parse(description: str, argv: list[str]) -> tuple[cli.Parser, argparse.Names
         about = output.read_settings(args.like)
         # Version 1.0, which did not record the setting, ignored color profiles.
         before = [] if 'color_profiles' in about['settings'] else ['--color-profiles', IGNORED]
+        if about['settings'].get('name') == recipes.MODERN_1_0.name:
+            about['command'] += ['--recipe', recipes.MODERN_1_0.name]
         args = parser.parse_args([*before, *about['command'], *argv])
+    if not args.restart:
+        _continue_recipe(args)
     return parser, args
+
+
+def _continue_recipe(args):
+    """Set `args.recipe` to the recipe with which the run on disk, if there is one, was begun."""
+    wanted = recipes.named(args.recipe)
+    args.name = args.name or runs.picture_name(args.content, args.style, wanted)
+    begun = runs.Run(args.name, {}).choose_recipe(wanted)
+    if begun is not wanted:
+        args.recipe = begun.name
+        print(f'{args.name}: goes on with the recipe {begun.name}, with which it was begun; --restart begins again')
 
 
 def machine_settings(args: argparse.Namespace, recipe: recipes.Recipe, width: int, height: int) -> dict:
     """Return the keyword arguments of `StyleTransfer` that follow from the flags; set `args.color_profiles`."""
     args.color_profiles = flags.color_profiles(args, args.name or runs.picture_name(args.content, args.style, recipe))
+    recipe = flags.reschedule(args, recipe, width, height)
     return dict(style_weights=args.style_weights, mask=args.mask, recipe=recipe, vgg=args.vgg,
                 seed=flags.seed(args, recipe), precision=flags.precision(args, recipe), threads=args.threads,
                 color_profiles=args.color_profiles, name=args.name,

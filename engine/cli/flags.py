@@ -12,7 +12,7 @@ from common import paths
 from common.cli import float_in_range, int_in_range
 from common.color_profiles import CONVERTED, IGNORED
 from common.errors import UserError
-from engine.optim import OPTIMIZERS
+from engine.optim import OPTIMIZERS, pyramid
 from engine.results import output
 from engine.run import runs, session
 
@@ -39,7 +39,8 @@ def add_image_flags(parser: argparse.ArgumentParser, default: tuple[int, int], o
                         f'(default: styles/{paths.STYLE.name})')
     side = int_in_range(*utils.SIDE_RANGE_PX)
     default_text = f'{default[0]} by {default[1]}; with --content, {max(default)} for the longer side'
-    default_text += ''.join(f'; {max(recipe.size)} in {recipe.name}' for recipe in others if recipe.size != default)
+    default_text += ''.join(f'; {max(recipe.size)} in {recipe.name}' for recipe in others
+                            if recipe.size != default and recipe is not recipes.MODERN_1_0)
     parser.add_argument('--width', type=side, metavar='W',
                         help=f'width of the picture in pixels, {utils.SIDE_RANGE_PX[0]} to {utils.SIDE_RANGE_PX[1]}; '
                         'if only one of --width and --height is given, the other one follows from the aspect ratio of '
@@ -270,7 +271,7 @@ def add_recipe_flags(parser: argparse.ArgumentParser, choices: Mapping[str, reci
             defaults = ', '.join(
                 _format_short(getattr(recipe, field.name)) + (f' in {name}' if len(choices) > 1 else '')
                 for name, recipe in choices.items()
-                if not recipe.inactive_because(field.name)
+                if not recipe.inactive_because(field.name) and recipe is not recipes.MODERN_1_0
             )
             parser.add_argument(
                 recipes.flag_name(field),
@@ -278,6 +279,11 @@ def add_recipe_flags(parser: argparse.ArgumentParser, choices: Mapping[str, reci
                 metavar=_metavar(field),
                 help=f'{field.metadata["help"]}; {recipes.describe_allowed(field)} (default: {defaults})',
             )
+
+
+def reschedule(args: argparse.Namespace, recipe: recipes.Recipe, width: int, height: int) -> recipes.Recipe:
+    """Return a recipe whose stages are changed as the flags say, see `pyramid.reschedule`."""
+    return pyramid.reschedule(recipe, width, height, *(getattr(args, name) for name in pyramid.SCHEDULE_SETTINGS))
 
 
 def recipe(args: argparse.Namespace, choices: Mapping[str, recipes.Recipe] = recipes.RECIPES) -> recipes.Recipe:
@@ -295,7 +301,7 @@ def recipe(args: argparse.Namespace, choices: Mapping[str, recipes.Recipe] = rec
     init = changed.get('init')
     if isinstance(init, Path) or init == FAST_INIT:  # The given image replaces the recipe's starting image.
         changed['init'] = 'content'
-    recipe = dataclasses.replace(choices[args.recipe], **changed)
+    recipe = choices[args.recipe].with_settings(**changed)
     if getattr(args, 'strength', None) is not None:
         if 'style_weight' in changed:
             raise UserError('--strength and --style-weight: give only one of the two, because both set β')
@@ -306,6 +312,22 @@ def recipe(args: argparse.Namespace, choices: Mapping[str, recipes.Recipe] = rec
         if reason := recipe.inactive_because(name):
             raise UserError(f'{recipes.flag_name(recipe.__dataclass_fields__[name])} does nothing with {reason}')
     return recipe
+
+
+def add_schedule_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that make or change the stages of a recipe, which `reschedule` takes."""
+    steps = f'those of the recipe; {pyramid.COARSE_STEPS} if it has no stages'
+    parser.add_argument('--scales', type=int_in_range(0, recipes.MAX_SIZES), metavar='N',
+                        help='number of image sizes to train at, coarse to fine: each has half the sides of the next '
+                        'one; 1 for only the settings of the recipe itself, without its stages; 0 for as many as '
+                        f'possible with at least {pyramid.MIN_COARSE_SIDE_PX} pixels for the longer side (default: 0 '
+                        'in modern, else 1)')
+    parser.add_argument('--coarse-iterations', type=int_in_range(1, recipes.MAX_ITERATIONS), metavar='N',
+                        help='steps of the first stage, at the smallest size; those of the other stages at smaller '
+                        f'sizes than that of the picture change in proportion (default: {steps})')
+    parser.add_argument('--coarse-ratio', type=float_in_range(0.1, 2), metavar='X',
+                        help='steps at each further size but the last, relative to those at the size before '
+                        '(default: as in the recipe; 1 if it has no stages)')
 
 
 def _value_parser(field):

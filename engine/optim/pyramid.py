@@ -9,87 +9,181 @@ import dataclasses
 import gc
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import skimage.transform
 
+import load_vgg
 import recipes
 import utils
+from common import paths
 from common.errors import UserError
 from common.progress import Outcome
 from common.tf1 import tf
 from engine.optim import averaging
 
 MIN_COARSE_SIDE_PX = 128  # minimum of the longer side of the smallest level; at 96 and below, faces are lost
+SCHEDULE_SETTINGS = 'scales', 'coarse_iterations', 'coarse_ratio'  # of `reschedule`
+COARSE_STEPS = 200  # steps at each size but the last of recipes that have no stages, for example CS20's with --scales 3
+PRUNED_COST = 0.3  # time of a step with the pruned network, relative to one with the full network
 
 
 class Level(NamedTuple):
-    """One size of the picture in coarse-to-fine training.
+    """A stage of the training of one picture.
 
     Attributes:
         width: Width in pixels.
         height: Height in pixels.
         start_step: The iteration after which this level begins.
         end_step: The last iteration of this level.
-        recipe: The recipe of this level.
+        recipe: The recipe of this level, which has no stages.
+        network: The network, `recipes.FULL` or `recipes.PRUNED`.
     """
     width: int
     height: int
     start_step: int
     end_step: int
     recipe: recipes.Recipe
+    network: str = recipes.FULL
 
 
-def levels(recipe: recipes.Recipe, width: int, height: int) -> list[Level]:
-    """Return the levels of a picture, smallest first: each has half the sides of the next one.
+def levels(recipe: recipes.Recipe, width: int, height: int, weights: Path | None = None) -> list[Level]:
+    """Return the levels of a picture, in the order of training; see `recipes.Stage`.
 
     Args:
-        recipe: The recipe, whose `scales` is the number of levels, or 0 for as many as possible.
+        recipe: The recipe with its stages.
         width: Width of the picture in pixels.
         height: Height of the picture in pixels.
+        weights: The path of the VGG-19 weights. The pruned network is used only if they are the bundled ones.
+    """
+    can_prune = weights == paths.WEIGHTS and paths.PRUNED_WEIGHTS.exists()
+    coarse, last = ([stage for stage in recipe.stages if stage.is_last_size == is_last] for is_last in (False, True))
+    halvings = 0
+    if coarse:
+        largest = min(max(width, height) / coarse[0].side, min(width, height) / utils.MIN_SIDE_PX)
+        halvings = max(0, int(math.log2(largest) + 1e-9))
+    found, start_step = [], 0
+    for halving in range(halvings, -1, -1):
+        for stage in _stages_at(coarse if halving else last, max(width, height) / 2 ** halving):
+            end_step = start_step + (stage.steps or recipe.iterations)
+            size = [round(side / 2 ** halving) for side in (width, height)]
+            found.append(Level(*size, start_step, end_step, stage.apply(recipe),
+                               stage.network if can_prune else recipes.FULL))
+            start_step = end_step
+    final = found[-1]
+    steps = recipe.iterations if halvings else max(recipe.iterations, final.end_step - final.start_step)
+    return [*found[:-1], final._replace(end_step=final.start_step + steps, network=recipes.FULL)]
+
+
+def fingerprint(recipe: recipes.Recipe, width: int, height: int, weights: Path | None = None) -> list[dict]:
+    """Return the levels of a picture for the fingerprint of its run; arguments as in `levels`.
+
+    Each level is a dict name -> value of its size, its number of steps, and the settings in which it differs from the
+    recipe. The number of steps of the last level is left out, so that a run can be continued. The list is empty if the
+    recipe itself is the only level.
+    """
+    found = []
+    for level in levels(recipe, width, height, weights):
+        own, shared = level.recipe.fingerprint(), recipe.fingerprint()
+        found.append({'width': level.width, 'height': level.height, 'steps': level.end_step - level.start_step,
+                      **({'network': level.network} if level.network != recipes.FULL else {}),
+                      **{name: value for name, value in own.items() if value != shared[name] and name != 'stages'}})
+    del found[-1]['steps']
+    return found if found != [{'width': width, 'height': height}] else []
+
+
+def _stages_at(stages, side):
+    """Return the stages with the largest `side` up to the given one, or with the smallest; without any, a plain one."""
+    if not stages:
+        return [recipes.Stage()]
+    sides = [stage.side for stage in stages]
+    reached = max((start for start in sides if start <= side + 1e-6), default=min(sides))
+    return [stage for stage in stages if stage.side == reached]
+
+
+def reschedule(recipe: recipes.Recipe, width: int, height: int, scales: int | None = None,
+               coarse_iterations: int | None = None, coarse_ratio: float | None = None) -> recipes.Recipe:
+    """Return a recipe whose stages are changed as the flags of the same names say.
+
+    Args:
+        recipe: The recipe.
+        width: Width of the picture in pixels.
+        height: Height of the picture in pixels.
+        scales: Number of sizes; 0 for as many as possible; 1 for only the recipe's own settings, without stages; None
+            for the number of the recipe.
+        coarse_iterations: Steps of the first stage; those of the others at smaller sizes change in proportion.
+        coarse_ratio: Steps at each further size but the last, relative to those at the size before.
 
     Raises:
-        UserError: A side of the smallest level has less than `utils.MIN_SIDE_PX` pixels.
+        UserError: The picture has a single size, for which the other settings have no effect, or a side of the smallest
+            size has less than `utils.MIN_SIDE_PX` pixels.
     """
-    halvings = min(math.log2(max(width, height) / MIN_COARSE_SIDE_PX),
-                   math.log2(min(width, height) / utils.MIN_SIDE_PX))
-    count = recipe.scales or 1 + max(0, int(halvings))
-    if count == 1 and not recipe.scales:  # A picture with a single level gets as many steps as the smallest of several.
-        recipe = dataclasses.replace(recipe, iterations=max(recipe.iterations, recipe.coarse_iterations))
-    found, start_step = [], 0
-    for halving in reversed(range(count)):
-        coarse = max(1, round(recipe.coarse_iterations * recipe.coarse_ratio ** len(found)))
-        end_step = start_step + (coarse if halving else recipe.iterations)
-        size = [round(side / 2 ** halving) for side in (width, height)]
-        found.append(Level(*size, start_step, end_step, recipe.for_size(max(size)) if found else recipe))
-        start_step = end_step
-    if count > 1 and min(found[0][:2]) < utils.MIN_SIDE_PX:
-        raise UserError(f'--scales {count} of {width}×{height} begin at {found[0].width}×{found[0].height}: '
+    if scales is coarse_iterations is coarse_ratio is None:
+        return recipe
+    coarse = [stage for stage in recipe.stages if not stage.is_last_size]
+    if scales == 1 or (scales is None and not coarse):
+        for name, value in (('iterations', coarse_iterations), ('ratio', coarse_ratio)):
+            if value is not None:
+                raise UserError(f'--coarse-{name} does nothing with --scales 1')
+        return dataclasses.replace(recipe, stages=())
+    smallest = [round(side / 2 ** (scales - 1)) for side in (width, height)] if scales else [MIN_COARSE_SIDE_PX]
+    if min(smallest) < utils.MIN_SIDE_PX:
+        raise UserError(f'--scales {scales} of {width}×{height} begin at {smallest[0]}×{smallest[1]}: '
                         f'each side must have at least {utils.MIN_SIDE_PX} pixels')
-    return found
+    first = max(width, height) / 2 ** (scales - 1) if scales else coarse[0].side if coarse else MIN_COARSE_SIDE_PX
+    if not coarse:
+        stages = recipes.halving_stages(first, coarse_iterations or COARSE_STEPS, coarse_ratio or 1.)
+        return dataclasses.replace(recipe, stages=stages)
+    start = max(stage.side for stage in coarse if stage.side <= max(first, coarse[0].side))
+    kept = [dataclasses.replace(stage, side=max(first, stage.side) if stage.side > start else first)
+            for stage in coarse if stage.side >= start]
+    factor = (coarse_iterations or kept[0].steps) / kept[0].steps
+    sides = sorted({stage.side for stage in kept})
+    for i, stage in enumerate(kept):
+        base = kept[0].steps * coarse_ratio ** sides.index(stage.side) if coarse_ratio else stage.steps
+        kept[i] = dataclasses.replace(stage, steps=max(1, round(base * factor)))
+    last = [stage for stage in recipe.stages if stage.is_last_size]
+    return dataclasses.replace(recipe, stages=(*kept, *last))
 
 
-def iteration_cost(levels: list[Level]) -> Callable[[int], int]:
-    """Return a function that maps the number of an iteration to its cost, the number of pixels of its level."""
-    return lambda step: next(level.width * level.height for level in levels if step <= level.end_step)
+def iteration_cost(levels: list[Level]) -> Callable[[int], float]:
+    """Return a function that maps the number of an iteration to its cost, in pixels of the full network."""
+    def cost(step):
+        level = next(level for level in levels if step <= level.end_step)
+        return level.width * level.height * (PRUNED_COST if level.network == recipes.PRUNED else 1)
+    return cost
 
 
 def upsample(image: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Enlarge an image [1, H, W, 3] to [1, height, width, 3] by cubic interpolation, clipped to 0 to 255."""
+    """Enlarge an image [1, H, W, 3] to [1, height, width, 3] by cubic interpolation, clipped to 0 to 255.
+
+    An image that has this size already is returned as it is.
+    """
+    if image.shape[1:3] == (height, width):
+        return image
     large = skimage.transform.resize(image[0], (height, width), order=3, mode='edge', preserve_range=True, clip=False)
     return np.float32(large.clip(0, 255))[None]
 
 
-def at_level(machine, level: Level):
-    """Return a copy of a `StyleTransfer` for a level; it shares the run, and its new graph is not built yet."""
+def at_level(machine, level: Level, is_last: bool = True):
+    """Return a copy of a `StyleTransfer` for a level; it shares the run, and its new graph is not built yet.
+
+    Args:
+        machine: The `StyleTransfer`.
+        level: The level.
+        is_last: Whether the level is the last one, which needs the weights last.
+    """
     other = copy.copy(machine)
     other.recipe, other.img_width, other.img_height = level.recipe, level.width, level.height
     other.graph, other.rng = tf.Graph(), np.random.default_rng(machine.seed)
+    if level.network == recipes.PRUNED:
+        other.weights = load_vgg.read_weights(paths.PRUNED_WEIGHTS)
+    elif not is_last:  # Building a machine clears its convolutions; only the last level may clear those that were read.
+        other.weights = machine.weights._replace(convolutions=dict(machine.weights.convolutions))
     if (level.width, level.height) != (machine.img_width, machine.img_height):
         other.read_images()
-        # Building a machine clears its convolutions; only the last level may clear those that were read.
-        other.weights = machine.weights._replace(convolutions=dict(machine.weights.convolutions))
         if machine.initial_img is not None:
             other.initial_img = utils.resize_and_crop(machine.initial_img[0], level.width, level.height)[None]
     return other
@@ -113,9 +207,10 @@ def train_levels(machine, levels: list[Level], callback: Callable | None = None,
         is_last = level is levels[-1]
         if step >= level.end_step and not is_last:
             continue
-        current, run.start_step = at_level(machine, level), level.start_step
+        current, run.start_step = at_level(machine, level, is_last), level.start_step
         if level.start_step and step == level.start_step:  # Otherwise a checkpoint of this level is resumed.
-            picture = run.load_variable(step, averaging.displayed_variable(level.recipe)) + machine.weights.mean_pixels
+            before = levels[levels.index(level) - 1].recipe
+            picture = run.load_variable(step, averaging.displayed_variable(before)) + machine.weights.mean_pixels
             current.initial_img = upsample(picture, level.width, level.height)
         current.build()
         outcome = current.train(level.end_step, callback, restart and not level.start_step, write_results=is_last)

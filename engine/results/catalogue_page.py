@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+import recipes
 import utils
 from common import files, names
 from common.color_profiles import CONVERTED, IGNORED
 from common.errors import UserError
 from engine.results import output
-from engine.run import runs
+from engine.run import old_settings, runs
 
 TEMPLATE_PATH = Path(__file__).with_name('catalogue_page.html')
 DATA_PLACEHOLDER = 'null'  # text in the template that the data replaces
@@ -29,6 +30,13 @@ def choose_color_profiles(name: str, wanted: str) -> str:
     return _read_state(path)['settings'].get('color_profiles', IGNORED)
 
 
+def choose_recipe(name: str, wanted: recipes.Recipe) -> recipes.Recipe:
+    """Return the recipe of the catalog `name`, as `runs.Run.choose_recipe`."""
+    path = _state_path(names.validate(name))
+    is_old = path.exists() and _read_state(path)['settings'].get('name') == recipes.MODERN_1_0.name
+    return recipes.MODERN_1_0 if is_old and wanted is recipes.MODERN else wanted
+
+
 def _state_path(name):
     """Return the path of a catalog's state."""
     return Path('checkpoints', name, 'catalogue.json')
@@ -38,7 +46,7 @@ def _read_state(path):
     """Return the state of a catalog, {'settings': dict, 'known': dict}; raise `UserError` if it is damaged."""
     try:
         state = json.loads(path.read_text())
-        return {'settings': dict(state['settings']), 'known': dict(state['known'])}
+        return {'settings': old_settings.upgrade(dict(state['settings'])), 'known': dict(state['known'])}
     except (ValueError, LookupError, TypeError) as error:
         raise UserError(f'{path}: damaged', RESTART_HINT, runs.ANOTHER_NAME_HINT) from error
 

@@ -20,6 +20,7 @@ import utils
 from common import color_profiles, files
 from common.errors import UserError
 from common.tf1 import tf
+from engine.run import old_settings
 from engine.run.runs import Run
 
 FORMATS_16_BIT = '.png', '.tif', '.tiff'  # formats with up to 16 bits per channel
@@ -122,7 +123,8 @@ def read_settings(path: Path | str) -> dict:
         raise UserError(f'{path}: {error.strerror}') from error
     try:
         about = json.loads(next(ElementTree.fromstring(packet[0]).iter(XMP_ITEM_TAG)).text)
-        return {'settings': dict(about['settings']), 'command': [str(part) for part in about['command']]}
+        return {'settings': old_settings.upgrade(dict(about['settings'])),
+                'command': [str(part) for part in about['command']]}
     except (TypeError, ValueError, KeyError, StopIteration, ElementTree.ParseError) as error:
         raise UserError(f'{path}: does not say which command made it') from error
 

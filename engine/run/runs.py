@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 import recipes
-from common import color_profiles, files, names
+from common import color_profiles, files, names, paths
 from common.errors import UserError
 from common.tf1 import tf
-from engine.optim import OPTIMIZERS
+from engine.optim import OPTIMIZERS, pyramid
 from engine.optim.optimizer import Optimizer
-from engine.run import events, session
+from engine.run import events, old_settings, session
 
 RESTART_HINT = '--restart', 'begins again'
 ANOTHER_NAME_HINT = '--name', 'NEW starts another run'
@@ -24,6 +24,7 @@ KEEP_BOTH_HINT = '--name', 'NEW keeps both'
 NUMBERED_PICTURE = r'\d{5,}\.jpg'  # the picture of an iteration
 CHECKPOINT_INDEX = r'model-(\d+)\.index'  # the file of a checkpoint that is written last
 LATEST_PICTURE = 'latest.jpg'
+MAX_VALUE_LENGTH = 100  # of a setting in an error message, in characters
 UNFINISHED_CHECKPOINT = r'model-\d+_temp'  # left by a save that was killed
 # What TensorFlow and Python raise for a checkpoint that cannot be read.
 READ_ERRORS = tf.errors.OpError, ValueError, LookupError, TypeError, OSError, RuntimeError
@@ -47,7 +48,11 @@ def settings_diff(now: dict, before: dict, defaults: dict) -> list[str]:
     """
     def value(fingerprint, key):
         return fingerprint.get(key, defaults.get(key))
-    return [f'{key} (now {events.abbreviate(value(now, key))}, was {events.abbreviate(value(before, key))})'
+
+    def shown(fingerprint, key):
+        text = events.abbreviate(value(fingerprint, key))
+        return text if len(text) <= MAX_VALUE_LENGTH else text[:MAX_VALUE_LENGTH] + '…'
+    return [f'{key} (now {shown(now, key)}, was {shown(before, key)})'
             for key in now | before if value(now, key) != value(before, key)]
 
 
@@ -159,6 +164,11 @@ class Run:
                             ('--restart', 'begins again in float32'))
         return begun or session.fastest_precision(takes_bfloat16)
 
+    def choose_recipe(self, wanted: recipes.Recipe) -> recipes.Recipe:
+        """Return the recipe to use: a run on disk that version 1.0 began with its `modern` goes on with it."""
+        saved = self._saved_fingerprint() if wanted is recipes.MODERN else None
+        return recipes.MODERN_1_0 if saved and saved.get('name') == recipes.MODERN_1_0.name else wanted
+
     def choose_color_profiles(self, wanted: str) -> str:
         """Return whether images are converted from their ICC profiles to sRGB, 'converted' or 'ignored'.
 
@@ -186,7 +196,7 @@ class Run:
         with contextlib.suppress(ValueError):
             saved = json.loads(path.read_text())
             if isinstance(saved, dict):
-                return saved
+                return old_settings.upgrade(saved)
         raise UserError(f'{path}: damaged', RESTART_HINT, ANOTHER_NAME_HINT)
 
     def check_fingerprint(self) -> None:
@@ -358,10 +368,14 @@ def picture_run(machine, name: str | None, folder: Path | str) -> Run:
     fingerprint = dict(content=files.file_hash(machine.content_path), style=hashes[0] if len(hashes) == 1 else hashes,
                        vgg=files.file_hash(machine.weights.path), width=machine.img_width, height=machine.img_height,
                        seed=machine.seed, **machine.recipe.fingerprint())
+    fingerprint['stages'] = pyramid.fingerprint(machine.recipe, machine.img_width, machine.img_height,
+                                                machine.weights.path)
     if machine.initial_img is not None:
         fingerprint['initial_img'] = files.array_hash(machine.initial_img)
     if machine.mask_path:
         fingerprint['mask'] = files.file_hash(machine.mask_path)
+    if any('network' in stage for stage in fingerprint['stages']):
+        fingerprint['vgg_pruned'] = files.file_hash(paths.PRUNED_WEIGHTS)
     if len(hashes) > 1:
         fingerprint['style_weights'] = machine.images.style_weights
     # Homework from a starter of version 1.0 has no such attribute, and converts its images.

@@ -133,7 +133,8 @@ def test_a_graph_without_an_optimizer_is_reported(run_dir, skip_first_losses):
 @pytest.mark.parametrize('change, message', [
     (change_setting(b'| width | 48 |', b'| width | 4800000000000 |'),
      "the setting width is '4800000000000'; it must be a whole number from 16 to 4096"),
-    (change_setting(b'| scales | 1 |', b'| scales | 2 |'), 'the run uses more than one scale'),
+    (change_setting(b'| stages | [] |', b'| scales | 2 |'), 'the run uses more than one scale'),
+    (change_setting(b'| stages | [] |', b'| stages | [{}] |'), 'the run uses more than one scale'),
     (change_setting(b'| seed | 0 |', b'| seed | 0 |\n| mask | 01234567 |'), 'the run uses mask'),
     (lambda event: event.step > 25 or not event.summary.value or 'settings' in str(event),
      'the event files lack losses of the first 25 iterations'),

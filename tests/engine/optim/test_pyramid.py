@@ -15,14 +15,15 @@ import scipy.ndimage
 import load_vgg
 import recipes
 import utils
+from common import paths
 from common.errors import UserError
 from common.tf1 import tf
 from engine.optim import pyramid
 from style_transfer import StyleTransfer, main
 from tests import reference
 
-RECIPE = dataclasses.replace(recipes.CS20, scales=3, coarse_iterations=15, iterations=10)
 WIDTH, HEIGHT = 96, 66
+RECIPE = pyramid.reschedule(dataclasses.replace(recipes.CS20, iterations=10), WIDTH, HEIGHT, 3, 15)
 
 
 class Killed(Exception):
@@ -30,9 +31,9 @@ class Killed(Exception):
 
 
 # A recipe in which levels have different layers, the style keeps its own shape, and the average is displayed.
-FULL_RECIPE = dataclasses.replace(RECIPE, deepest=((60, 'conv3_1', 0.5),), style_fit='own', style_scale=1.5,
-                                  pixels='0-255', style_statistic='covariance', style_weight=100., averaging=0.8,
-                                  padding='mirror')
+FULL_RECIPE = dataclasses.replace(RECIPE, stages=recipes.halving_stages(24, 15, limits=((60, 'conv3_1', 0.5),)),
+                                  style_fit='own', style_scale=1.5, pixels='0-255', style_statistic='covariance',
+                                  style_weight=100., averaging=0.8, padding='mirror')
 
 
 @pytest.fixture(scope='module')
@@ -78,22 +79,23 @@ def result_files(name='r', folder=''):
 
 
 def test_each_level_has_half_the_sides_of_the_next():
-    assert pyramid.levels(RECIPE, 1024, 683) == [(256, 171, 0, 15, RECIPE), (512, 342, 15, 30, RECIPE),
-                                            (1024, 683, 30, 40, RECIPE)]
-    assert pyramid.levels(recipes.CS20, 333, 250) == [(333, 250, 0, 300, recipes.CS20)]
-    automatic = dataclasses.replace(RECIPE, scales=0)
+    cs20 = dataclasses.replace(RECIPE, stages=())
+    assert pyramid.levels(pyramid.reschedule(cs20, 1024, 683, 3, 15), 1024, 683) == [
+        (256, 171, 0, 15, cs20, 'full'), (512, 342, 15, 30, cs20, 'full'), (1024, 683, 30, 40, cs20, 'full')]
+    assert pyramid.levels(recipes.CS20, 333, 250) == [(333, 250, 0, 300, recipes.CS20, 'full')]
+    automatic = pyramid.reschedule(cs20, 1024, 768, 0, 15)
     sizes = (1024, 768), (768, 1024), (512, 512), (333, 250), (64, 64), (3840, 2160), (1024, 40), (1024, 16)
     assert [len(pyramid.levels(automatic, *size)) for size in sizes] == [4, 4, 3, 2, 1, 5, 2, 1]
     # A single level gets as many iterations as the smallest of several.
     assert [pyramid.levels(automatic, 64, side)[0].end_step for side in (64, 48)] == [15, 15]
     with pytest.raises(UserError, match='--scales 3 of 100×50 begin at 25×12: each side must have at least 16'):
-        pyramid.levels(RECIPE, 100, 50)
+        pyramid.reschedule(cs20, 100, 50, 3)
 
 
 def test_larger_levels_can_have_fewer_steps_and_layers():
-    recipe = dataclasses.replace(RECIPE, scales=4, coarse_iterations=40, coarse_ratio=0.5, iterations=7, deepest=(
-        (100, 'conv4_1', 1.), (400, 'conv2_2', 0.5)), content_layers=('conv4_2', 'conv1_2'),
-        content_layer_weights=(2., 3.))
+    stages = recipes.halving_stages(100, 40, 0.5, ((100, 'conv3_1', 9.), (200, 'conv4_1', 1.), (400, 'conv2_2', 0.5)))
+    recipe = dataclasses.replace(recipes.CS20, stages=stages, iterations=7, content_layers=('conv4_2', 'conv1_2'),
+                                 content_layer_weights=(2., 3.))
     levels = pyramid.levels(recipe, 800, 600)
     assert [level[:4] for level in levels] == [(100, 75, 0, 40), (200, 150, 40, 60), (400, 300, 60, 70),
                                                (800, 600, 70, 77)]
@@ -103,7 +105,67 @@ def test_larger_levels_can_have_fewer_steps_and_layers():
     assert [level.recipe.content_weight for level in levels] == [0.05, 0.05, 0.025, 0.025]
     assert levels[1].recipe.content_layers == ('conv1_2',) and levels[1].recipe.content_layer_weights == (3,)
     deep = dataclasses.replace(recipe, content_layers=('conv5_2',), content_layer_weights=(1.,))
-    assert deep.for_size(800).content_layers == ('conv5_2',)  # Layers are kept if none would remain.
+    assert pyramid.levels(deep, 800, 800)[-1].recipe.content_layers == ('conv5_2',)  # None would remain.
+
+
+def test_the_schedule_of_version_1_0_is_kept():
+    """The numbers are those that version 1.0 computed: (width, height, steps, deepest layer, α)."""
+    expected = {(200, 150): [(200, 150, 80, 'conv5_1', 1)],
+                (333, 250): [(166, 125, 80, 'conv5_1', 1), (333, 250, 20, 'conv5_1', 1)],
+                (420, 300): [(210, 150, 80, 'conv5_1', 1), (420, 300, 20, 'conv4_1', 1)],
+                (800, 600): [(200, 150, 80, 'conv5_1', 1), (400, 300, 48, 'conv4_1', 1), (800, 600, 20, 'conv4_1', .5)],
+                (2048, 1536): [(128, 96, 80, 'conv5_1', 1), (256, 192, 48, 'conv5_1', 1), (512, 384, 29, 'conv4_1', 1),
+                               (1024, 768, 17, 'conv4_1', 0.5), (2048, 1536, 20, 'conv3_1', 0.3)]}
+    for size, levels in expected.items():
+        assert [(level.width, level.height, level.end_step - level.start_step, level.recipe.style_layers[-1],
+                 level.recipe.content_weight) for level in pyramid.levels(recipes.MODERN_1_0, *size)] == levels
+
+
+STAGES = (recipes.Stage(side=100, steps=40, content_layers=('conv4_2',), content_layer_weights=(1.,),
+                        content_factor=2.),
+          recipes.Stage(side=200, steps=10, network='pruned', style_layer_weights=(5., 4., 3., 2., 1.)),
+          recipes.Stage(side=200, is_last_size=True, steps=6, network='pruned'),
+          recipes.Stage(side=200, is_last_size=True, style_factor=3., deepest='conv3_1'))
+
+
+def test_a_size_can_have_several_stages_and_the_last_one_uses_the_true_network(workdir, monkeypatch):
+    monkeypatch.setattr(paths, 'PRUNED_WEIGHTS', workdir)
+    recipe = dataclasses.replace(recipes.CS20, stages=STAGES, iterations=7)
+    levels = pyramid.levels(recipe, 400, 300, paths.WEIGHTS)
+    assert [(level.width, level.end_step, level.network) for level in levels] == [
+        (100, 40, 'full'), (200, 50, 'pruned'), (400, 56, 'pruned'), (400, 63, 'full')]
+    assert [level.recipe.style_layer_weights[0] for level in levels] == [0.5, 5, 0.5, 0.5]
+    assert [level.recipe.content_weight for level in levels] == [0.1, 0.05, 0.05, 0.05]
+    assert levels[3].recipe.style_weight == 3 and levels[3].recipe.style_layers[-1] == 'conv3_1'
+    assert pyramid.fingerprint(recipe, 400, 300, paths.WEIGHTS) == [
+        {'width': 100, 'height': 75, 'steps': 40, 'content_weight': 0.1},
+        {'width': 200, 'height': 150, 'steps': 10, 'network': 'pruned', 'style_layer_weights': (5, 4, 3, 2, 1)},
+        {'width': 400, 'height': 300, 'steps': 6, 'network': 'pruned'},
+        {'width': 400, 'height': 300, 'style_weight': 3, 'style_layers': recipe.style_layers[:3],
+         'style_layer_weights': recipe.style_layer_weights[:3]}]
+    # Other weights than the bundled ones have no pruned network, and neither has a picture whose last stage it is.
+    assert {level.network for level in pyramid.levels(recipe, 400, 300, Path('other.mat'))} == {'full'}
+    assert [level.network for level in pyramid.levels(dataclasses.replace(recipe, stages=STAGES[:3]), 200, 200,
+                                                      paths.WEIGHTS)] == ['full', 'full']
+
+
+def test_flags_change_the_stages_of_a_recipe():
+    recipe = dataclasses.replace(recipes.CS20, stages=STAGES, iterations=7)
+
+    def steps(**flags):
+        changed = pyramid.reschedule(recipe, 400, 300, **flags)
+        return [(level.width, level.end_step - level.start_step) for level in pyramid.levels(changed, 400, 300)]
+    assert steps(coarse_iterations=20) == [(100, 20), (200, 5), (400, 6), (400, 7)]
+    assert steps(coarse_ratio=0.5) == [(100, 40), (200, 20), (400, 6), (400, 7)]
+    assert steps(scales=2) == [(200, 10), (400, 6), (400, 7)]
+    assert steps(scales=4) == [(50, 40), (100, 40), (200, 10), (400, 6), (400, 7)]
+    assert steps(scales=1) == [(400, 7)]
+    # A setting that is given holds in all stages.
+    changed = recipe.with_settings(content_layers=('conv2_1',), style_layer_weights=(1.,) * 5)
+    for level in pyramid.levels(changed, 400, 300):
+        assert level.recipe.content_layers == ('conv2_1',) and set(level.recipe.style_layer_weights) == {1.}
+    with pytest.raises(UserError, match='must be among'):
+        dataclasses.replace(recipes.CS20, stages=(recipes.Stage(content_layers=('conv9_1',)),))
 
 
 def test_upsampling_is_cubic_centered_and_clipped():
@@ -204,12 +266,8 @@ def test_more_iterations_extend_the_last_level_and_a_restart_begins_at_the_first
 
 def test_contradictory_flags_are_refused(images, tiny_vgg, workdir, capsys):
     flags = ['--content', str(images[0]), '--style', str(images[1]), '--vgg', str(tiny_vgg), '--width', '48']
-    for extra, message in ((['--scales', '2', '--optimizer', 'lbfgs'], '--scales 2: works only with --optimizer adam'),
-                           (['--coarse-iterations', '9'], '--coarse-iterations does nothing with --scales 1')):
-        assert main([*flags, *extra]) == 2
-        assert message in capsys.readouterr().err
-    with pytest.raises(UserError, match='--scales 2: works only with --optimizer adam'):
-        dataclasses.replace(recipes.GATYS, scales=2)
+    assert main([*flags, '--coarse-iterations', '9']) == 2
+    assert '--coarse-iterations does nothing with --scales 1' in capsys.readouterr().err
 
 
 def test_sigkill_at_each_level_change_does_not_change_the_result(server, images, tiny_vgg, workdir):
