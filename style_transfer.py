@@ -44,13 +44,12 @@ class StyleTransfer:
         displayed_img: The displayed image, mean-centered: input_img or its moving average, with mask and colors.
         objective: The style loss of recipes that go beyond CS20's, an `objective.Objective`; None for CS20's.
         run: The `runs.Run`, with the folders, checkpoints and losses.
-        output: An `output.OutputFile` that the picture is also written to, or None.
-        command: The flags that reproduce the picture, except for --iterations.
+        output, command: An `OutputFile` to write as well, or None; the flags that make the picture, but --iterations.
     """
 
     checkpoint_every = 20  # iterations
     recipe, command, color_profiles = recipes.CS20, (), 'converted'
-    objective = output = displayed_img = None
+    objective = output = displayed_img = extractors = None
     has_converged = False  # Set by an optimizer that finds nothing better.
 
     def __init__(self, content_img, style_img, img_width, img_height, *, style_weights=None, mask=None,
@@ -110,7 +109,8 @@ class StyleTransfer:
         with tf.variable_scope('vgg'):
             self.vgg = load_vgg.VGG(self.input_img, self.weights, self.recipe.pooling, self.recipe.padding)
             self.vgg.load(self.recipe.content_layers + self.recipe.style_layers)
-        self.objective = objective.objective_of(self.recipe, self.images, self.weights, self.config)
+        given = self.recipe, self.images, self.weights, self.config, self.extractors
+        self.objective = objective.objective_of(*given)
         self.weights.convolutions.clear()  # They are constants of the graph now; these copies would hold 80 MB.
 
     def _content_loss(self, P, F):
@@ -161,11 +161,11 @@ class StyleTransfer:
 
     def target_features(self):
         """Return the features P of the content image and A of the style image (None with `objective`), arrays."""
+        if self.objective:
+            return self.objective.content_features, None
         content_layers, style_layers = map(self.vgg.features, (self.recipe.content_layers, self.recipe.style_layers))
         with self.open_session() as sess:
             sess.run(self.assign_img, {self.new_img: self.centered_content})
-            if self.objective:
-                return sess.run(content_layers), None
             # Always fetch both lists: for another set of fetches, TensorFlow takes seconds to build a second plan.
             P, _ = sess.run([content_layers, style_layers])
             sess.run(self.assign_img, {self.new_img: self.centered_style})
@@ -341,8 +341,7 @@ def stylize(content, style, *, recipe='modern', size=None, callback=None, streng
         content, style: The photo; one style image or a list. Images are paths, arrays or Pillow's, see `utils.as_file`.
         recipe: Name of a recipe in `recipes.RECIPES`.
         size: The longer side in pixels, or a tuple (width, height); None for the recipe's longer side.
-        callback: Called with a `progress.Iteration` after each iteration.
-        strength: Strength of the style, 0 to 1; 0.5 leaves the recipe unchanged.
+        callback, strength: Called with a `progress.Iteration` after each one; 0 to 1, 0.5 leaves the recipe unchanged.
         start, mask: The starting image, None for that of the recipe; the mask, as in `StyleTransfer`.
         name: Name of a run whose files are kept; None to leave no files on disk.
         settings: Arguments of `StyleTransfer` or `pyramid.reschedule`, or fields of the recipe.
@@ -372,10 +371,9 @@ def main(argv=None):
     """Run style transfer as the flags say; return the exit status."""
     parser, args = command.parse(__doc__.split('\n')[0], sys.argv[1:] if argv is None else argv)
     recipe = flags.recipe(args)
-    (width, height), source = flags.size(args, recipe.size)
-    machine = StyleTransfer(args.content, args.style, width, height,
-                            **command.machine_settings(args, recipe, width, height))
-    machine.output = flags.output_file(args, width, height)
+    size, source = flags.size(args, recipe.size)
+    machine = StyleTransfer(args.content, args.style, *size, **command.machine_settings(args, recipe, *size))
+    machine.output = flags.output_file(args, *size)
     machine.command = flags.reproduction_command(parser, args, machine.precision)
     machine.check_memory()
     command.print_settings(args, machine, source)
@@ -384,8 +382,8 @@ def main(argv=None):
         outcome = machine.train_pyramid(shown, args.restart)
     if not progress.report_ending(outcome, machine.run.name, args.restart):
         return 130
-    print(f'{args.output or machine.run.outputs / "final.png"}: {outcome.step} iterations, '
-          f'{time.time() - start_time:.1f} s')
+    picture, seconds = args.output or machine.run.outputs / 'final.png', time.time() - start_time
+    print(f'{picture}: {outcome.step} iterations, {seconds:.1f} s')
 
 
 if __name__ == '__main__':

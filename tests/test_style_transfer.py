@@ -293,8 +293,7 @@ def test_the_losses_use_the_targets_that_were_set(images, tiny_vgg, workdir):
                             initial_img=utils.get_resized_image(images[0], WIDTH, HEIGHT))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(objective, 'objective_of', lambda *args: objective.Objective(
-            recipe, [StyleTarget(gram, value) for value in blend]))
-        machine.target_features = lambda: (P, None)
+            recipe, [StyleTarget(gram, value) for value in blend], P))
         machine.build()
     machine.train(1)
     F = reference.vgg(utils.get_resized_image(images[0], WIDTH, HEIGHT)[0] - weights.mean_pixels, weights)

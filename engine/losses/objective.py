@@ -17,7 +17,7 @@ from common.errors import UserError
 from common.images import prepare_colors
 from common.tf1 import tf
 from engine.losses import guidance, statistics
-from engine.losses.features import extract_features
+from engine.losses.features import FeatureExtractor
 
 
 class Images(NamedTuple):
@@ -72,10 +72,15 @@ def read_initial_img(image: Path | np.ndarray | None, width: int, height: int, c
 
 
 class Objective:
-    """A style loss with one `StyleTarget` or `GuidedStyleTarget` for each style layer of a recipe."""
+    """The targets of a recipe that goes beyond CS20's.
 
-    def __init__(self, recipe: recipes.Recipe, targets: list):
-        self.layer_weights, self.targets = recipe.style_layer_weights, targets
+    Attributes:
+        targets: One `StyleTarget` or `GuidedStyleTarget` for each style layer of the recipe.
+        content_features: The features of the content image, one array [1, H, W, N] for each content layer.
+    """
+
+    def __init__(self, recipe: recipes.Recipe, targets: list, content_features: list):
+        self.layer_weights, self.targets, self.content_features = recipe.style_layer_weights, targets, content_features
 
     def style_loss(self, features: list) -> tf.Tensor:
         """Return the weighted sum of the layers' distances from their targets.
@@ -87,7 +92,8 @@ class Objective:
         return sum(w * distance for w, distance in zip(self.layer_weights, distances))
 
 
-def objective_of(recipe: recipes.Recipe, images: Images, weights, config=None) -> Objective | None:
+def objective_of(recipe: recipes.Recipe, images: Images, weights, config=None,
+                 extractors: dict | None = None) -> Objective | None:
     """Return the objective of a recipe, or None if CS20's style loss, which `StyleTransfer` computes, is enough.
 
     Args:
@@ -95,19 +101,25 @@ def objective_of(recipe: recipes.Recipe, images: Images, weights, config=None) -
         images: The images of the picture.
         weights: The `load_vgg.Weights`.
         config: The configuration of the session that computes the targets, see `session.session_config`.
+        extractors: Path of weights -> `FeatureExtractor`, to which one for these weights is added if there is none.
+            Several pictures share them, because building an extractor takes longer than using it.
     """
     if (recipe.style_statistic == 'gram' and recipe.style_fit == 'crop' and len(images.styles) == 1
             and images.mask is None):
         return None
     statistic = statistics.statistic_of(recipe)
-    values = zip(*(extract_features(weights, style, recipe.style_layers, recipe.pooling, recipe.padding, config,
-                                    statistic.compute) for style in images.styles))
+    extractors = {} if extractors is None else extractors
+    if weights.path not in extractors:
+        extractors[weights.path] = FeatureExtractor(weights, recipe.pooling, recipe.padding, config)
+    extract = extractors[weights.path]
+    values = list(zip(*(extract(style, recipe.style_layers, statistic.compute) for style in images.styles)))
+    content = extract(images.content, recipe.content_layers)
     if images.mask is None:
         return Objective(recipe, [statistics.StyleTarget(statistic, statistic.blend(styles, images.style_weights))
-                                  for styles in values])
+                                  for styles in values], content)
     masks = zip(*(guidance.guidance_masks(mask, recipe.style_layers, recipe.pooling, config)
                   for mask in (images.mask, 1 - images.mask)))
-    return Objective(recipe, [statistics.GuidedStyleTarget(statistic, *pair) for pair in zip(values, masks)])
+    return Objective(recipe, [statistics.GuidedStyleTarget(statistic, *pair) for pair in zip(values, masks)], content)
 
 
 def content_weights(recipe: recipes.Recipe, P: list) -> list:

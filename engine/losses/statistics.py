@@ -55,11 +55,12 @@ class Gram(Statistic):
     """The Gram matrix FᵀF; the distance is Σ (G − A)² times the recipe's coefficient, A scaled to G's positions."""
 
     def compute(self, F, mask=None):
-        """Return the `GramMatrix` of features whose static shape has height, width and channels."""
-        _, H, W, N = (length and int(length) for length in F.shape)
+        """Return the `GramMatrix` of features; its number of positions is a tensor if their size is not static."""
+        N, sides = int(F.shape[-1]), F.shape[1:3]
         if mask is None:
-            return GramMatrix(_gram(F, N, H * W), H * W)
-        return GramMatrix(_gram(F * np.sqrt(mask), N, H * W), float(mask.sum()))
+            sides = tf.shape(F)[1:3] if None in list(sides) else [int(side) for side in sides]
+            return GramMatrix(_gram(F, N, sides[0] * sides[1]), sides[0] * sides[1])
+        return GramMatrix(_gram(F * np.sqrt(mask), N, mask.size), float(mask.sum()))
 
     def blend(self, values, weights):
         """Return the weighted mean of `GramMatrix` values, each scaled to the number of positions of the first."""

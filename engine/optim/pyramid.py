@@ -201,7 +201,7 @@ def train_levels(machine, levels: list[Level], callback: Callable | None = None,
     Returns:
         The outcome of the last level that was trained.
     """
-    run = machine.run
+    run, machine.extractors = machine.run, {}  # `at_level` shares the dict.
     step = first_step = 0 if restart else run.latest_step()
     for level in levels:
         is_last = level is levels[-1]
@@ -213,6 +213,8 @@ def train_levels(machine, levels: list[Level], callback: Callable | None = None,
             picture = run.load_variable(step, averaging.displayed_variable(before)) + machine.weights.mean_pixels
             current.initial_img = upsample(picture, level.width, level.height)
         current.build()
+        if is_last:
+            machine.extractors.clear()
         outcome = current.train(level.end_step, callback, restart and not level.start_step, write_results=is_last)
         step = outcome.step
         if is_last or outcome.ending == 'stopped':
