@@ -98,6 +98,8 @@ class Trainer:
                 losses, summary, _, jpeg = machine.evaluate(sess)
                 run.check_finite(losses, step)
                 run.write_latest(jpeg)
+            if machine.has_converged:  # Before the checkpoint, so that a run that is killed in between does not go on.
+                run.mark_converged(step)
             yield TrainingStep(step, losses, summary if is_logged else None, jpeg, bool(is_saved))
             if self.callback:
                 self.callback(progress.Iteration(step, losses, lambda: machine.evaluate(sess)[2]))
@@ -106,8 +108,6 @@ class Trainer:
 
     def finish(self, sess: tf.Session, write_results: bool = True) -> progress.Outcome:
         """Record how the run has ended, write its results unless it was stopped, and return the outcome."""
-        if self.machine.has_converged:
-            self.run.mark_converged(self.step)
         if write_results and self.ending != 'stopped':
             self.machine.write_results(sess)
         return progress.Outcome(self.step, self.ending, self.initial_step)
