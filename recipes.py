@@ -220,7 +220,7 @@ class Recipe:
                                      'noise, in pixel values', low=0, high=255, active_when=WITH_NOISE)
 
     # Optimizer.
-    optimizer: str = setting('adam', 'Adam, or SciPy\'s L-BFGS-B, which keeps pixel values within 0 to 255',
+    optimizer: str = setting('adam', 'Adam, or L-BFGS, which keeps pixel values within 0 to 255',
                              choices=('adam', 'lbfgs'))
     learning_rate: float = setting(2., 'learning rate of Adam, in units of what is trained: pixel values, '
                                    'or the parameters of a network', low=1e-4, high=1000, active_when=WITH_ADAM)

@@ -54,9 +54,14 @@ def test_an_old_run_of_two_sizes_is_resumed(old_run, capsys):
 def test_an_old_run_of_lbfgs_is_resumed(old_run, capsys):
     before = read_losses(old_run, 'lbfgs')
     assert style_transfer.main([*FLAGS, '--recipe', 'lbfgs', '--iterations', '20', '--name', 'lbfgs']) == 0
-    assert 'lbfgs: resuming at iteration 10' in capsys.readouterr().out
+    message = 'lbfgs: resuming at iteration 10, with an empty memory, because an older version did not save it\n'
+    printed = capsys.readouterr().out
+    assert message in printed and 'damaged' not in printed
     after = read_losses(old_run, 'lbfgs')
     assert len(after) == 21 and (after[:10] == before[:10]).all() and after[-1, -1] < before[-1, -1]
+    assert after[10, -1] == pytest.approx(before[10, -1], rel=1e-3)  # It starts from the picture of the old run.
+    assert style_transfer.main([*FLAGS, '--recipe', 'lbfgs', '--iterations', '22', '--name', 'lbfgs']) == 0
+    assert 'lbfgs: resuming at iteration 20\n' in capsys.readouterr().out
 
 
 def test_an_old_training_of_a_network_is_resumed_and_its_model_is_applied(old_run, capsys):

@@ -13,14 +13,15 @@ class Optimizer(abc.ABC):
         in_handout: Whether `StyleTransfer` has the step, because students write it; then `build` and `steps` are not
             called.
         bytes_per_pixel: Memory that this optimizer needs beyond that of Adam, in bytes per pixel of the picture.
-        resumes_exactly: Whether a resumed run has the same bits as one that was never interrupted.
+        added_scopes: Variable scopes, each with a slash at its end, that checkpoints of version 1.0 lack. A run of that
+            version continues with the initial values of these variables.
         takes_bfloat16: Whether the optimizer works with losses and gradients that are computed in bfloat16.
         hint: (flag, what the flag does) for a user whose loss is not finite, as in `UserError`; None for no hint.
     """
 
     in_handout = False
     bytes_per_pixel = 0
-    resumes_exactly = True
+    added_scopes = ()
     takes_bfloat16 = True
     hint = None
 
@@ -35,5 +36,6 @@ class Optimizer(abc.ABC):
     def steps(self, machine, sess: tf.Session) -> Iterator[dict]:
         """Move the image step by step; yield the losses before each step, name -> value.
 
+        At each yield, the variables of the graph must have everything that a restored run needs to continue exactly.
         The image is `machine.input_img`. If nothing better can be found, set `machine.has_converged` before the yield.
         """

@@ -237,19 +237,32 @@ class Run:
         while saved:
             step = int(saved[0].rpartition('-')[2])
             try:
-                self.history = self._read_history(step)
+                self.history, is_complete = self._read_history(step), True
                 if step > self.start_step:  # At start_step the picture has the size of the level before.
-                    saver.restore(sess, saved[0])
+                    is_complete = self._load(saver, sess, step)
             except READ_ERRORS as error:
                 print(f'{saved.pop(0)}: damaged, going back to the one before ({type(error).__name__})')
                 continue
             saver.recover_last_checkpoints(saved[::-1])
             if step > self.start_step or not self.start_step:
                 print(f'{self.name}: resuming at iteration {step}' + (
-                    '' if self.optimizer.resumes_exactly else ', with other last digits than a run without a break'))
+                    '' if is_complete else ', with an empty memory, because an older version did not save it'))
             return step
         self.history = []
         return self.start_step
+
+    def _load(self, saver, sess, step):
+        """Load the checkpoint of iteration `step`; return False if it lacks the optimizer's `added_scopes`."""
+        reader, variables = self._reader(step), sess.graph.get_collection(tf.GraphKeys.GLOBAL_VARIABLES)
+        lacking = [name for variable in variables if (name := variable.op.name).startswith(self.optimizer.added_scopes)
+                   and not reader.has_tensor(name)]
+        if not lacking:
+            saver.restore(sess, str(self.checkpoints / f'model-{step}'))
+            return True
+        for variable in variables:  # A finalized graph takes no saver for some of the variables, so feed their values.
+            name, initial_value = variable.op.name, variable.initializer.inputs[1]
+            sess.run(variable.initializer, {} if name in lacking else {initial_value: reader.get_tensor(name)})
+        return False
 
     def latest_step(self) -> int:
         """Return the iteration of the newest checkpoint that can be read completely; 0 if there is none."""
