@@ -197,6 +197,10 @@ class Recipe:
     style_scale: float = setting(1., 'scale of the style image with --style-fit own: smaller for finer strokes, larger '
                                  'for bolder ones', low=0.1, high=4, active_when=WITH_STYLE + WITH_OWN_SHAPE)
 
+    style_resampling: str = setting('linear', 'how the style image is resampled to its new size: linear (linear '
+                                    'interpolation after a Gaussian filter) or lanczos (sharper)',
+                                    choices=('linear', 'lanczos'), active_when=WITH_STYLE)
+
     keep_colors: str = setting('none', 'how the photo\'s colors are kept: none (they are not), luminance (only the '
                                'luminance is stylized) or histogram (the style image is first given the mean and '
                                'covariance of the photo\'s colors)',

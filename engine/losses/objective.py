@@ -60,8 +60,8 @@ def read_images(content_path: Path | None, style_paths: list, mask_path: Path | 
     mask = mask_path and guidance.read_mask(mask_path, content_path, width, height)
     if mask is not None and len(style_paths) == 1 and not mask.any():
         raise UserError(f'--mask {mask_path}: is black everywhere, so that the style is applied nowhere')
-    styles = [utils.get_style_image(path, width, height, recipe.style_fit == 'crop', recipe.style_scale, is_converted)
-              for path in style_paths]
+    styles = [utils.get_style_image(path, width, height, recipe.style_fit == 'crop', recipe.style_scale, is_converted,
+                                    recipe.style_resampling) for path in style_paths]
     return Images(photo, *prepare_colors(photo, styles, recipe.keep_colors), shares, mask)
 
 

@@ -67,7 +67,7 @@ class LBFGS(Optimizer):
                     _, value, assign = machine.search_state[name]
                     sess.run(assign, {value: array})
                     saved[name] = array
-            machine.has_converged = search.has_converged
+            machine.has_converged = search.has_converged and getattr(machine, 'can_converge', True)
             yield losses
 
 

@@ -178,6 +178,7 @@ def at_level(machine, level: Level, is_last: bool = True):
     other = copy.copy(machine)
     other.recipe, other.img_width, other.img_height = level.recipe, level.width, level.height
     other.graph, other.rng = tf.Graph(), np.random.default_rng(machine.seed)
+    other.can_converge = is_last  # Iterations are counted over all levels, so an earlier one has its number of steps.
     if level.network == recipes.PRUNED:
         other.weights = load_vgg.read_weights(paths.PRUNED_WEIGHTS)
     elif not is_last:  # Building a machine clears its convolutions; only the last level may clear those that were read.

@@ -24,7 +24,7 @@ from fast.training.network_training import SHIFT_PX
 SIDE_PX, BATCH_CROPS, BASE_CHANNELS, CONSISTENCY_WEIGHT = 256, 4, 32, 20.  # defaults of the flags
 # Recipe settings without a flag here: they apply to the optimization of pixels, not to the training of a network.
 PIXEL_ONLY_SETTINGS = ('init', 'noise_ratio', 'noise_amplitude', 'optimizer', 'pixels', 'averaging', 'style_fit',
-             'keep_colors')
+             'style_resampling', 'keep_colors')
 MAX_LISTED_FILES = 5  # largest number of skipped files that are listed by name
 RECIPE_CHOICES = {recipes.FAST.name: recipes.FAST}
 

@@ -1,6 +1,7 @@
 """The pyramid of picture sizes against NumPy and SciPy, and identical results after kills at any level."""
 
 import dataclasses
+import json
 import os
 import shutil
 import signal
@@ -15,12 +16,13 @@ import scipy.ndimage
 import load_vgg
 import recipes
 import utils
-from common import paths
+from common import files, paths
 from common.errors import UserError
 from common.tf1 import tf
 from engine.optim import pyramid
 from style_transfer import StyleTransfer, main
 from tests import reference
+from tests.factories import he_weights
 
 WIDTH, HEIGHT = 96, 66
 RECIPE = pyramid.reschedule(dataclasses.replace(recipes.CS20, iterations=10), WIDTH, HEIGHT, 3, 15)
@@ -70,6 +72,11 @@ def uninterrupted(train_in_current_folder, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         return folder, *train_in_current_folder()
+
+
+def machine_losses(name):
+    """Return the losses of all iterations of a run, [iterations, terms]."""
+    return np.loadtxt(f'checkpoints/{name}/losses.csv', delimiter=',', skiprows=1)[:, 1:]
 
 
 def result_files(name='r', folder=''):
@@ -221,6 +228,36 @@ def test_kills_before_at_and_after_each_level_change_do_not_change_the_result(tr
     assert outcome[:2] == (40, 'finished') and steps == list(range(31, 41))
     assert 'resuming' not in capsys.readouterr().out  # Finished levels are not built again.
     assert result_files() == result_files('straight')
+
+
+def test_kills_in_stages_of_every_kind_do_not_change_the_result(train, images, tiny_vgg, workdir, monkeypatch):
+    """Stages of the true and the pruned network, with Adam and L-BFGS, of which two have the size of the picture."""
+    load_vgg.write_weights('half.mat', he_weights({1: 2, 2: 3, 3: 3, 4: 4, 5: 4}, last='conv5_1'))
+    monkeypatch.setattr(paths, 'WEIGHTS', tiny_vgg)
+    monkeypatch.setattr(paths, 'PRUNED_WEIGHTS', workdir / 'half.mat')
+    monkeypatch.setattr(StyleTransfer, 'checkpoint_every', 4)
+    stages = (recipes.Stage(side=48, steps=6, optimizer='lbfgs'),
+              recipes.Stage(side=48, steps=5, network='pruned', style_layer_weights=(5., 4., 3., 2., 1.)),
+              recipes.Stage(is_last_size=True, steps=6, network='pruned', deepest='conv3_1', content_factor=2.),
+              recipes.Stage(is_last_size=True, style_factor=3., optimizer='lbfgs'))
+    recipe = dataclasses.replace(FULL_RECIPE, stages=stages, iterations=7)
+    assert train('straight', recipe=recipe)[0] == (24, 'finished', 0)
+    sizes = [iio.imread(path).shape[:2] for path in sorted(Path('outputs/straight').glob('0*.jpg'))]
+    assert set(sizes) == {(33, 48), (66, 96)}
+    for until in (3, 5, 6, 9, 11, 12, 17, 18, 21, 23):
+        train(until=until, recipe=recipe)
+    assert train(recipe=recipe)[0][:2] == (24, 'finished')
+    assert result_files() == result_files('straight')
+    fingerprint = json.loads(Path('checkpoints/r/run.json').read_text())
+    assert [stage.get('network', 'full') for stage in fingerprint['stages']] == ['full', 'pruned', 'pruned', 'full']
+    assert fingerprint['vgg_pruned'] == files.file_hash('half.mat')
+    # The losses at the end are those of the true network.
+    end = StyleTransfer(*images, WIDTH, HEIGHT, name='end', vgg=tiny_vgg,
+                        recipe=pyramid.levels(recipe, WIDTH, HEIGHT)[-1].recipe, precision='float32',
+                        initial_img=Path('outputs/r/final.png'))
+    end.build()
+    end.train(1)
+    np.testing.assert_allclose(list(end.run.history[0].values()), list(machine_losses('r')[-1]), rtol=0.02)
 
 
 def test_a_level_starts_from_the_upsampled_picture_of_the_previous_level(train, uninterrupted, images, tiny_vgg):
