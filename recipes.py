@@ -104,8 +104,8 @@ class Stage:
         network: 'full' for VGG-19, or 'pruned' for weights/vgg19-half.mat, which takes a quarter of the time. The
             pruned network is used only with the bundled weights, and never in the last stage of a picture.
         deepest: The deepest layer that is used; None for no limit. If all layers are deeper, they are kept.
-        content_factor: Factor on α.
-        style_factor: Factor on β.
+        content_factor: Factor on the weights of the content layers.
+        style_factor: Factor on the weights of the style layers.
         content_layers, content_layer_weights, style_layer_weights, optimizer: As in `Recipe`, or None.
     """
     side: float = 0
@@ -123,9 +123,12 @@ class Stage:
     def apply(self, recipe: 'Recipe') -> 'Recipe':
         """Return a recipe with the settings of this stage, and without stages."""
         changed = {name: getattr(self, name) for name in STAGE_SETTINGS if getattr(self, name) is not None}
-        recipe = dataclasses.replace(recipe, stages=(), content_weight=self.content_factor * recipe.content_weight,
-                                     style_weight=self.style_factor * recipe.style_weight, **changed)
-        return recipe.without_layers_below(self.deepest) if self.deepest else recipe
+        recipe = dataclasses.replace(recipe, stages=(), **changed)
+        recipe = recipe.without_layers_below(self.deepest) if self.deepest else recipe
+        # The factors belong to the layers, so that α and β are the same in all stages.
+        return dataclasses.replace(
+            recipe, content_layer_weights=tuple(self.content_factor * w for w in recipe.content_layer_weights),
+            style_layer_weights=tuple(self.style_factor * w for w in recipe.style_layer_weights))
 
     def without(self, names: Collection[str]) -> 'Stage':
         """Return this stage without its own values of the settings `names`; layers and their weights go together."""
@@ -374,9 +377,7 @@ GATYS = Recipe(
     init='normal', noise_amplitude=5., optimizer='lbfgs', iterations=300, log_schedule=((math.inf, 50),),
 )
 
-# Our own recipe, from later work. It trains coarse to fine (Gatys et al. 2017) and starts from the content image. Its
-# losses are relative to the targets, so that α and β mean the same at every size. It pads with reflections instead of
-# zeros. A shallower content layer keeps faces.
+# The recipe `modern` of version 1.0, under which its runs go on, and with which `modern` is compared.
 MODERN_1_0 = Recipe(
     name='modern-1.0',
     content_layers=('conv3_1',), content_weight=1., content_coefficient=RELATIVE_TO_CONTENT,
@@ -385,7 +386,34 @@ MODERN_1_0 = Recipe(
     stages=halving_stages(128, 80, 0.6, ((400, 'conv4_1', 1.), (700, 'conv4_1', 0.5), (1400, 'conv3_1', 0.3))),
     iterations=20, size=(512, 512),
 )
-MODERN = dataclasses.replace(MODERN_1_0, name='modern')
+
+# Our own recipe, from later work. It trains coarse to fine (Gatys et al. 2017) and starts from the content image. Its
+# losses are relative to the targets, so that α and β mean the same at every size. It pads with reflections instead of
+# zeros. A shallower content layer keeps faces. The small sizes weight all style layers alike, for large shapes; the
+# last ones weight the shallow layers most, for pure colors and sharp strokes. The pruned network does most of the work,
+# and the true network the last steps.
+_COARSE = dict(network=PRUNED)
+_FINE = dict(style_layer_weights=(3., 1.1, 0.45, 0.2, 0.1), style_factor=4.)
+_PRUNED_FINE, _LAST = dict(_FINE, network=PRUNED, content_factor=2.), dict(_FINE, is_last_size=True, content_factor=1.5)
+MODERN = dataclasses.replace(
+    MODERN_1_0, name='modern', style_resampling='lanczos', learning_rate=10., beta1=0.8, iterations=4,
+    log_schedule=((math.inf, 10),),
+    stages=(
+        Stage(side=128, steps=40, **_COARSE),
+        Stage(side=256, steps=30, **_COARSE),
+        Stage(side=512, steps=14, **_PRUNED_FINE),
+        Stage(side=1024, steps=10, **_PRUNED_FINE),
+        # A picture with a single size
+        Stage(side=0, is_last_size=True, steps=40, **_COARSE),
+        Stage(side=0, is_last_size=True, steps=14, **_PRUNED_FINE),
+        Stage(side=0, **_LAST),
+        # The size of the picture, after smaller ones
+        Stage(side=256, is_last_size=True, steps=14, **_PRUNED_FINE),
+        Stage(side=256, **_LAST),
+        Stage(side=1024, is_last_size=True, steps=10, **_PRUNED_FINE),
+        Stage(side=1024, **_LAST),
+    ),
+)
 
 RECIPES = {recipe.name: recipe for recipe in (CS20, STYLENET, LBFGS_TUTORIAL, GATYS, MODERN, MODERN_1_0)}
 

@@ -7,7 +7,6 @@ compared with the content and the style image (2), is changed by an optimizer (3
 (5). Students write the code between `### BEGIN` and `### END`, which `assignment.make_starter` replaces by a TODO.
 """
 
-import dataclasses
 import sys
 import tempfile
 import time
@@ -49,7 +48,7 @@ class StyleTransfer:
 
     checkpoint_every = 20  # iterations
     recipe, command, color_profiles = recipes.CS20, (), 'converted'
-    objective = output = displayed_img = extractors = None
+    objective = output = displayed_img = extractors = shared = None
     has_converged = False  # Set by an optimizer that finds nothing better.
 
     def __init__(self, content_img, style_img, img_width, img_height, *, style_weights=None, mask=None,
@@ -93,12 +92,16 @@ class StyleTransfer:
         assigned to the variable are mean-centered: the mean pixel of VGG-19's training images is subtracted.
         """
         with tf.variable_scope('input'):
-            self.input_img = tf.get_variable('in_img', shape=[1, self.img_height, self.img_width, 3], dtype=tf.float32,
-                                             initializer=tf.zeros_initializer())
+            self.input_img = self.shared.image_variable('in_img') if self.shared else tf.get_variable(
+                'in_img', [1, self.img_height, self.img_width, 3], tf.float32, tf.zeros_initializer())
             self.new_img = tf.placeholder(tf.float32, self.input_img.shape, name='new_img')
             self.assign_img = self.input_img.assign(self.new_img)
             self.gstep = tf.train.get_or_create_global_step()
         self.displayed_img = self.input_img
+        self.center_images()
+
+    def center_images(self):
+        """Subtract the mean pixel from the content, the style and the starting image."""
         self.centered_content, self.centered_style = (image - self.weights.mean_pixels
                                                       for image in (self.content_img, self.style_img))
         self.centered_start = (self.initial_img - self.weights.mean_pixels if self.initial_img is not None else
@@ -109,8 +112,7 @@ class StyleTransfer:
         with tf.variable_scope('vgg'):
             self.vgg = load_vgg.VGG(self.input_img, self.weights, self.recipe.pooling, self.recipe.padding)
             self.vgg.load(self.recipe.content_layers + self.recipe.style_layers)
-        given = self.recipe, self.images, self.weights, self.config, self.extractors
-        self.objective = objective.objective_of(*given)
+        self.objective = objective.Objective.for_picture(self)
         self.weights.convolutions.clear()  # They are constants of the graph now; these copies would hold 80 MB.
 
     def _content_loss(self, P, F):
@@ -160,9 +162,7 @@ class StyleTransfer:
         ### END SOLUTION
 
     def target_features(self):
-        """Return the features P of the content image and A of the style image (None with `objective`), arrays."""
-        if self.objective:
-            return self.objective.content_features, None
+        """Return the features P of the content image and A of the style image, arrays."""
         content_layers, style_layers = map(self.vgg.features, (self.recipe.content_layers, self.recipe.style_layers))
         with self.open_session() as sess:
             sess.run(self.assign_img, {self.new_img: self.centered_content})
@@ -176,12 +176,14 @@ class StyleTransfer:
         """Step 2, losses: compute α · content loss + β · style loss from the features of all three images."""
         recipe = self.recipe
         with tf.variable_scope('losses'):
-            P, A = self.target_features()
-            weights, F = objective.content_weights(recipe, P), self.vgg.features(recipe.content_layers)
-            P = map(lazy_constant, P, F)  # From here on, P has tensors.
-            self.content_loss = sum(w * self._content_loss(p, f) for w, p, f in zip(weights, P, F))
-            self.style_loss = (self.objective.style_loss(self.vgg.features(recipe.style_layers)) if self.objective
-                               else self._style_loss(A))
+            if self.objective:
+                self.content_loss, self.style_loss = self.objective.losses(self.vgg, self.shared)
+            else:
+                P, A = self.target_features()
+                weights, F = objective.content_weights(recipe, P), self.vgg.features(recipe.content_layers)
+                P = map(lazy_constant, P, F)  # From here on, P has tensors.
+                self.content_loss = sum(w * self._content_loss(p, f) for w, p, f in zip(weights, P, F))
+                self.style_loss = self._style_loss(A)
             self.tv_loss = objective.total_variation(self.input_img) if recipe.tv_weight else 0.
             ### BEGIN SOLUTION 2: self.total_loss has each term, multiplied by its weight in the recipe
             # Terms of weight 0 are left out, because their gradients would be computed too.
@@ -302,8 +304,8 @@ class StyleTransfer:
             yield losses
 
     def open_session(self):
-        """Return a new session on the graph."""
-        return tf.Session(graph=self.graph, config=self.config)
+        """Return a new session on the graph, or the session of a graph that several levels share."""
+        return self.shared.open_session(self.config) if self.shared else tf.Session('', self.graph, self.config)
 
     def write_results(self, sess):
         """Write the final picture and the loss curves, which the handout asks for, a contact sheet and an animation."""
@@ -350,15 +352,14 @@ def stylize(content, style, *, recipe='modern', size=None, callback=None, streng
     """
     fields, schedule = ({key: settings.pop(key) for key in list(settings) if key in names}
                         for names in (recipes.FIELD_NAMES, pyramid.SCHEDULE_SETTINGS))
+    fields |= {} if start is None else {'init': 'content'}  # The recipe's starting image is not used.
     recipe = recipes.named(recipe).with_settings(**fields).with_strength(strength)
     with tempfile.TemporaryDirectory() as folder:
         content, mask, start = (utils.as_file(image, folder) for image in (content, mask, start))
         styles = [utils.as_file(image, folder) for image in (style if isinstance(style, (list, tuple)) else [style])]
-        width, height = size if isinstance(size, tuple) else utils.output_size(content, size or max(recipe.size))
-        recipe = pyramid.reschedule(recipe, width, height, **schedule)
-        if start:
-            recipe = dataclasses.replace(recipe, init='content')  # The recipe's starting image is not used.
-        machine = StyleTransfer(content, styles, width, height, mask=mask, recipe=recipe, name=name,
+        size = size if isinstance(size, tuple) else utils.output_size(content, size or max(recipe.size))
+        recipe = pyramid.reschedule(recipe, *size, **schedule)
+        machine = StyleTransfer(content, styles, *size, mask=mask, recipe=recipe, name=name,
                                 folder='.' if name else folder, **{'initial_img': start} | settings)
         machine.check_memory()
         if machine.train_pyramid(callback).ending == 'stopped':

@@ -17,7 +17,7 @@ from common.errors import UserError
 from common.images import prepare_colors
 from common.tf1 import tf
 from engine.losses import guidance, statistics
-from engine.losses.features import FeatureExtractor
+from engine.losses.features import FeatureExtractor, lazy_constant
 
 
 class Images(NamedTuple):
@@ -72,24 +72,58 @@ def read_initial_img(image: Path | np.ndarray | None, width: int, height: int, c
 
 
 class Objective:
-    """The targets of a recipe that goes beyond CS20's.
+    """The losses of a recipe that goes beyond CS20's.
 
     Attributes:
+        recipe: The recipe.
         targets: One `StyleTarget` or `GuidedStyleTarget` for each style layer of the recipe.
         content_features: The features of the content image, one array [1, H, W, N] for each content layer.
     """
 
     def __init__(self, recipe: recipes.Recipe, targets: list, content_features: list):
-        self.layer_weights, self.targets, self.content_features = recipe.style_layer_weights, targets, content_features
+        self.recipe, self.targets, self.content_features = recipe, targets, content_features
 
-    def style_loss(self, features: list) -> tf.Tensor:
-        """Return the weighted sum of the layers' distances from their targets.
+    @staticmethod
+    def for_picture(machine) -> 'Objective | None':
+        """Return the objective of a `StyleTransfer`, see `objective_of`."""
+        return objective_of(machine.recipe, machine.images, machine.weights, machine.config, machine.extractors)
+
+    def values(self) -> dict[str, np.ndarray]:
+        """Return the numbers that a `SharedGraph` sets for each level, name -> float32 array.
+
+        They exist for a `RelativeStatistic` without masks.
+        """
+        content = enumerate(zip(self.content_features, self._content_coefficients()))
+        style = enumerate(zip(self.targets, self.recipe.style_layer_weights))
+        return {f'content{i}{part}': np.float32(value) for i, (features, weight) in content
+                for part, value in (('', features), ('_weight', weight))} | {
+                f'style{i}{part}': np.float32(value) for i, (target, weight) in style
+                for part, value in (*enumerate(target.value), ('_weight', weight))}
+
+    def losses(self, vgg, shared=None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the content loss and the style loss.
 
         Args:
-            features: The maps [B, H, W, N] of the generated images, one for each style layer.
+            vgg: The `load_vgg.VGG` of the generated image.
+            shared: A `SharedGraph`, whose levels have other targets; None if the targets are constant.
         """
-        distances = [target.loss(F) for target, F in zip(self.targets, features)]
-        return sum(w * distance for w, distance in zip(self.layer_weights, distances))
+        F, G = (vgg.features(layers) for layers in (self.recipe.content_layers, self.recipe.style_layers))
+        if shared:
+            held = shared.tensors(self.values())
+            P, weights = ([held[f'content{i}{part}'] for i in range(len(F))] for part in ('', '_weight'))
+            targets = [target._replace(value=[held[f'style{i}{j}'] for j in range(len(target.value))])
+                       for i, target in enumerate(self.targets)]
+            style_weights = [held[f'style{i}_weight'] for i in range(len(G))]
+        else:
+            P, weights = map(lazy_constant, self.content_features, F), self._content_coefficients()
+            targets, style_weights = self.targets, self.recipe.style_layer_weights
+        return (sum(w * tf.reduce_sum(tf.square(f - p)) for w, p, f in zip(weights, P, F)),
+                sum(w * target.loss(g) for w, target, g in zip(style_weights, targets, G)))
+
+    def _content_coefficients(self):
+        """Return the coefficient of Σ (F − P)² for each content layer."""
+        return [w * self.recipe.content_factor(p.size)
+                for w, p in zip(content_weights(self.recipe, self.content_features), self.content_features)]
 
 
 def objective_of(recipe: recipes.Recipe, images: Images, weights, config=None,

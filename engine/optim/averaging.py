@@ -40,7 +40,8 @@ def exponential_moving_average(step: tf.Operation, image: tf.Variable, count: tf
     Returns:
         An op that runs the step and updates the average, and the average, a variable with the shape of the image.
     """
-    average = tf.get_variable(AVERAGE_NAME, image.shape, initializer=tf.zeros_initializer(), trainable=False)
+    average = tf.Variable(tf.zeros_like(image.initial_value), trainable=False, name=AVERAGE_NAME, shape=image.shape,
+                          use_resource=True)
     with tf.control_dependencies([step]):
         share = (1 - decay) / (1 - decay ** tf.cast(count.read_value(), tf.float32))
         return average.assign_add(share * (image.read_value() - average)).op, average

@@ -22,7 +22,7 @@ from common import paths
 from common.errors import UserError
 from common.progress import Outcome
 from common.tf1 import tf
-from engine.optim import averaging
+from engine.optim import averaging, shared_graph
 
 MIN_COARSE_SIDE_PX = 128  # minimum of the longer side of the smallest level; at 96 and below, faces are lost
 SCHEDULE_SETTINGS = 'scales', 'coarse_iterations', 'coarse_ratio'  # of `reschedule`
@@ -167,27 +167,44 @@ def upsample(image: np.ndarray, width: int, height: int) -> np.ndarray:
     return np.float32(large.clip(0, 255))[None]
 
 
-def at_level(machine, level: Level, is_last: bool = True):
-    """Return a copy of a `StyleTransfer` for a level; it shares the run, and its new graph is not built yet.
+def at_level(machine, level: Level, is_last: bool = True, before=None):
+    """Return a copy of a `StyleTransfer` for a level; it shares the run.
 
     Args:
         machine: The `StyleTransfer`.
         level: The level.
         is_last: Whether the level is the last one, which needs the weights last.
+        before: The copy for the level before, if its graph is used again; else the graph is new, and not built yet.
     """
-    other = copy.copy(machine)
+    other = copy.copy(before or machine)
     other.recipe, other.img_width, other.img_height = level.recipe, level.width, level.height
-    other.graph, other.rng = tf.Graph(), np.random.default_rng(machine.seed)
     other.can_converge = is_last  # Iterations are counted over all levels, so an earlier one has its number of steps.
+    other.rng = np.random.default_rng(machine.seed)
+    other.initial_img, other.images = machine.initial_img, machine.images
     if level.network == recipes.PRUNED:
-        other.weights = load_vgg.read_weights(paths.PRUNED_WEIGHTS)
+        other.weights = load_vgg.read_weights(paths.PRUNED_WEIGHTS) if before is None else before.weights
     elif not is_last:  # Building a machine clears its convolutions; only the last level may clear those that were read.
         other.weights = machine.weights._replace(convolutions=dict(machine.weights.convolutions))
     if (level.width, level.height) != (machine.img_width, machine.img_height):
         other.read_images()
         if machine.initial_img is not None:
             other.initial_img = utils.resize_and_crop(machine.initial_img[0], level.width, level.height)[None]
+    if before is None:
+        other.graph = tf.Graph()
     return other
+
+
+def _build(machine, shared):
+    """Build the graph of a level, or set its size and targets in a `SharedGraph` that is built already."""
+    is_built, machine.shared = shared is not None and machine.shared is shared, shared
+    if shared:
+        shared.image_shape, machine.graph = [1, machine.img_height, machine.img_width, 3], shared.graph
+    if is_built:
+        machine.center_images()
+        machine.objective = machine.objective.for_picture(machine)
+        shared.set_values(machine.objective.values())
+    else:
+        machine.build()
 
 
 def train_levels(machine, levels: list[Level], callback: Callable | None = None, restart: bool = False) -> Outcome:
@@ -202,23 +219,25 @@ def train_levels(machine, levels: list[Level], callback: Callable | None = None,
     Returns:
         The outcome of the last level that was trained.
     """
-    run, machine.extractors = machine.run, {}  # `at_level` shares the dict.
+    run, machine.extractors, current = machine.run, {}, None  # `at_level` shares the dict.
     step = first_step = 0 if restart else run.latest_step()
-    for level in levels:
+    for level, shared in zip(levels, shared_graph.of_levels(levels, machine.mask_path is not None)):
         is_last = level is levels[-1]
         if step >= level.end_step and not is_last:
             continue
-        current, run.start_step = at_level(machine, level, is_last), level.start_step
+        before = current if current and shared and current.shared is shared else None
+        if not before:
+            current = None
+            gc.collect()  # Graphs have reference cycles; one must not stay in memory next to a larger one.
+        current, run.start_step = at_level(machine, level, is_last, before), level.start_step
         if level.start_step and step == level.start_step:  # Otherwise a checkpoint of this level is resumed.
             before = levels[levels.index(level) - 1].recipe
             picture = run.load_variable(step, averaging.displayed_variable(before)) + machine.weights.mean_pixels
             current.initial_img = upsample(picture, level.width, level.height)
-        current.build()
+        _build(current, shared)
         if is_last:
             machine.extractors.clear()
         outcome = current.train(level.end_step, callback, restart and not level.start_step, write_results=is_last)
         step = outcome.step
         if is_last or outcome.ending == 'stopped':
             return outcome._replace(start_step=first_step)
-        del current
-        gc.collect()  # Graphs have reference cycles; this one must not stay in memory next to the larger one.

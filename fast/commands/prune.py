@@ -29,6 +29,8 @@ def add_flags(parser: cli.Parser) -> None:
                         help='folders of photos and paintings to which the filters are fitted')
     parser.add_argument('--share', type=cli.float_in_range(0.05, 1), default=KEPT_SHARE, metavar='X',
                         help='share of the channels to keep in each layer, 0.05 to 1 (default: %(default)s)')
+    parser.add_argument('--levels', action='store_true', help='round the filters of each layer to '
+                        f'{load_vgg.QUANTIZATION_LEVELS} values, which makes the file a quarter as large')
     flags.add_weights_flag(parser)
     flags.add_threads_flag(parser)
 
@@ -44,6 +46,6 @@ def run(args) -> int:
     pruned = pruning.prune(weights, widths, np.float32([photos[i] for i in range(CROP_COUNT)]),
                            config=session.session_config('float32', args.threads))
     load_vgg.write_weights(args.file, pruned._replace(
-        description=f'{args.share:g} of the channels of {weights.path.name}, by least squares'))
+        description=f'{args.share:g} of the channels of {weights.path.name}, by least squares'), args.levels)
     print(f'{args.file}: {load_vgg.read_weights(args.file).description}, {args.file.stat().st_size / 1e6:.0f} MB')
     return 0

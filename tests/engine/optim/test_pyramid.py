@@ -19,7 +19,7 @@ import utils
 from common import files, paths
 from common.errors import UserError
 from common.tf1 import tf
-from engine.optim import pyramid
+from engine.optim import pyramid, shared_graph
 from style_transfer import StyleTransfer, main
 from tests import reference
 from tests.factories import he_weights
@@ -109,8 +109,8 @@ def test_larger_levels_can_have_fewer_steps_and_layers():
     layers = recipe.style_layers
     assert [level.recipe.style_layers for level in levels] == [layers, layers[:4], layers[:2], layers[:2]]
     assert [level.recipe.style_layer_weights[-1] for level in levels] == [4, 3, 1, 1]
-    assert [level.recipe.content_weight for level in levels] == [0.05, 0.05, 0.025, 0.025]
-    assert levels[1].recipe.content_layers == ('conv1_2',) and levels[1].recipe.content_layer_weights == (3,)
+    assert [level.recipe.content_layer_weights for level in levels] == [(2, 3), (3,), (1.5,), (1.5,)]
+    assert levels[1].recipe.content_layers == ('conv1_2',)
     deep = dataclasses.replace(recipe, content_layers=('conv5_2',), content_layer_weights=(1.,))
     assert pyramid.levels(deep, 800, 800)[-1].recipe.content_layers == ('conv5_2',)  # None would remain.
 
@@ -124,8 +124,9 @@ def test_the_schedule_of_version_1_0_is_kept():
                 (2048, 1536): [(128, 96, 80, 'conv5_1', 1), (256, 192, 48, 'conv5_1', 1), (512, 384, 29, 'conv4_1', 1),
                                (1024, 768, 17, 'conv4_1', 0.5), (2048, 1536, 20, 'conv3_1', 0.3)]}
     for size, levels in expected.items():
+        found = pyramid.levels(recipes.MODERN_1_0, *size)
         assert [(level.width, level.height, level.end_step - level.start_step, level.recipe.style_layers[-1],
-                 level.recipe.content_weight) for level in pyramid.levels(recipes.MODERN_1_0, *size)] == levels
+                 level.recipe.content_layer_weights[0]) for level in found] == levels
 
 
 STAGES = (recipes.Stage(side=100, steps=40, content_layers=('conv4_2',), content_layer_weights=(1.,),
@@ -141,15 +142,14 @@ def test_a_size_can_have_several_stages_and_the_last_one_uses_the_true_network(w
     levels = pyramid.levels(recipe, 400, 300, paths.WEIGHTS)
     assert [(level.width, level.end_step, level.network) for level in levels] == [
         (100, 40, 'full'), (200, 50, 'pruned'), (400, 56, 'pruned'), (400, 63, 'full')]
-    assert [level.recipe.style_layer_weights[0] for level in levels] == [0.5, 5, 0.5, 0.5]
-    assert [level.recipe.content_weight for level in levels] == [0.1, 0.05, 0.05, 0.05]
-    assert levels[3].recipe.style_weight == 3 and levels[3].recipe.style_layers[-1] == 'conv3_1'
+    assert [level.recipe.style_layer_weights[0] for level in levels] == [0.5, 5, 0.5, 1.5]
+    assert [level.recipe.content_layer_weights for level in levels] == [(2,), (1,), (1,), (1,)]
+    assert levels[3].recipe.style_layer_weights == (1.5, 3, 4.5) and levels[3].recipe.style_layers[-1] == 'conv3_1'
     assert pyramid.fingerprint(recipe, 400, 300, paths.WEIGHTS) == [
-        {'width': 100, 'height': 75, 'steps': 40, 'content_weight': 0.1},
+        {'width': 100, 'height': 75, 'steps': 40, 'content_layer_weights': (2,)},
         {'width': 200, 'height': 150, 'steps': 10, 'network': 'pruned', 'style_layer_weights': (5, 4, 3, 2, 1)},
         {'width': 400, 'height': 300, 'steps': 6, 'network': 'pruned'},
-        {'width': 400, 'height': 300, 'style_weight': 3, 'style_layers': recipe.style_layers[:3],
-         'style_layer_weights': recipe.style_layer_weights[:3]}]
+        {'width': 400, 'height': 300, 'style_layers': recipe.style_layers[:3], 'style_layer_weights': (1.5, 3, 4.5)}]
     # Other weights than the bundled ones have no pruned network, and neither has a picture whose last stage it is.
     assert {level.network for level in pyramid.levels(recipe, 400, 300, Path('other.mat'))} == {'full'}
     assert [level.network for level in pyramid.levels(dataclasses.replace(recipe, stages=STAGES[:3]), 200, 200,
@@ -170,7 +170,7 @@ def test_flags_change_the_stages_of_a_recipe():
     # A setting that is given holds in all stages.
     changed = recipe.with_settings(content_layers=('conv2_1',), style_layer_weights=(1.,) * 5)
     for level in pyramid.levels(changed, 400, 300):
-        assert level.recipe.content_layers == ('conv2_1',) and set(level.recipe.style_layer_weights) == {1.}
+        assert level.recipe.content_layers == ('conv2_1',) and len(set(level.recipe.style_layer_weights)) == 1
     with pytest.raises(UserError, match='must be among'):
         dataclasses.replace(recipes.CS20, stages=(recipes.Stage(content_layers=('conv9_1',)),))
 
@@ -228,6 +228,21 @@ def test_kills_before_at_and_after_each_level_change_do_not_change_the_result(tr
     assert outcome[:2] == (40, 'finished') and steps == list(range(31, 41))
     assert 'resuming' not in capsys.readouterr().out  # Finished levels are not built again.
     assert result_files() == result_files('straight')
+
+
+def test_levels_that_share_a_graph_have_the_losses_of_levels_with_graphs_of_their_own(train, monkeypatch):
+    """The third level has fewer layers, so it has a graph of its own."""
+    build, built = StyleTransfer.build, []
+    monkeypatch.setattr(StyleTransfer, 'build', lambda machine: built.append(machine.img_width) or build(machine))
+    train('shared', recipe=FULL_RECIPE)
+    assert built == [24, 96]
+    with monkeypatch.context() as patch:
+        patch.setattr(shared_graph, 'of_levels', lambda levels, has_mask: [None] * len(levels))
+        train('separate', recipe=FULL_RECIPE)
+    assert built == [24, 96, 24, 48, 96]
+    np.testing.assert_allclose(machine_losses('shared'), machine_losses('separate'), rtol=1e-3)
+    shared, separate = (iio.imread(f'outputs/{name}/final.png').astype(float) for name in ('shared', 'separate'))
+    assert np.abs(shared - separate).mean() < 0.5
 
 
 def test_kills_in_stages_of_every_kind_do_not_change_the_result(train, images, tiny_vgg, workdir, monkeypatch):
