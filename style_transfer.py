@@ -92,12 +92,11 @@ class StyleTransfer:
         assigned to the variable are mean-centered: the mean pixel of VGG-19's training images is subtracted.
         """
         with tf.variable_scope('input'):
-            self.input_img = self.shared.image_variable('in_img') if self.shared else tf.get_variable(
-                'in_img', [1, self.img_height, self.img_width, 3], tf.float32, tf.zeros_initializer())
+            self.input_img = self.displayed_img = (self.shared.image_variable('in_img') if self.shared else
+                tf.get_variable('in_img', [1, self.img_height, self.img_width, 3], tf.float32, tf.zeros_initializer()))
             self.new_img = tf.placeholder(tf.float32, self.input_img.shape, name='new_img')
             self.assign_img = self.input_img.assign(self.new_img)
             self.gstep = tf.train.get_or_create_global_step()
-        self.displayed_img = self.input_img
         self.center_images()
 
     def center_images(self):

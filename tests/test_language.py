@@ -30,7 +30,6 @@ RENAMES = [
     ('utils', 'block_means', 'function', 'box_downsample'),
     ('utils', 'encoded', 'function', 'encode_image'),
     ('utils', 'plays', 'parameter', 'playback'),
-    ('recipes', 'at', 'function', 'for_size'),
     ('recipes', 'ignores', 'function', 'inactive_because'),
     ('recipes', 'only', 'parameter', 'active_when'),
     ('recipes', 'cadence', 'attribute', 'log_schedule'),

@@ -45,9 +45,10 @@ def test_an_old_run_of_two_sizes_is_resumed(old_run, capsys):
     flags = [*FLAGS, '--width', '64', '--height', '48', '--recipe', 'modern', '--scales', '2',
              '--coarse-iterations', '8', '--coarse-ratio', '0.5', '--iterations', '6', '--precision', 'float32']
     assert style_transfer.main([*flags, '--name', 'pyramid']) == 0
-    assert 'pyramid: resuming at iteration 11' in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert 'pyramid: goes on with the recipe modern-1.0' in out and 'pyramid: resuming at iteration 11' in out
     assert (read_losses(old_run, 'pyramid')[:11] == before[:11]).all()
-    assert style_transfer.main([*flags, '--name', 'straight']) == 0
+    assert style_transfer.main([*flags, '--recipe', 'modern-1.0', '--name', 'straight']) == 0
     np.testing.assert_allclose(read_losses(old_run, 'pyramid'), read_losses(old_run, 'straight'), rtol=0.01)
 
 

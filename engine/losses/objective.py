@@ -5,6 +5,7 @@ CS20's style loss compares Gram matrices of one style image that has the size of
 styles, a mask, or a style image that keeps its aspect ratio.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -117,13 +118,28 @@ class Objective:
         else:
             P, weights = map(lazy_constant, self.content_features, F), self._content_coefficients()
             targets, style_weights = self.targets, self.recipe.style_layer_weights
-        return (sum(w * tf.reduce_sum(tf.square(f - p)) for w, p, f in zip(weights, P, F)),
-                sum(w * target.loss(g) for w, target, g in zip(style_weights, targets, G)))
+        content_loss = sum(w * tf.reduce_sum(tf.square(f - p)) for w, p, f in zip(weights, P, F))
+        return content_loss, style_loss(style_weights, targets, G)
+
+    def style_loss(self, features: list) -> tf.Tensor:
+        """Return the style loss of maps [B, H, W, N], one for each style layer, as the starter of version 1.0 does."""
+        return style_loss(self.recipe.style_layer_weights, self.targets, features)
 
     def _content_coefficients(self):
         """Return the coefficient of Σ (F − P)² for each content layer."""
         return [w * self.recipe.content_factor(p.size)
                 for w, p in zip(content_weights(self.recipe, self.content_features), self.content_features)]
+
+
+def style_loss(weights: Sequence, targets: Sequence, features: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Return the weighted sum of the layers' distances from their targets.
+
+    Args:
+        weights: The weights of the style layers.
+        targets: One `StyleTarget` or `GuidedStyleTarget` for each style layer.
+        features: The maps [B, H, W, N] of the generated images, one for each style layer.
+    """
+    return sum(w * target.loss(F) for w, target, F in zip(weights, targets, features))
 
 
 def objective_of(recipe: recipes.Recipe, images: Images, weights, config=None,

@@ -25,8 +25,9 @@ class Statistic(abc.ABC):
     def __init__(self, recipe: recipes.Recipe):
         self.recipe = recipe
 
+    @staticmethod
     @abc.abstractmethod
-    def compute(self, F, mask: np.ndarray | None = None):
+    def compute(F, mask: np.ndarray | None = None):
         """Return the statistic of features.
 
         Gradients must be finite for channels that are constant.
@@ -54,7 +55,8 @@ class GramMatrix(NamedTuple):
 class Gram(Statistic):
     """The Gram matrix FᵀF; the distance is Σ (G − A)² times the recipe's coefficient, A scaled to G's positions."""
 
-    def compute(self, F, mask=None):
+    @staticmethod
+    def compute(F, mask=None):
         """Return the `GramMatrix` of features; its number of positions is a tensor if their size is not static."""
         N, sides = int(F.shape[-1]), F.shape[1:3]
         if mask is None:
@@ -144,7 +146,8 @@ class RelativeStatistic(Statistic):
 class GramShare(RelativeStatistic):
     """The Gram matrix divided by the number of positions."""
 
-    def compute(self, F, mask=None):
+    @staticmethod
+    def compute(F, mask=None):
         """Return a tuple with one element, the mean products [B, N, N] of features."""
         return second_moments(F, mask)[1],
 
@@ -155,7 +158,8 @@ class Covariance(RelativeStatistic):
     This follows Novak and Nikulin (2016), who shift the features before computing Gram matrices, and AdaIN (2017).
     """
 
-    def compute(self, F, mask=None):
+    @staticmethod
+    def compute(F, mask=None):
         """Return the `Moments` of features."""
         return moments(F, mask)
 
@@ -181,7 +185,8 @@ class Wasserstein(Statistic):
     rewriter never rounds to bfloat16; rounding would lose small eigenvalues.
     """
 
-    def compute(self, F, mask=None):
+    @staticmethod
+    def compute(F, mask=None):
         """Return the `Moments` of features in float64."""
         return moments(np.float64(F) if isinstance(F, np.ndarray) else tf.cast(F, tf.float64),
                        None if mask is None else np.float64(mask))

@@ -199,7 +199,7 @@ class NetworkTraining(abc.ABC):
 
     def _style_loss(self, targets: list, features: list) -> tf.Tensor:
         """Return the mean over the batch of the weighted style loss."""
-        return objective.Objective(self.recipe, targets).style_loss(features)
+        return objective.style_loss(self.recipe.style_layer_weights, targets, features)
 
     def _more_losses(self, tower: Tower) -> tuple:
         """Return further losses, name -> tensor, and their weighted sum to add to the total loss."""
