@@ -144,7 +144,8 @@ def reschedule(recipe: recipes.Recipe, width: int, height: int, scales: int | No
     for i, stage in enumerate(kept):
         base = kept[0].steps * coarse_ratio ** sides.index(stage.side) if coarse_ratio else stage.steps
         kept[i] = dataclasses.replace(stage, steps=max(1, round(base * factor)))
-    last = [stage for stage in recipe.stages if stage.is_last_size]
+    # With several sizes, the stages for a picture that has a single one are not needed.
+    last = [stage for stage in recipe.stages if stage.is_last_size and (not scales or stage.side > coarse[0].side)]
     return dataclasses.replace(recipe, stages=(*kept, *last))
 
 
