@@ -30,6 +30,7 @@ from benchmarks.baselines import OURS, PAINTINGS, PHOTOS, SIDE_PX, THEIRS
 from common import paths
 from common.tf1 import tf
 from engine.losses import statistics
+from engine.optim import pyramid
 from engine.run import session
 from fast.inference import multi_style
 
@@ -43,14 +44,15 @@ OPTIMIZED_PAIRS = (
 
 
 class Losses:
-    """Unweighted content loss and style loss of the recipe `modern`, computed by one graph with targets that are fed.
+    """Content loss and style loss of `modern-1.0`, without α and β, computed by one graph with targets that are fed.
 
     Args:
         side: Longer side of the pictures in pixels, which decides the layers that the recipe uses.
     """
 
     def __init__(self, side: int = SIDE_PX):
-        recipe, weights = recipes.MODERN.for_size(side), load_vgg.read_weights(paths.WEIGHTS)
+        recipe = pyramid.levels(recipes.MODERN_1_0, side, side)[-1].recipe
+        weights = load_vgg.read_weights(paths.WEIGHTS)
         statistic = statistics.statistic_of(recipe)
         with tf.Graph().as_default():
             self.image = tf.placeholder(tf.float32, [1, None, None, 3])

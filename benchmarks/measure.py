@@ -2,7 +2,7 @@
 
     python -m benchmarks.measure PHOTO PAINTING PICTURE...
 
-Photo and painting are cropped and resized to the size of the picture. All features are those of the true VGG-19 with
+Photo and painting are resized to the size of the picture, by Lanczos's filter. All features are those of the true VGG-19 with
 average pooling and zeros around the maps. Lower is better for all three distances, each of which alone is easy to
 lower, so texture and content belong together.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 import load_vgg
 import utils
@@ -68,9 +69,15 @@ class Measure:
         """
         height, width = picture.shape[:2]
         moments, F = self.session.run(self.fetches, {self.image: np.float32(picture)[None]})
-        _, P = self.session.run(self.fetches, {self.image: utils.get_resized_image(photo, width, height)})
-        targets, _ = self.session.run(self.fetches, {self.image: utils.get_resized_image(painting, width, height)})
+        _, P = self.session.run(self.fetches, {self.image: read(photo, width, height)[None]})
+        targets, _ = self.session.run(self.fetches, {self.image: read(painting, width, height)[None]})
         return distances(moments, targets, F[0], P[0])
+
+
+def read(path: Path, width: int, height: int) -> np.ndarray:
+    """Read an image and resize all of it to [height, width, 3], 0 to 255, whatever its aspect ratio."""
+    image = Image.fromarray(utils.to_uint8(utils.read_image(path)))
+    return np.float32(image.resize((width, height), Image.Resampling.LANCZOS))
 
 
 def distances(moments: Sequence, targets: Sequence, F: np.ndarray, P: np.ndarray) -> Distances:

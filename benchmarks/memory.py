@@ -24,7 +24,7 @@ ITERATIONS = {'adam': 2, 'lbfgs': 15}  # L-BFGS then has all of its pairs.
 
 
 def case(name: str, precision: str, width: str, height: str) -> None:
-    """Train a few iterations at one size in this process; print the peak memory in bytes as JSON.
+    """Train a few iterations of each stage in this process; print the peak memory in bytes as JSON.
 
     Args:
         name: Name of the recipe.
@@ -32,12 +32,12 @@ def case(name: str, precision: str, width: str, height: str) -> None:
         width: Width of the picture in pixels, as text.
         height: Height of the picture in pixels, as text.
     """
-    recipe = recipes.RECIPES[name].for_size(int(width))
-    recipe = dataclasses.replace(recipe, scales=1, iterations=ITERATIONS[recipe.optimizer])
+    recipe = recipes.RECIPES[name]
+    recipe = dataclasses.replace(recipe, iterations=ITERATIONS[recipe.optimizer], stages=tuple(
+        dataclasses.replace(stage, steps=ITERATIONS[recipe.optimizer]) for stage in recipe.stages))
     machine = style_transfer.StyleTransfer(paths.CONTENT, paths.STYLE, int(width), int(height), recipe=recipe,
                                            precision=precision, name='r')
-    machine.build()
-    machine.train(recipe.iterations)
+    machine.train_pyramid()
     print('\n' + json.dumps(iteration.peak_memory()))
 
 

@@ -1,4 +1,4 @@
-"""Compare coarse-to-fine training with training at one size, by Adam and by L-BFGS: loss over seconds for `modern`.
+"""Compare coarse-to-fine training with training at one size, by Adam and by L-BFGS: loss over seconds for `modern-1.0`.
 
     python -m benchmarks.pyramid --width 512 --height 384 --out scales.png
 
@@ -91,9 +91,9 @@ def curves(size: tuple[int, int], precisions: Sequence[str]) -> dict[str, tuple[
         name of the method -> (seconds, losses), REFERENCE first.
     """
     # Without averaging, the losses recorded are those of the iterates themselves.
-    recipe = dataclasses.replace(recipes.MODERN, log_schedule=LOG_NEVER, averaging=0.)
+    recipe = dataclasses.replace(recipes.MODERN_1_0, log_schedule=LOG_NEVER, averaging=0.)
     levels = pyramid.levels(recipe, *size)
-    one_size = dataclasses.replace(levels[-1].recipe, scales=1, deepest=(), iterations=recipes.MAX_ITERATIONS)
+    one_size = dataclasses.replace(levels[-1].recipe, iterations=recipes.MAX_ITERATIONS)
     one_size_lbfgs = dataclasses.replace(one_size, optimizer='lbfgs', pixels='free')
     results = {}
     for precision in precisions:
@@ -102,7 +102,7 @@ def curves(size: tuple[int, int], precisions: Sequence[str]) -> dict[str, tuple[
     limit = TIME_LIMIT_FACTOR * results[REFERENCE][0][-1]
     results['one size, Adam'] = train(size, one_size, precisions[0], limit=limit)
     # L-BFGS after coarse to fine: train the smaller sizes as before, and only the last one by L-BFGS.
-    coarse = dataclasses.replace(recipe, iterations=levels[-2].end_step - levels[-2].start_step, deepest=())
+    coarse = dataclasses.replace(recipe, iterations=levels[-2].end_step - levels[-2].start_step)
     start_time = time.perf_counter()
     smaller = TimedStyleTransfer(
         paths.CONTENT, paths.STYLE, *levels[-2][:2], recipe=coarse, precision=precisions[0], name='r'
