@@ -2,9 +2,9 @@
 
     python -m benchmarks.measure PHOTO PAINTING PICTURE...
 
-Photo and painting are resized to the size of the picture, by Lanczos's filter. All features are those of the true VGG-19 with
-average pooling and zeros around the maps. Lower is better for all three distances, each of which alone is easy to
-lower, so texture and content belong together.
+Photo and painting are resized to the size of the picture, by Lanczos's filter. All features are those of the true
+VGG-19 with average pooling and zeros around the maps. Lower is better for all three distances, each of which alone is
+easy to lower, so texture and content belong together.
 """
 
 import argparse

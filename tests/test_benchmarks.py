@@ -1,4 +1,4 @@
-"""The measures of `benchmarks.measure` and the comparisons of `benchmarks.sweep` against NumPy and hand-worked cases."""
+"""Measures and comparisons of pictures in the benchmarks against NumPy and hand-worked cases."""
 
 import numpy as np
 import pytest
@@ -22,12 +22,12 @@ def test_distances_agree_with_numpy():
     np.testing.assert_allclose(found, [*expected, np.linalg.norm(F - P) ** 2 / np.linalg.norm(P) ** 2], rtol=1e-9)
 
 
-def test_the_measure_of_the_photo_has_no_content_distance(images, tiny_vgg):
+def test_more_of_the_painting_raises_the_content_distance_and_lowers_the_others(images, tiny_vgg):
     measured = measure.Measure(tiny_vgg)
     content, style = (measure.read(path, 48, 32) for path in images)
-    of_photo, of_painting = (measured(picture, *images) for picture in (content, style))
-    assert of_photo.content == 0 < of_painting.content
-    assert of_painting.texture < of_photo.texture and of_painting.style < of_photo.style
+    blends = [measured(share * style + (1 - share) * content, *images) for share in (0, 0.3, 0.7)]
+    assert blends[0].content == 0 < blends[1].content < blends[2].content
+    assert blends[2].texture < blends[0].texture and blends[2].style < blends[0].style
 
 
 def test_textures_are_compared_at_the_same_content():
