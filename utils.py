@@ -230,8 +230,8 @@ def resize_and_crop_sharply(image: np.ndarray, width: int, height: int) -> np.nd
     """
     H, W = image.shape[:2]
     scale = min(H / height, W / width)
-    left, top = (W - scale * width) / 2, (H - scale * height) / 2
-    box = left, top, left + scale * width, top + scale * height
+    left, top = (max(0., (side - scale * new) / 2) for side, new in ((W, width), (H, height)))  # not −1e-14
+    box = left, top, min(W, left + scale * width), min(H, top + scale * height)
     channels = [Image.fromarray(np.float32(image[..., i])) for i in range(image.shape[-1])]  # Pillow has no float RGB.
     resized = [channel.resize((width, height), Image.Resampling.LANCZOS, box) for channel in channels]
     return np.dstack(resized).clip(0, 255)

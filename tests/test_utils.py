@@ -308,6 +308,26 @@ def test_a_style_keeps_its_aspect_ratio_or_is_cropped_to_the_pictures(tmp_path, 
     assert utils.get_style_image(tmp_path / 'style.png', 9, 8, crop=False).shape[1:3] == (16, 16)
 
 
+def lanczos_matrix(length, new, scale):
+    """Return the matrix [new, length] of Lanczos's filter with three lobes, for the centered part of new · scale."""
+    centers = (length - scale * new) / 2 + (np.arange(new) + 0.5) * scale
+    x = (np.arange(length) + 0.5 - centers[:, None]) / max(scale, 1)
+    weights = np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize('old, new', [*SIZES, ((640, 480), (59, 44)), ((3, 7), (99, 41))])
+def test_resize_and_crop_sharply_agrees_with_numpy(old, new):
+    image = np.random.default_rng(0).uniform(0, 255, (*old, 3)).astype(np.float32)
+    (H, W), (width, height) = old, new
+    scale = min(H / height, W / width)
+    rows, columns = lanczos_matrix(H, height, scale), lanczos_matrix(W, width, scale)
+    expected = np.einsum('yh,hwc,xw->yxc', rows, np.float64(image), columns).clip(0, 255)
+    resized = utils.resize_and_crop_sharply(image, width, height)
+    assert resized.dtype == np.float32 and resized.shape == (height, width, 3)
+    np.testing.assert_allclose(resized, expected, atol=0.01)
+
+
 @pytest.mark.parametrize('old, new', SIZES)
 def test_resize_and_crop_agrees_with_scipy(old, new):
     """Pixel (row, column) has its center at (row + ½, column + ½), and the centers of both images coincide."""
