@@ -27,7 +27,7 @@ from common.tf1 import tf
 from engine.cli import command, flags
 from engine.losses import objective
 from engine.losses.features import lazy_constant
-from engine.optim import OPTIMIZERS, pyramid
+from engine.optim import OPTIMIZERS, pyramid, takes_bfloat16
 from engine.results import output
 from engine.run import memory, runs, session
 from engine.run.trainer import Trainer
@@ -80,7 +80,7 @@ class StyleTransfer:
         self.weights = load_vgg.read_weights(load_vgg.find_weights(vgg))
         self.seed, self.rng, self.graph = seed, np.random.default_rng(seed), tf.Graph()
         self.run = runs.picture_run(self, name, folder)
-        self.precision = self.run.choose_precision(precision, self.optimizer.takes_bfloat16)
+        self.precision = self.run.choose_precision(precision, takes_bfloat16(recipe))
         self.run.fingerprint['precision'], self.config = self.precision, session.session_config(self.precision, threads)
 
     optimizer = property(lambda self: OPTIMIZERS[self.recipe.optimizer])

@@ -12,7 +12,7 @@ from common import paths
 from common.cli import float_in_range, int_in_range
 from common.color_profiles import CONVERTED, IGNORED
 from common.errors import UserError
-from engine.optim import OPTIMIZERS, pyramid
+from engine.optim import pyramid, takes_bfloat16
 from engine.results import output
 from engine.run import runs, session
 
@@ -110,7 +110,7 @@ def precision(args: argparse.Namespace, recipe: recipes.Recipe) -> str:
     With --restart, 'auto' becomes the fastest precision, because the run that it would follow is removed.
     """
     if args.restart and args.precision == 'auto':
-        return session.fastest_precision(OPTIMIZERS[recipe.optimizer].takes_bfloat16)
+        return session.fastest_precision(takes_bfloat16(recipe))
     return args.precision
 
 

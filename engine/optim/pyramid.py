@@ -22,12 +22,15 @@ from common import paths
 from common.errors import UserError
 from common.progress import Outcome
 from common.tf1 import tf
+from common.vgg_layers import CONVOLUTIONS
 from engine.optim import averaging, shared_graph
 
 MIN_COARSE_SIDE_PX = 128  # minimum of the longer side of the smallest level; at 96 and below, faces are lost
 SCHEDULE_SETTINGS = 'scales', 'coarse_iterations', 'coarse_ratio'  # of `reschedule`
 COARSE_STEPS = 200  # steps at each size but the last of recipes that have no stages, for example CS20's with --scales 3
 PRUNED_COST = 0.3  # time of a step with the pruned network, relative to one with the full network
+# Time of a step whose deepest layer is the first one of a block, relative to one that goes down to conv5_1.
+COST_UP_TO_BLOCK = {'conv1': 0.03, 'conv2': 0.16, 'conv3': 0.31, 'conv4': 0.66, 'conv5': 1.}
 
 
 class Level(NamedTuple):
@@ -150,10 +153,12 @@ def reschedule(recipe: recipes.Recipe, width: int, height: int, scales: int | No
 
 
 def iteration_cost(levels: list[Level]) -> Callable[[int], float]:
-    """Return a function that maps the number of an iteration to its cost, in pixels of the full network."""
+    """Return a function that maps the number of an iteration to its cost, in pixels of the whole network."""
     def cost(step):
         level = next(level for level in levels if step <= level.end_step)
-        return level.width * level.height * (PRUNED_COST if level.network == recipes.PRUNED else 1)
+        deepest = CONVOLUTIONS[load_vgg.deepest_index(level.recipe.content_layers + level.recipe.style_layers)]
+        share = COST_UP_TO_BLOCK[deepest[:len('conv1')]] * (PRUNED_COST if level.network == recipes.PRUNED else 1)
+        return level.width * level.height * share
     return cost
 
 

@@ -150,6 +150,9 @@ def test_a_size_can_have_several_stages_and_the_last_one_uses_the_true_network(w
         {'width': 200, 'height': 150, 'steps': 10, 'network': 'pruned', 'style_layer_weights': (5, 4, 3, 2, 1)},
         {'width': 400, 'height': 300, 'steps': 6, 'network': 'pruned'},
         {'width': 400, 'height': 300, 'style_layers': recipe.style_layers[:3], 'style_layer_weights': (1.5, 3, 4.5)}]
+    cost = pyramid.iteration_cost(levels)  # CS20's layers go down to conv5_1.
+    assert cost(40) == 100 * 75 and cost(41) / (200 * 150) == cost(56) / (400 * 300) == pytest.approx(0.3)
+    assert cost(57) == pytest.approx(0.31 * 400 * 300)
     # Other weights than the bundled ones have no pruned network, and neither has a picture whose last stage it is.
     assert {level.network for level in pyramid.levels(recipe, 400, 300, Path('other.mat'))} == {'full'}
     assert [level.network for level in pyramid.levels(dataclasses.replace(recipe, stages=STAGES[:3]), 200, 200,
