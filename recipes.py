@@ -12,6 +12,7 @@ from common.errors import UserError
 from common.vgg_layers import BEFORE_RELU, CONVOLUTIONS, FEATURES
 
 MAX_ITERATIONS = 100_000
+MAX_LAYER_WEIGHT = 1e6
 MAX_STRENGTH_FACTOR = 5.  # factor on β at strength 1; at strength 0 β is divided by it
 NOT_IN_FINGERPRINT = 'iterations', 'log_schedule', 'size'  # settings that do not change what an iteration computes
 
@@ -127,19 +128,26 @@ class Stage:
         recipe = recipe.without_layers_below(self.deepest) if self.deepest else recipe
         # The factors belong to the layers, so that α and β are the same in all stages.
         return dataclasses.replace(
-            recipe, content_layer_weights=tuple(self.content_factor * w for w in recipe.content_layer_weights),
-            style_layer_weights=tuple(self.style_factor * w for w in recipe.style_layer_weights))
+            recipe, content_layer_weights=_scaled(recipe.content_layer_weights, self.content_factor),
+            style_layer_weights=_scaled(recipe.style_layer_weights, self.style_factor))
 
     def without(self, names: Collection[str]) -> 'Stage':
         """Return this stage without its own values of the settings `names`; layers and their weights go together."""
         kinds = {name.partition('_layer')[0] for name in names if '_layer' in name}
-        return dataclasses.replace(self, **{name: None for name in STAGE_SETTINGS
-                                            if name in names or name.partition('_layer')[0] in kinds})
+        lost = {name for name in STAGE_SETTINGS if name in names or name.partition('_layer')[0] in kinds}
+        # The limit of a stage belongs to its own weights. If it has none, as in version 1.0, it is for any layers.
+        has_own_weights = any(getattr(self, name) is not None for name in lost)
+        return dataclasses.replace(self, **dict.fromkeys(lost), deepest=None if has_own_weights else self.deepest)
 
     def fingerprint(self) -> dict:
         """Return the attributes that differ from their defaults, name -> value."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)
                 if getattr(self, field.name) != field.default}
+
+
+def _scaled(weights, factor):
+    """Return weights times a factor, within the range that the setting allows."""
+    return tuple(min(factor * weight, MAX_LAYER_WEIGHT) for weight in weights)
 
 
 def halving_stages(side: float, steps: int, ratio: float = 1., limits: Sequence[tuple] = ()) -> tuple[Stage, ...]:
@@ -175,7 +183,8 @@ class Recipe:
     content_layers: tuple = setting(('conv4_2',), 'layers, separated by commas, at which the content loss compares '
                                     'features', choices=FEATURES, active_when=WITH_CONTENT)
     content_layer_weights: tuple = setting(
-        (1.0,), 'weights of the content layers, separated by commas', low=0, high=1e6, active_when=WITH_CONTENT
+        (1.0,), 'weights of the content layers, separated by commas', low=0, high=MAX_LAYER_WEIGHT,
+        active_when=WITH_CONTENT
     )
     content_weight: float = setting(0.05, 'α, the weight of the content loss', low=0, high=1e9)
     content_coefficient: str = '1/(4s)'
@@ -186,7 +195,7 @@ class Recipe:
                                   'layers, separated by commas, at which the style loss compares statistics of the '
                                   'features', choices=FEATURES, active_when=WITH_STYLE)
     style_layer_weights: tuple = setting((0.5, 1., 1.5, 3., 4.), 'weights of the style layers, separated by commas',
-                                         low=0, high=1e6, active_when=WITH_STYLE)
+                                         low=0, high=MAX_LAYER_WEIGHT, active_when=WITH_STYLE)
     style_weight: float = setting(1., 'β, the weight of the style loss', low=0, high=1e9)
     style_coefficient: str = '1/(4N²M²)'
     style_statistic: str = setting('gram', 'statistics that the style loss compares: gram (Gram matrices, as in the '
@@ -302,7 +311,7 @@ class Recipe:
             layers, weights = f'{kind}_layers', f'{kind}_layer_weights'
             pairs = [pair for pair in zip(getattr(self, layers), getattr(self, weights))
                      if CONVOLUTIONS.index(pair[0].removesuffix(BEFORE_RELU)) <= CONVOLUTIONS.index(deepest)]
-            if pairs:
+            if any(weight for _, weight in pairs):
                 kept[layers], kept[weights] = zip(*pairs)
         return dataclasses.replace(self, **kept)
 
@@ -377,14 +386,15 @@ GATYS = Recipe(
     init='normal', noise_amplitude=5., optimizer='lbfgs', iterations=300, log_schedule=((math.inf, 50),),
 )
 
+# Steps at the smallest size, their ratio, and the limits at larger sizes, for `halving_stages`.
+SCHEDULE_1_0 = 80, 0.6, ((400, 'conv4_1', 1.), (700, 'conv4_1', 0.5), (1400, 'conv3_1', 0.3))
 # The recipe `modern` of version 1.0, under which its runs go on, and with which `modern` is compared.
 MODERN_1_0 = Recipe(
     name='modern-1.0',
     content_layers=('conv3_1',), content_weight=1., content_coefficient=RELATIVE_TO_CONTENT,
     style_layer_weights=(1.,) * 5, style_statistic='covariance', style_weight=0.5, tv_weight=3e-4,
     style_fit='own', padding='mirror', init='content', learning_rate=5., pixels='0-255', averaging=0.9,
-    stages=halving_stages(128, 80, 0.6, ((400, 'conv4_1', 1.), (700, 'conv4_1', 0.5), (1400, 'conv3_1', 0.3))),
-    iterations=20, size=(512, 512),
+    stages=halving_stages(128, *SCHEDULE_1_0), iterations=20, size=(512, 512),
 )
 
 # Our own recipe, from later work. It trains coarse to fine (Gatys et al. 2017) and starts from the content image. Its

@@ -352,7 +352,7 @@ def stylize(content, style, *, recipe='modern', size=None, callback=None, streng
     fields, schedule = ({key: settings.pop(key) for key in list(settings) if key in names}
                         for names in (recipes.FIELD_NAMES, pyramid.SCHEDULE_SETTINGS))
     fields |= {} if start is None else {'init': 'content'}  # The recipe's starting image is not used.
-    recipe = recipes.named(recipe).with_settings(**fields).with_strength(strength)
+    recipe = runs.begun_recipe(name, recipes.named(recipe)).with_settings(**fields).with_strength(strength)
     with tempfile.TemporaryDirectory() as folder:
         content, mask, start = (utils.as_file(image, folder) for image in (content, mask, start))
         styles = [utils.as_file(image, folder) for image in (style if isinstance(style, (list, tuple)) else [style])]

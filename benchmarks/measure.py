@@ -110,6 +110,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('pictures', type=Path, nargs='+', metavar='PICTURE', help='the pictures to measure')
     args = parser.parse_args(argv)
     pictures = {path: utils.read_image(path) for path in args.pictures}
+    for path in (args.photo, args.painting):
+        utils.read_image(path)  # An image that cannot be read is reported before anything is printed.
     for path, picture in pictures.items():
         if min(picture.shape[:2]) < utils.MIN_SIDE_PX:
             raise UserError(f'{path}: each side must have at least {utils.MIN_SIDE_PX} pixels')

@@ -44,13 +44,15 @@ def parse(description: str, argv: list[str]) -> tuple[cli.Parser, argparse.Names
 
 
 def _continue_recipe(args):
-    """Set `args.recipe` to the recipe with which the run on disk, if there is one, was begun."""
+    """Set `args.recipe` and `args.name` to those of the run on disk, if version 1.0 began it with its `modern`."""
     wanted = recipes.named(args.recipe)
-    args.name = args.name or runs.picture_name(args.content, args.style, wanted)
-    begun = runs.Run(args.name, {}).choose_recipe(wanted)
-    if begun is not wanted:
-        args.recipe = begun.name
-        print(f'{args.name}: goes on with the recipe {begun.name}, with which it was begun; --restart begins again')
+    called = recipes.MODERN if wanted is recipes.MODERN_1_0 else wanted  # its name in version 1.0
+    name = args.name or runs.picture_name(args.content, args.style, called)
+    begun = runs.begun_recipe(name, called)
+    if begun is not called:
+        args.recipe, args.name = begun.name, name
+    if begun is not called and begun is not wanted:
+        print(f'{name}: goes on with the recipe {begun.name}, with which it was begun; --restart begins again')
 
 
 def machine_settings(args: argparse.Namespace, recipe: recipes.Recipe, width: int, height: int) -> dict:

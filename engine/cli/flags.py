@@ -320,8 +320,8 @@ def add_schedule_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--scales', type=int_in_range(0, recipes.MAX_SIZES), metavar='N',
                         help='number of image sizes to train at, coarse to fine: each has half the sides of the next '
                         'one; 1 for only the settings of the recipe itself, without its stages; 0 for as many as '
-                        f'possible with at least {pyramid.MIN_COARSE_SIDE_PX} pixels for the longer side (default: 0 '
-                        'in modern, else 1)')
+                        f'possible with at least {pyramid.MIN_COARSE_SIDE_PX} pixels for the longer side (default: as '
+                        'in the recipe, 1 if it has no stages)')
     parser.add_argument('--coarse-iterations', type=int_in_range(1, recipes.MAX_ITERATIONS), metavar='N',
                         help='steps of the first stage, at the smallest size; those of the other stages at smaller '
                         f'sizes than that of the picture change in proportion (default: {steps})')

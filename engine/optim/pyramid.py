@@ -28,6 +28,7 @@ from engine.optim import averaging, shared_graph
 MIN_COARSE_SIDE_PX = 128  # minimum of the longer side of the smallest level; at 96 and below, faces are lost
 SCHEDULE_SETTINGS = 'scales', 'coarse_iterations', 'coarse_ratio'  # of `reschedule`
 COARSE_STEPS = 200  # steps at each size but the last of recipes that have no stages, for example CS20's with --scales 3
+PRUNED_DEPTH = 'conv5_1'  # the deepest layer of the pruned network
 PRUNED_COST = 0.3  # time of a step with the pruned network, relative to one with the full network
 # Time of a step whose deepest layer is the first one of a block, relative to one that goes down to conv5_1.
 COST_UP_TO_BLOCK = {'conv1': 0.03, 'conv2': 0.16, 'conv3': 0.31, 'conv4': 0.66, 'conv5': 1.}
@@ -61,19 +62,23 @@ def levels(recipe: recipes.Recipe, width: int, height: int, weights: Path | None
         height: Height of the picture in pixels.
         weights: The path of the VGG-19 weights. The pruned network is used only if they are the bundled ones.
     """
-    can_prune = weights == paths.WEIGHTS and paths.PRUNED_WEIGHTS.exists()
+    can_prune = (weights is not None and weights.resolve() == paths.WEIGHTS.resolve()
+                 and paths.PRUNED_WEIGHTS.exists())
     coarse, last = ([stage for stage in recipe.stages if stage.is_last_size == is_last] for is_last in (False, True))
     halvings = 0
     if coarse:
         largest = min(max(width, height) / coarse[0].side, min(width, height) / utils.MIN_SIDE_PX)
         halvings = max(0, int(math.log2(largest) + 1e-9))
+    if halvings:  # The stages for a picture with a single size are not needed.
+        last = [stage for stage in last if stage.side > coarse[0].side] or last
     found, start_step = [], 0
     for halving in range(halvings, -1, -1):
-        for stage in _stages_at(coarse if halving else last, max(width, height) / 2 ** halving):
+        # A thin picture may begin at a large size, but its first stage is the first one of the recipe.
+        side = 0 if coarse and halving == halvings else max(width, height) / 2 ** halving
+        for stage in _stages_at(coarse if halving else last, side):
             end_step = start_step + (stage.steps or recipe.iterations)
             size = [round(side / 2 ** halving) for side in (width, height)]
-            found.append(Level(*size, start_step, end_step, stage.apply(recipe),
-                               stage.network if can_prune else recipes.FULL))
+            found.append(Level(*size, start_step, end_step, *_recipe_and_network(recipe, stage, can_prune)))
             start_step = end_step
     final = found[-1]
     steps = recipe.iterations if halvings else max(recipe.iterations, final.end_step - final.start_step)
@@ -102,8 +107,16 @@ def _stages_at(stages, side):
     if not stages:
         return [recipes.Stage()]
     sides = [stage.side for stage in stages]
-    reached = max((start for start in sides if start <= side + 1e-6), default=min(sides))
+    reached = max((start for start in sides if start <= side + 0.5), default=min(sides))  # Sizes are rounded.
     return [stage for stage in stages if stage.side == reached]
+
+
+def _recipe_and_network(recipe, stage, can_prune):
+    """Return the recipe of a stage, and its network: the pruned one lacks the layers below `PRUNED_DEPTH`."""
+    recipe = stage.apply(recipe)
+    depth = load_vgg.deepest_index(recipe.content_layers + recipe.style_layers)
+    is_deep = depth > CONVOLUTIONS.index(PRUNED_DEPTH)
+    return recipe, stage.network if can_prune and not is_deep else recipes.FULL
 
 
 def reschedule(recipe: recipes.Recipe, width: int, height: int, scales: int | None = None,
@@ -131,7 +144,9 @@ def reschedule(recipe: recipes.Recipe, width: int, height: int, scales: int | No
             if value is not None:
                 raise UserError(f'--coarse-{name} does nothing with --scales 1')
         return dataclasses.replace(recipe, stages=())
-    smallest = [round(side / 2 ** (scales - 1)) for side in (width, height)] if scales else [MIN_COARSE_SIDE_PX]
+    if not 0 <= (scales or 0) <= recipes.MAX_SIZES:
+        raise UserError(f'--scales {scales}: must be from 0 to {recipes.MAX_SIZES}')
+    smallest = [int(side / 2 ** (scales - 1)) for side in (width, height)] if scales else [MIN_COARSE_SIDE_PX]
     if min(smallest) < utils.MIN_SIDE_PX:
         raise UserError(f'--scales {scales} of {width}×{height} begin at {smallest[0]}×{smallest[1]}: '
                         f'each side must have at least {utils.MIN_SIDE_PX} pixels')
@@ -139,17 +154,19 @@ def reschedule(recipe: recipes.Recipe, width: int, height: int, scales: int | No
     if not coarse:
         stages = recipes.halving_stages(first, coarse_iterations or COARSE_STEPS, coarse_ratio or 1.)
         return dataclasses.replace(recipe, stages=stages)
-    start = max(stage.side for stage in coarse if stage.side <= max(first, coarse[0].side))
-    kept = [dataclasses.replace(stage, side=max(first, stage.side) if stage.side > start else first)
-            for stage in coarse if stage.side >= start]
-    factor = (coarse_iterations or kept[0].steps) / kept[0].steps
-    sides = sorted({stage.side for stage in kept})
+    if recipe.name == recipes.MODERN_1_0.name:  # Its schedule was given by these numbers.
+        steps, ratio, limits = recipes.SCHEDULE_1_0
+        stages = recipes.halving_stages(first, coarse_iterations or steps, coarse_ratio or ratio, limits)
+        return dataclasses.replace(recipe, stages=stages)
+    smallest_side = coarse[0].side
+    kept = [dataclasses.replace(stage, side=first) if stage.side == smallest_side else stage
+            for stage in coarse if stage.side == smallest_side or stage.side > first]
+    first_steps, sides = kept[0].steps, sorted({stage.side for stage in kept})
+    factor = (coarse_iterations or first_steps) / first_steps
     for i, stage in enumerate(kept):
-        base = kept[0].steps * coarse_ratio ** sides.index(stage.side) if coarse_ratio else stage.steps
-        kept[i] = dataclasses.replace(stage, steps=max(1, round(base * factor)))
-    # With several sizes, the stages for a picture that has a single one are not needed.
-    last = [stage for stage in recipe.stages if stage.is_last_size and (not scales or stage.side > coarse[0].side)]
-    return dataclasses.replace(recipe, stages=(*kept, *last))
+        steps = first_steps * coarse_ratio ** sides.index(stage.side) if coarse_ratio else stage.steps
+        kept[i] = dataclasses.replace(stage, steps=max(1, round(factor * steps)))
+    return dataclasses.replace(recipe, stages=(*kept, *(stage for stage in recipe.stages if stage.is_last_size)))
 
 
 def iteration_cost(levels: list[Level]) -> Callable[[int], float]:

@@ -100,6 +100,7 @@ class Catalog:
         with runs.lock_run(self.state_path.parent):
             if self.state_path.exists() and not restart:
                 self._read()
+            self._write_state()  # An interrupted first picture then goes on, too.
             self._thumbnails = {path: self._thumbnail(path, restart) for path in (*self.contents, *self.styles)}
             yield self
 
@@ -190,9 +191,12 @@ class Catalog:
     def _record(self, name, about):
         """Set what is known about a run; write the state and the page."""
         self.known[name] = about
+        self._write_state()
+        self.write()
+
+    def _write_state(self):
         with files.atomic_write(self.state_path) as part:
             part.write_text(json.dumps({'settings': self.settings, 'known': self.known}, indent=1) + '\n')
-        self.write()
 
     def failures(self) -> list[tuple[Path, Path, str]]:
         """Return (content, style, reason) for each pair that has failed."""

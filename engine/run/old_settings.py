@@ -21,7 +21,8 @@ def upgrade(settings: dict) -> dict:
     if new.get('name') == recipes.MODERN.name:
         new['name'] = recipes.MODERN_1_0.name
     schedule = [settings.get(key, default) for key, default in OLD_SCHEDULE.items()]
-    return new | {'stages': _run_stages(new, *schedule) if 'width' in new else _catalog_stages(*schedule)}
+    make_stages = _run_stages if 'width' in new else _catalog_stages
+    return new | {'stages': make_stages(new, *schedule)}
 
 
 def _run_stages(settings, scales, steps, ratio, limits):
@@ -37,8 +38,9 @@ def _run_stages(settings, scales, steps, ratio, limits):
     return pyramid.fingerprint(recipes.Recipe(**values, stages=stages), width, height)
 
 
-def _catalog_stages(scales, steps, ratio, limits):
-    """Return the stages that the recipe of a catalog has today; they do not depend on the size of a picture."""
+def _catalog_stages(settings, scales, steps, ratio, limits):
+    """Return the stages that the recipe of a catalog has today; they are the same for all of its pictures."""
     if scales == 1:
         return []
-    return [stage.fingerprint() for stage in recipes.halving_stages(pyramid.MIN_COARSE_SIDE_PX, steps, ratio, limits)]
+    side = settings['size'] / 2 ** (scales - 1) if scales else pyramid.MIN_COARSE_SIDE_PX
+    return [stage.fingerprint() for stage in recipes.halving_stages(side, steps, ratio, limits)]

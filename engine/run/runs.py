@@ -358,6 +358,11 @@ class Run:
         return events.EventWriter(self.graphs, graph, self.fingerprint, step)
 
 
+def begun_recipe(name: str | None, wanted: recipes.Recipe) -> recipes.Recipe:
+    """Return what `Run.choose_recipe` returns for the run `name`; without a name, the recipe that is wanted."""
+    return Run(name, {}).choose_recipe(wanted) if name else wanted
+
+
 def picture_name(content: Path, styles: Sequence[Path], recipe: recipes.Recipe) -> str:
     """Return the default name of the run that makes the picture of a photo in one or several styles."""
     return names.from_files(content.stem, '+'.join(path.stem for path in styles), recipe.name)

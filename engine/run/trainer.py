@@ -63,6 +63,7 @@ class Trainer:
         """
         self.machine, self.run, self.callback = machine, machine.run, callback
         self.step, self.initial_step, self.n_iters = initial_step, initial_step, n_iters
+        self.was_interrupted = False
         self.ending = 'converged' if self.run.converged else 'finished' if initial_step >= n_iters else None
 
     @contextlib.contextmanager
@@ -103,11 +104,14 @@ class Trainer:
             yield TrainingStep(step, losses, summary if is_logged else None, jpeg, bool(is_saved))
             if self.callback:
                 self.callback(progress.Iteration(step, losses, lambda: machine.evaluate(sess)[2]))
+            self.was_interrupted = stop.requested
             if self.ending:
                 break
 
     def finish(self, sess: tf.Session, write_results: bool = True) -> progress.Outcome:
         """Record how the run has ended, write its results unless it was stopped, and return the outcome."""
+        if self.was_interrupted and not write_results:  # More stages would follow.
+            self.ending = 'stopped'
         if write_results and self.ending != 'stopped':
             self.machine.write_results(sess)
         return progress.Outcome(self.step, self.ending, self.initial_step)

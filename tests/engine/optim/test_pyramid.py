@@ -152,7 +152,7 @@ def test_a_size_can_have_several_stages_and_the_last_one_uses_the_true_network(w
         {'width': 400, 'height': 300, 'style_layers': recipe.style_layers[:3], 'style_layer_weights': (1.5, 3, 4.5)}]
     cost = pyramid.iteration_cost(levels)  # CS20's layers go down to conv5_1.
     assert cost(40) == 100 * 75 and cost(41) / (200 * 150) == cost(56) / (400 * 300) == pytest.approx(0.3)
-    assert cost(57) == pytest.approx(0.31 * 400 * 300)
+    assert cost(57) == pytest.approx(0.66 * 400 * 300)  # The content layer remains.
     # Other weights than the bundled ones have no pruned network, and neither has a picture whose last stage it is.
     assert {level.network for level in pyramid.levels(recipe, 400, 300, Path('other.mat'))} == {'full'}
     assert [level.network for level in pyramid.levels(dataclasses.replace(recipe, stages=STAGES[:3]), 200, 200,
@@ -167,7 +167,8 @@ def test_flags_change_the_stages_of_a_recipe():
         return [(level.width, level.end_step - level.start_step) for level in pyramid.levels(changed, 400, 300)]
     assert steps(coarse_iterations=20) == [(100, 20), (200, 5), (400, 6), (400, 7)]
     assert steps(coarse_ratio=0.5) == [(100, 40), (200, 20), (400, 6), (400, 7)]
-    assert steps(scales=2) == [(200, 10), (400, 6), (400, 7)]
+    assert steps(scales=2) == [(200, 40), (400, 6), (400, 7)]
+    assert steps(coarse_iterations=20, coarse_ratio=2.) == [(100, 20), (200, 40), (400, 6), (400, 7)]
     assert steps(scales=4) == [(50, 40), (100, 40), (200, 10), (400, 6), (400, 7)]
     assert steps(scales=1) == [(400, 7)]
     # A setting that is given holds in all stages.
