@@ -52,6 +52,14 @@ def test_an_old_run_of_two_sizes_is_resumed(old_run, capsys):
     np.testing.assert_allclose(read_losses(old_run, 'pyramid'), read_losses(old_run, 'straight'), rtol=0.01)
 
 
+def test_an_old_run_of_two_sizes_is_resumed_from_python(old_run, capsys):
+    before = read_losses(old_run, 'pyramid')
+    style_transfer.stylize('content.png', 'style.png', name='pyramid', size=(64, 48), scales=2, coarse_iterations=8,
+                           coarse_ratio=0.5, iterations=6, vgg='tiny.mat', threads=1)
+    assert 'pyramid: resuming at iteration 11' in capsys.readouterr().out
+    assert (read_losses(old_run, 'pyramid')[:11] == before[:11]).all()
+
+
 def test_an_old_run_of_lbfgs_is_resumed(old_run, capsys):
     before = read_losses(old_run, 'lbfgs')
     assert style_transfer.main([*FLAGS, '--recipe', 'lbfgs', '--iterations', '20', '--name', 'lbfgs']) == 0

@@ -159,6 +159,46 @@ def test_a_size_can_have_several_stages_and_the_last_one_uses_the_true_network(w
                                                       paths.WEIGHTS)] == ['full', 'full']
 
 
+def test_layers_that_the_pruned_network_lacks_use_the_true_one(workdir, monkeypatch):
+    monkeypatch.setattr(paths, 'PRUNED_WEIGHTS', workdir)
+    for layer, networks in (('conv5_1', {'full', 'pruned'}), ('conv5_2', {'full'})):
+        recipe = recipes.MODERN.with_settings(style_layers=(layer,), style_layer_weights=(1.,))
+        assert {level.network for level in pyramid.levels(recipe, 512, 384, paths.WEIGHTS)} == networks
+
+
+def test_pictures_of_every_shape_begin_with_the_first_stage():
+    first = recipes.MODERN.stages[0]
+    for size in (64, 48), (300, 20), (512, 512), (1024, 31), (2048, 100):
+        level = pyramid.levels(recipes.MODERN, *size)[0]
+        assert level.recipe == first.apply(recipes.MODERN) and level.end_step == first.steps
+
+
+@pytest.mark.parametrize('flags, expected', [
+    (dict(scales=2), [(256, 80), (512, 20)]), (dict(coarse_ratio=0.5), [(128, 80), (256, 40), (512, 20)]),
+    (dict(coarse_iterations=10), [(128, 10), (256, 6), (512, 20)]), (dict(scales=1), [(512, 20)]),
+    (dict(scales=4, coarse_ratio=1.), [(64, 80), (128, 80), (256, 80), (512, 20)])])
+def test_flags_give_modern_1_0_the_schedules_of_version_1_0(flags, expected):
+    levels = pyramid.levels(pyramid.reschedule(recipes.MODERN_1_0, 512, 384, **flags), 512, 384)
+    assert [(level.width, level.end_step - level.start_step) for level in levels] == expected
+
+
+def test_layers_that_are_given_are_used_in_all_stages_of_modern():
+    given = dict(style_layers=('conv1_1', 'conv5_1'), style_layer_weights=(0., 1.))
+    for level in pyramid.levels(recipes.MODERN.with_settings(**given), 2048, 1536):
+        assert level.recipe.style_layers == given['style_layers']
+    # In version 1.0, large sizes have limits for any layers.
+    old = pyramid.levels(recipes.MODERN_1_0.with_settings(style_layers=('conv1_1', 'conv5_1'),
+                                                          style_layer_weights=(1., 1.)), 2048, 1536)
+    assert old[0].recipe.style_layers == ('conv1_1', 'conv5_1') and old[-1].recipe.style_layers == ('conv1_1',)
+
+
+def test_ctrl_c_in_the_last_step_of_a_stage_stops_the_run(train, images, tiny_vgg):
+    machine = StyleTransfer(*images, WIDTH, HEIGHT, recipe=RECIPE, vgg=tiny_vgg, name='r', precision='float32')
+    outcome = machine.train_pyramid(lambda iterate: iterate.step == 15 and os.kill(os.getpid(), signal.SIGINT))
+    assert outcome == (15, 'stopped', 0) and not Path('outputs/r/final.png').exists()
+    assert train()[0][:2] == (40, 'finished')
+
+
 def test_flags_change_the_stages_of_a_recipe():
     recipe = dataclasses.replace(recipes.CS20, stages=STAGES, iterations=7)
 
