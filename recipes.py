@@ -253,8 +253,8 @@ class Recipe:
     # Number of iterations.
     iterations: int = setting(300, 'steps of Adam, or evaluations of L-BFGS, in the last stage', low=1,
                               high=MAX_ITERATIONS)
-    # What comes before, coarse to fine: `Stage`s, those of the smallest size first. The last stage of a picture always
-    # uses the true network and has `iterations` steps.
+    # `Stage`s train the picture coarse to fine; those of the smallest size come first. The last stage of a picture
+    # always uses the true network and has `iterations` steps.
     stages: tuple = ()
     # Default (width, height) for the bundled photo. For other photos the larger number is the longer side.
     size: tuple = (333, 250)
