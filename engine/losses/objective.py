@@ -187,8 +187,11 @@ def content_weights(recipe: recipes.Recipe, P: list) -> list:
 
 def total_variation(image: tf.Tensor) -> tf.Tensor:
     """Return the mean squared difference of vertical neighbors plus that of horizontal neighbors of [B, H, W, C]."""
-    return (tf.reduce_mean(tf.square(image[:, 1:] - image[:, :-1])) +
-            tf.reduce_mean(tf.square(image[:, :, 1:] - image[:, :, :-1])))
+    def without(first, last):
+        # The gradient of `tf.slice` runs on all cores; that of Python's slices takes a fifth of an iteration.
+        return tf.slice(image, first, tf.shape(image) - first - last)
+    return sum(tf.reduce_mean(tf.square(without(axis, [0] * 4) - without([0] * 4, axis)))
+               for axis in ([0, 1, 0, 0], [0, 0, 1, 0]))
 
 
 def composite(image: tf.Tensor, recipe: recipes.Recipe, images: Images, mean_pixels: np.ndarray) -> tf.Tensor:
