@@ -1,7 +1,7 @@
 """Measure the seconds of whole commands, as ratios to another version of the project.
 
-    python -m benchmarks.commands                       modern, compared with modern-1.0 in this version
-    python -m benchmarks.commands --reference CHECKOUT  each recipe, compared with the same one in a clone of the project
+    python -m benchmarks.commands                       modern and modern-1.0 of this version
+    python -m benchmarks.commands --reference CHECKOUT  each recipe in this version and in a clone
 
 The two take turns, so that a machine that slows down slows both. The seconds include the start of the program; the
 first iteration is that of `modern` at 512×512. The pictures are deleted.
