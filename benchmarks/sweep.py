@@ -1,7 +1,7 @@
 """Plot texture over content for recipes and their variants, on the six pairs of `benchmarks.measure`.
 
     python -m benchmarks.sweep --out sweep.png                    modern, that of version 1.0, and crowsonkb's schedule
-    python -m benchmarks.sweep --variants "one network" "Adam 5"  modern and some of its variants
+    python -m benchmarks.sweep --variants "one network" "Adam 10"  modern and some of its variants
     python -m benchmarks.sweep --list                             the names of all variants
 
 Every recipe is a curve through its strengths. The tables give, for the easy and for the hard pairs, texture and content
@@ -58,10 +58,10 @@ def crowson(share: float = 1.) -> recipes.Recipe:
 VARIANTS = {
     'true network only': with_stages(network=recipes.FULL),
     'equal layer weights': with_stages(style_layer_weights=None, style_factor=2.),
-    'shallow weights at all sizes': with_stages(style_layer_weights=(3., 1.1, 0.45, 0.2, 0.1)),
+    'shallow weights at all sizes': with_stages(style_layer_weights=(2.5, 1.25, 0.7, 0.35, 0.2)),
     'content conv3_1 at all sizes': with_stages(content_layers=None, content_layer_weights=None),
     'linear resampling': dataclasses.replace(MODERN, style_resampling='linear'),
-    'Adam 5': dataclasses.replace(MODERN, learning_rate=5., beta1=0.9),
+    'Adam 10': dataclasses.replace(MODERN, learning_rate=10.),
     'twice the steps': dataclasses.replace(MODERN, iterations=2 * MODERN.iterations, stages=tuple(
         dataclasses.replace(stage, steps=stage.steps and 2 * stage.steps) for stage in MODERN.stages)),
     'half the last steps': dataclasses.replace(MODERN, iterations=MODERN.iterations // 2),
