@@ -37,6 +37,17 @@ class Statistic(abc.ABC):
             mask: [1, H, W, 1], 0 to 1, the weights of the positions of a tensor F; None for equal weights.
         """
 
+    @staticmethod
+    @abc.abstractmethod
+    def from_moments(mean, product, positions: float):
+        """Return what `compute` returns for features of which the `second_moments` are known.
+
+        Args:
+            mean: The mean of the features, [B, N].
+            product: The mean of their products, [B, N, N].
+            positions: The number of positions, or the sum of the mask.
+        """
+
     @abc.abstractmethod
     def distance(self, G, A) -> tf.Tensor:
         """Return the mean over the batch of the distances of the statistics G from the target A."""
@@ -63,6 +74,11 @@ class Gram(Statistic):
             sides = tf.shape(F)[1:3] if None in list(sides) else [int(side) for side in sides]
             return GramMatrix(_gram(F, N, sides[0] * sides[1]), sides[0] * sides[1])
         return GramMatrix(_gram(F * np.sqrt(mask), N, mask.size), float(mask.sum()))
+
+    @staticmethod
+    def from_moments(mean, product, positions):
+        """Return the `GramMatrix` of features."""
+        return GramMatrix(product * positions, positions)
 
     def blend(self, values, weights):
         """Return the weighted mean of `GramMatrix` values, each scaled to the number of positions of the first."""
@@ -96,7 +112,11 @@ class Moments(NamedTuple):
 
 def moments(F, mask: np.ndarray | None = None) -> Moments:
     """Return the `Moments` of features [B, H, W, N], an array or a tensor, of any size."""
-    mean, product = second_moments(F, mask)
+    return centered(*second_moments(F, mask))
+
+
+def centered(mean, product) -> Moments:
+    """Return the `Moments` of features of which the `second_moments` are known."""
     return Moments(mean, product - mean[:, :, None] * mean[:, None])
 
 
@@ -151,6 +171,11 @@ class GramShare(RelativeStatistic):
         """Return a tuple with one element, the mean products [B, N, N] of features."""
         return second_moments(F, mask)[1],
 
+    @staticmethod
+    def from_moments(mean, product, positions):
+        """Return a tuple with one element, the mean products."""
+        return product,
+
 
 class Covariance(RelativeStatistic):
     """Mean and covariance of the features.
@@ -162,6 +187,11 @@ class Covariance(RelativeStatistic):
     def compute(F, mask=None):
         """Return the `Moments` of features."""
         return moments(F, mask)
+
+    @staticmethod
+    def from_moments(mean, product, positions):
+        """Return the `Moments` of features."""
+        return centered(mean, product)
 
 
 def mean_relative_error(g: tf.Tensor, a, weights=1.) -> tf.Tensor:
@@ -190,6 +220,12 @@ class Wasserstein(Statistic):
         """Return the `Moments` of features in float64."""
         return moments(np.float64(F) if isinstance(F, np.ndarray) else tf.cast(F, tf.float64),
                        None if mask is None else np.float64(mask))
+
+    @staticmethod
+    def from_moments(mean, product, positions):
+        """Return the `Moments` of features, in float64."""
+        cast = np.float64 if isinstance(mean, np.ndarray) else lambda tensor: tf.cast(tensor, tf.float64)
+        return centered(cast(mean), cast(product))
 
     def distance(self, G, A):
         """Return the mean over the batch of the distances of the `Moments` G, tensors, from the `Moments` A, arrays."""
