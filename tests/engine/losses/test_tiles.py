@@ -98,7 +98,8 @@ def test_gradient_reaches_the_variable_through_the_losses(pictures):
 
 
 @pytest.mark.parametrize('layer, margin, stride', [
-    ('conv1_1', 1, 1), ('conv1_2', 2, 1), ('conv2_1', 4, 2), ('conv3_1', 12, 4), ('conv4_1', 32, 8), ('conv5_1', 80, 16),
+    ('conv1_1', 1, 1), ('conv1_2', 2, 1), ('conv2_1', 4, 2), ('conv3_1', 12, 4), ('conv4_1', 32, 8),
+    ('conv5_1', 80, 16),
 ])
 def test_margin_is_the_receptive_field_rounded_up_to_the_stride(layer, margin, stride):
     assert tiles.margin_and_stride([layer]) == (margin, stride)
