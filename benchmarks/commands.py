@@ -19,10 +19,11 @@ from pathlib import Path
 
 from common import errors, paths
 from common.cli import int_in_range
+from common.errors import UserError
 from engine.run import session
 from recipes import CS20, MODERN, MODERN_1_0, STYLENET
 
-# (recipe, the flags of a row); the published recipes train fewer iterations than they would.
+# (recipe, its flags). Less than half of the iterations of cs20 are enough to compare them.
 CASES = ((MODERN.name, '--width 512 --height 512'), (MODERN.name, '--width 1024 --height 768'),
          (CS20.name, '--iterations 100'), (STYLENET.name, ''))
 # Prints the seconds from the start of the program to the end of the first iteration of a recipe.
@@ -85,6 +86,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                         help='precisions to measure (default: the faster one)')
     args = parser.parse_args(argv)
     root = (args.reference or paths.ROOT).resolve()
+    if not (root / 'style_transfer.py').is_file():
+        raise UserError(f'--reference {args.reference}: has no style_transfer.py; give the folder of a clone')
     print('| recipe | flags | precision | seconds | reference | ratio |\n|---|---|---|---|---|---|')
     for recipe, flags in CASES if args.reference else CASES[:2]:
         sides = [(paths.ROOT, recipe), (root, recipe if args.reference else MODERN_1_0.name)]

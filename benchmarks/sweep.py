@@ -1,8 +1,8 @@
 """Plot texture over content for recipes and their variants, on the six pairs of `benchmarks.measure`.
 
-    python -m benchmarks.sweep --out sweep.png                    modern, that of version 1.0, and crowsonkb's schedule
-    python -m benchmarks.sweep --variants "one network" "Adam 10"  modern and some of its variants
-    python -m benchmarks.sweep --list                             the names of all variants
+    python -m benchmarks.sweep --out sweep.png                 modern, that of version 1.0, and crowsonkb's schedule
+    python -m benchmarks.sweep --variants "linear resampling" "Adam 10"  modern and some of its variants
+    python -m benchmarks.sweep --list                          the names of all variants
 
 Every recipe is a curve through its strengths. The tables give, for the easy and for the hard pairs, texture and content
 at each strength, and how much lower the texture is than that of `modern-1.0` at the same content: each picture is

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import recipes
-from benchmarks import measure, sweep
+from benchmarks import blind, measure, sweep
 from engine.optim import pyramid
 
 
@@ -39,3 +39,12 @@ def test_textures_are_compared_at_the_same_content():
 def test_every_variant_differs_from_modern_and_has_levels():
     for recipe in (*sweep.VARIANTS.values(), sweep.crowson(0.1)):
         assert recipe != recipes.MODERN and len(pyramid.levels(recipe, 512, 384)) > 2
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_a_blind_test_of_recipes_repeats_no_pair(seed):
+    pairs = blind.recipe_pairs(np.random.default_rng(seed))
+    assert len(set(pairs)) == len(pairs) == blind.RECIPE_PAIRS
+    for found in zip(*pairs):
+        counts = [found.count(path) for path in set(found)]
+        assert len(counts) >= 12 and max(counts) - min(counts) <= 1

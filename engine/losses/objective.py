@@ -187,11 +187,11 @@ def content_weights(recipe: recipes.Recipe, P: list) -> list:
 
 def total_variation(image: tf.Tensor) -> tf.Tensor:
     """Return the mean squared difference of vertical neighbors plus that of horizontal neighbors of [B, H, W, C]."""
-    def without(first, last):
-        # The gradient of `tf.slice` runs on all cores; that of Python's slices takes a fifth of an iteration.
-        return tf.slice(image, first, tf.shape(image) - first - last)
-    return sum(tf.reduce_mean(tf.square(without(axis, [0] * 4) - without([0] * 4, axis)))
-               for axis in ([0, 1, 0, 0], [0, 0, 1, 0]))
+    def roughness(shift):
+        # The gradient of `tf.slice` runs on all cores; that of Python's slices runs on one.
+        size = tf.shape(image) - shift
+        return tf.reduce_mean(tf.square(tf.slice(image, shift, size) - tf.slice(image, [0, 0, 0, 0], size)))
+    return roughness([0, 1, 0, 0]) + roughness([0, 0, 1, 0])
 
 
 def composite(image: tf.Tensor, recipe: recipes.Recipe, images: Images, mean_pixels: np.ndarray) -> tf.Tensor:

@@ -12,10 +12,10 @@ from engine.losses import guidance, statistics, tiles
 from engine.losses.objective import Images, content_weights
 from tests.factories import he_weights
 
-HEIGHT, WIDTH, TILE = 75, 91, 32  # odd sides, more than one tile in both directions, and smaller tiles at the edges
+HEIGHT, WIDTH, TILE = 43, 59, 16  # odd sides, more than one tile in both directions, and smaller tiles at the edges
 RECIPE = dataclasses.replace(recipes.MODERN_1_0, stages=(), content_layers=('conv4_2', 'conv2_1'),
                              content_layer_weights=(1., 0.5))
-MASK = np.float32(np.add.outer(np.arange(HEIGHT), np.arange(WIDTH)) > 70)
+MASK = np.float32(np.add.outer(np.arange(HEIGHT), np.arange(WIDTH)) > 45)
 
 
 @pytest.fixture(scope='module')
@@ -56,7 +56,7 @@ def whole(recipe, images, image, weights, masks, dtype):
     ({'pooling': 'max'}, 1, False), ({'style_statistic': 'gram_share'}, 1, False),
     ({'style_statistic': 'gram', 'style_weight': 1e-6}, 2, True), ({'style_statistic': 'wasserstein'}, 1, False),
     *(({'content_layers': ('conv1_1',), 'style_layers': (layer,), 'content_layer_weights': (1.,),
-        'style_layer_weights': (1.,)}, 1, False) for layer in ('conv1_2', 'conv2_1', 'conv3_1', 'conv4_1')),
+        'style_layer_weights': (1.,)}, 1, False) for layer in ('conv2_1', 'conv4_1')),
 ])
 def test_gradient_of_tiles_is_as_accurate_as_that_of_the_whole_picture(pictures, settings, n_styles, masked):
     recipe, weights = dataclasses.replace(RECIPE, **settings), he_weights()
@@ -88,13 +88,11 @@ def test_gradient_reaches_the_variable_through_the_losses(pictures):
         vgg = load_vgg.VGG(variable, weights, RECIPE.pooling, RECIPE.padding)
         losses = tiled.losses(vgg)
         total = RECIPE.content_weight * losses[0] + RECIPE.style_weight * losses[1]
-        step = tf.train.GradientDescentOptimizer(1.).minimize(total)
         sess.run(tf.global_variables_initializer())
-        *found, _ = sess.run([*losses, step])
-        moved = sess.run(variable)
+        *found, found_gradient = sess.run([*losses, *tf.gradients(total, variable)])
     content_loss, style_loss, gradient = tiled.evaluate(start)
     np.testing.assert_allclose(found, [content_loss, style_loss], rtol=1e-5)
-    np.testing.assert_allclose(start - moved, gradient, rtol=0, atol=1e-3 * np.abs(gradient).max() + 1e-4)
+    np.testing.assert_allclose(found_gradient, gradient, rtol=0, atol=1e-5 * np.abs(gradient).max())
 
 
 @pytest.mark.parametrize('layer, margin, stride', [
