@@ -400,31 +400,30 @@ MODERN_1_0 = Recipe(
 # Our own recipe, from later work. It trains coarse to fine (Gatys et al. 2017) and starts from the content image. Its
 # losses are relative to the targets, so that α and β mean the same at every size. It pads with reflections instead of
 # zeros. The smallest size gives all style layers the same weight, which makes large shapes, and a deep content layer
-# keeps them off faces. The larger sizes weight the shallow style layers more, for pure colors and sharp strokes, with a
-# shallow content layer. The pruned network does most of their work, and the true one the last steps. With a learning
-# rate of 10 instead of 5, fewer steps are enough, but smooth areas get more speckles.
-_LAYOUT_STAGE = dict(content_layers=('conv4_2',), content_layer_weights=(1.,), content_factor=2., style_factor=2.)
-_STROKE_STAGE = dict(style_layer_weights=(1.8, 1.2, 0.9, 0.6, 0.5), content_factor=1.5, style_factor=2., network=PRUNED)
-_DETAIL_STAGE = dict(style_layer_weights=(2.5, 1.25, 0.7, 0.35, 0.2), content_factor=1.5, style_factor=2.8,
-                     network=PRUNED)
-_LAST_STAGE = _DETAIL_STAGE | dict(content_factor=1.2, network=FULL, deepest='conv3_1', is_last_size=True)
+# next to a shallow one keeps them off faces. The next size weights the shallow style layers most, for pure colors. At
+# the size of the picture, deep layers join the dots that this leaves to strokes; without conv4_1, smooth areas look like
+# pebbles. The pruned network does most of the work of the larger sizes, and the true one the last steps.
+_LAYOUT_STAGE = dict(content_layers=('conv4_2', 'conv3_1'), content_layer_weights=(1.5, 1.), style_factor=2.)
+_COLOR_STAGE = dict(style_layer_weights=(2.5, 1.25, 0.7, 0.35, 0.2), content_factor=2.2, style_factor=3.,
+                    network=PRUNED)
+_STROKE_STAGE = dict(style_layer_weights=(3., 1.2, 1., 0.8, 0.8), content_factor=2.2, style_factor=1.8, network=PRUNED)
+_LAST_STAGE = _STROKE_STAGE | dict(network=FULL, deepest='conv4_1', is_last_size=True)
 MODERN = dataclasses.replace(
-    MODERN_1_0, name='modern', style_resampling='lanczos', beta1=0.8, iterations=6,
-    log_schedule=((math.inf, 20),),
+    MODERN_1_0, name='modern', iterations=6, log_schedule=((math.inf, 20),),
     stages=(
         Stage(side=128, steps=44, **_LAYOUT_STAGE),
-        Stage(side=256, steps=30, **_STROKE_STAGE),
-        Stage(side=512, steps=12, **_DETAIL_STAGE),
-        Stage(side=1024, steps=10, **_DETAIL_STAGE),
+        Stage(side=256, steps=32, **_COLOR_STAGE),
+        Stage(side=512, steps=12, **_STROKE_STAGE),
+        Stage(side=1024, steps=10, **_STROKE_STAGE),
         # The size of the picture. Below 256 pixels it is the only one.
         Stage(side=0, is_last_size=True, steps=44, **_LAYOUT_STAGE),
-        Stage(side=0, is_last_size=True, steps=30, **_STROKE_STAGE),
+        Stage(side=0, is_last_size=True, steps=32, **_COLOR_STAGE),
         Stage(side=0, **_LAST_STAGE),
-        Stage(side=256, is_last_size=True, steps=30, **_STROKE_STAGE),
+        Stage(side=256, is_last_size=True, steps=32, **_COLOR_STAGE),
         Stage(side=256, **_LAST_STAGE),
-        Stage(side=512, is_last_size=True, steps=12, **_DETAIL_STAGE),
+        Stage(side=512, is_last_size=True, steps=12, **_STROKE_STAGE),
         Stage(side=512, **_LAST_STAGE),
-        Stage(side=1024, is_last_size=True, steps=10, **_DETAIL_STAGE),
+        Stage(side=1024, is_last_size=True, steps=10, **_STROKE_STAGE),
         Stage(side=1024, **_LAST_STAGE),
     ),
 )
