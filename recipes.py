@@ -21,7 +21,7 @@ NOT_IN_FINGERPRINT = 'iterations', 'log_schedule', 'size'  # settings that do no
 RELATIVE_TO_CONTENT = '1/ΣP²'
 
 FULL, PRUNED = 'full', 'pruned'  # networks of a `Stage`
-STAGE_SETTINGS = 'content_layers', 'content_layer_weights', 'style_layer_weights', 'optimizer'
+STAGE_SETTINGS = 'content_layers', 'content_layer_weights', 'style_layer_weights', 'optimizer', 'learning_rate'
 MAX_SIZES = 8  # largest number of sizes at which a picture is trained
 
 # Coefficients of the sums of squares. s: number of elements of P; N: channels; M: height × width
@@ -59,7 +59,7 @@ def setting(
                                                         'active_when': active_when})
 
 
-WITH_ADAM = ('optimizer', lambda recipe: recipe.optimizer == 'adam'),
+WITH_ADAM = ('optimizer', lambda recipe: recipe.optimizer != 'lbfgs'),
 WITH_CONTENT = ('content_weight', lambda recipe: recipe.content_weight),
 WITH_STYLE = ('style_weight', lambda recipe: recipe.style_weight),
 WITH_BLEND = ('init', lambda recipe: recipe.init == 'uniform'),
@@ -107,7 +107,7 @@ class Stage:
         deepest: The deepest layer that is used; None for no limit. If all layers are deeper, they are kept.
         content_factor: Factor on the weights of the content layers.
         style_factor: Factor on the weights of the style layers.
-        content_layers, content_layer_weights, style_layer_weights, optimizer: As in `Recipe`, or None.
+        content_layers, content_layer_weights, style_layer_weights, optimizer, learning_rate: As in `Recipe`, or None.
     """
     side: float = 0
     is_last_size: bool = False
@@ -120,6 +120,7 @@ class Stage:
     content_layer_weights: tuple | None = None
     style_layer_weights: tuple | None = None
     optimizer: str | None = None
+    learning_rate: float | None = None
 
     def apply(self, recipe: 'Recipe') -> 'Recipe':
         """Return a recipe with the settings of this stage, and without stages."""
@@ -236,8 +237,8 @@ class Recipe:
                                      'noise, in pixel values', low=0, high=255, active_when=WITH_NOISE)
 
     # Optimizer.
-    optimizer: str = setting('adam', 'Adam, or L-BFGS, which keeps pixel values within 0 to 255',
-                             choices=('adam', 'lbfgs'))
+    optimizer: str = setting('adam', 'Adam; Adam at several scales at once, which changes tones faster; or L-BFGS, '
+                             'which keeps pixel values within 0 to 255', choices=('adam', 'multiscale-adam', 'lbfgs'))
     learning_rate: float = setting(2., 'learning rate of Adam, in units of what is trained: pixel values, '
                                    'or the parameters of a network', low=1e-4, high=1000, active_when=WITH_ADAM)
     beta1: float = setting(0.9, 'decay of Adam\'s moving average of the gradients', low=0, high=0.9999,
@@ -399,32 +400,27 @@ MODERN_1_0 = Recipe(
 
 # Our own recipe, from later work. It trains coarse to fine (Gatys et al. 2017) and starts from the content image. Its
 # losses are relative to the targets, so that α and β mean the same at every size. It pads with reflections instead of
-# zeros. The smallest size gives all style layers the same weight, which makes large shapes, and a deep content layer
-# next to a shallow one keeps them off faces. The next size weights the shallow style layers most, for pure colors. At
-# the size of the picture, deep layers join the dots that this leaves to strokes; without conv4_1, smooth areas look like
-# pebbles. The pruned network does most of the work of the larger sizes, and the true one the last steps.
-_LAYOUT_STAGE = dict(content_layers=('conv4_2', 'conv3_1'), content_layer_weights=(1.5, 1.), style_factor=2.)
-_COLOR_STAGE = dict(style_layer_weights=(2.5, 1.25, 0.7, 0.35, 0.2), content_factor=2.2, style_factor=3.,
-                    network=PRUNED)
-_STROKE_STAGE = dict(style_layer_weights=(3., 1.2, 1., 0.8, 0.8), content_factor=2.2, style_factor=1.8, network=PRUNED)
-_LAST_STAGE = _STROKE_STAGE | dict(network=FULL, deepest='conv4_1', is_last_size=True)
+# zeros. The smallest size decides the tones of large areas, for which Adam alone would need twice the steps; what is
+# unfinished there becomes dots and pebbles later. The next size weights the shallow style layers more, for pure colors,
+# with the pruned network. At the size of the picture, deep layers join the dots to strokes.
+_LAYOUT_STAGE = dict(content_layers=('conv4_2', 'conv3_1'), content_layer_weights=(1., 1.), optimizer='multiscale-adam',
+                     learning_rate=3.5)
+_COLOR_STAGE = dict(style_layer_weights=(1.8, 1.2, 0.9, 0.6, 0.5), content_factor=1.5, style_factor=1.5, network=PRUNED)
+_STROKE_STAGE = dict(style_layer_weights=(1.5, 1., 1., 1., 1.), content_factor=1.25, style_factor=1.2)
+_LAST_STAGE = _STROKE_STAGE | dict(deepest='conv4_1', is_last_size=True)
 MODERN = dataclasses.replace(
-    MODERN_1_0, name='modern', iterations=6, log_schedule=((math.inf, 20),),
+    MODERN_1_0, name='modern', iterations=10, log_schedule=((math.inf, 20),),
     stages=(
-        Stage(side=128, steps=44, **_LAYOUT_STAGE),
+        Stage(side=128, steps=40, **_LAYOUT_STAGE),
         Stage(side=256, steps=32, **_COLOR_STAGE),
-        Stage(side=512, steps=12, **_STROKE_STAGE),
-        Stage(side=1024, steps=10, **_STROKE_STAGE),
+        Stage(side=512, steps=12, network=PRUNED, **_STROKE_STAGE),
         # The size of the picture. Below 256 pixels it is the only one.
-        Stage(side=0, is_last_size=True, steps=44, **_LAYOUT_STAGE),
+        Stage(side=0, is_last_size=True, steps=40, **_LAYOUT_STAGE),
         Stage(side=0, is_last_size=True, steps=32, **_COLOR_STAGE),
         Stage(side=0, **_LAST_STAGE),
-        Stage(side=256, is_last_size=True, steps=32, **_COLOR_STAGE),
+        Stage(side=256, is_last_size=True, steps=24, **_COLOR_STAGE),
         Stage(side=256, **_LAST_STAGE),
-        Stage(side=512, is_last_size=True, steps=12, **_STROKE_STAGE),
         Stage(side=512, **_LAST_STAGE),
-        Stage(side=1024, is_last_size=True, steps=10, **_STROKE_STAGE),
-        Stage(side=1024, **_LAST_STAGE),
     ),
 )
 

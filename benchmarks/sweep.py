@@ -1,7 +1,7 @@
 """Plot texture over content for recipes and their variants, on the six pairs of `benchmarks.measure`.
 
     python -m benchmarks.sweep --out sweep.png                 modern, that of version 1.0, and crowsonkb's schedule
-    python -m benchmarks.sweep --variants "linear resampling" "Adam 10"  modern and some of its variants
+    python -m benchmarks.sweep --variants "Lanczos resampling" "Adam 10"  modern and some of its variants
     python -m benchmarks.sweep --list                          the names of all variants
 
 Every recipe is a curve through its strengths. The tables give, for the easy and for the hard pairs, texture and content
@@ -59,8 +59,10 @@ VARIANTS = {
     'true network only': with_stages(network=recipes.FULL),
     'equal layer weights': with_stages(style_layer_weights=None, style_factor=2.),
     'shallow weights at all sizes': with_stages(style_layer_weights=(2.5, 1.25, 0.7, 0.35, 0.2)),
+    'no layer deeper than conv3_1 in the last stage': dataclasses.replace(MODERN, stages=tuple(
+        dataclasses.replace(stage, deepest=stage.deepest and 'conv3_1') for stage in MODERN.stages)),
     'content conv3_1 at all sizes': with_stages(content_layers=None, content_layer_weights=None),
-    'linear resampling': dataclasses.replace(MODERN, style_resampling='linear'),
+    'Lanczos resampling': dataclasses.replace(MODERN, style_resampling='lanczos'),
     'Adam 10': dataclasses.replace(MODERN, learning_rate=10.),
     'twice the steps': dataclasses.replace(MODERN, iterations=2 * MODERN.iterations, stages=tuple(
         dataclasses.replace(stage, steps=stage.steps and 2 * stage.steps) for stage in MODERN.stages)),

@@ -2,9 +2,10 @@
 
 from engine.optim.adam import Adam
 from engine.optim.lbfgs import LBFGS
+from engine.optim.multiscale_adam import MultiscaleAdam
 
 # Name in recipes -> optimizer. To add one, write a file like lbfgs.py, and add a line here and its name to recipes.py.
-OPTIMIZERS = {'adam': Adam(), 'lbfgs': LBFGS()}
+OPTIMIZERS = {'adam': Adam(), 'multiscale-adam': MultiscaleAdam(), 'lbfgs': LBFGS()}
 
 
 def takes_bfloat16(recipe) -> bool:

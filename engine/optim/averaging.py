@@ -10,7 +10,7 @@ IMAGE_NAME = 'input/in_img'  # including its variable scope
 
 def displayed_variable(recipe) -> str:
     """Return the name, in checkpoints, of the variable with the displayed image, which is mean-centered."""
-    return f'optimizer/{AVERAGE_NAME}' if recipe.averaging and recipe.optimizer == 'adam' else IMAGE_NAME
+    return f'optimizer/{AVERAGE_NAME}' if recipe.averaging and recipe.optimizer != 'lbfgs' else IMAGE_NAME
 
 
 def clip_to_gamut(step: tf.Operation, image: tf.Variable, mean_pixels: np.ndarray) -> tf.Operation:

@@ -28,8 +28,8 @@ def session_config(precision: str, threads: int = 0) -> tf.ConfigProto:
     """
     config = tf.ConfigProto(intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads)
     rewriter = config.graph_options.rewrite_options
-    # By default the rewriter makes two passes over the graph and also optimizes memory. In float32, this makes the graph
-    # larger and the start slower, and the iterations no faster.
+    # By default the rewriter makes two passes over the graph and also optimizes memory. In float32, this makes the
+    # graph larger and the start slower, and the iterations no faster.
     rewriter.meta_optimizer_iterations = 1
     rewriter.memory_optimization = 1  # NO_MEM_OPT
     for name in UNNEEDED_PASSES:
