@@ -61,6 +61,7 @@ VARIANTS = {
     'shallow weights at all sizes': with_stages(style_layer_weights=(2.5, 1.25, 0.7, 0.35, 0.2)),
     'no layer deeper than conv3_1 in the last stage': dataclasses.replace(MODERN, stages=tuple(
         dataclasses.replace(stage, deepest=stage.deepest and 'conv3_1') for stage in MODERN.stages)),
+    'plain Adam at all sizes': with_stages(optimizer=None, learning_rate=None),
     'content conv3_1 at all sizes': with_stages(content_layers=None, content_layer_weights=None),
     'Lanczos resampling': dataclasses.replace(MODERN, style_resampling='lanczos'),
     'Adam 10': dataclasses.replace(MODERN, learning_rate=10.),
