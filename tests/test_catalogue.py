@@ -123,7 +123,7 @@ def test_the_weighted_losses_add_up_at_all_pyramid_levels(images, tiny_vgg, work
                            '--size', '48', '--scales', '2', '--coarse-iterations', '3', '--iterations', '2']) == 0
     entry = page_entry('content', 'style')
     losses = entry['losses']
-    pruned = next(stage.steps for stage in recipes.MODERN.stages if stage.is_last_size and stage.network != 'full')
+    pruned = next(stage.steps for stage in recipes.MODERN.stages if stage.is_last_size and stage.side == 256)
     assert entry['sizes'] == [[3, 24], [3 + pruned, 48], [5 + pruned, 48]]
     assert entry['shown'] == list(range(6 + pruned))
     assert entry['seconds'] > 0 and entry['command'][-4:] == ['--precision', entry['settings']['precision'],
