@@ -33,6 +33,8 @@ def test_a_step_is_the_sum_of_adams_first_steps_at_all_scales(images, tiny_vgg, 
         gradient, before = (array[0] for array in sess.run([gradient, machine.input_img]))
         sess.run(machine.opt)
         moved = sess.run(machine.input_img)[0] - before
+        moves = [variable for variable in tf.global_variables() if variable.op.name.split('/')[-1][:5] == 'move_']
+        assert len(moves) == len(SCALES) and not any(move.any() for move in sess.run(moves))
     expected, is_clear = np.zeros_like(moved), np.ones(moved.shape, bool)
     for scale in SCALES:
         rows, columns = enlarging_matrix(-(-36 // scale), 36), enlarging_matrix(-(-48 // scale), 48)
